@@ -1,0 +1,53 @@
+# make help lists what there is.  Everything installs into .venv, from the pinned versions of constraints.txt.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+SCALE ?= cpu
+BIN := .venv/bin
+NTKRUN := $(BIN)/ntkrun
+
+.PHONY: help setup fig3 figures report data test lint types bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.ready ## make .venv with the pinned versions (the other targets do it by themselves)
+
+.venv/.ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not there; set PYTHON=... to a Python >= 3.11" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+fig3: .venv/.ready ## Figure 3 (SCALE=cpu: about two minutes on two cores), with its claims
+	$(NTKRUN) experiment=fig3 scale=$(SCALE)
+
+figures: .venv/.ready ## all figures at SCALE
+	$(NTKRUN) -m 'experiment=glob(*)' scale=$(SCALE)
+
+report: .venv/.ready ## redraw and judge all figures from the stored tables
+	$(NTKRUN) -m 'experiment=glob(*)' scale=$(SCALE) stage=report
+
+# TensorFlow is needed to PREPARE CIFAR-10, never to read it: it gets an environment of its own.
+data: .venv/.ready ## download and prepare MNIST and CIFAR-10 through TensorFlow Datasets
+	@$(BIN)/python scripts/prepare_data.py --check-network
+	@test -x .venv-data/bin/python || $(PYTHON) -m venv .venv-data
+	.venv-data/bin/python -m pip install --quiet --disable-pip-version-check -e '.[prepare]'
+	.venv-data/bin/python scripts/prepare_data.py
+
+test: .venv/.ready ## all tests; NTKRUN_DATA_DIR=... for those on the real data
+	$(BIN)/python -m pytest
+
+lint: .venv/.ready ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.ready ## pyright on ntkrun and tests
+	$(BIN)/pyright
+
+bench: .venv/.ready ## the ratios to the floor: lockstep step, empirical kernel
+	$(BIN)/python scripts/bench_core.py
+
+clean: ## remove what was built; results stay
+	rm -rf .venv .venv-data build dist *.egg-info

@@ -1,0 +1,70 @@
+"""What `ntkrun` does once its settings are composed: plan, run what is missing, report."""
+
+import sys
+from typing import Any
+
+
+def departures(settings: dict[str, Any], paper: dict[str, Any], prefix: str = "") -> list[str]:
+    """How `settings` differ from the paper's own: "model.width=512 (paper 2048)"."""
+    skipped = {
+        "scale",
+        "stage",
+        "shard",
+        "shards",
+        "results_dir",
+        "style",
+        "seed",
+        "data.source",
+        "data.seed",
+        "experiment",
+    }
+    found = []
+    for key, value in settings.items():
+        name, theirs = prefix + key, paper.get(key)
+        if name in skipped or value == theirs:
+            continue
+        if isinstance(value, dict) and isinstance(theirs, dict) and key != "schedule":
+            found += departures(value, theirs, f"{name}.")
+        elif key == "schedule":
+            found.append(f"{name}={value['name']} (paper {theirs['name'] if theirs else 'none'})")
+        else:
+            found.append(f"{name}={value} (paper {theirs})")
+    return found
+
+
+def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, command: str) -> int:
+    """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input."""
+    from ntkrun.experiments.base import load_experiment
+    from ntkrun.progress import Console
+    from ntkrun.report.judge import claims_table
+    from ntkrun.report.render import report
+    from ntkrun.runner.plan import make_cells, shard_of
+    from ntkrun.runner.run import Tally, run_cells
+    from ntkrun.runner.store import Store
+
+    experiment = load_experiment(settings["experiment"])
+    cells = make_cells(experiment, settings)
+    first = cells[0].settings
+    store = Store(first.results_dir, first.scale, first.experiment)
+    progress = Console()
+    print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
+    if first.stage in ("run", "all"):
+        mine = shard_of(cells, first.shard, first.shards)
+        tally = Tally(len(mine))
+        try:
+            run_cells(experiment, mine, store, progress, tally)
+        except KeyboardInterrupt:
+            progress.close()
+            print(f"interrupted: {tally}; they are kept, and this goes on from there:\n  {command}", file=sys.stderr)
+            return 130
+        print(tally)
+    if first.stage in ("report", "all"):
+        made = report(experiment, cells, store, departures(settings, paper) if experiment.name != "lockstep" else [])
+        for name in made.stand_ins:
+            progress.warn(
+                f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set"
+            )
+        if made.missing:
+            progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
+        print(f"\nfigure: {made.picture}\n\n{claims_table(made.verdicts)}")
+    return 0

@@ -1,0 +1,81 @@
+"""What the paper says, as numbers that a table can be held against.
+
+A claim's band [low, high] and its reason are written before the run; a failing claim stays visible.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+Kind = Literal["stated", "theory", "read_off"]
+ALL_SCALES = ("smoke", "cpu", "paper")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One checkable sentence.
+
+    id        unique, "<figure>.<what>"          source    where the paper (or theory) says it
+    kind      stated | theory | read_off (from the digitised curves)
+    measure   table -> number (tables only, no computation with models)
+    expected  the paper's number, as text        low, high the band, inclusive
+    scales    scales at which it means something; elsewhere the verdict is not_judged
+    why       why the band has this width
+    real_data whether it is about the paper's data set, so that stand-in images cannot decide it
+    """
+
+    id: str
+    source: str
+    kind: Kind
+    measure: Callable[[pd.DataFrame], float]
+    expected: str
+    low: float
+    high: float
+    scales: tuple[str, ...]
+    why: str
+    real_data: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One line of claims.json."""
+
+    id: str
+    figure: str
+    source: str
+    kind: Kind
+    expected: str
+    low: float | None
+    high: float | None
+    measured: float | None
+    verdict: Literal["pass", "fail", "not_judged"]
+    why: str
+
+
+def _finite(bound: float) -> float | None:
+    return bound if math.isfinite(bound) else None
+
+
+def judge(claim: Claim, figure: str, table: pd.DataFrame, *, scale: str, stand_in: bool) -> Verdict:
+    """Measure and compare; a claim that means nothing here (scale, stand-in data) is measured but not judged.
+
+    A measure that is nan where the claim does apply is a fail: the run did not produce what the claim is about.
+    """
+    measured = float(claim.measure(table)) if len(table) else math.nan
+    applies = scale in claim.scales and not (claim.real_data and stand_in) and len(table) > 0
+    inside = claim.low <= measured <= claim.high
+    return Verdict(
+        id=claim.id,
+        figure=figure,
+        source=claim.source,
+        kind=claim.kind,
+        expected=claim.expected,
+        low=_finite(claim.low),
+        high=_finite(claim.high),
+        measured=_finite(measured),
+        verdict=("pass" if inside else "fail") if applies else "not_judged",
+        why=claim.why,
+    )

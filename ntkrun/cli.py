@@ -1,0 +1,114 @@
+"""The command line: Hydra composes the settings, the runner runs, the report draws.  Hydra is known only here."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ntkrun import __version__
+from ntkrun.app import execute
+from ntkrun.config_errors import one_line
+from ntkrun.errors import UserError
+from ntkrun.experiments import experiment_names
+
+PACKAGE = Path(__file__).parent
+# Inside a wheel the configs lie in the package, in a checkout beside it.
+CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
+
+exit_codes: list[int] = []
+
+
+def compose(overrides: list[str]) -> dict[str, Any]:
+    """The configuration as a plain dict; nothing below sees Hydra's objects."""
+    return OmegaConf.to_container(hydra.compose("config", overrides=overrides), resolve=True)  # type: ignore[return-value]
+
+
+def resolve_scale() -> str:
+    """`auto`: the paper's sizes on an accelerator, the cpu sizes otherwise."""
+    import jax
+
+    return "cpu" if jax.default_backend() == "cpu" else "paper"
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")
+def task(config: DictConfig) -> None:
+    """One job: a single run, or one of a multirun."""
+    hydra_config = HydraConfig.get()
+    overrides = [item for item in hydra_config.overrides.task if not item.startswith("scale=")]
+    try:
+        scale, chosen_by = config.scale, "as asked"
+        if scale == "auto":
+            scale = resolve_scale()
+            chosen_by = "auto: no accelerator" if scale == "cpu" else "auto: accelerator found"
+        settings = compose([*overrides, f"scale={scale}"])
+        experiment = settings["experiment"]
+        paper = compose([f"experiment={experiment}", "scale=paper"])
+        exit_codes.append(execute(settings, paper, chosen_by, command(overrides, scale)))
+    except UserError as error:
+        exit_codes.append(complain(error))
+        if hydra_config.mode is RunMode.RUN and debugging():
+            raise
+
+
+def command(overrides: list[str], scale: str) -> str:
+    return " ".join(["ntkrun", *overrides, f"scale={scale}"])
+
+
+def debugging() -> bool:
+    return os.environ.get("NTKRUN_DEBUG", "") not in ("", "0")
+
+
+def complain(error: Exception | str) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+def known_keys() -> list[str]:
+    """Dotted names of all settings, for suggestions."""
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        settings = compose([])
+    keys, stack = [], [("", settings)]
+    while stack:
+        prefix, node = stack.pop()
+        for name, value in node.items():
+            keys.append(prefix + name)
+            if isinstance(value, dict):
+                stack.append((f"{prefix}{name}.", value))
+    return keys
+
+
+def main() -> None:
+    """Entry point: exit code 0 done, 1 a claim's or our own failure, 2 bad input, 130 interrupted."""
+    arguments = sys.argv[1:]
+    if "--version" in arguments:
+        print(f"ntkrun {__version__}")
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions arrive here instead of being printed over many lines
+    asked_for_text = any(item in ("--help", "-h", "--hydra-help", "--info", "-i") for item in arguments)
+    if not asked_for_text and not any(item.startswith("experiment=") for item in arguments):
+        sys.exit(
+            complain(f"no experiment named; type ntkrun experiment=NAME with one of {', '.join(experiment_names())}")
+        )
+    if {"--cfg", "-c"} & set(arguments) and not any(a.startswith("scale=") and a != "scale=auto" for a in arguments):
+        # shown settings are those of a run; Hydra wants overrides side by side, so the scale goes beside the experiment
+        kept = [a for a in arguments if a != "scale=auto"]
+        beside = next((i for i, a in enumerate(kept) if a.startswith("experiment=")), 0)
+        sys.argv = [sys.argv[0], *kept[:beside], f"scale={resolve_scale()}", *kept[beside:]]
+    try:
+        task()
+    except (HydraException, OmegaConfBaseException, UserError) as error:
+        if debugging():
+            raise
+        sys.exit(complain(one_line(error, known_keys())))
+    sys.exit(max(exit_codes, default=0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""A training and a test set as the experiments use them: chosen classes and examples, inputs, targets, provenance."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from ntkrun.data.image_set import ImageSet
+from ntkrun.data.images import load_images
+from ntkrun.data.preprocess import preprocess as preprocess_images
+from ntkrun.data.targets import make_targets
+from ntkrun.errors import UserError
+from ntkrun.types import Float, Float64, Int, NumpyArray
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Inputs x with ||x||^2 = h w c (on average) and targets y.
+
+    Attributes:
+        labels_train, labels_test: 0 .. len(class_names) - 1, in the order of `class_names`.
+        indices_train, indices_test: rows of the image set's splits the examples are.
+        name, requested, source, fingerprint: the image set's.
+        settings: n_train, n_test, preprocess, targets, seed, dtype as used.
+    """
+
+    x_train: Float[NumpyArray, "n h w c"] = field(repr=False)
+    y_train: Float64[NumpyArray, "n k"] = field(repr=False)
+    x_test: Float[NumpyArray, "m h w c"] = field(repr=False)
+    y_test: Float64[NumpyArray, "m k"] = field(repr=False)
+    labels_train: Int[NumpyArray, " n"] = field(repr=False)
+    labels_test: Int[NumpyArray, " m"] = field(repr=False)
+    indices_train: Int[NumpyArray, " n"] = field(repr=False)
+    indices_test: Int[NumpyArray, " m"] = field(repr=False)
+    class_names: tuple[str, ...]
+    name: str
+    requested: str
+    source: str
+    fingerprint: str
+    settings: dict[str, int | str]
+
+    @property
+    def is_stand_in(self) -> bool:
+        return self.source == "stand_in"
+
+    def describe(self) -> dict[str, object]:
+        """What the arrays are, in plain JSON types; `classes` are those truly used, also on a stand-in."""
+        origin = {key: getattr(self, key) for key in ("name", "requested", "source", "fingerprint")}
+        return {**origin, "classes": list(self.class_names), **self.settings}
+
+
+def load_dataset(
+    *,
+    name: str,
+    source: str,
+    classes: Sequence[str | int] | None,
+    n_train: int | None,
+    n_test: int | None,
+    preprocess: str,
+    targets: str,
+    seed: int,
+    cache_dir: Path | None = None,
+    dtype: DTypeLike = np.float64,
+) -> Dataset:
+    """Choose classes and examples, preprocess by the chosen training examples alone, build targets.
+
+    Args:
+        name, source, cache_dir: see `images.load_images`.
+        classes: names or indices, in the order of the labels; None = all.  On `photos` see `select_classes`.
+        n_train, n_test: how many; None = all there are.  For one seed a smaller set is the beginning of a larger one.
+        preprocess: see `preprocess.RULES`.
+        targets: see `targets.KINDS`.
+        seed: of the choice of examples, >= 0.
+        dtype: of the inputs; all 50,000 of CIFAR-10 take 1.2 GB in float64, half of that in float32.
+
+    Raises:
+        UserError: any of the above that does not fit; the line says what does.
+    """
+    images = load_images(name, source, cache_dir)
+    chosen = select_classes(images, classes)
+    rows_train = _choose(images, "train", chosen, n_train, seed)
+    rows_test = _choose(images, "test", chosen, n_test, seed)
+    x_train, x_test = preprocess_images(
+        images.train_images[rows_train], images.test_images[rows_test], preprocess, dtype=dtype
+    )
+    labels_train, labels_test = (
+        _renumber(labels, chosen) for labels in (images.train_labels[rows_train], images.test_labels[rows_test])
+    )
+    settings = {"n_train": len(rows_train), "n_test": len(rows_test), "preprocess": preprocess, "targets": targets}
+    return Dataset(
+        x_train,
+        make_targets(labels_train, len(chosen), targets),
+        x_test,
+        make_targets(labels_test, len(chosen), targets),
+        *(labels_train, labels_test, rows_train, rows_test),
+        class_names=tuple(images.class_names[index] for index in chosen),
+        **{key: getattr(images, key) for key in ("name", "requested", "source", "fingerprint")},
+        settings=settings | {"seed": seed, "dtype": np.dtype(dtype).name},
+    )
+
+
+def dataset_fingerprint(name: str, source: str, cache_dir: Path | None = None) -> str:
+    """`ImageSet.fingerprint` of what `load_dataset` would use now; milliseconds once the images are cached."""
+    return load_images(name, source, cache_dir).fingerprint
+
+
+def select_classes(images: ImageSet, classes: Sequence[str | int] | None) -> tuple[int, ...]:
+    """Class indices of `images` for the classes asked for, in that order; None = all.
+
+    `photos` has photographs for classes.  Asked for CIFAR-10 names it gives its first len(classes) photographs, so
+    that a two-class figure stays a two-class figure; `Dataset.describe` names them.
+
+    Raises:
+        UserError: a class that neither the set nor the data set it stands in for has, none at all, or one twice.
+    """
+    names = images.class_names
+    if classes is None:
+        return tuple(range(len(names)))
+    if isinstance(classes, str) or not classes:
+        raise UserError(f"data.classes={classes} names no classes; use a list of: {', '.join(names)}")
+    known = set(names) | (set(CIFAR10_CLASSES) if images.name == "photos" else set())
+    for item in classes:
+        if not (item in known if isinstance(item, str) else 0 <= item < len(names)):
+            raise UserError(f"data.classes has no class {item}; {images.name} has: {', '.join(sorted(known))}")
+    if any(isinstance(item, str) and item not in names for item in classes):
+        chosen = tuple(range(len(classes)))
+    else:
+        chosen = tuple(names.index(item) if isinstance(item, str) else int(item) for item in classes)
+    if len(set(classes)) < len(classes) or len(set(chosen)) < len(chosen):
+        raise UserError(f"data.classes={list(classes)} names a class twice; name each once")
+    return chosen
+
+
+def _choose(images: ImageSet, split: str, chosen: tuple[int, ...], count: int | None, seed: int) -> NumpyArray:
+    """Rows of the split: a permutation of all its examples, those of the chosen classes, the first `count` of these."""
+    if seed < 0:
+        raise UserError(f"seed={seed} must not be negative; use 0, 1, 2, ...")
+    labels = images.train_labels if split == "train" else images.test_labels
+    # The name keeps data sets of equal size from sharing one order; its hash is a number that is the same everywhere.
+    tag = int.from_bytes(hashlib.sha256(f"{split}/{images.name}".encode()).digest()[:8], "big")
+    order = np.random.default_rng([seed, tag]).permutation(len(labels))
+    rows = order[np.isin(labels[order], chosen)]
+    if count is None:
+        return rows
+    if not 1 <= count <= len(rows):
+        raise UserError(
+            f"data.n_{split}={count} asked for, but {images.name} has {len(rows)} {split} examples of these classes; "
+            f"use data.n_{split}=1..{len(rows)}"
+        )
+    return rows[:count]
+
+
+def _renumber(labels: NumpyArray, chosen: tuple[int, ...]) -> NumpyArray:
+    position = np.full(max(chosen) + 1, -1)
+    position[list(chosen)] = np.arange(len(chosen))
+    return position[labels]

@@ -1,0 +1,81 @@
+"""Two splits of labelled images, and the hash that identifies them."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ntkrun.errors import UserError
+from ntkrun.types import Int, NumpyArray, UInt8
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Labelled images as they were decoded: 0..255, in the order of their source.
+
+    Attributes:
+        name: what the images truly are: "mnist", "cifar10", "mnist5k" or "photos".
+        requested: what was asked for: "mnist" or "cifar10".
+        source: "tfds" or "stand_in".
+        train_images, test_images: uint8 (n, h, w, c), read-only; memory-mapped when they come from the cache.
+        train_labels, test_labels: int64 (n,), indices into `class_names`.
+        fingerprint: sha256 of the four arrays, see `fingerprint_of`.
+    """
+
+    name: str
+    requested: str
+    source: str
+    train_images: UInt8[NumpyArray, "n h w c"]
+    train_labels: Int[NumpyArray, " n"]
+    test_images: UInt8[NumpyArray, "m h w c"]
+    test_labels: Int[NumpyArray, " m"]
+    class_names: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def is_stand_in(self) -> bool:
+        return self.source == "stand_in"
+
+
+def fingerprint_of(arrays: Iterable[NumpyArray]) -> str:
+    """Hex sha256 over dtype, shape and bytes of each array in turn, so that no regrouping of the bytes collides."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def check_image_set(images: ImageSet, expected_counts: tuple[int, int], where: str) -> ImageSet:
+    """`images` itself if its arrays are what they should be: dtypes, counts, one label per image, known labels.
+
+    Args:
+        expected_counts: (train, test) examples the source announces.
+        where: the file or directory to name when something is wrong.
+
+    Raises:
+        UserError: naming `where` and the first thing that is wrong.
+    """
+    splits = (("train", images.train_images, images.train_labels), ("test", images.test_images, images.test_labels))
+    for (split, pixels, labels), count in zip(splits, expected_counts, strict=True):
+        wrong = _first_fault(pixels, labels, count, len(images.class_names))
+        if wrong:
+            raise UserError(
+                f"{where}: {images.name} {split} split is damaged ({wrong}); remove it and type `make data`"
+            )
+    if images.train_images.shape[1:] != images.test_images.shape[1:]:
+        raise UserError(f"{where}: train and test images differ in shape; remove it and type `make data`")
+    return images
+
+
+def _first_fault(pixels: NumpyArray, labels: NumpyArray, count: int, n_classes: int) -> str:
+    if pixels.dtype != np.uint8 or pixels.ndim != 4:
+        return f"images are {pixels.dtype} with {pixels.ndim} axes, not uint8 with 4"
+    if labels.dtype != np.int64 or labels.ndim != 1:
+        return f"labels are {labels.dtype} with {labels.ndim} axes, not int64 with 1"
+    if not len(pixels) == len(labels) == count:
+        return f"{len(pixels)} images and {len(labels)} labels where {count} were announced"
+    if count and not 0 <= labels.min() <= labels.max() < n_classes:
+        return f"labels run from {labels.min()} to {labels.max()} but there are {n_classes} classes"
+    return ""

@@ -1,0 +1,68 @@
+"""Where prepared TFDS data lie on disk.  Standard library only: also used before anything heavy is installed."""
+
+import os
+from pathlib import Path
+
+from ntkrun.errors import UserError
+
+NAMES = ("mnist", "cifar10")
+
+
+def check_name(name: str) -> str:
+    """`name` if it is one of `NAMES`, else UserError."""
+    if name not in NAMES:
+        raise UserError(f"data.name={name} is not known; use one of: {', '.join(NAMES)}")
+    return name
+
+
+def default_data_dir() -> Path:
+    """The directory data are prepared into: $NTKRUN_DATA_DIR, else $TFDS_DATA_DIR, else TFDS's default."""
+    chosen = os.environ.get("NTKRUN_DATA_DIR") or os.environ.get("TFDS_DATA_DIR")
+    return Path(chosen or "~/tensorflow_datasets").expanduser()
+
+
+def find_prepared(name: str) -> Path | None:
+    """The `<name>/<version>` directory with a dataset_info.json in the first data directory that has one.
+
+    Order: $NTKRUN_DATA_DIR, $TFDS_DATA_DIR, ~/tensorflow_datasets; of several versions the highest.
+
+    Raises:
+        UserError: $NTKRUN_DATA_DIR is set to something that is not a readable directory, or a directory that should
+            be searched cannot be.  Neither is passed over: results on other data than asked for would look alike.
+    """
+    _check_own_directory()
+    candidates = [os.environ.get("NTKRUN_DATA_DIR"), os.environ.get("TFDS_DATA_DIR"), "~/tensorflow_datasets"]
+    for candidate in filter(None, candidates):
+        found = prepared_in(Path(candidate).expanduser(), name)
+        if found is not None:
+            return found
+    return None
+
+
+def prepared_in(data_dir: Path, name: str) -> Path | None:
+    """The highest prepared version of `name` below `data_dir`, or None; UserError if it cannot be searched."""
+    try:
+        versions = [entry for entry in (data_dir / name).iterdir() if (entry / "dataset_info.json").is_file()]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UserError(f"cannot read {data_dir / name} ({error.strerror}); correct its permissions") from error
+    return max(versions, key=_version_key, default=None)
+
+
+def _version_key(directory: Path) -> tuple[int, ...]:
+    parts = directory.name.split(".")
+    return tuple(int(part) for part in parts) if all(part.isdecimal() for part in parts) else ()
+
+
+def _check_own_directory() -> None:
+    own = os.environ.get("NTKRUN_DATA_DIR")
+    if not own:
+        return
+    try:
+        os.listdir(Path(own).expanduser())
+    except OSError as error:
+        raise UserError(
+            f"NTKRUN_DATA_DIR={own} cannot be read ({error.strerror}); point it at a directory with prepared TFDS data,"
+            " or unset it"
+        ) from error

@@ -1,0 +1,1 @@
+"""How the network and its rivals move from theta0: one protocol, several engines."""

@@ -1,0 +1,67 @@
+"""The linearised model trained in parameter space: for mini-batches and whatever function space cannot hold.
+
+f_lin(x) = f(x, theta_0) + J(x) omega.  One linearisation at theta_0 per batch serves the tangent product (the output)
+and its transpose (the gradient), so a step costs 1 primal, 2 tangent and 2 transposed matrix products a layer.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+
+from ntkrun.dynamics.network import CHUNK, Watched, read_weights
+from ntkrun.metrics import LOSSES
+from ntkrun.types import Array, Int, Params
+
+
+@struct.dataclass
+class LinearParameterSpace:
+    """omega_{i+1} = tx(omega_i, J^T dL/df_lin), omega_0 = 0; arguments as in `network.Network`.
+
+    Known equal: `linear_function_space`.
+    """
+
+    theta0: Params
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    model: nn.Module = struct.field(pytree_node=False)
+    tx: optax.GradientTransformation = struct.field(pytree_node=False)
+    loss: str = struct.field(pytree_node=False)
+    watched: tuple[Watched, ...] = struct.field(pytree_node=False)
+
+    def init(self) -> tuple[Params, Any]:
+        omega = jax.tree.map(jnp.zeros_like, self.theta0)
+        return omega, self.tx.init(omega)
+
+    def step(self, state: tuple[Params, Any], batch: Int[Array, " b"] | None) -> tuple[Params, Any]:
+        omega, optimizer_state = state
+        x, y = (self.x_train, self.y_train) if batch is None else (self.x_train[batch], self.y_train[batch])
+        f0, tangent = jax.linearize(lambda theta: self.model.apply({"params": theta}, x), self.theta0)
+        residual = jax.grad(lambda f: LOSSES[self.loss](f, y))(f0 + tangent(omega))
+        (gradient,) = jax.linear_transpose(tangent, omega)(residual)
+        updates, optimizer_state = self.tx.update(gradient, optimizer_state, omega)
+        return optax.apply_updates(omega, updates), optimizer_state
+
+    def _outputs(self, omega: Params, x: Array) -> Array:
+        def linearised(images: Array) -> Array:
+            def f(theta: Params) -> Array:
+                return self.model.apply({"params": theta}, images)
+
+            f0, change = jax.jvp(f, (self.theta0,), (omega,))
+            return f0 + change
+
+        if x.shape[0] <= CHUNK:
+            return linearised(x)
+        return jax.lax.map(lambda image: linearised(image[None])[0], x, batch_size=CHUNK)
+
+    def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
+        omega = state[0]
+        return {
+            "train": self._outputs(omega, self.x_train),
+            "test": self._outputs(omega, self.x_test),
+            "weights": read_weights(omega, self.watched),
+        }

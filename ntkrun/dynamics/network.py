@@ -1,0 +1,75 @@
+"""The network itself, trained by Optax: the rival that the theory is about."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+
+from ntkrun.metrics import LOSSES
+from ntkrun.types import Array, Float, Int, Params
+
+# A watched scalar weight: its path in the parameter tree and its flat index in that array.
+Watched = tuple[tuple[str, ...], int]
+
+CHUNK = 1024  # images per forward pass outside training: bounds the activations held in memory
+
+
+def predict(model: nn.Module, params: Params, x: Float[Array, "n *d"]) -> Float[Array, "n k"]:
+    """f(x, theta) in chunks of at most CHUNK images."""
+    if x.shape[0] <= CHUNK:
+        return model.apply({"params": params}, x)
+    return jax.lax.map(lambda image: model.apply({"params": params}, image[None])[0], x, batch_size=CHUNK)
+
+
+def read_weights(params: Params, watched: tuple[Watched, ...]) -> Float[Array, " w"]:
+    """The values of the watched weights."""
+    values = []
+    for path, index in watched:
+        leaf = params
+        for part in path:
+            leaf = leaf[part]
+        values.append(leaf.reshape(-1)[index])
+    return jnp.stack(values) if values else jnp.zeros(0)
+
+
+@struct.dataclass
+class Network:
+    """theta_{i+1} = tx(theta_i, dL/dtheta) with L averaged over batch and outputs.
+
+    x_train (n, ...), y_train (n, k), x_test (m, ...) in the dtype of theta0; `tx` already holds the rate of the
+    parameterization (eta_0 / n for the standard one).
+    """
+
+    theta0: Params
+    x_train: Array
+    y_train: Array
+    x_test: Array
+    model: nn.Module = struct.field(pytree_node=False)
+    tx: optax.GradientTransformation = struct.field(pytree_node=False)
+    loss: str = struct.field(pytree_node=False)
+    watched: tuple[Watched, ...] = struct.field(pytree_node=False)
+
+    def init(self) -> tuple[Params, Any]:
+        return self.theta0, self.tx.init(self.theta0)
+
+    def step(self, state: tuple[Params, Any], batch: Int[Array, " b"] | None) -> tuple[Params, Any]:
+        theta, optimizer_state = state
+        x, y = (self.x_train, self.y_train) if batch is None else (self.x_train[batch], self.y_train[batch])
+        gradient = jax.grad(partial(self._loss, x=x, y=y))(theta)
+        updates, optimizer_state = self.tx.update(gradient, optimizer_state, theta)
+        return optax.apply_updates(theta, updates), optimizer_state
+
+    def _loss(self, theta: Params, x: Array, y: Array) -> Array:
+        return LOSSES[self.loss](self.model.apply({"params": theta}, x), y)
+
+    def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
+        theta = state[0]
+        return {
+            "train": predict(self.model, theta, self.x_train),
+            "test": predict(self.model, theta, self.x_test),
+            "weights": read_weights(theta, self.watched) - read_weights(self.theta0, self.watched),
+        }

@@ -1,0 +1,69 @@
+"""Optimizers and schedules, all from Optax, and the time axis that belongs to them."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ntkrun.settings import OptimizerSettings, Schedule
+from ntkrun.types import Float, NumpyArray
+
+
+def _schedule(rate: float, settings: Schedule, steps: int) -> optax.Schedule:
+    if settings.name == "piecewise_constant":
+        return optax.piecewise_constant_schedule(rate, dict(zip(settings.boundaries, settings.factors, strict=True)))
+    if settings.name == "cosine":
+        return optax.cosine_decay_schedule(rate, steps, alpha=settings.final_factor)
+    if settings.name == "exponential":
+        return optax.exponential_decay(rate, settings.decay_steps, settings.decay_rate)
+    return optax.constant_schedule(rate)
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """A transformation that is linear in the gradient, so that it drives theta and the coefficients c alike.
+
+    Gradient descent, heavy ball (S1) `theta_{i+1} = theta_i + beta (theta_i - theta_{i-1}) - eta grad L`, or Nesterov;
+    eta may follow a schedule.  `scaled(factor)` is the same with every rate multiplied by `factor`: the standard
+    parameterization steps with eta_0 / n (S36).
+    """
+
+    settings: OptimizerSettings
+
+    def scaled(self, factor: float) -> optax.GradientTransformation:
+        settings = self.settings
+        rate = _schedule(settings.learning_rate * factor, settings.schedule, settings.steps)
+        if settings.schedule.name == "constant":
+            rate = settings.learning_rate * factor
+        momentum = None if settings.name == "gd" else settings.momentum
+        return optax.sgd(rate, momentum=momentum, nesterov=settings.name == "nesterov")
+
+    def learning_rates(self) -> Float[NumpyArray, " steps"]:
+        """eta_i of every step, float64."""
+        schedule = _schedule(self.settings.learning_rate, self.settings.schedule, self.settings.steps)
+        steps = jnp.arange(self.settings.steps)
+        return np.broadcast_to(np.asarray(jax.vmap(schedule)(steps), np.float64), (self.settings.steps,))
+
+    def flow_times(self) -> Float[NumpyArray, " points"]:
+        """Time of gradient flow after i = 0..steps: sum_{j<i} eta_j, or sum_j sqrt(eta_j) with momentum (S3)."""
+        rates = self.learning_rates()
+        per_step = rates if self.settings.name == "gd" else np.sqrt(rates)
+        return np.concatenate([[0.0], np.cumsum(per_step)])
+
+    def axis_times(self) -> Float[NumpyArray, " points"]:
+        """The figures' time axis: `time_per_eta` x flow time."""
+        return self.flow_times() * (self.settings.time_per_eta or 1.0)
+
+
+def record_steps(times: Float[NumpyArray, " points"], first_time: float, per_octave: int) -> list[int]:
+    """Steps to record: 0, the last, and the first step at or after each t = first_time * 2^(j / per_octave).
+
+    A step counts as being at a time that it misses by less than 1e-9 of it: sums of rates carry rounding.
+    """
+    octaves = max(np.log2(times[-1] / first_time), 0.0)
+    wanted = first_time * 2.0 ** (np.arange(int(octaves * per_octave) + 1) / per_octave)
+    wanted = wanted[wanted <= times[-1] * (1 + 1e-9)]
+    found = np.searchsorted(times, wanted * (1 - 1e-9))
+    return sorted({0, len(times) - 1, *(int(i) for i in found)})

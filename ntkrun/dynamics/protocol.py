@@ -1,0 +1,133 @@
+"""The protocol that the network and its step-by-step rivals share, and the loop that moves them in lockstep.
+
+A rival is a pytree: its arrays travel as arguments of one compiled loop (a closure over them would be copied into the
+program and compiled again), its static fields select the program.  Between two record points nothing returns to Python.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntkrun.data.batches import batch_indices
+from ntkrun.errors import NonFiniteError
+from ntkrun.progress import Progress
+from ntkrun.types import Array, Int, NumpyArray, PRNGKeyArray
+
+State = Any
+Observation = Mapping[
+    str, NumpyArray
+]  # "train" (n, k), "test" (m, k), "weights" (w,) = theta_t - theta_0 of watched ones
+
+
+@runtime_checkable
+class Dynamics(Protocol):
+    """A model that advances by optimizer steps from theta0."""
+
+    def init(self) -> State:
+        """The state at step 0."""
+        ...
+
+    def step(self, state: State, batch: Int[Array, " b"] | None) -> State:
+        """One optimizer step on the training examples `batch` (None: all of them); pure, traced."""
+        ...
+
+    def observe(self, state: State) -> dict[str, Array]:
+        """Outputs on both splits and the change of the watched weights."""
+        ...
+
+
+class FullBatch:
+    """Every step sees all training examples."""
+
+    BLOCK = 2**30
+
+    def block(self, first: int, count: int) -> None:
+        return None
+
+
+class MiniBatches:
+    """Every step sees `batch_size` examples in an order that depends on the key and the step only."""
+
+    BLOCK = 256  # steps whose indices are drawn at once; the compiled loop has this one shape
+
+    def __init__(self, key: PRNGKeyArray, n: int, batch_size: int) -> None:
+        self.key, self.n, self.batch_size = key, n, batch_size
+
+    def block(self, first: int, count: int) -> Int[NumpyArray, "block b"]:
+        indices = np.zeros((self.BLOCK, self.batch_size), np.int32)
+        indices[:count] = batch_indices(self.key, self.n, self.batch_size, first, count)
+        return indices
+
+
+@partial(jax.jit, donate_argnums=1)
+def advance(rivals: tuple, states: tuple, indices: Array | None, count: Array) -> tuple:
+    """`count` steps of every rival without leaving the device; the states are donated."""
+
+    def body(i: Array, states: tuple) -> tuple:
+        batch = None if indices is None else indices[i]
+        return tuple(rival.step(state, batch) for rival, state in zip(rivals, states, strict=True))
+
+    return jax.lax.fori_loop(0, count, body, states)
+
+
+@jax.jit
+def _observe(rivals: tuple, states: tuple) -> tuple:
+    return tuple(rival.observe(state) for rival, state in zip(rivals, states, strict=True))
+
+
+class _Pace:
+    """Steps per call of the compiled loop: about half a second of work, so that progress and Ctrl-C stay responsive."""
+
+    SECONDS = 0.5
+
+    def __init__(self, limit: int) -> None:
+        self.steps, self.limit = 1, limit
+
+    def adapt(self, steps: int, seconds: float) -> None:
+        self.steps = int(min(max(self.SECONDS * steps / max(seconds, 1e-6), 1), 2 * steps, self.limit))
+
+
+def run_lockstep(
+    rivals: Mapping[str, Dynamics],
+    record_steps: Sequence[int],
+    batches: FullBatch | MiniBatches,
+    progress: Progress,
+    label: str,
+) -> Iterator[tuple[int, dict[str, Observation]]]:
+    """Advance all rivals together and yield (step, {rival: observation}) at each of the sorted `record_steps`.
+
+    Raises NonFiniteError naming the rival and the step as soon as a recorded output is not finite.
+    """
+    engines = tuple(rivals.values())
+    # init may hand out the rivals' own arrays (theta0), and the loop donates its states: so they start as copies
+    states = jax.tree.map(jnp.copy, tuple(engine.init() for engine in engines))
+    progress.start(label, record_steps[-1])
+    done, pace = 0, _Pace(batches.BLOCK)
+    for record in record_steps:
+        while done < record:
+            count = min(pace.steps, record - done)
+            began = time.monotonic()
+            indices = batches.block(done, count)
+            states = jax.block_until_ready(advance(engines, states, indices, jnp.asarray(count, jnp.int32)))
+            pace.adapt(count, time.monotonic() - began)
+            done += count
+            progress.advance(count)
+        seen = jax.tree.map(np.asarray, _observe(engines, states))
+        observations = dict(zip(rivals, seen, strict=True))
+        _check_finite(observations, label, done)
+        yield done, observations
+
+
+def _check_finite(observations: Mapping[str, Observation], label: str, step: int) -> None:
+    for rival, observation in observations.items():
+        for what, values in observation.items():
+            if not np.all(np.isfinite(values)):
+                raise NonFiniteError(
+                    f"{label}: {what} of {rival} is not finite at step {step}; "
+                    "lower optimizer.learning_rate (see eta_critical above)"
+                )

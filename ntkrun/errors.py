@@ -1,0 +1,17 @@
+"""Errors whose message is meant for the person at the keyboard.
+
+A `UserError` is one line that says what is wrong and what to type instead; the command line prints it
+without a traceback and leaves with exit code 2.  Anything else that is raised is a bug of ours.
+"""
+
+
+class UserError(Exception):
+    """Bad input or an unusable surrounding (data, disk); exit code 2."""
+
+
+class NonFiniteError(UserError):
+    """A value of a run became nan or inf; the message names the cell, the rival and the step."""
+
+
+class ComputeForbiddenError(UserError):
+    """`stage=report` met a cell that has not been run."""

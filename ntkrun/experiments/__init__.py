@@ -1,0 +1,10 @@
+"""The figures, one a file; `base` says what a figure is and finds it by name."""
+
+import pkgutil
+
+NOT_FIGURES = {"base", "panels", "trajectories"}
+
+
+def experiment_names() -> list[str]:
+    """Names of all experiments that are there, without importing them."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in NOT_FIGURES)

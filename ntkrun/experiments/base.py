@@ -1,0 +1,63 @@
+"""What an experiment is, and the registry of all of them.
+
+A figure's module defines `EXPERIMENT`: its settings type, `run` (one cell -> one tidy table, no files, no drawing),
+`plot` (table -> figure, no training) and its claims.  Cells come from the settings: a list where a single value is
+expected is swept, and every combination is one cell (`ntkrun.runner.plan`).
+"""
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ntkrun.claims import Claim
+from ntkrun.errors import UserError
+from ntkrun.experiments import experiment_names
+from ntkrun.progress import Progress
+from ntkrun.settings import RunSettings
+from ntkrun.types import PRNGKeyArray
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """The tidy table of a cell and the facts behind it (eta_critical, images used, ...), which go to the provenance."""
+
+    table: pd.DataFrame
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One figure (or the free combination `lockstep`); `version` is raised when its own numbers change meaning."""
+
+    name: str
+    title: str
+    run: Callable[[RunSettings, str, Progress], CellResult]
+    plot: Callable[[pd.DataFrame], Figure]
+    claims: tuple[Claim, ...] = ()
+    settings: type[RunSettings] = RunSettings
+    version: int = 1
+
+
+def load_experiment(name: str) -> Experiment:
+    """The experiment of that name; UserError listing the names when there is none."""
+    if name not in experiment_names():
+        raise UserError(f"experiment={name} is not known; choose one of {', '.join(experiment_names())}")
+    return importlib.import_module(f"ntkrun.experiments.{name}").EXPERIMENT
+
+
+def cell_key(settings: RunSettings, stream: str) -> PRNGKeyArray:
+    """The key of one stream of random numbers ("theta0", "batches", ...) of a cell.
+
+    It is folded from the seed, the model's settings and the name of the stream: order, shards and interruptions cannot
+    move it, networks of two widths are independent, and a longer run starts from the same theta0.
+    """
+    identity = json.dumps([settings.model.model_dump(mode="json"), stream], sort_keys=True)
+    digest = hashlib.sha256(identity.encode()).digest()
+    return jax.random.fold_in(jax.random.key(settings.seed), int.from_bytes(digest[:4], "big"))

@@ -1,0 +1,146 @@
+"""The panels of Figures 3, S2, S3, S8 and `lockstep`, each over the paper's points where it has any.
+
+Solid lines are the network, dashed ones its linearization; light dots are the paper's digitised curves.
+"""
+
+from collections.abc import Callable
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntkrun.plotting import KERNEL_COLOURS, LINEAR, NETWORK, PAPER_MARK, SERIES, SPLIT_COLOURS, key, panel_letter
+from ntkrun.reference import paper_panel
+from ntkrun.tables import series
+
+STYLES = {"network": NETWORK, "linear": LINEAR}
+DOTS = {"network": {}, "linear": {"marker": "s", "markersize": 2.6}}
+
+
+def _time_axis(ax: Axes, table: pd.DataFrame) -> None:
+    positive = table.loc[table["time"] > 0, "time"]
+    ax.set_xscale("log")
+    ax.set_xlim(positive.min() * 0.8, positive.max() * 1.25)
+    ax.set_xlabel("t")
+
+
+def _draw(ax: Axes, curve: pd.Series, **look) -> None:
+    curve = curve[curve.index > 0]
+    ax.plot(curve.index, curve.to_numpy(), **look)
+
+
+def _paper(ax: Axes, figure: str | None, panel: str, curve: str, colour: str, rival: str = "network") -> bool:
+    points = paper_panel(figure, panel).get(curve) if figure else None
+    if points is None:
+        return False
+    ax.plot(points["x"], points["y"], **(PAPER_MARK | DOTS[rival] | {"color": colour}))
+    return True
+
+
+def _models_key(ax: Axes, paper: bool, **options) -> None:
+    entries = {
+        "network": {"color": "0.3", "linestyle": NETWORK},
+        "linearised": {"color": "0.3", "linestyle": LINEAR},
+    }
+    if paper:
+        entries["paper (network)"] = PAPER_MARK | {"color": "0.3"}
+        entries["paper (linearised)"] = PAPER_MARK | DOTS["linear"] | {"color": "0.3"}
+    key(ax, entries, **options)
+
+
+def outputs_panel(ax: Axes, table: pd.DataFrame, split: str, paper: str | None = None) -> None:
+    """Single outputs against time."""
+    _followed(ax, table, "output", split, f"{split}_output", "sample", paper)
+    ax.set_title(f"{split} output")
+
+
+def weights_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
+    """Change of single weights, theta_t - theta_0."""
+    _followed(ax, table, "weight_change", "", "weight_change", "weight", paper)
+    ax.set_title(r"weight change  $\theta_t - \theta_0$")
+
+
+def _followed(
+    ax: Axes, table: pd.DataFrame, quantity: str, split: str, panel: str, stem: str, paper: str | None
+) -> None:
+    part = table[(table["curve"] == f"{quantity}/network") & (table["split"] == split)]
+    drawn = False
+    for index in sorted(int(i) for i in part["index"].unique()):
+        colour = SERIES[index % len(SERIES)]
+        for rival, line in STYLES.items():
+            drawn |= _paper(ax, paper, panel, f"{stem}{index}_{rival}", colour, rival)
+            curve = series(table, f"{quantity}/{rival}", split, index)
+            _draw(ax, curve, color=colour, linestyle=line, linewidth=1.0)
+    _time_axis(ax, part)
+    _models_key(ax, drawn, loc="best")
+
+
+def _split_panel(ax: Axes, table: pd.DataFrame, quantity: str, paper: str | None) -> None:
+    drawn = False
+    for split, colour in SPLIT_COLOURS.items():
+        for rival, line in STYLES.items():
+            drawn |= _paper(ax, paper, quantity, f"{split}_{rival}", colour, rival)
+            _draw(ax, series(table, f"{quantity}/{rival}", split), color=colour, linestyle=line)
+    _time_axis(ax, table)
+    entries = {split: {"color": colour} for split, colour in SPLIT_COLOURS.items()}
+    entries |= {"network": {"color": "0.3"}, "linearised": {"color": "0.3", "linestyle": LINEAR}}
+    if drawn:
+        entries["paper"] = PAPER_MARK | {"color": "0.3"}
+    key(ax, entries, loc="best")
+    ax.set_title(quantity)
+
+
+def loss_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
+    """The averaged loss on both splits."""
+    _split_panel(ax, table, "loss", paper)
+
+
+def accuracy_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
+    """Share of right answers on both splits."""
+    _split_panel(ax, table, "accuracy", paper)
+
+
+def rmse_panel(ax: Axes, table: pd.DataFrame, rivals: dict[str, tuple[str, str]], paper: str | None = None) -> None:
+    """Distance of the network's test outputs from rivals: {rival: (label, kernel that gives colour and paper curve)}."""
+    entries: dict[str, dict] = {}
+    for rival, (label, kernel) in rivals.items():
+        curve = series(table, f"rmse/{rival}", "test")
+        if curve.empty:
+            continue
+        colour = KERNEL_COLOURS[kernel]
+        if _paper(ax, paper, "rmse", f"{kernel}_kernel", colour):
+            entries[f"paper, {kernel} kernel"] = PAPER_MARK | {"color": colour}
+        _draw(ax, curve, color=colour)
+        entries[label] = {"color": colour}
+    _time_axis(ax, table)
+    ax.set_yscale("log")
+    key(ax, entries, loc="lower right")
+    ax.set_title("test RMSE to the network")
+
+
+FLOW_RIVALS = {
+    "flow_empirical": ("gradient flow, empirical kernel", "empirical"),
+    "flow_analytic": ("gradient flow, analytic kernel", "analytic"),
+}
+STEP_RIVALS = {
+    "linear": ("linearised, same steps", "empirical"),
+    "linear_analytic": ("analytic kernel, same steps", "analytic"),
+}
+
+
+def six_panels(table: pd.DataFrame, paper: str | None, rivals: dict[str, tuple[str, str]]) -> Figure:
+    """Train output, test output, weight change / loss, accuracy, RMSE: the layout of Figures S2, S3 and S8."""
+    figure = Figure(figsize=(10.5, 6.4), layout="constrained")
+    axes = figure.subplots(2, 3)
+    draw: list[Callable[[Axes], None]] = [
+        lambda ax: outputs_panel(ax, table, "train", paper),
+        lambda ax: outputs_panel(ax, table, "test", paper),
+        lambda ax: weights_panel(ax, table, paper),
+        lambda ax: loss_panel(ax, table, paper),
+        lambda ax: accuracy_panel(ax, table, paper),
+        lambda ax: rmse_panel(ax, table, rivals, paper),
+    ]
+    for letter, ax, panel in zip("abcdef", axes.flat, draw, strict=True):
+        panel(ax)
+        panel_letter(ax, letter)
+    return figure

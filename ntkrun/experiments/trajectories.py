@@ -1,0 +1,280 @@
+"""Network and rivals along one training run: what Figures 3, S8 and the free combination `lockstep` record.
+
+Rivals, all from the same theta0 (so the same f_0):
+network          the Flax network, trained
+linear           its linearization at theta0, trained in lockstep (same optimizer, same batches)
+linear_analytic  the same with the infinite-width kernel Theta in place of Theta_hat_0
+flow_empirical   eqs (8)-(11), gradient flow, Theta_hat_0            (squared loss, gradient descent, full batch)
+flow_analytic    eqs (8)-(11), gradient flow, Theta                  (likewise)
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from flax import linen as nn
+
+from ntkrun import metrics, tables
+from ntkrun.data.dataset import Dataset, load_dataset
+from ntkrun.data.images import stand_in_warning
+from ntkrun.dynamics.closed_form import gradient_flow
+from ntkrun.dynamics.learning_rate import eta_critical
+from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
+from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
+from ntkrun.dynamics.network import Network, Watched, predict
+from ntkrun.dynamics.optimizers import Optimizer, record_steps
+from ntkrun.dynamics.protocol import FullBatch, MiniBatches, Observation, run_lockstep
+from ntkrun.errors import UserError
+from ntkrun.experiments.base import CellResult, cell_key
+from ntkrun.kernels.analytic import Kernels, analytic_kernels
+from ntkrun.kernels.empirical import empirical_ntk, ntk_scale, weight_jacobian
+from ntkrun.models import build_model
+from ntkrun.progress import Progress
+from ntkrun.settings import ModelSettings, RunSettings
+from ntkrun.types import Array, Params
+
+# Kernels over all training examples are built up to this many (example, output) pairs: 8192^2 float64 are 512 MB.
+KERNEL_ROWS = 8192
+# eta_critical needs lambda_max of Theta / N only, which a sample of the training set gives to a few per cent.
+CRITICAL_SAMPLE = 512
+
+
+@dataclass
+class Setup:
+    """Everything at theta0 that the rivals are built from."""
+
+    settings: RunSettings
+    data: Dataset
+    model: nn.Module
+    theta0: Params
+    x_train: Array
+    x_test: Array
+    optimizer: Optimizer
+    watched: tuple[Watched, ...]
+
+    @property
+    def k(self) -> int:
+        return self.data.y_train.shape[1]
+
+
+def set_up(settings: RunSettings, progress: Progress) -> Setup:
+    """Load the images, draw theta0; says so when the images are stand-ins."""
+    loss, options = settings.loss, settings.data
+    dtype = jnp.dtype(settings.model.dtype)
+    data = load_dataset(
+        name=options.name,
+        source=options.source,
+        classes=options.classes,
+        n_train=options.n_train,
+        n_test=options.n_test,
+        preprocess=options.preprocess,
+        targets=options.target_kind(loss),
+        seed=options.seed,
+    )
+    if data.is_stand_in:
+        progress.warn(stand_in_warning(data.name, data.requested))
+    batch = settings.optimizer.batch_size
+    if batch is not None and batch > len(data.x_train):
+        raise UserError(f"optimizer.batch_size={batch} is larger than the {len(data.x_train)} training images")
+    model = model_from(settings.model, n_outputs=data.y_train.shape[1])
+    x_train, x_test = jnp.asarray(data.x_train, dtype), jnp.asarray(data.x_test, dtype)
+    theta0 = model.init(cell_key(settings, "theta0"), x_train[:1])["params"]
+    watched = choose_weights(theta0, settings.record.weights, settings.seed)
+    return Setup(settings, data, model, theta0, x_train, x_test, Optimizer(settings.optimizer), watched)
+
+
+def model_from(settings: ModelSettings, n_outputs: int) -> nn.Module:
+    fields = settings.model_dump()
+    return build_model(fields.pop("name"), n_outputs=n_outputs, **fields)
+
+
+def choose_weights(theta0: Params, count: int, seed: int) -> tuple[Watched, ...]:
+    """`count` single weights, dealt out over the weight matrices from the input to the readout."""
+    leaves = jax.tree_util.tree_leaves_with_path(theta0)
+    matrices = [(tuple(part.key for part in path), leaf.size) for path, leaf in leaves if leaf.ndim > 1]
+    rng = np.random.default_rng([seed, 7])
+    return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
+
+
+def analytic(settings: ModelSettings, x1: np.ndarray, x2: np.ndarray | None = None) -> np.ndarray:
+    """Theta of the infinitely wide network, (n1, n2), with S42's normalisation for the standard parameterization."""
+    width = settings.width if settings.parameterization == "standard" else None
+    flat1, flat2 = (None if x is None else np.asarray(x, np.float64).reshape(len(x), -1) for x in (x1, x2))
+    kernels: Kernels = analytic_kernels(
+        flat1,
+        flat2,
+        depth=settings.depth,
+        activation=settings.activation,
+        sigma_w2=settings.sigma_w2,
+        sigma_b2=settings.sigma_b2,
+        parameterization=settings.parameterization,
+        width=width,
+    )
+    return np.asarray(kernels.ntk)
+
+
+@dataclass
+class KernelsAtInit:
+    """Theta_hat_0 (dtype of theta0, whose rounding it has) and Theta (float64) on (train, train) and (test, train), and
+    df/dtheta of the watched weights."""
+
+    empirical_train: np.ndarray
+    empirical_test: np.ndarray
+    analytic_train: np.ndarray
+    analytic_test: np.ndarray
+    jacobian: np.ndarray  # (w, n, k)
+
+
+def kernels_at_init(setup: Setup) -> KernelsAtInit:
+    scale = ntk_scale(setup.model)
+
+    def empirical(x1: Array, x2: Array | None = None) -> np.ndarray:
+        return scale * np.asarray(empirical_ntk(setup.model, setup.theta0, x1, x2))
+
+    model, data = setup.settings.model, setup.data
+    return KernelsAtInit(
+        empirical_train=empirical(setup.x_train),
+        empirical_test=empirical(setup.x_test, setup.x_train),
+        analytic_train=analytic(model, data.x_train),
+        analytic_test=analytic(model, data.x_test, data.x_train),
+        jacobian=scale
+        * np.asarray(weight_jacobian(setup.model, setup.theta0, setup.x_train, setup.watched), np.float64),
+    )
+
+
+def check_learning_rate(setup: Setup, progress: Progress) -> dict[str, float]:
+    """Warn when eta reaches eta_critical of Theorem 2.1; the facts for the provenance."""
+    settings = setup.settings
+    sample = setup.x_train[:CRITICAL_SAMPLE]
+    theta_hat = ntk_scale(setup.model) * np.asarray(
+        empirical_ntk(setup.model, setup.theta0, sample, trace_outputs=True)
+    )
+    critical = eta_critical(theta_hat, setup.k, loss=settings.loss, momentum=settings.optimizer.momentum)
+    eta = float(setup.optimizer.learning_rates().max())
+    if eta >= critical:
+        progress.warn(
+            f"eta = {eta:.4g} is not below eta_critical = {critical:.4g}: expect divergence "
+            "(lower optimizer.learning_rate)"
+        )
+    return {"eta_max": eta, "eta_critical": critical}
+
+
+def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
+    """The rivals that move step by step."""
+    settings, data = setup.settings, setup.data
+    tx, tx_kernel = setup.optimizer.scaled(ntk_scale(setup.model)), setup.optimizer.scaled(1.0)
+    y_train = jnp.asarray(data.y_train, setup.x_train.dtype)
+    shared = dict(model=setup.model, loss=settings.loss, watched=setup.watched)
+    arrays = dict(theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test)
+    rivals: dict[str, Any] = {"network": Network(**arrays, tx=tx, **shared)}
+    if function_space(settings) and kernels is None:
+        raise UserError(
+            f"linear_route=function_space needs the kernel of all {len(data.x_train)} x {setup.k} outputs, more than "
+            f"{KERNEL_ROWS} rows: use linear_route=parameter_space or a smaller data.n_train"
+        )
+    if not function_space(settings):
+        rivals["linear"] = LinearParameterSpace(**arrays, tx=tx, **shared)
+    if kernels is None:
+        return rivals
+    f0_train, f0_test = (predict(setup.model, setup.theta0, x) for x in (setup.x_train, setup.x_test))
+    common = dict(f0_train=f0_train, f0_test=f0_test, y_train=data.y_train, jacobian=kernels.jacobian)
+    common |= dict(tx=tx_kernel, loss=settings.loss)
+    if function_space(settings):
+        rivals["linear"] = LinearFunctionSpace.build(
+            ntk_train=kernels.empirical_train, ntk_test=kernels.empirical_test, **common
+        )
+    rivals["linear_analytic"] = LinearFunctionSpace.build(
+        ntk_train=kernels.analytic_train, ntk_test=kernels.analytic_test, **common
+    )
+    return rivals
+
+
+def function_space(settings: RunSettings) -> bool:
+    """auto: function space with full batches, where it costs nothing; parameter space with mini-batches."""
+    if settings.linear_route == "auto":
+        return settings.optimizer.batch_size is None
+    return settings.linear_route == "function_space"
+
+
+def flow_rivals(setup: Setup, kernels: KernelsAtInit, steps: list[int]) -> dict[str, list[Observation]]:
+    """Gradient flow (8)-(11) with both kernels at the flow times of the recorded steps."""
+    f0_train, f0_test = (
+        np.asarray(predict(setup.model, setup.theta0, x), np.float64) for x in (setup.x_train, setup.x_test)
+    )
+    times = setup.optimizer.flow_times()[steps]
+    found: dict[str, list[Observation]] = {}
+    for name in ("empirical", "analytic"):
+        train, test = getattr(kernels, f"{name}_train"), getattr(kernels, f"{name}_test")
+        flow = gradient_flow(train, setup.data.y_train, f0_train)
+        found[f"flow_{name}"] = [
+            {
+                "train": np.asarray(flow.train_at(t)),
+                "test": np.asarray(flow.test_at(t, f0_test, test)),
+                "weights": np.einsum("wnk,nk->w", kernels.jacobian, np.asarray(flow.coefficients_at(t))),
+            }
+            for t in times
+        ]
+    return found
+
+
+def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
+    """Run one cell: train network and rivals in lockstep, evaluate the closed forms, and stack what was seen."""
+    setup = set_up(settings, progress)
+    facts = check_learning_rate(setup, progress) | {
+        "data": setup.data.describe(),
+        "watched_weights": _names(setup.watched),
+    }
+    rows_needed = setup.k * len(setup.data.x_train)
+    kernels = kernels_at_init(setup) if rows_needed <= KERNEL_ROWS else None
+    axis = setup.optimizer.axis_times()
+    steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
+    batch_size, batches = settings.optimizer.batch_size, FullBatch()
+    if batch_size is not None:
+        batches = MiniBatches(cell_key(settings, "batches"), len(setup.data.x_train), batch_size)
+    seen: dict[str, list[Observation]] = {}
+    for _, observations in run_lockstep(
+        build_rivals(setup, kernels), steps, batches, progress, f"{settings.experiment} {cell}"
+    ):
+        for rival, observation in observations.items():
+            seen.setdefault(rival, []).append(observation)
+    closed_form_holds = settings.loss == "mse" and settings.optimizer.name == "gd" and batch_size is None
+    if kernels is not None and closed_form_holds:
+        seen |= flow_rivals(setup, kernels, steps)
+    table = stack(setup, seen, steps, axis[steps])
+    width = settings.model.width
+    return CellResult(tables.tidy(table, figure=settings.experiment, cell=cell, seed=settings.seed, width=width), facts)
+
+
+def _names(watched: tuple[Watched, ...]) -> list[str]:
+    return [f"{'/'.join(path)}[{index}]" for path, index in watched]
+
+
+def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], times: np.ndarray) -> list[pd.DataFrame]:
+    """Rows of every quantity: output, weight_change, loss, accuracy, and rmse to the network."""
+    loss = metrics.LOSSES[setup.settings.loss]
+    targets = {"train": setup.data.y_train, "test": setup.data.y_test}
+    frames = []
+    for rival, observations in seen.items():
+
+        def add(quantity: str, split: str, values: list[Any], rival: str = rival) -> None:
+            frames.append(tables.rows(f"{quantity}/{rival}", split, steps, list(times), np.asarray(values)))
+
+        if setup.watched:
+            add("weight_change", "", [o["weights"] for o in observations])
+        for split, y in targets.items():
+            outputs = [np.asarray(o[split], np.float64) for o in observations]
+            add("output", split, [shown(f, setup.settings.record.outputs) for f in outputs])
+            add("loss", split, [float(loss(f, y)) for f in outputs])
+            add("accuracy", split, [float(metrics.accuracy(f, y)) for f in outputs])
+            if rival != "network":
+                network = [np.asarray(o[split], np.float64) for o in seen["network"]]
+                add("rmse", split, [float(metrics.rmse(f, g)) for f, g in zip(outputs, network, strict=True)])
+    return frames
+
+
+def shown(f: np.ndarray, count: int) -> np.ndarray:
+    """The outputs that are followed one by one: of `count` examples (k = 1), or all k of the first example."""
+    return f[:count, 0] if f.shape[1] == 1 else f[0]

@@ -1,0 +1,238 @@
+"""Kernels of one finite network: Theta_hat = J J^T without the Jacobian J, and K_hat of its last hidden layer.
+
+For a dense layer h = scale_w x W + scale_b b the gradient of output a at one example is (scale_w x delta_a^T, scale_b
+delta_a), delta_a = df_a/dh, so the layer adds
+    Theta_hat[i, j, a, b] += (c_w x_i.x_j + c_b) delta_a(x_i).delta_b(x_j),   c_w = scale_w^2, c_b = scale_b^2:
+two Gram products of width n instead of one of width n^2..  x and delta come from the taps of the layers
+(`models.layers`): c_w = sigma_w2/fan_in, c_b = sigma_b2 in the NTK parameterization, 1 and 1 in the standard one.
+"""
+
+from functools import partial
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ntkrun.errors import UserError
+from ntkrun.types import Array, Float, NumpyArray, Params
+
+AnyArray = Array | NumpyArray
+Watched = tuple[tuple[str, ...], int]  # a scalar weight: its path in the parameter tree, its flat index in that array
+Method = Literal["structured", "jacobian"]
+
+_STRIP = 64  # columns per product of the symmetric half; narrower ones run below the speed of a full product
+_MAX_STRIPS = 4  # already leaves 5/8 of the full product, the limit being 1/2
+_COLUMNS_PER_BLOCK = 8  # gradients of the general path held at once
+
+
+def empirical_ntk(
+    model: nn.Module,
+    params: Params,
+    x1: Float[AnyArray, "n1 ..."],
+    x2: Float[AnyArray, "n2 ..."] | None = None,
+    *,
+    trace_outputs: bool = False,
+    method: Method = "structured",
+) -> Float[Array, "n1 n2 *kk"]:
+    """Theta_hat(x1, x2) = sum over parameters of df_a(x_i)/dtheta df_b(x_j)/dtheta, below equation (4).
+
+    Returns (n1, n2, k, k), index [i, j, a, b], or with `trace_outputs` (n1, n2), the mean of its diagonal over a = b;
+    x2 = None is x1 with itself, computed as one half..  The dtype is that of the parameters..  It is J J^T in either
+    parameterization: (S42)'s Theta_hat = J J^T / n of the standard one is `ntk_scale(model)` times this.
+
+    method "structured": every parameter has to belong to a layer with taps that is used once, and an example's output
+    must not depend on other examples (no batch normalisation)..  "jacobian": any module, one gradient per example and
+    output. Memory: structured holds the taps of both sets, k n numbers per unit, and the result a few times.
+
+    Known equal: the Jacobian product (tests).  Raises `UserError` if parameters are not covered by taps.
+    """
+    x2_or_x1 = x1 if x2 is None else x2
+    if method == "jacobian":
+        return _jacobian_ntk(model, params, jnp.asarray(x1), jnp.asarray(x2_or_x1), trace_outputs)
+    return _structured_ntk(model, params, jnp.asarray(x1), None if x2 is None else jnp.asarray(x2), trace_outputs)
+
+
+def empirical_nngp(
+    model: nn.Module, params: Params, x1: Float[AnyArray, "n1 ..."], x2: Float[AnyArray, "n2 ..."] | None = None
+) -> Float[Array, "n1 n2"]:
+    """K_hat(x, x') = sigma_w2/n x^L(x).x^L(x') + sigma_b2: the covariance of the readout given the layers below it.
+
+    x^L are the activations of the last hidden layer, n its width; known equal: a hand-written network (tests).
+    """
+    return _nngp(model, params, jnp.asarray(x1), None if x2 is None else jnp.asarray(x2))
+
+
+def ntk_scale(model: nn.Module) -> float:
+    """1 in the NTK parameterization; 1/n, n the largest hidden width, in the standard one: (S42) is Theta_hat = J J^T / n."""
+    if getattr(model, "parameterization", "ntk") == "ntk":
+        return 1.0
+    width: Any = getattr(model, "width")  # noqa: B009
+    return 1.0 / (width if isinstance(width, int) else max(width))
+
+
+def weight_jacobian(
+    model: nn.Module, params: Params, x: Float[AnyArray, "n ..."], watched: tuple[Watched, ...]
+) -> Float[Array, "w n k"]:
+    """df_a(x_i)/dtheta_w of single weights, each named by (path in `params`, flat index); (w, n, k).
+
+    One linearisation, then one forward derivative per weight..  Raises `UserError` for a path or an index that is not
+    there.
+    """
+    for path, index in watched:
+        leaf = _leaf(params, path)
+        if not 0 <= index < getattr(leaf, "size", 0):
+            raise UserError(f"no weight {'/'.join(path)}[{index}] in the parameters")
+    return _weight_jacobian(model, params, jnp.asarray(x), watched)
+
+
+def _leaf(params: Params, path: tuple[str, ...]) -> Any:
+    for part in path:
+        params = params[part] if isinstance(params, dict) and part in params else None
+    return params
+
+
+def _outputs(model: nn.Module, params: Params, x: Array) -> Array:
+    output: Any = model.apply({"params": params}, x)
+    return output
+
+
+def _tapped_apply(model: nn.Module, params: Params, perturbations: Any, x: Array) -> tuple[Array, Any]:
+    variables = {"params": params, "perturbations": perturbations}
+    output, state = model.apply(variables, x, mutable=["taps"])
+    return output, state.get("taps", {})
+
+
+def _zero_perturbations(model: nn.Module, x: Array) -> Any:
+    shapes = jax.eval_shape(model.init, jax.random.key(0), x).get("perturbations", {})
+    return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+
+
+def _layers(taps: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Path of each tapped layer -> what it sowed at each use, in the order of the forward pass (Flax keeps that of first use)."""
+    layers = {}
+    for name, node in taps.items():
+        layers |= {path: node} if isinstance(node, tuple) else _layers(node, (*path, name))
+    return layers
+
+
+def _paths(tree: Any) -> dict[tuple[str, ...], Any]:
+    """Path of the enclosing layer -> its last leaf."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {tuple(part.key for part in path[:-1]): leaf for path, leaf in leaves}
+
+
+def _check_covered(params: Params, layers: dict[tuple[str, ...], Any]) -> None:
+    """Every array of `params` lies directly in a tapped layer, and every tapped layer is used once."""
+    reused = {path for path, uses in layers.items() if len(uses) > 1}
+    uncovered = sorted("/".join(path) for path in (set(_paths(params)) - set(layers)) | reused)
+    if uncovered:
+        raise UserError(f"no structured kernel for the parameters of {', '.join(uncovered)}: use method='jacobian'")
+
+
+def _taps(model: nn.Module, params: Params, x: Array) -> list[tuple[dict[str, Array], Float[Array, "n k width"]]]:
+    """(what the layer sowed, delta) of every layer, delta[i, a] = df_a(x_i)/dh: one forward, one backward pass per output."""
+    zeros = _zero_perturbations(model, x)
+    output, vjp, taps = jax.vjp(lambda h: _tapped_apply(model, params, h, x), zeros, has_aux=True)
+    layers = _layers(taps)
+    _check_covered(params, layers)
+    one_hot = jnp.eye(output.shape[1], dtype=output.dtype)
+    cotangents = jnp.broadcast_to(one_hot[:, None, :], (output.shape[1], *output.shape))
+    (deltas,) = jax.vmap(vjp, out_axes=1)(cotangents)
+    delta_of = _paths(deltas)
+    return [(uses[0], delta_of[path]) for path, uses in layers.items()]
+
+
+def _gram(a: Float[Array, "n1 d"], b: Float[Array, "n2 d"]) -> Float[Array, "n1 n2"]:
+    return jnp.matmul(a, b.T, precision="highest")
+
+
+def _block(first: list[Any], second: list[Any], trace_outputs: bool) -> Array:
+    """Sum over layers for two sets of examples: (n1, n2) if traced, else (n1, n2, k, k)."""
+    total: Any = 0.0
+    for (layer, delta), (other, other_delta) in zip(first, second, strict=True):
+        (n1, k, _), n2 = delta.shape, other_delta.shape[0]
+        inputs = layer["weight_coefficient"] * _gram(layer["x"], other["x"]) + layer["bias_coefficient"]
+        if trace_outputs or k == 1:
+            total += inputs * (_gram(delta.reshape(n1, -1), other_delta.reshape(n2, -1)) / k)
+        else:
+            outputs = _gram(delta.reshape(n1 * k, -1), other_delta.reshape(n2 * k, -1)).reshape(n1, k, n2, k)
+            total += inputs[:, None, :, None] * outputs
+    if trace_outputs:
+        return total
+    return total[:, :, None, None] if total.ndim == 2 else total.transpose(0, 2, 1, 3)
+
+
+@partial(jax.jit, static_argnames=("model", "trace_outputs"))
+def _structured_ntk(model: nn.Module, params: Params, x1: Array, x2: Array | None, trace_outputs: bool) -> Array:
+    first = _taps(model, params, x1)
+    if x2 is not None:
+        return _block(first, _taps(model, params, x2), trace_outputs)
+    n = x1.shape[0]
+    strip = -(-n // max(1, min(_MAX_STRIPS, n // _STRIP)))
+    columns = []
+    for start in range(0, n, strip):
+        below, own = (jax.tree.map(partial(_examples, start=start, stop=stop), first) for stop in (n, start + strip))
+        part = _block(below, own, trace_outputs)
+        columns.append(jnp.pad(part, ((start, 0), *((0, 0),) * (part.ndim - 1))))
+    lower = jnp.concatenate(columns, axis=1)
+    # Theta[i, j, a, b] = Theta[j, i, b, a]: everything strictly below the diagonal is mirrored, strips included.
+    mirrored = lower.swapaxes(0, 1) if trace_outputs else lower.transpose(1, 0, 3, 2)
+    keep = jnp.tri(n, dtype=bool).reshape(n, n, *(1,) * (lower.ndim - 2))
+    return jnp.where(keep, lower, mirrored)
+
+
+def _examples(array: Array, start: int, stop: int) -> Array:
+    return array[start:stop] if array.ndim else array  # the coefficients of a layer are scalars
+
+
+@partial(jax.jit, static_argnames=("model", "trace_outputs"))
+def _jacobian_ntk(model: nn.Module, params: Params, x1: Array, x2: Array, trace_outputs: bool) -> Array:
+    """One column Theta_hat[:, j, :, b] = J(x1) J(x2)_jb^T at a time: a backward pass over x2, a forward one over x1."""
+    output, vjp = jax.vjp(lambda theta: _outputs(model, theta, x2), params)
+    _, jvp = jax.linearize(lambda theta: _outputs(model, theta, x1), params)
+    n2, k = output.shape
+
+    def column(index: Array) -> Array:
+        cotangent = jax.nn.one_hot(index, n2 * k, dtype=output.dtype).reshape(n2, k)
+        theta_column = jvp(*vjp(cotangent))
+        return theta_column[:, index % k] if trace_outputs else theta_column
+
+    columns = jax.lax.map(column, jnp.arange(n2 * k), batch_size=_COLUMNS_PER_BLOCK)
+    if trace_outputs:
+        return columns.reshape(n2, k, -1).mean(axis=1).T
+    return columns.reshape(n2, k, -1, k).transpose(2, 0, 3, 1)
+
+
+@partial(jax.jit, static_argnames=("model",))
+def _nngp(model: nn.Module, params: Params, x1: Array, x2: Array | None) -> Array:
+    def readout(x: Array) -> dict[str, Array]:
+        return list(_layers(_tapped_apply(model, params, _zero_perturbations(model, x), x)[1]).values())[-1][0]
+
+    layer = readout(x1)
+    other = layer if x2 is None else readout(x2)
+    return layer["weight_variance"] * _gram(layer["x"], other["x"]) + layer["bias_variance"]
+
+
+@partial(jax.jit, static_argnames=("model", "watched"))
+def _weight_jacobian(model: nn.Module, params: Params, x: Array, watched: tuple[Watched, ...]) -> Array:
+    def outputs(shifts: list[Array]) -> Array:
+        # Only the watched scalars vary, so arrays without one cost nothing in the forward derivative.
+        moved = params
+        for (path, index), shift in zip(watched, shifts, strict=True):
+            moved = _shifted(moved, path, index, shift)
+        return _outputs(model, moved, x)
+
+    dtypes = [_leaf(params, path).dtype for path, _ in watched]
+    output, jvp = jax.linearize(outputs, [jnp.zeros((), dtype) for dtype in dtypes])
+    if not watched:
+        return jnp.zeros((0, *output.shape), output.dtype)
+    directions = [jnp.eye(len(watched), dtype=dtype)[row] for row, dtype in enumerate(dtypes)]
+    return jax.lax.map(jvp, directions)
+
+
+def _shifted(params: Params, path: tuple[str, ...], index: int, shift: Array) -> Params:
+    """`params` with `shift` added to one scalar."""
+    if not path:
+        return params.reshape(-1).at[index].add(shift).reshape(params.shape)
+    return {**params, path[0]: _shifted(params[path[0]], path[1:], index, shift)}

@@ -1,0 +1,50 @@
+"""The fully connected network of equation (1)."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from ntkrun.activations import Activation, resolve_activation
+from ntkrun.errors import UserError
+from ntkrun.models.layers import Dense
+from ntkrun.types import Array, Float, NumpyArray
+
+
+class FC(nn.Module):
+    """h^1 = x W^1 + b^1;  h^{l+1} = phi(h^l) W^{l+1} + b^{l+1};  f = h^{L+1}, equation (1).
+
+    depth is L, the number of hidden layers; width is n, one number or one per hidden layer; n_outputs is k..  An input
+    (n, ...) is flattened to (n, d); the output has shape (n, k)..  Layers are called layer_1 .. layer_{L+1} as in the
+    paper, and layer_{L+1} is the readout: params["layer_2"]["omega"] is omega^2..  See `layers.Dense` for the
+    parameterizations.
+
+    Raises `UserError` for a depth below 1 or a tuple of widths whose length is not the depth.
+    """
+
+    width: int | tuple[int, ...]
+    depth: int
+    n_outputs: int
+    activation: str | Activation
+    sigma_w2: float
+    sigma_b2: float
+    parameterization: str = "ntk"  # or "standard"
+    dtype: Any = jnp.float32
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """n_1 .. n_L."""
+        return (self.width,) * self.depth if isinstance(self.width, int) else tuple(self.width)
+
+    @nn.compact
+    def __call__(self, x: Float[Array | NumpyArray, "n ..."]) -> Float[Array, "n k"]:
+        if self.depth < 1 or len(self.widths) != self.depth:
+            raise UserError(f"fc needs depth >= 1 and one width per hidden layer, not depth {self.depth}, {self.width}")
+        phi = resolve_activation(self.activation).phi
+        x = jnp.reshape(x, (x.shape[0], -1))
+        for layer, features in enumerate((*self.widths, self.n_outputs), start=1):
+            x = phi(x) if layer > 1 else x
+            x = Dense(features, self.sigma_w2, self.sigma_b2, self.parameterization, self.dtype, name=f"layer_{layer}")(
+                x
+            )
+        return x

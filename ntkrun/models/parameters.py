@@ -1,0 +1,49 @@
+"""Views of a parameter tree: its layers in forward order, its size, and the map between the two parameterizations."""
+
+import math
+import re
+
+import jax
+
+from ntkrun.types import Params
+
+
+def natural_key(name: str) -> tuple[str | int, ...]:
+    """Sorts layer_10 behind layer_9: JAX orders the keys of a dict as strings."""
+    return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name))
+
+
+def layer_names(params: Params) -> tuple[str, ...]:
+    """Top-level names of the tree in forward order, layer_1 .. layer_{L+1}."""
+    return tuple(sorted(params, key=natural_key))
+
+
+def count_parameters(params: Params) -> int:
+    """Number of scalars in the tree."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def ntk_to_standard(params: Params, *, sigma_w2: float, sigma_b2: float) -> Params:
+    """W = sqrt(sigma_w2 / fan_in) omega, b = sqrt(sigma_b2) beta: the parameters of the same function under (S36)."""
+    converted = {}
+    for name, layer in params.items():
+        weight = math.sqrt(sigma_w2 / layer["omega"].shape[0]) * layer["omega"]
+        bias = {"b": math.sqrt(sigma_b2) * layer["beta"]} if "beta" in layer else {}
+        converted[name] = {"W": weight, **bias}
+    return converted
+
+
+def standard_rates(params: Params, *, n_max: int, sigma_w2: float, sigma_b2: float, eta0: float = 1.0) -> Params:
+    """Per-parameter rates under which an NTK network moves like a standard one at eta_std = eta0 / n_max, (S37).
+
+    eta_w^l = n_l eta0 / (n_max sigma_w2),  eta_b^l = eta0 / (n_max sigma_b2),  n_l = fan-in of the layer.
+    params is the tree of the NTK network; the result has its structure and Python floats as leaves.  Derivation: a step
+    d(omega) = -eta_w dl/d(omega) moves W = sqrt(sigma_w2/n_l) omega by -eta_w (sigma_w2/n_l) dl/dW, which is the step
+    -(eta0/n_max) dl/dW for the eta_w above; the bias likewise.
+    """
+    rates = {}
+    for name, layer in params.items():
+        fan_in = layer["omega"].shape[0]
+        bias = {"beta": eta0 / (n_max * sigma_b2)} if "beta" in layer else {}
+        rates[name] = {"omega": fan_in * eta0 / (n_max * sigma_w2), **bias}
+    return rates

@@ -1,0 +1,71 @@
+"""One look for all figures: sizes, fonts, and the same colour for the same thing everywhere (colour-blind safe)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+# Okabe and Ito's palette, safe for the common kinds of colour blindness.
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+SPLIT_COLOURS = {"train": BLUE, "test": VERMILION}
+KERNEL_COLOURS = {"empirical": PURPLE, "analytic": GREEN}
+SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
+NETWORK, LINEAR = "-", (0, (4, 2))  # line styles: the network is drawn through, its linearization dashed
+PAPER_MARK = dict(linestyle="none", marker="o", markersize=3.4, alpha=0.35, markeredgewidth=0, zorder=1)
+
+PAPER_STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8,
+    "legend.fontsize": 6.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "lines.linewidth": 1.3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.5,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "savefig.dpi": 300,
+}
+SLIDES_STYLE = PAPER_STYLE | {
+    "font.size": 11,
+    "axes.titlesize": 13,
+    "axes.labelsize": 11,
+    "legend.fontsize": 9,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "lines.linewidth": 2.0,
+}
+STYLES = {"paper": PAPER_STYLE, "slides": SLIDES_STYLE}
+
+
+@contextmanager
+def style(name: str) -> Iterator[None]:
+    """Draw with the named style; nothing global is left changed."""
+    with matplotlib.rc_context(STYLES[name]):
+        yield
+
+
+def panel_letter(ax: Axes, letter: str) -> None:
+    ax.text(-0.02, 1.04, f"({letter})", transform=ax.transAxes, ha="right", va="bottom", fontweight="bold")
+
+
+def key(ax: Axes, entries: dict[str, dict], **options) -> None:
+    """A legend of named line looks, independent of which lines were drawn first."""
+    handles = [Line2D([], [], label=label, **look) for label, look in entries.items()]
+    ax.legend(handles=handles, **options)

@@ -1,0 +1,20 @@
+"""The paper's own curves, digitised from its vector plots: facts to draw and to measure against."""
+
+from functools import cache
+from importlib.resources import files
+
+import pandas as pd
+
+
+@cache
+def paper_curves() -> pd.DataFrame:
+    """All digitised points: columns figure, panel, curve, x, y, y_err (nan where the plot has no error bar)."""
+    with files(__name__).joinpath("paper_curves.csv").open() as handle:
+        return pd.read_csv(handle)
+
+
+def paper_panel(figure: str, panel: str) -> dict[str, pd.DataFrame]:
+    """Curves of one panel by name, each a frame with x, y, y_err in the order of x; `figure` as in "fig3", "figs8"."""
+    table = paper_curves()
+    chosen = table[(table["figure"].str.lower() == figure) & (table["panel"] == panel)]
+    return {str(name): part.sort_values("x") for name, part in chosen.groupby("curve")}

@@ -1,0 +1,41 @@
+"""Tables -> verdicts: claims.json and the table that is printed."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import pandas as pd
+
+from ntkrun.claims import Verdict, judge
+from ntkrun.experiments.base import Experiment
+
+
+def judge_all(experiment: Experiment, table: pd.DataFrame, *, scale: str, stand_in: bool) -> list[Verdict]:
+    return [judge(claim, experiment.name, table, scale=scale, stand_in=stand_in) for claim in experiment.claims]
+
+
+def as_records(verdicts: Sequence[Verdict]) -> list[dict]:
+    return [asdict(verdict) for verdict in verdicts]
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def band(verdict: Verdict) -> str:
+    low = "" if verdict.low is None else f"{_number(verdict.low)} <= "
+    high = "" if verdict.high is None else f" <= {_number(verdict.high)}"
+    return f"{low}x{high}"
+
+
+def claims_table(verdicts: Sequence[Verdict]) -> str:
+    """The verdicts as lines of text, measured beside expected, and a count."""
+    header = ("claim", "verdict", "measured", "band", "paper / theory")
+    lines = [(v.id, v.verdict, _number(v.measured), band(v), v.expected) for v in verdicts]
+    widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in [header, *lines]
+    ]
+    count = {kind: sum(v.verdict == kind for v in verdicts) for kind in ("pass", "fail", "not_judged")}
+    text.append(f"{count['pass']} passed, {count['fail']} failed, {count['not_judged']} not judged")
+    return "\n".join(text)

@@ -1,0 +1,114 @@
+"""Tables -> table.parquet, figure.png, figure.pdf, claims.json, provenance.json; never computes a cell."""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ntkrun.claims import Verdict
+from ntkrun.errors import ComputeForbiddenError
+from ntkrun.experiments.base import Experiment
+from ntkrun.plotting import style
+from ntkrun.report.judge import as_records, judge_all
+from ntkrun.runner.plan import Cell
+from ntkrun.runner.provenance import code_version
+from ntkrun.runner.store import Store, parquet_bytes, write_bytes
+
+
+@dataclass
+class Report:
+    """What the report stage found and wrote."""
+
+    picture: Path
+    verdicts: list[Verdict]
+    missing: list[str]
+    stand_ins: list[str] = field(default_factory=list)
+
+
+def report(experiment: Experiment, cells: Sequence[Cell], store: Store, departures: Sequence[str]) -> Report:
+    """Draw and judge what is stored of `cells`.
+
+    `departures`: how the settings differ from the paper's, for the stamp on the figure.  Raises ComputeForbiddenError
+    when nothing is stored at all.
+    """
+    store.prepare()
+    found = {cell.name: store.stored(cell, cell.settings.data.source) for cell in cells}
+    stored = [pair for pair in found.values() if pair is not None]
+    missing = [name for name, pair in found.items() if pair is None]
+    settings = cells[0].settings
+    if not stored:
+        raise ComputeForbiddenError(
+            f"nothing is stored for these settings of {experiment.name} at scale={settings.scale}: "
+            "run with stage=all first"
+        )
+    table = pd.concat([pair[0] for pair in stored], ignore_index=True)
+    facts = [pair[1] for pair in stored]
+    stand_ins = sorted({f["facts"]["data"]["name"] for f in facts if f["data_source"] == "stand_in"})
+    verdicts = judge_all(experiment, table, scale=settings.scale, stand_in=bool(stand_ins))
+    provenance = {
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "scale": settings.scale,
+        "departures_from_paper": list(departures),
+        "stand_in_data": stand_ins,
+        "missing_cells": missing,
+        "drawn_by": code_version(),
+        "cells": facts,
+    }
+    stamp = stamp_lines(settings.scale, departures, stand_ins, missing, len(cells))
+    write_all(experiment, store, settings.style, table, verdicts, provenance, stamp)
+    return Report(store.folder / "figure.png", verdicts, missing, stand_ins)
+
+
+def stamp_lines(
+    scale: str, departures: Sequence[str], stand_ins: Sequence[str], missing: Sequence[str], total: int
+) -> list[str]:
+    """What must be said on the figure itself: stand-in data, missing cells, how the run differs from the paper's."""
+    lines = []
+    if stand_ins:
+        lines.append(f"STAND-IN DATA: {', '.join(stand_ins)} in place of the paper's images")
+    if missing:
+        lines.append(f"INCOMPLETE: {len(missing)} of {total} cells are missing")
+    lines.append(f"scale={scale}" + (f"; differs from the paper: {', '.join(departures)}" if departures else ""))
+    return lines
+
+
+def write_all(
+    experiment: Experiment,
+    store: Store,
+    style_name: str,
+    table: pd.DataFrame,
+    verdicts: Sequence[Verdict],
+    provenance: dict[str, Any],
+    stamp: Sequence[str],
+) -> None:
+    with style(style_name):
+        figure = experiment.plot(table)
+        _stamp(figure, stamp, alarming=bool(provenance["stand_in_data"] or provenance["missing_cells"]))
+        record = json.dumps(provenance)
+        png = _saved(figure, "png", {"Title": experiment.title, "ntkrun": record})
+        # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
+        pdf = _saved(figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None})
+    write_bytes(store.folder / "table.parquet", parquet_bytes(table, provenance))
+    write_bytes(store.folder / "figure.png", png)
+    write_bytes(store.folder / "figure.pdf", pdf)
+    write_bytes(store.folder / "claims.json", json.dumps(as_records(verdicts), indent=1).encode())
+    write_bytes(store.folder / "provenance.json", json.dumps(provenance, indent=1).encode())
+
+
+def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:
+    """A line below the panels; constrained layout makes room for it."""
+    figure.supxlabel(
+        "\n".join(lines), fontsize=6, color="#B00020" if alarming else "0.45", x=0.01, ha="left", wrap=True
+    )
+
+
+def _saved(figure: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, metadata=metadata)
+    return buffer.getvalue()

@@ -1,0 +1,53 @@
+"""Where a number came from: code, settings, versions, device, images, time."""
+
+import importlib.metadata
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import ntkrun
+from ntkrun.runner.plan import Cell
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas", "pyarrow", "hydra-core")
+
+
+def code_version() -> dict[str, Any]:
+    """Version, and commit and dirty flag when the package runs from its own git checkout."""
+    root = Path(ntkrun.__file__).parent.parent
+    version: dict[str, Any] = {"ntkrun": ntkrun.__version__, "commit": None, "dirty": None}
+    if not (root / ".git").exists():
+        return version
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10)
+        status = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return version
+    if commit.returncode == 0:
+        version |= {"commit": commit.stdout.strip(), "dirty": bool(status.stdout.strip())}
+    return version
+
+
+def cell_provenance(cell: Cell, fingerprint: str, started: datetime, facts: dict[str, Any]) -> dict[str, Any]:
+    """What is stored beside a cell's table."""
+    finished = datetime.now(UTC)
+    device = jax.devices()[0]
+    # results_dir is a path of the machine and nobody else's business
+    return {
+        "cell": cell.name,
+        "config_hash": cell.config_hash,
+        "data_fingerprint": fingerprint,
+        "data_source": facts.get("data", {}).get("source", "none"),
+        "settings": cell.settings.model_dump(mode="json", exclude={"results_dir", "stage", "shard", "shards", "style"}),
+        "code": code_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "started": started.isoformat(timespec="seconds"),
+        "finished": finished.isoformat(timespec="milliseconds"),
+        "wall_seconds": round((finished - started).total_seconds(), 2),
+        "facts": facts,
+    }

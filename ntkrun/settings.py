@@ -1,0 +1,190 @@
+"""The typed settings of a run: YAML fills every field, nothing has a default here, unknown keys are refused.
+
+Names and symbols are the paper's; units stand in the field's comment.  Checks that need no data are made here, before
+anything is computed.
+"""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ntkrun.errors import UserError
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Index = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class DataSettings(Section):
+    """Which images, how many, how they are scaled; what is not in the file of the set is refused."""
+
+    name: Literal["mnist", "cifar10"]
+    source: Literal["auto", "tfds", "stand_in"]
+    classes: tuple[str | int, ...] | None  # these classes only, in this order; null: all of them
+    n_train: Count | None  # N, images; null: all
+    n_test: Count | None  # images; null: all
+    preprocess: Literal["global", "sphere", "zca"]
+    targets: Literal["auto", "signed", "one_hot"]  # auto: +1/-1 for two classes under mse, else 0/1 one-hot
+    seed: Index  # chooses the images; `seed` of the run chooses the network
+
+    def target_kind(self, loss: str) -> str:
+        if self.targets != "auto":
+            return self.targets
+        return "signed" if loss == "mse" and self.classes is not None and len(self.classes) == 2 else "one_hot"
+
+
+class ModelSettings(Section):
+    """Fully-connected network: L = depth hidden layers of n = width units and a linear readout."""
+
+    name: Literal["fc"]
+    width: Count  # n, units
+    depth: Count  # L, hidden layers
+    activation: Literal["relu", "erf", "tanh"]
+    sigma_w2: Positive  # weight variance sigma_w^2
+    sigma_b2: NonNegative  # bias variance sigma_b^2
+    parameterization: Literal["ntk", "standard"]
+    dtype: Literal["float32", "float64"]  # of parameters and training
+
+
+class ConstantSchedule(Section):
+    name: Literal["constant"]
+
+
+class PiecewiseSchedule(Section):
+    """eta is multiplied by factors[j] from step boundaries[j] on (factors accumulate)."""
+
+    name: Literal["piecewise_constant"]
+    boundaries: tuple[Count, ...]  # steps
+    factors: tuple[Positive, ...]
+
+    @model_validator(mode="after")
+    def _paired(self) -> "PiecewiseSchedule":
+        if len(self.boundaries) != len(self.factors) or sorted(set(self.boundaries)) != list(self.boundaries):
+            raise ValueError("boundaries must increase and be as many as factors")
+        return self
+
+
+class CosineSchedule(Section):
+    """eta falls to final_factor * eta over the run along half a cosine."""
+
+    name: Literal["cosine"]
+    final_factor: NonNegative
+
+
+class ExponentialSchedule(Section):
+    """eta is multiplied by decay_rate every decay_steps steps, continuously."""
+
+    name: Literal["exponential"]
+    decay_steps: Count
+    decay_rate: Positive
+
+
+Schedule = Annotated[
+    ConstantSchedule | PiecewiseSchedule | CosineSchedule | ExponentialSchedule, Field(discriminator="name")
+]
+
+
+class OptimizerSettings(Section):
+    """theta_{i+1} = theta_i - eta dL/dtheta with L averaged over batch and outputs; momentum as named."""
+
+    name: Literal["gd", "momentum", "nesterov"]
+    learning_rate: Positive  # eta_0; the standard parameterization steps with eta_0 / n (S36)
+    momentum: Annotated[float, Field(ge=0, lt=1)]  # beta
+    steps: Count
+    batch_size: Count | None  # images; null: the full batch
+    schedule: Schedule
+    time_per_eta: Positive | None  # time axis: t = time_per_eta * sum of eta_i; null: 1 (sqrt(eta) * i with momentum)
+
+    @model_validator(mode="after")
+    def _momentum_belongs(self) -> "OptimizerSettings":
+        if self.name == "gd" and self.momentum != 0:
+            raise ValueError(
+                "momentum does nothing with optimizer.name=gd: use optimizer=momentum or optimizer=nesterov"
+            )
+        if self.name != "gd" and self.momentum == 0:
+            raise ValueError(f"optimizer.name={self.name} needs a momentum above 0 (optimizer=gd has none)")
+        return self
+
+
+class RecordSettings(Section):
+    """When and what is written down: at t = first_time * 2^(j / per_octave), at step 0 and at the last step."""
+
+    first_time: Positive
+    per_octave: Count
+    outputs: Count  # how many single outputs are followed per split (all k logits of one image when k > 1)
+    weights: Index  # how many single weights are followed
+
+
+class RunSettings(Section):
+    """What every experiment has; the fields of `LOCAL` say where and how to run and never change a number."""
+
+    experiment: str
+    scale: Literal["smoke", "cpu", "paper"]
+    stage: Literal["run", "report", "all"]
+    shard: Index
+    shards: Count
+    seed: Index
+    results_dir: str
+    style: Literal["paper", "slides"]
+    loss: Literal["mse", "cross_entropy"]
+    linear_route: Literal["auto", "function_space", "parameter_space"]
+    data: DataSettings
+    model: ModelSettings
+    optimizer: OptimizerSettings
+    record: RecordSettings
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RunSettings":
+        if self.shard >= self.shards:
+            raise ValueError(f"shard={self.shard} must be below shards={self.shards}")
+        batch, n_train = self.optimizer.batch_size, self.data.n_train
+        if batch is not None and n_train is not None and batch > n_train:
+            raise ValueError(f"optimizer.batch_size={batch} is larger than data.n_train={n_train}")
+        if self.loss == "cross_entropy" and self.data.targets == "signed":
+            raise ValueError("loss=cross_entropy needs data.targets=one_hot (or auto), not signed")
+        if self.data.targets == "signed" and (self.data.classes is None or len(self.data.classes) != 2):
+            raise ValueError("data.targets=signed needs exactly two data.classes")
+        return self
+
+
+# Fields that do not determine numbers; everything else enters a cell's hash.  `data.source` is left out because the
+# fingerprint of the images themselves is hashed in its place, `scale` because its values are.
+LOCAL = {
+    "scale": True,
+    "stage": True,
+    "shard": True,
+    "shards": True,
+    "results_dir": True,
+    "style": True,
+    "data": {"source"},
+}
+
+
+S = TypeVar("S", bound=RunSettings)
+
+
+def validated(kind: type[S], raw: dict[str, Any]) -> S:
+    """The settings object for a plain dict; UserError with one line that names field and allowed values."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise UserError(_one_line(error)) from error
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    if first["type"] == "extra_forbidden":
+        return f"{where} is not a setting of this experiment (see --cfg job)"
+    if first["type"] == "missing":
+        return f"{where} is not set"
+    if isinstance(first["input"], dict) or first["input"] is None:
+        return f"{where}: {message}" if where else message
+    return f"{where}={first['input']}: {message}"

@@ -1,0 +1,93 @@
+"""The tidy table that every cell produces: one row per number.
+
+Columns (in this order, always all of them):
+figure  experiment, e.g. "fig3"          cell   name of the cell inside the experiment, e.g. "width=512,seed=0"
+seed    PRNG seed of the network         width  hidden width n
+step    optimizer steps taken            time   the figure's time axis (eta * step without momentum)
+split   "train" | "test" | "" (neither)  curve  "<quantity>/<rival>", e.g. "loss/network"
+index   which example, output or weight; -1 where there is none
+value   the number
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ntkrun.errors import UserError
+
+COLUMNS = {
+    "figure": "str",
+    "cell": "str",
+    "seed": "int64",
+    "width": "int64",
+    "step": "int64",
+    "time": "float64",
+    "split": "str",
+    "curve": "str",
+    "index": "int64",
+    "value": "float64",
+}
+
+
+def rows(curve: str, split: str, steps: Sequence[int], times: Sequence[float], values: np.ndarray) -> pd.DataFrame:
+    """Rows of one curve; values has shape (T,) for a single number a time, or (T, j) for j indexed ones."""
+    values = np.asarray(values, dtype=np.float64)
+    indexed = values.ndim == 2
+    count = values.shape[1] if indexed else 1
+    return pd.DataFrame(
+        {
+            "step": np.repeat(np.asarray(steps, dtype=np.int64), count),
+            "time": np.repeat(np.asarray(times, dtype=np.float64), count),
+            "split": split,
+            "curve": curve,
+            "index": np.tile(np.arange(count), len(values)) if indexed else -1,
+            "value": values.ravel(),
+        }
+    )
+
+
+def tidy(frames: Iterable[pd.DataFrame], *, figure: str, cell: str, seed: int, width: int) -> pd.DataFrame:
+    """Stack rows of one cell, with the columns that are the same all through, into the schema above."""
+    table = pd.concat(list(frames), ignore_index=True)
+    return conform(table.assign(figure=figure, cell=cell, seed=seed, width=width))
+
+
+def conform(table: pd.DataFrame) -> pd.DataFrame:
+    """Order and type the columns; raises UserError when the table is not of the schema."""
+    if set(table.columns) != set(COLUMNS):
+        odd = sorted(set(table.columns) ^ set(COLUMNS))
+        raise UserError(f"not a table of ntkrun: columns missing or unknown: {', '.join(odd)}")
+    return table[list(COLUMNS)].astype(COLUMNS).reset_index(drop=True)
+
+
+def empty() -> pd.DataFrame:
+    return conform(pd.DataFrame({name: [] for name in COLUMNS}))
+
+
+def series(table: pd.DataFrame, curve: str, split: str | None = None, index: int | None = None) -> pd.Series:
+    """Values of one curve against time, averaged over seeds where there are several."""
+    chosen = table[table["curve"] == curve]
+    if split is not None:
+        chosen = chosen[chosen["split"] == split]
+    if index is not None:
+        chosen = chosen[chosen["index"] == index]
+    return chosen.groupby("time")["value"].mean().sort_index()
+
+
+def at(table: pd.DataFrame, curve: str, time: float, split: str | None = None) -> float:
+    """Value of one curve at a time, linear in log time between the recorded ones (linear below the first)."""
+    curve_values = series(table, curve, split)
+    if curve_values.empty:
+        return float("nan")
+    times = curve_values.index.to_numpy(dtype=float)
+    if time < times[0] or time > times[-1] * (1 + 1e-9):
+        return float("nan")
+    floor = times[times > 0].min() / 2 if (times > 0).any() else 1.0
+    return float(np.interp(np.log(max(time, floor)), np.log(np.maximum(times, floor)), curve_values.to_numpy()))
+
+
+def last(table: pd.DataFrame, curve: str, split: str | None = None) -> float:
+    """Value of one curve at its last recorded time."""
+    curve_values = series(table, curve, split)
+    return float(curve_values.iloc[-1]) if len(curve_values) else float("nan")

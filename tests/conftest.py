@@ -1,0 +1,57 @@
+"""Strict numerics for all tests: 64-bit arithmetic, no silent broadcasting, checked shapes, warnings as errors."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Before any module of ntkrun is imported.
+_hook = install_import_hook("ntkrun", "beartype.beartype")
+
+import jax  # noqa: E402
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # a relative NTKRUN_DATA_DIR must mean the same to tests that change the directory
+    if os.environ.get("NTKRUN_DATA_DIR"):
+        os.environ["NTKRUN_DATA_DIR"] = str(Path(os.environ["NTKRUN_DATA_DIR"]).resolve())
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture
+def real_data() -> str:
+    """The folder of prepared TFDS data, or a skip that says how to get it."""
+    folder = os.environ.get("NTKRUN_DATA_DIR", "")
+    if not Path(folder, "cifar10").is_dir():
+        pytest.skip("needs the real data: set NTKRUN_DATA_DIR to prepared TFDS data (make data)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def settings_of(root: Path):
+    """Plain settings of an experiment at a scale, composed as the command line does."""
+    import hydra
+
+    from ntkrun import cli
+
+    def compose(experiment: str, scale: str, *overrides: str) -> dict:
+        with hydra.initialize_config_dir(str(root / "configs"), version_base="1.3"):
+            return cli.compose([f"experiment={experiment}", f"scale={scale}", *overrides])
+
+    return compose

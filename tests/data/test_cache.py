@@ -1,0 +1,127 @@
+"""Decoded once, whole or not at all, never trusted when damaged, never another directory's."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ntkrun.data import cache
+from ntkrun.data import images as images_module
+from ntkrun.data.image_set import ImageSet
+from ntkrun.data.images import load_images
+from ntkrun.data.records import read_records
+
+
+@pytest.fixture
+def reads(no_data, monkeypatch, mini_data) -> list[Path]:
+    """The directories that were decoded, on a machine whose own data are the small MNIST."""
+    decoded: list[Path] = []
+
+    def counted(directory: Path) -> ImageSet:
+        decoded.append(directory)
+        return read_records(directory)
+
+    monkeypatch.setattr(images_module, "read_records", counted)
+    monkeypatch.setenv("NTKRUN_DATA_DIR", str(mini_data))
+    return decoded
+
+
+def load_afresh(monkeypatch: pytest.MonkeyPatch) -> ImageSet:
+    """As a new process would."""
+    monkeypatch.setattr(images_module, "_opened", {})
+    return load_images("mnist")
+
+
+def only_entry(home: Path) -> Path:
+    (entry,) = (home / "cache" / "ntkrun" / "images").iterdir()
+    return entry
+
+
+def test_second_load_maps_the_first_ones_files(reads, no_data, monkeypatch):
+    first, second = load_afresh(monkeypatch), load_afresh(monkeypatch)
+    assert len(reads) == 1
+    assert isinstance(first.train_images, np.memmap) and isinstance(second.train_images, np.memmap)
+    assert not second.train_images.flags.writeable
+    assert first.fingerprint == second.fingerprint == read_records(reads[0]).fingerprint
+    assert first.class_names == second.class_names
+    np.testing.assert_array_equal(first.test_labels, second.test_labels)
+    assert not list(only_entry(no_data).parent.glob(".*")), "nothing written aside is left"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "emptied", "json", "json list", "shape", "missing", "swapped"])
+def test_damaged_entry_is_rebuilt(reads, no_data, monkeypatch, damage):
+    sound = load_afresh(monkeypatch)
+    expected = np.array(sound.train_images)
+    entry = only_entry(no_data)
+    pixels, meta = entry / "train_images.npy", entry / "meta.json"
+    if damage == "truncated":
+        os.truncate(pixels, pixels.stat().st_size - 100)
+    elif damage == "emptied":
+        os.truncate(pixels, 0)
+    elif damage == "json":
+        meta.write_text(meta.read_text()[:50])
+    elif damage == "json list":
+        meta.write_text("[]")
+    elif damage == "shape":
+        np.save(pixels, expected[:10])
+    elif damage == "missing":
+        pixels.unlink()
+    else:
+        shutil.copy(entry / "test_images.npy", pixels)
+    for _ in range(2):
+        again = load_afresh(monkeypatch)
+        np.testing.assert_array_equal(again.train_images, expected)
+        assert again.fingerprint == sound.fingerprint
+    assert len(reads) == 2, "rebuilt once, then good"
+    assert only_entry(no_data) == entry
+
+
+def test_an_entry_belongs_to_its_record_files(reads, no_data, monkeypatch, mini_data):
+    load_afresh(monkeypatch)
+    other = no_data / "other"
+    shutil.copytree(mini_data, other)
+    monkeypatch.setenv("NTKRUN_DATA_DIR", str(other))
+    load_afresh(monkeypatch)
+    assert len(reads) == 1, "a faithful copy is the same data"
+    records = other / "mnist" / "3.0.1" / "mnist-test.array_record-00000-of-00001"
+    os.utime(records, ns=(time.time_ns(), time.time_ns() + 10**9))
+    load_afresh(monkeypatch)
+    assert len(reads) == 2, "a file that was touched may hold something else"
+
+
+def test_unwritable_cache_decodes_in_memory_once(reads, no_data, monkeypatch):
+    # A file where the directory should be stops root too.
+    (no_data / "cache").write_text("")
+    first = load_images("mnist")
+    assert load_images("mnist") is first and len(reads) == 1
+    assert not isinstance(first.train_images, np.memmap) and not first.train_images.flags.writeable
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_interrupted_write_leaves_nothing(reads, no_data, monkeypatch, failing):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.os, failing, full)
+        images = load_afresh(monkeypatch)
+    assert len(images.train_images) == 60
+    assert list((no_data / "cache" / "ntkrun" / "images").iterdir()) == []
+
+
+def test_losing_a_race_keeps_the_winners_entry(reads, no_data, monkeypatch):
+    images = load_afresh(monkeypatch)
+    entry = only_entry(no_data)
+    before = (entry / "meta.json").stat().st_ino
+    assert cache.store_entry(entry, images)
+    assert (entry / "meta.json").stat().st_ino == before
+    assert json.loads((entry / "meta.json").read_text())["fingerprint"] == images.fingerprint
+
+
+def test_explicit_cache_dir(reads, no_data):
+    load_images("mnist", cache_dir=no_data / "here")
+    assert (no_data / "here" / "images").is_dir() and not (no_data / "cache").exists()

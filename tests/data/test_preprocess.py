@@ -1,0 +1,160 @@
+"""Norms, oracles, and that the test set never enters a statistic."""
+
+import numpy as np
+import pytest
+
+from ntkrun.data.preprocess import RULES, ZCA_EPS, preprocess, rescale_to_sphere
+from ntkrun.errors import UserError
+
+
+def random_images(n: int, shape: tuple[int, int, int] = (6, 5, 2), seed: int = 0) -> np.ndarray:
+    """Pixels with strongly unequal variances, as those of photographs have."""
+    rng = np.random.default_rng(seed)
+    size = int(np.prod(shape))
+    mixing = np.random.default_rng(99).standard_normal((size, size)) * np.geomspace(1, 1e-3, size)
+    return np.clip(128 + 60 * rng.standard_normal((n, size)) @ mixing.T, 0, 255).astype(np.uint8).reshape(n, *shape)
+
+
+def square_norms(x: np.ndarray) -> np.ndarray:
+    return np.square(x).sum(axis=tuple(range(1, x.ndim)))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_inputs_have_square_norm_n0(rule):
+    train, test = preprocess(random_images(40), random_images(7, seed=1), rule)
+    assert train.shape == (40, 6, 5, 2) and test.shape == (7, 6, 5, 2) and train.dtype == np.float64
+    if rule == "global":
+        np.testing.assert_allclose(square_norms(train).mean(), 60, rtol=1e-12)
+        np.testing.assert_allclose(train.mean(), 0, atol=1e-12)
+    else:
+        np.testing.assert_allclose(square_norms(train), 60, rtol=1e-12)
+        np.testing.assert_allclose(square_norms(test), 60, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_test_set_is_never_used_for_statistics(rule):
+    train, test = random_images(40), random_images(9, seed=1)
+    x_train, x_test = preprocess(train, test, rule)
+    alone_train, alone_test = preprocess(train, test[3:4], rule)
+    np.testing.assert_array_equal(x_train, alone_train)
+    # Products of other shapes round differently.
+    np.testing.assert_allclose(x_test[3:4], alone_test, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(preprocess(train, train, rule)[1], x_train, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_bytes_and_unit_floats_agree(rule):
+    train, test = random_images(40), random_images(9, seed=1)
+    as_floats = preprocess(train / 255, test / 255, rule)
+    for a, b in zip(preprocess(train, test, rule), as_floats, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_global_is_one_shift_and_one_scale():
+    train, test = random_images(40), random_images(9, seed=1)
+    x_test = preprocess(train, test, "global")[1]
+    np.testing.assert_allclose(x_test, (test - train.mean()) / train.std(), rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("n", [20, 200])
+@pytest.mark.parametrize("eps", [ZCA_EPS, 1e-3])
+def test_zca_equals_the_dense_inverse_square_root(n, eps):
+    # n < n0 = 60 goes through the Gram matrix, n > n0 through the covariance; the oracle is numpy's own covariance.
+    train, test = random_images(n), random_images(9, seed=1)
+    flat = train.reshape(n, -1) / 255
+    values, vectors = np.linalg.eigh(np.cov(flat, rowvar=False, bias=True) + eps * np.eye(60))
+    root = (vectors / np.sqrt(values)) @ vectors.T
+    for images, got in zip((train, test), preprocess(train, test, "zca", zca_eps=eps), strict=True):
+        white = (images.reshape(len(images), -1) / 255 - flat.mean(axis=0)) @ root
+        white *= np.sqrt(60 / np.square(white).sum(axis=1, keepdims=True))
+        np.testing.assert_allclose(got.reshape(white.shape), white, rtol=1e-9, atol=1e-10)
+
+
+def test_zca_tends_to_sphere_for_large_eps():
+    train, test = random_images(20), random_images(9, seed=1)
+    whitened, plain = preprocess(train, test, "zca", zca_eps=1e8), preprocess(train, test, "sphere")
+    np.testing.assert_allclose(whitened[1], plain[1], atol=1e-5)
+
+
+def test_chunks_make_no_difference(monkeypatch):
+    train, test = random_images(200), random_images(30, seed=1)
+    for rule in RULES:
+        whole = preprocess(train, test, rule)
+        with monkeypatch.context() as patch:
+            patch.setattr("ntkrun.data.preprocess._CHUNK", 7)
+            for a, b in zip(whole, preprocess(train, test, rule), strict=True):
+                np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
+
+
+def test_narrow_dtype_is_a_rounding_of_the_wide_one():
+    train, test = random_images(40), random_images(9, seed=1)
+    for rule in RULES:
+        wide, narrow = preprocess(train, test, rule), preprocess(train, test, rule, dtype=np.float32)
+        assert narrow[0].dtype == np.float32
+        np.testing.assert_array_equal(wide[0].astype(np.float32), narrow[0])
+
+
+def test_constant_images_are_refused():
+    constant = np.full((5, 4, 4, 1), 77, np.uint8)
+    for rule in RULES:
+        for train in (constant, constant / 255 * 0.3, constant[:1]):
+            with pytest.raises(UserError):
+                preprocess(train, constant, rule)
+    with pytest.raises(UserError, match="example 2"):
+        x = np.ones((4, 3, 3, 1))
+        x[2] = 0
+        rescale_to_sphere(x)
+    with pytest.raises(UserError):
+        preprocess(np.full((5, 4, 4, 1), np.nan), constant, "global")
+
+
+def test_unknown_rule_and_empty_set():
+    with pytest.raises(UserError, match="global, sphere, zca"):
+        preprocess(random_images(3), random_images(3), "whiten")
+    with pytest.raises(UserError, match="n_train"):
+        preprocess(random_images(3)[:0], random_images(3), "sphere")
+    with pytest.raises(UserError, match="positive"):
+        preprocess(random_images(3), random_images(3), "zca", zca_eps=0.0)
+
+
+def test_rescaling_keeps_directions():
+    x = np.random.default_rng(0).standard_normal((5, 4, 3, 2))
+    scaled = rescale_to_sphere(x)
+    np.testing.assert_allclose(square_norms(scaled), 24, rtol=1e-13)
+    ratio = scaled / x
+    np.testing.assert_allclose(ratio, ratio[:, :1, :1, :1] * np.ones_like(x), rtol=1e-12)
+
+
+def relu_kernels(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """NNGP and NTK of five hidden ReLU layers, sw2 = 2, sb2 = .1, straight from S24-S29."""
+    nngp = 2 * x @ x.T / x.shape[1] + 0.1
+    ntk = nngp
+    for _ in range(5):
+        scale = np.sqrt(np.outer(np.diag(nngp), np.diag(nngp)))
+        angle = np.arccos(np.clip(nngp / scale, -1, 1))
+        nngp = scale * (np.sin(angle) + (np.pi - angle) * np.cos(angle)) / np.pi + 0.1
+        ntk = nngp + ntk * (np.pi - angle) / np.pi
+    return nngp, ntk
+
+
+# Bands: the smallest and largest of 48 draws, see the docstring of preprocess.py.
+@pytest.mark.parametrize(
+    ("rule", "rate", "loss", "accuracy"),
+    [("sphere", (5.1, 5.2), (0.38, 0.51), (0.68, 0.77)), ("zca", (4.99, 5.01), (0.50, 0.65), (0.59, 0.70))],
+)
+def test_rules_make_the_regression_as_hard_as_known(cifar10, rule, rate, loss, accuracy):
+    rng = np.random.default_rng(0)
+    rows = [
+        rng.permutation(np.flatnonzero((labels == 0) | (labels == 7)))[:count]
+        for labels, count in ((cifar10.train_labels, 256), (cifar10.test_labels, 512))
+    ]
+    y, y_test = (
+        np.where(labels == 0, 1.0, -1.0) for labels in (cifar10.train_labels[rows[0]], cifar10.test_labels[rows[1]])
+    )
+    inputs = preprocess(cifar10.train_images[rows[0]], cifar10.test_images[rows[1]], rule)
+    nngp, ntk = relu_kernels(np.concatenate(inputs).reshape(768, -1))
+    assert rate[0] < np.linalg.eigvalsh(ntk[:256, :256])[-1] / 256 < rate[1]
+    f0 = np.linalg.cholesky(nngp + 1e-9 * np.eye(768)) @ rng.standard_normal((768, 8))
+    f = f0[256:] + ntk[256:, :256] @ np.linalg.solve(ntk[:256, :256], y[:, None] - f0[:256])
+    assert loss[0] < np.mean((f - y_test[:, None]) ** 2) / 2 < loss[1]
+    assert accuracy[0] < np.mean(np.sign(f) == y_test[:, None]) < accuracy[1]

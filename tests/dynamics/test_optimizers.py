@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from ntkrun.dynamics.optimizers import Optimizer, record_steps
+from ntkrun.settings import OptimizerSettings
+
+
+def optimizer(**changes) -> Optimizer:
+    fields = dict(
+        name="gd",
+        learning_rate=0.02,
+        momentum=0.0,
+        steps=100,
+        batch_size=None,
+        schedule={"name": "constant"},
+        time_per_eta=None,
+    )
+    return Optimizer(OptimizerSettings.model_validate(fields | changes))
+
+
+def test_time_is_eta_times_step():
+    # sums of 100 rates: 100 units of rounding of the last place
+    assert np.allclose(optimizer().axis_times(), 0.02 * np.arange(101), rtol=1e-14, atol=0)
+
+
+def test_time_with_momentum_is_sqrt_eta_times_step():
+    times = optimizer(name="momentum", momentum=0.9).axis_times()
+    assert np.allclose(times, np.sqrt(0.02) * np.arange(101), rtol=1e-14, atol=0)
+
+
+def test_piecewise_factors_accumulate_at_their_steps():
+    schedule = {"name": "piecewise_constant", "boundaries": [2, 4], "factors": [2, 3]}
+    rates = optimizer(steps=6, schedule=schedule).learning_rates()
+    assert np.allclose(rates, [0.02, 0.02, 0.04, 0.04, 0.12, 0.12], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "last"),
+    [
+        ({"name": "cosine", "final_factor": 0.5}, 0.01),
+        ({"name": "exponential", "decay_steps": 99, "decay_rate": 0.1}, 0.002),
+    ],
+)
+def test_other_schedules_start_at_eta_and_end_where_they_say(schedule, last):
+    rates = optimizer(schedule=schedule).learning_rates()
+    assert rates[0] == pytest.approx(0.02)
+    assert rates[-1] == pytest.approx(last, rel=1e-3)  # cosine: the last step is 1/100 before its end
+
+
+def test_record_points_are_octaves_and_both_ends():
+    times = optimizer(steps=100).axis_times()
+    assert record_steps(times, 0.02, 1) == [0, 1, 2, 4, 8, 16, 32, 64, 100]
+    assert record_steps(times, 0.02, 2)[:6] == [0, 1, 2, 3, 4, 6]
+
+
+def test_figure_3_on_the_cpu_is_recorded_at_the_papers_times():
+    schedule = {"name": "piecewise_constant", "boundaries": [64, 96, 128], "factors": [2, 2, 2]}
+    times = optimizer(steps=3296, schedule=schedule, time_per_eta=0.5).axis_times()
+    recorded = times[record_steps(times, 0.01, 1)]
+    # the rates are rounded to float32 in Optax's schedule
+    assert np.allclose(recorded, [0, *(0.01 * 2.0 ** np.arange(15)), 256], rtol=1e-6)

@@ -1,0 +1,106 @@
+import pytest
+
+from ntkrun.errors import UserError
+from ntkrun.experiments.base import cell_key, load_experiment
+from ntkrun.runner.plan import make_cells, shard_of
+
+FIG3 = load_experiment("fig3")
+
+
+@pytest.fixture
+def raw(settings_of) -> dict:
+    return settings_of("fig3", "smoke")
+
+
+def changed(raw: dict, path: str, value) -> dict:
+    head, _, rest = path.partition(".")
+    return raw | {head: changed(raw[head], rest, value) if rest else value}
+
+
+def test_a_plain_setting_is_one_cell(raw):
+    (cell,) = make_cells(FIG3, raw)
+    assert cell.name == "seed=0"
+
+
+def test_lists_are_swept_and_every_combination_is_a_cell(raw):
+    swept = changed(changed(raw, "model.width", [8, 16]), "seed", [0, 1, 2])
+    cells = make_cells(FIG3, swept)
+    assert sorted(cell.name for cell in cells) == sorted(f"seed={s},width={w}" for w in (8, 16) for s in (0, 1, 2))
+    assert len({cell.config_hash for cell in cells}) == 6
+
+
+def test_a_swept_cell_is_the_cell_of_the_single_run(raw):
+    swept = make_cells(FIG3, changed(raw, "model.width", [8, 16]))
+    (single,) = make_cells(FIG3, changed(raw, "model.width", 16))
+    assert swept[1].config_hash == single.config_hash
+    assert (cell_key(swept[1].settings, "theta0") == cell_key(single.settings, "theta0")).all()
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("model.width", 33),
+        ("optimizer.steps", 31),
+        ("seed", 5),
+        ("data.preprocess", "global"),
+        ("loss", "cross_entropy"),
+    ],
+)
+def test_what_changes_numbers_changes_the_hash(raw, path, value):
+    assert make_cells(FIG3, raw)[0].config_hash != make_cells(FIG3, changed(raw, path, value))[0].config_hash
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("results_dir", "/elsewhere"), ("stage", "run"), ("style", "slides"), ("data.source", "stand_in")],
+)
+def test_where_and_how_does_not_change_the_hash(raw, path, value):
+    assert make_cells(FIG3, raw)[0].config_hash == make_cells(FIG3, changed(raw, path, value))[0].config_hash
+
+
+def test_keys_differ_by_seed_stream_and_model_but_not_by_length(raw):
+    (base,) = make_cells(FIG3, raw)
+    key = cell_key(base.settings, "theta0")
+    assert (cell_key(base.settings, "batches") != key).any()
+    for path, value, same in [("seed", 1, False), ("model.width", 33, False), ("optimizer.steps", 99, True)]:
+        (other,) = make_cells(FIG3, changed(raw, path, value))
+        assert bool((cell_key(other.settings, "theta0") == key).all()) is same
+
+
+def test_shards_are_a_partition(raw):
+    cells = make_cells(FIG3, changed(raw, "seed", list(range(10))))
+    parts = [shard_of(cells, shard, 4) for shard in range(4)]
+    assert sorted(cell.name for part in parts for cell in part) == sorted(cell.name for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "names"),
+    [
+        ("model.width", -5, "model.width"),
+        ("model.width", "wide", "model.width"),
+        ("model.activation", "swish", "'relu', 'erf' or 'tanh'"),
+        ("optimizer.learning_rate", 0, "optimizer.learning_rate"),
+        ("optimizer.learning_rate", float("nan"), "optimizer.learning_rate"),
+        ("optimizer.momentum", 0.9, "momentum"),
+        ("optimizer.name", "momentum", "momentum"),
+        ("optimizer.batch_size", 64, "batch_size"),
+        ("data.n_train", 0, "data.n_train"),
+        ("data.name", "svhn", "data.name"),
+        ("loss", "hinge", "loss"),
+        ("shard", 3, "shard"),
+        ("seed", [], "seed"),
+        ("seed", [1, 1], "seed"),
+        ("stage", ["run"], "stage"),
+        ("model.colour", "red", "model.colour"),
+    ],
+)
+def test_a_wrong_value_is_one_line_naming_the_field(raw, path, value, names):
+    with pytest.raises(UserError, match=names) as caught:
+        make_cells(FIG3, changed(raw, path, value))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_value_is_named(raw):
+    del raw["model"]["depth"]
+    with pytest.raises(UserError, match=r"model\.depth is not set"):
+        make_cells(FIG3, raw)

@@ -1,0 +1,97 @@
+"""Imports run one way, modules stay short: read from the source, not from what happens to be imported."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "ntkrun"
+LEAVES = {
+    "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "settings", "activations", "reference"
+}  # fmt: skip
+# layer -> what it may import besides itself
+ALLOWED = {layer: {"errors", "types", "progress"} for layer in LEAVES}
+ALLOWED |= {layer: LEAVES for layer in ("data", "models", "kernels")}
+ALLOWED["dynamics"] = LEAVES | {"data", "models", "kernels"}
+ALLOWED["experiments"] = ALLOWED["dynamics"] | {"dynamics"}
+ALLOWED["runner"] = ALLOWED["experiments"] | {"experiments"}
+ALLOWED["report"] = ALLOWED["runner"] | {"runner"}
+ALLOWED["app"] = ALLOWED["report"] | {"report"}
+ALLOWED["config_errors"] = set()
+ALLOWED["cli"] = {"app", "config_errors", "errors", "experiments"}
+SHARED_BY_FIGURES = {"base", "panels", "trajectories"}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def layer(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a module imports, absolute ones only (relative imports are not used here)."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_one_way(path):
+    if path == PACKAGE / "__init__.py":
+        return
+    own = layer(path)
+    for name in imports(path):
+        parts = name.split(".")
+        if (
+            parts[0] == "ntkrun"
+            and len(parts) > 1
+            and (PACKAGE / parts[1]).with_suffix(".py").exists() | (PACKAGE / parts[1]).is_dir()
+        ):
+            assert parts[1] == own or parts[1] in ALLOWED[own], f"{own} must not import {name}"
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "experiments").glob("*.py")), ids=lambda path: path.name)
+def test_a_figure_imports_no_other_figure_and_opens_no_file(path):
+    source = path.read_text()
+    for name in imports(path):
+        if name.startswith("ntkrun.experiments."):
+            assert name.split(".")[2] in SHARED_BY_FIGURES | {"experiment_names"}, name
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not calls & {"open", "eval", "exec"}
+
+
+def test_hydra_lives_only_in_the_command_line():
+    users = {path.name for path in MODULES if {name.split(".")[0] for name in imports(path)} & {"hydra", "omegaconf"}}
+    assert users == {"cli.py"}
+
+
+def test_nothing_unpickles_or_evaluates():
+    for path in MODULES:
+        assert not {name.split(".")[0] for name in imports(path)} & {"pickle", "cloudpickle", "dill", "joblib"}, path
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in {"eval", "exec"}, path
+
+
+# Raise a limit only with a reason.
+LIMITS = {"cli.py": 130}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_modules_and_functions_stay_short(path):
+    source = path.read_text()
+    figure = layer(path) == "experiments" and path.stem not in SHARED_BY_FIGURES
+    assert len(source.splitlines()) <= LIMITS.get(path.name, 200 if figure else 300)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            docstring = ast.get_docstring(node, clean=False)
+            length = (node.end_lineno or 0) - node.lineno + 1 - (len(docstring.splitlines()) + 1 if docstring else 0)
+            assert length <= 40, f"{path.name}:{node.name} has {length} lines"

@@ -1,0 +1,61 @@
+import math
+
+import pandas as pd
+import pytest
+
+from ntkrun.claims import ALL_SCALES, Claim, judge
+from ntkrun.experiments import experiment_names
+from ntkrun.experiments.base import load_experiment
+from ntkrun.tables import empty
+
+
+def claim(value: float, **changes) -> Claim:
+    fields = dict(
+        id="x.y",
+        source="s",
+        kind="theory",
+        measure=lambda table: value,
+        expected="1",
+        low=0.0,
+        high=1.0,
+        scales=("cpu",),
+        why="w",
+    )
+    return Claim(**(fields | changes))
+
+
+TABLE = pd.DataFrame({"value": [1.0]})
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.5, "pass"), (1.0, "pass"), (1.01, "fail"), (-0.1, "fail")])
+def test_band_is_inclusive(value, verdict):
+    assert judge(claim(value), "x", TABLE, scale="cpu", stand_in=False).verdict == verdict
+
+
+def test_what_could_not_be_measured_fails():
+    found = judge(claim(math.nan), "x", TABLE, scale="cpu", stand_in=False)
+    assert found.verdict == "fail" and found.measured is None
+
+
+def test_other_scale_and_stand_in_are_not_judged_but_measured():
+    found = judge(claim(5.0), "x", TABLE, scale="smoke", stand_in=False)
+    assert (found.verdict, found.measured) == ("not_judged", 5.0)
+    assert judge(claim(5.0), "x", TABLE, scale="cpu", stand_in=True).verdict == "not_judged"
+    assert judge(claim(0.5, real_data=False), "x", TABLE, scale="cpu", stand_in=True).verdict == "pass"
+
+
+def test_an_empty_table_is_not_judged():
+    assert judge(claim(0.5), "x", empty(), scale="cpu", stand_in=False).verdict == "not_judged"
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_registered_claims_are_well_formed(name):
+    claims = load_experiment(name).claims
+    assert claims, "a figure without a claim shows nothing"
+    assert len({c.id for c in claims}) == len(claims)
+    for c in claims:
+        assert c.id.startswith(f"{name}."), c.id
+        assert c.low < c.high or c.low == c.high == 1.0, c.id
+        assert math.isfinite(c.low) or math.isfinite(c.high), f"{c.id} cannot fail"
+        assert set(c.scales) <= set(ALL_SCALES) and c.scales
+        assert len(c.why) > 10 and c.source and c.expected

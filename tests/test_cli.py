@@ -1,0 +1,228 @@
+"""The command line as a user meets it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from ntkrun import cli
+from ntkrun.runner.store import read_table
+
+
+@pytest.fixture
+def ntkrun(monkeypatch, capsys, tmp_path):
+    """Call the entry point in this process; returns (exit code, stdout, stderr)."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        cli.exit_codes.clear()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["ntkrun", *arguments])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+WRONG = {
+    "no experiment": ([], "fig3"),
+    "unknown experiment": (["experiment=fig99"], "fig3"),
+    "misspelt key": (["experiment=fig3", "model.widht=3"], "did you mean model.width"),
+    "added key": (["experiment=fig3", "+colour=red"], "colour"),
+    "unknown activation": (["experiment=fig3", "model.activation=swish"], "'relu', 'erf' or 'tanh'"),
+    "negative width": (["experiment=fig3", "model.width=-4"], "model.width"),
+    "width that is no number": (["experiment=fig3", "model.width=wide"], "model.width"),
+    "zero rate": (["experiment=fig3", "optimizer.learning_rate=0"], "optimizer.learning_rate"),
+    "negative rate": (["experiment=fig3", "optimizer.learning_rate=-.1"], "optimizer.learning_rate"),
+    "unknown scale": (["experiment=fig3", "scale=huge"], "auto, cpu, paper, smoke"),
+    "unknown stage": (["experiment=fig3", "stage=draw"], "stage"),
+    "unknown data": (["experiment=fig3", "data=svhn"], "cifar10, cifar10_binary, mnist"),
+    "unknown optimizer": (["experiment=fig3", "optimizer=lbfgs"], "gd, momentum, nesterov"),
+    "unknown loss": (["experiment=fig3", "loss=hinge"], "cross_entropy"),
+    "broken list": (["experiment=fig3", "model.width=[1,"], "cannot read the command line"),
+    "shard out of range": (["experiment=fig3", "shard=2", "shards=2"], "shard"),
+    "foreign target": (["experiment=fig3", "+model._target_=os.system"], "_target_"),
+    "report of nothing": (["experiment=fig3", "scale=smoke", "stage=report"], "stage=all"),
+    "unwritable results": (["experiment=fig3", "results_dir=/proc/nowhere"], "results_dir"),
+    "batch beyond the data": (["experiment=fig3", "optimizer.batch_size=10000"], "batch_size"),
+    "too many images": (
+        ["experiment=fig3", "scale=smoke", "data.source=stand_in", "data.n_train=70000"],
+        "data.n_train",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_command_is_one_line_and_exit_code_2(ntkrun, case, tmp_path):
+    arguments, names = WRONG[case]
+    code, _, err = ntkrun(*arguments)
+    lines = [line for line in err.splitlines() if line.strip() and not line.startswith("warning:")]
+    assert code == 2
+    assert len(lines) == 1 and lines[0].startswith("error: "), err
+    assert names in lines[0]
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_an_unreadable_data_directory_is_named(ntkrun, monkeypatch):
+    monkeypatch.setenv("NTKRUN_DATA_DIR", "/no/such/place")
+    code, _, err = ntkrun("experiment=fig3", "scale=smoke")
+    assert code == 2 and "/no/such/place" in err and "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(ntkrun, monkeypatch):
+    monkeypatch.setenv("NTKRUN_DEBUG", "1")
+    with pytest.raises(Exception, match="swish"):
+        ntkrun("experiment=fig3", "model.activation=swish")
+
+
+def test_the_whole_setting_is_shown_with_the_scale_resolved(ntkrun):
+    code, out, _ = ntkrun("--cfg", "job", "experiment=fig3")
+    assert code == 0
+    assert "scale: cpu" in out and "width: 512" in out and "sigma_w2: 2.0" in out
+    code, out, _ = ntkrun("experiment=fig3", "scale=paper", "--cfg", "job")
+    assert "width: 2048" in out and "steps: 25600" in out
+
+
+def test_the_command_line_wins_over_scale_and_experiment(ntkrun):
+    _, out, _ = ntkrun("experiment=fig3", "scale=smoke", "model.width=77", "--cfg", "job")
+    assert "width: 77" in out
+
+
+SMOKE = ["experiment=lockstep", "scale=smoke", "data.source=stand_in"]
+
+
+def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
+    code, out, err = ntkrun(*SMOKE, "data=mnist", "optimizer=momentum", "loss=cross_entropy")
+    assert code == 0
+    folder = tmp_path / "results" / "smoke" / "lockstep"
+    assert "scale=smoke" in out and "figure.png" in out and "passed" in out
+    assert "mnist5k" in err and "make data" in err, "the stand-in is announced"
+    claims = json.loads((folder / "claims.json").read_text())
+    assert set(claims[0]) == {
+        "id", "figure", "source", "kind", "expected", "low", "high", "measured", "verdict", "why"
+    }  # fmt: skip
+    table, provenance = read_table(folder / "table.parquet")
+    assert provenance["stand_in_data"] == ["mnist5k"]
+    assert {"loss/network", "loss/linear", "rmse/linear", "output/network"} <= set(table["curve"])
+    cell = provenance["cells"][0]
+    assert cell["settings"]["loss"] == "cross_entropy" and cell["packages"]["jax"] and cell["wall_seconds"] >= 0
+    png = (folder / "figure.png").read_bytes()
+    assert png.startswith(b"\x89PNG") and b"mnist5k" in png
+    assert b"mnist5k" in (folder / "figure.pdf").read_bytes()
+    assert str(tmp_path) not in json.dumps(provenance), "no path of this machine in what is handed on"
+
+
+def test_what_is_stored_is_not_computed_again(ntkrun, tmp_path, monkeypatch):
+    ntkrun(*SMOKE, "seed=[0,1]", "stage=run")
+    stored = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("cells/*.parquet")}
+    assert len(stored) == 2
+    code, out, _ = ntkrun(*SMOKE, "seed=[0,1,2]")
+    assert code == 0 and "(1 run now, 2 stored before)" in out
+    assert all(path.stat().st_mtime_ns == when for path, when in stored.items())
+    # a report needs no images and computes nothing
+    monkeypatch.setattr("ntkrun.data.images.load_images", None)
+    code, out, _ = ntkrun(*SMOKE, "seed=[0,1,2]", "stage=report")
+    assert code == 0 and "passed" in out
+
+
+def test_shards_in_any_order_give_the_unsharded_table(ntkrun, tmp_path):
+    sweep = [*SMOKE, "model.width=[8,16]", "seed=[0,1]"]
+    ntkrun(*sweep, "results_dir=whole")
+    for shard in (2, 0, 3, 1):
+        ntkrun(*sweep, "results_dir=parts", "stage=run", "shards=4", f"shard={shard}")
+    code, _, _ = ntkrun(*sweep, "results_dir=parts", "stage=report")
+    assert code == 0
+    whole, parts = (read_table(tmp_path / name / "smoke/lockstep/table.parquet")[0] for name in ("whole", "parts"))
+    assert whole.equals(parts)
+
+
+def test_a_report_of_part_of_the_cells_says_so(ntkrun, tmp_path):
+    ntkrun(*SMOKE, "seed=[0,1]", "stage=run", "shards=2", "shard=1")
+    code, _, err = ntkrun(*SMOKE, "seed=[0,1]", "stage=report")
+    assert code == 0 and "1 of 2 cells are not there yet: seed=0" in err
+    provenance = json.loads((tmp_path / "results/smoke/lockstep/provenance.json").read_text())
+    assert provenance["missing_cells"] == ["seed=0"]
+
+
+def test_a_damaged_table_stops_the_run_before_any_compute(ntkrun, tmp_path):
+    ntkrun(*SMOKE, "seed=[0,1]", "stage=run")
+    for path in tmp_path.rglob("cells/*.parquet"):
+        path.write_bytes(path.read_bytes()[:100])
+    code, _, err = ntkrun(*SMOKE, "seed=[0,1,2]")
+    assert code == 2 and "remove it" in err and "Traceback" not in err
+    assert len(list(tmp_path.rglob("cells/*.parquet"))) == 2
+
+
+def test_divergence_warns_with_both_numbers_then_names_cell_and_step(ntkrun):
+    code, _, err = ntkrun(*SMOKE, "optimizer.learning_rate=1e6", "optimizer.steps=200")
+    assert code == 2
+    assert re.search(r"eta = 1e\+06 is not below eta_critical = [\d.]+", err)
+    assert re.search(r"lockstep seed=0: .* not finite at step \d+", err)
+
+
+def test_multirun_runs_each_combination(ntkrun, tmp_path):
+    code, out, _ = ntkrun("-m", *SMOKE, "stage=run", "optimizer=gd,nesterov")
+    assert code == 0 and out.count("1 of 1 cells finished") == 2
+    assert len(list(tmp_path.rglob("cells/*.parquet"))) == 2
+
+
+def command(*arguments: str, **options) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ntkrun.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def test_help_imports_neither_jax_nor_tensorflow_datasets():
+    # what keeps `ntkrun --help` under two seconds; the time itself is not tested here
+    script = (
+        "import sys; sys.argv = ['ntkrun', '--help']\n"
+        "from ntkrun import cli\n"
+        "try: cli.main()\n"
+        "except SystemExit: pass\n"
+        "slow = {'jax', 'tensorflow_datasets', 'matplotlib', 'pandas', 'flax', 'optax'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {slow}' if slow else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "ntkrun experiment=fig3" in done.stdout and "fig3, figs8, lockstep" in done.stdout
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path):
+    sweep = [
+        "experiment=lockstep",
+        "scale=smoke",
+        "data.source=stand_in",
+        "seed=[0,1]",
+        "optimizer.steps=[16,100000000]",
+    ]
+    run = command(*sweep, cwd=tmp_path, env=os.environ | {"NTKRUN_DEBUG": "0"})
+    try:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.rglob("cells/*.parquet")) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        time.sleep(1.0)
+        run.send_signal(signal.SIGINT)
+        _, err = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert run.returncode == 130
+    assert "interrupted: 1 of 4 cells finished" in err and "ntkrun experiment=lockstep" in err
+    assert "Traceback" not in err
+    (kept,) = tmp_path.rglob("cells/*.parquet")
+    assert len(read_table(kept)[0])
