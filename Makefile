@@ -37,7 +37,7 @@ data: .venv/.ready ## download and prepare MNIST and CIFAR-10 through TensorFlow
 	.venv-data/bin/python scripts/prepare_data.py
 
 test: .venv/.ready ## all tests; NTKRUN_DATA_DIR=... for those on the real data
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: .venv/.ready ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -60,13 +60,13 @@ class DualActivation(ABC):
         """A dual accurate for all variances p; closed forms are so already."""
         return self
 
-    def T(  # noqa: N802 (the paper's symbol)
+    def T(
         self, p: Float[Array, "n1 1"], q: Float[Array, "1 n2"], r: Float[Array, "n1 n2"]
     ) -> Float[Array, "n1 n2"]:
         """E[phi(u) phi(v)], (S25)."""
         return _pair(self, self.rows(p[:, 0]), self.rows(q[0, :]), r)[0]
 
-    def Tdot(  # noqa: N802 (the paper's symbol)
+    def Tdot(
         self, p: Float[Array, "n1 1"], q: Float[Array, "1 n2"], r: Float[Array, "n1 n2"]
     ) -> Float[Array, "n1 n2"]:
         """E[phi'(u) phi'(v)], (S29)."""
