@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -22,9 +23,9 @@ SPLIT_COLOURS = {"train": BLUE, "test": VERMILION}
 KERNEL_COLOURS = {"empirical": PURPLE, "analytic": GREEN}
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 NETWORK, LINEAR = "-", (0, (4, 2))  # line styles: the network is drawn through, its linearization dashed
-PAPER_MARK = dict(linestyle="none", marker="o", markersize=3.4, alpha=0.35, markeredgewidth=0, zorder=1)
+PAPER_MARK: dict[str, Any] = dict(linestyle="none", marker="o", markersize=3.4, alpha=0.35, markeredgewidth=0, zorder=1)
 
-PAPER_STYLE = {
+PAPER_STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.labelsize": 8,

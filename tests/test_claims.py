@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -10,7 +11,7 @@ from ntkrun.tables import empty
 
 
 def claim(value: float, **changes) -> Claim:
-    fields = dict(
+    fields: dict[str, Any] = dict(
         id="x.y",
         source="s",
         kind="theory",

@@ -86,7 +86,7 @@ class LinearFunctionSpace:
         f = self.f0_train + self._apply(self.ntk_train, c)
         gradient = jax.grad(self._loss)(f, batch)
         updates, optimizer_state = self.tx.update(gradient, optimizer_state, c)
-        return optax.apply_updates(c, updates), optimizer_state
+        return jnp.asarray(optax.apply_updates(c, updates)), optimizer_state
 
     def _loss(self, f: Array, batch: Int[Array, " b"] | None) -> Array:
         if batch is None:

@@ -49,7 +49,7 @@ class LinearParameterSpace:
     def _outputs(self, omega: Params, x: Array) -> Array:
         def linearised(images: Array) -> Array:
             def f(theta: Params) -> Array:
-                return self.model.apply({"params": theta}, images)
+                return jnp.asarray(self.model.apply({"params": theta}, images))
 
             f0, change = jax.jvp(f, (self.theta0,), (omega,))
             return f0 + change

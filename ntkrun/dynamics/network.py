@@ -21,7 +21,7 @@ CHUNK = 1024  # images per forward pass outside training: bounds the activations
 def predict(model: nn.Module, params: Params, x: Float[Array, "n *d"]) -> Float[Array, "n k"]:
     """f(x, theta) in chunks of at most CHUNK images."""
     if x.shape[0] <= CHUNK:
-        return model.apply({"params": params}, x)
+        return jnp.asarray(model.apply({"params": params}, x))
     return jax.lax.map(lambda image: model.apply({"params": params}, image[None])[0], x, batch_size=CHUNK)
 
 
@@ -64,7 +64,7 @@ class Network:
         return optax.apply_updates(theta, updates), optimizer_state
 
     def _loss(self, theta: Params, x: Array, y: Array) -> Array:
-        return LOSSES[self.loss](self.model.apply({"params": theta}, x), y)
+        return LOSSES[self.loss](jnp.asarray(self.model.apply({"params": theta}, x)), y)
 
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
         theta = state[0]

@@ -42,7 +42,8 @@ def worst_kernel_ratio(table: pd.DataFrame) -> float:
 def bump_time(table: pd.DataFrame) -> float:
     """Time at which the RMSE to flow with the empirical kernel has its early maximum (t < .64)."""
     curve = series(table, "rmse/flow_empirical", "test")
-    return float(curve[(curve.index > 0) & (curve.index < 0.64)].idxmax())
+    early = curve[(curve.index > 0) & (curve.index < 0.64)]
+    return float(early.index[early.to_numpy().argmax()])
 
 
 def output_correlation(table: pd.DataFrame) -> float:

@@ -4,6 +4,7 @@ Solid lines are the network, dashed ones its linearization; light dots are the p
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,7 +15,7 @@ from ntkrun.reference import paper_panel
 from ntkrun.tables import series
 
 STYLES = {"network": NETWORK, "linear": LINEAR}
-DOTS = {"network": {}, "linear": {"marker": "s", "markersize": 2.6}}
+DOTS: dict[str, dict[str, Any]] = {"network": {}, "linear": {"marker": "s", "markersize": 2.6}}
 
 
 def _time_axis(ax: Axes, table: pd.DataFrame) -> None:
@@ -24,7 +25,7 @@ def _time_axis(ax: Axes, table: pd.DataFrame) -> None:
     ax.set_xlabel("t")
 
 
-def _draw(ax: Axes, curve: pd.Series, **look) -> None:
+def _draw(ax: Axes, curve: pd.Series, **look: Any) -> None:
     curve = curve[curve.index > 0]
     ax.plot(curve.index, curve.to_numpy(), **look)
 
@@ -33,7 +34,8 @@ def _paper(ax: Axes, figure: str | None, panel: str, curve: str, colour: str, ri
     points = paper_panel(figure, panel).get(curve) if figure else None
     if points is None:
         return False
-    ax.plot(points["x"], points["y"], **(PAPER_MARK | DOTS[rival] | {"color": colour}))
+    look: dict[str, Any] = PAPER_MARK | DOTS[rival] | {"color": colour}
+    ax.plot(points["x"], points["y"], **look)
     return True
 
 
@@ -82,7 +84,7 @@ def _split_panel(ax: Axes, table: pd.DataFrame, quantity: str, paper: str | None
             drawn |= _paper(ax, paper, quantity, f"{split}_{rival}", colour, rival)
             _draw(ax, series(table, f"{quantity}/{rival}", split), color=colour, linestyle=line)
     _time_axis(ax, table)
-    entries = {split: {"color": colour} for split, colour in SPLIT_COLOURS.items()}
+    entries: dict[str, dict[str, Any]] = {split: {"color": colour} for split, colour in SPLIT_COLOURS.items()}
     entries |= {"network": {"color": "0.3"}, "linearised": {"color": "0.3", "linestyle": LINEAR}}
     if drawn:
         entries["paper"] = PAPER_MARK | {"color": "0.3"}

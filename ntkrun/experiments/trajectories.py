@@ -102,10 +102,13 @@ def choose_weights(theta0: Params, count: int, seed: int) -> tuple[Watched, ...]
 def analytic(settings: ModelSettings, x1: np.ndarray, x2: np.ndarray | None = None) -> np.ndarray:
     """Theta of the infinitely wide network, (n1, n2), with S42's normalisation for the standard parameterization."""
     width = settings.width if settings.parameterization == "standard" else None
-    flat1, flat2 = (None if x is None else np.asarray(x, np.float64).reshape(len(x), -1) for x in (x1, x2))
+
+    def flat(x: np.ndarray) -> np.ndarray:
+        return np.asarray(x, np.float64).reshape(len(x), -1)
+
     kernels: Kernels = analytic_kernels(
-        flat1,
-        flat2,
+        flat(x1),
+        None if x2 is None else flat(x2),
         depth=settings.depth,
         activation=settings.activation,
         sigma_w2=settings.sigma_w2,
@@ -167,8 +170,8 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
     settings, data = setup.settings, setup.data
     tx, tx_kernel = setup.optimizer.scaled(ntk_scale(setup.model)), setup.optimizer.scaled(1.0)
     y_train = jnp.asarray(data.y_train, setup.x_train.dtype)
-    shared = dict(model=setup.model, loss=settings.loss, watched=setup.watched)
-    arrays = dict(theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test)
+    shared: dict[str, Any] = dict(model=setup.model, loss=settings.loss, watched=setup.watched)
+    arrays: dict[str, Any] = dict(theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test)
     rivals: dict[str, Any] = {"network": Network(**arrays, tx=tx, **shared)}
     if function_space(settings) and kernels is None:
         raise UserError(
@@ -180,7 +183,7 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
     if kernels is None:
         return rivals
     f0_train, f0_test = (predict(setup.model, setup.theta0, x) for x in (setup.x_train, setup.x_test))
-    common = dict(f0_train=f0_train, f0_test=f0_test, y_train=data.y_train, jacobian=kernels.jacobian)
+    common: dict[str, Any] = dict(f0_train=f0_train, f0_test=f0_test, y_train=data.y_train, jacobian=kernels.jacobian)
     common |= dict(tx=tx_kernel, loss=settings.loss)
     if function_space(settings):
         rivals["linear"] = LinearFunctionSpace.build(

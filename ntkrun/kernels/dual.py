@@ -60,15 +60,11 @@ class DualActivation(ABC):
         """A dual accurate for all variances p; closed forms are so already."""
         return self
 
-    def T(
-        self, p: Float[Array, "n1 1"], q: Float[Array, "1 n2"], r: Float[Array, "n1 n2"]
-    ) -> Float[Array, "n1 n2"]:
+    def T(self, p: Float[Array, "n1 1"], q: Float[Array, "1 n2"], r: Float[Array, "n1 n2"]) -> Float[Array, "n1 n2"]:
         """E[phi(u) phi(v)], (S25)."""
         return _pair(self, self.rows(p[:, 0]), self.rows(q[0, :]), r)[0]
 
-    def Tdot(
-        self, p: Float[Array, "n1 1"], q: Float[Array, "1 n2"], r: Float[Array, "n1 n2"]
-    ) -> Float[Array, "n1 n2"]:
+    def Tdot(self, p: Float[Array, "n1 1"], q: Float[Array, "1 n2"], r: Float[Array, "n1 n2"]) -> Float[Array, "n1 n2"]:
         """E[phi'(u) phi'(v)], (S29)."""
         return _pair(self, self.rows(p[:, 0]), self.rows(q[0, :]), r)[1]
 

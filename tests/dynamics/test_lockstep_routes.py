@@ -1,3 +1,6 @@
+# Flax types the result of apply as a union of output and state; these files unpack it by what they asked for.
+# pyright: reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportOptionalSubscript=false
 """The routes to the linearised model against each other and against what they are made of."""
 
 import jax

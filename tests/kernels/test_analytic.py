@@ -1,4 +1,8 @@
+# FIELDS is a dict of mixed values, which pyright cannot follow through **
+# pyright: reportArgumentType=false
 """The recursion (S24)-(S29) against the authors' library, by its invariants, and at treacherous inputs."""
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ from ntkrun.activations import ACTIVATIONS
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import analytic_kernels, check_psd
 
-FIELDS = dict(depth=3, activation="relu", sigma_w2=2.0, sigma_b2=0.1)
+FIELDS: dict[str, Any] = dict(depth=3, activation="relu", sigma_w2=2.0, sigma_b2=0.1)
 NAMES = sorted(ACTIVATIONS)
 
 

@@ -1,4 +1,9 @@
+# Flax types the result of apply as a union of output and state; these files unpack it by what they asked for.
+# pyright: reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportOptionalSubscript=false
 """Theta_hat and K_hat of finite networks against the Jacobian product and a hand-written network."""
+
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -13,7 +18,9 @@ from ntkrun.models import build_model
 from ntkrun.models.layers import Dense
 from ntkrun.models.parameters import ntk_to_standard, standard_rates
 
-FIELDS = dict(width=9, depth=2, n_outputs=3, activation="tanh", sigma_w2=1.5, sigma_b2=0.1, dtype=jnp.float64)
+FIELDS: dict[str, Any] = dict(
+    width=9, depth=2, n_outputs=3, activation="tanh", sigma_w2=1.5, sigma_b2=0.1, dtype=jnp.float64
+)
 X1 = np.random.default_rng(0).standard_normal((7, 5))
 X2 = np.random.default_rng(1).standard_normal((4, 5))
 

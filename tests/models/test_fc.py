@@ -1,3 +1,6 @@
+# Flax types the result of apply as a union of output and state; these files unpack it by what they asked for.
+# pyright: reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportOptionalSubscript=false
 """FC, the registry, and the map between the parameterizations."""
 
 import jax

@@ -1,3 +1,6 @@
+# Flax types the result of apply as a union of output and state; these files unpack it by what they asked for.
+# pyright: reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
+# pyright: reportOperatorIssue=false, reportOptionalSubscript=false
 """Dense: statistics at initialization, the two parameterizations, and taps that cost nothing."""
 
 import jax

@@ -1,0 +1,47 @@
+"""What a cell records, held against the rivals' own meaning."""
+
+import numpy as np
+import pytest
+
+from ntkrun.experiments.base import load_experiment
+from ntkrun.progress import Silent
+from ntkrun.runner.plan import make_cells
+from ntkrun.tables import series
+
+FIG3 = load_experiment("fig3")
+
+
+def run(settings_of, *overrides: str):
+    raw = settings_of("fig3", "smoke", "data.source=stand_in", *overrides)
+    (cell,) = make_cells(FIG3, raw)
+    progress = Silent()
+    return FIG3.run(cell.settings, cell.name, progress), progress
+
+
+def test_flow_and_steps_meet_as_the_rate_falls(settings_of):
+    # the same flow time by 8 and by 32 steps: the gap between f_lin by steps and by flow is O(eta)
+    gaps = []
+    for steps, rate in ((8, 0.08), (32, 0.02)):
+        result, _ = run(settings_of, f"optimizer.steps={steps}", f"optimizer.learning_rate={rate}", "model.width=16")
+        outputs = [series(result.table, f"output/{name}", "test", 0) for name in ("linear", "flow_empirical")]
+        gaps.append(abs(outputs[0].iloc[-1] - outputs[1].iloc[-1]))
+    assert 2.5 < gaps[0] / gaps[1] < 6.5  # 4 to leading order
+
+
+def test_every_rival_is_recorded_on_both_splits(settings_of):
+    result, progress = run(settings_of)
+    rivals = {"network", "linear", "linear_analytic", "flow_empirical", "flow_analytic"}
+    for quantity, count in (("loss", 5), ("accuracy", 5), ("rmse", 4)):
+        curves = {c for c in result.table["curve"].unique() if c.startswith(f"{quantity}/")}
+        assert len(curves) == count and {c.split("/")[1] for c in curves} <= rivals
+    assert set(result.table["split"]) == {"train", "test", ""}
+    assert any("make data" in line for line in progress.warnings), "stand-ins are announced"
+    assert result.facts["eta_critical"] > result.facts["eta_max"]
+    assert np.isfinite(result.table["value"]).all()
+
+
+@pytest.mark.parametrize("extra", [["optimizer.batch_size=4"], ["loss=cross_entropy"]])
+def test_where_no_closed_form_holds_none_is_recorded(settings_of, extra):
+    result, _ = run(settings_of, *extra)
+    assert not any("flow_" in curve for curve in result.table["curve"].unique())
+    assert {"loss/network", "loss/linear"} <= set(result.table["curve"])

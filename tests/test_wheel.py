@@ -1,0 +1,32 @@
+"""The installed wheel, far from the checkout."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def test_the_wheel_runs_anywhere(tmp_path: Path, root: Path):
+    built, site, elsewhere = (tmp_path / name for name in ("built", "site", "elsewhere"))
+    elsewhere.mkdir()
+
+    def python(*arguments: str, **options) -> subprocess.CompletedProcess:
+        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=300, **options)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    python("-m", "build", "--wheel", "--no-isolation", "--outdir", str(built), str(root))
+    (wheel,) = built.glob("*.whl")
+    python("-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site), str(wheel))
+    environment = {k: v for k, v in os.environ.items() if k not in ("NTKRUN_DATA_DIR", "TFDS_DATA_DIR")}
+    environment["PYTHONPATH"] = str(site)
+    where = python("-c", "import ntkrun; print(ntkrun.__file__)", cwd=elsewhere, env=environment).stdout
+    assert where.startswith(str(site)), "the test must not run the checkout"
+    arguments = ["experiment=fig3", "scale=smoke", "data.source=stand_in"]
+    python("-m", "ntkrun.cli", *arguments, cwd=elsewhere, env=environment)
+    folder = elsewhere / "results" / "smoke" / "fig3"
+    assert (folder / "figure.png").stat().st_size > 10_000
+    provenance = json.loads((folder / "provenance.json").read_text())
+    assert provenance["stand_in_data"] == ["photos"]
+    assert any("model.width=32 (paper 2048)" in line for line in provenance["departures_from_paper"])
