@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from ntkrun.claims import ALL_SCALES, Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import FLOW_RIVALS, loss_panel, outputs_panel, rmse_panel, weights_panel
-from ntkrun.experiments.trajectories import follow
+from ntkrun.experiments.trajectories import bump_time, follow
 from ntkrun.plotting import panel_letter
 from ntkrun.tables import at, last, series
 
@@ -37,13 +37,6 @@ def worst_kernel_ratio(table: pd.DataFrame) -> float:
     """Largest RMSE(empirical) / RMSE(analytic) over the recorded t >= 1."""
     ratio = series(table, "rmse/flow_empirical", "test") / series(table, "rmse/flow_analytic", "test")
     return float(ratio[ratio.index >= 1].max())
-
-
-def bump_time(table: pd.DataFrame) -> float:
-    """Time at which the RMSE to flow with the empirical kernel has its early maximum (t < .64)."""
-    curve = series(table, "rmse/flow_empirical", "test")
-    early = curve[(curve.index > 0) & (curve.index < 0.64)]
-    return float(early.index[early.to_numpy().argmax()])
 
 
 def output_correlation(table: pd.DataFrame) -> float:

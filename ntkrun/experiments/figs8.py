@@ -15,19 +15,12 @@ from matplotlib.figure import Figure
 from ntkrun.claims import ALL_SCALES, Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import FLOW_RIVALS, six_panels
-from ntkrun.experiments.trajectories import follow
+from ntkrun.experiments.trajectories import bump_time, follow
 from ntkrun.tables import at, last, series
 
 
 def plot(table: pd.DataFrame) -> Figure:
     return six_panels(table, "figs8", {"flow_empirical": FLOW_RIVALS["flow_empirical"]})
-
-
-def bump_time(table: pd.DataFrame) -> float:
-    """Time at which the RMSE to flow has its early maximum (t < .64)."""
-    curve = series(table, "rmse/flow_empirical", "test")
-    early = curve[(curve.index > 0) & (curve.index < 0.64)]
-    return float(early.index[early.to_numpy().argmax()])
 
 
 REGIME = ("cpu", "paper")

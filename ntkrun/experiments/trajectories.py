@@ -281,3 +281,11 @@ def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], ti
 def shown(f: np.ndarray, count: int) -> np.ndarray:
     """The outputs that are followed one by one: of `count` examples (k = 1), or all k of the first example."""
     return f[:count, 0] if f.shape[1] == 1 else f[0]
+
+
+def bump_time(table: pd.DataFrame) -> float:
+    """Time at which the RMSE to flow with the empirical kernel has its early maximum (0 < t < .64)."""
+    curve = tables.series(table, "rmse/flow_empirical", "test")
+    times, values = np.asarray(curve.index, np.float64), curve.to_numpy()
+    early = (times > 0) & (times < 0.64)
+    return float(times[early][values[early].argmax()])

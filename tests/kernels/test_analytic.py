@@ -1,5 +1,5 @@
 # FIELDS is a dict of mixed values, which pyright cannot follow through **
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportCallIssue=false
 """The recursion (S24)-(S29) against the authors' library, by its invariants, and at treacherous inputs."""
 
 from typing import Any
