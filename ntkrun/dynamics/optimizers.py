@@ -1,5 +1,6 @@
 """Optimizers and schedules, all from Optax, and the time axis that belongs to them."""
 
+import functools
 from dataclasses import dataclass
 
 import jax
@@ -21,6 +22,15 @@ def _schedule(rate: float, settings: Schedule, steps: int) -> optax.Schedule:
     return optax.constant_schedule(rate)
 
 
+# Cached, because jit tells programs apart by the identity of the transformation: cells that differ in their seed share one.
+@functools.cache
+def _transformation(settings: OptimizerSettings, factor: float) -> optax.GradientTransformation:
+    rate = settings.learning_rate * factor
+    schedule = rate if settings.schedule.name == "constant" else _schedule(rate, settings.schedule, settings.steps)
+    momentum = None if settings.name == "gd" else settings.momentum
+    return optax.sgd(schedule, momentum=momentum, nesterov=settings.name == "nesterov")
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """A transformation that is linear in the gradient, so that it drives theta and the coefficients c alike.
@@ -33,12 +43,7 @@ class Optimizer:
     settings: OptimizerSettings
 
     def scaled(self, factor: float) -> optax.GradientTransformation:
-        settings = self.settings
-        rate = _schedule(settings.learning_rate * factor, settings.schedule, settings.steps)
-        if settings.schedule.name == "constant":
-            rate = settings.learning_rate * factor
-        momentum = None if settings.name == "gd" else settings.momentum
-        return optax.sgd(rate, momentum=momentum, nesterov=settings.name == "nesterov")
+        return _transformation(self.settings, factor)
 
     def learning_rates(self) -> Float[NumpyArray, " steps"]:
         """eta_i of every step, float64."""
