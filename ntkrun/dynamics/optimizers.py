@@ -43,7 +43,8 @@ class Optimizer:
     settings: OptimizerSettings
 
     def scaled(self, factor: float) -> optax.GradientTransformation:
-        return _transformation(self.settings, factor)
+        # pydantic gives frozen models a hash, which pyright does not see
+        return _transformation(self.settings, factor)  # pyright: ignore[reportArgumentType]
 
     def learning_rates(self) -> Float[NumpyArray, " steps"]:
         """eta_i of every step, float64."""
