@@ -120,7 +120,7 @@ class RecordSettings(Section):
     weights: Index  # how many single weights are followed
 
 
-class RunSettings(Section):
+class CommonSettings(Section):
     """What every experiment has; the fields of `LOCAL` say where and how to run and never change a number."""
 
     experiment: str
@@ -131,6 +131,27 @@ class RunSettings(Section):
     seed: Index
     results_dir: str
     style: Literal["paper", "slides"]
+
+    @property
+    def images(self) -> DataSettings | None:
+        """The images that the numbers depend on; None for an experiment on random inputs."""
+        return None
+
+    @property
+    def drawn_for(self) -> dict[str, Any]:
+        """What the random draws belong to besides the seed: other networks get other draws, longer runs the same."""
+        return {}
+
+    @model_validator(mode="after")
+    def _shard_exists(self) -> "CommonSettings":
+        if self.shard >= self.shards:
+            raise ValueError(f"shard={self.shard} must be below shards={self.shards}")
+        return self
+
+
+class RunSettings(CommonSettings):
+    """An experiment that trains: a network, images, an optimizer, a loss."""
+
     loss: Literal["mse", "cross_entropy"]
     linear_route: Literal["auto", "function_space", "parameter_space"]
     data: DataSettings
@@ -138,10 +159,16 @@ class RunSettings(Section):
     optimizer: OptimizerSettings
     record: RecordSettings
 
+    @property
+    def images(self) -> DataSettings | None:
+        return self.data
+
+    @property
+    def drawn_for(self) -> dict[str, Any]:
+        return self.model.model_dump(mode="json")
+
     @model_validator(mode="after")
     def _consistent(self) -> "RunSettings":
-        if self.shard >= self.shards:
-            raise ValueError(f"shard={self.shard} must be below shards={self.shards}")
         batch, n_train = self.optimizer.batch_size, self.data.n_train
         if batch is not None and n_train is not None and batch > n_train:
             raise ValueError(f"optimizer.batch_size={batch} is larger than data.n_train={n_train}")
@@ -150,6 +177,17 @@ class RunSettings(Section):
         if self.data.targets == "signed" and (self.data.classes is None or len(self.data.classes) != 2):
             raise ValueError("data.targets=signed needs exactly two data.classes")
         return self
+
+
+class EnsembleSettings(RunSettings):
+    """One cell trains several networks that differ in theta_0 alone; how many is part of the cell's identity."""
+
+    networks: Count  # with seeds seed, seed + 1, ..., seed + networks - 1
+
+    @property
+    def members(self) -> tuple["EnsembleSettings", ...]:
+        """The settings of each network."""
+        return tuple(self.model_copy(update={"seed": self.seed + i}) for i in range(self.networks))
 
 
 # Fields that do not determine numbers; everything else enters a cell's hash.  `data.source` is left out because the
@@ -165,7 +203,7 @@ LOCAL = {
 }
 
 
-S = TypeVar("S", bound=RunSettings)
+S = TypeVar("S", bound=CommonSettings)
 
 
 def validated(kind: type[S], raw: dict[str, Any]) -> S:

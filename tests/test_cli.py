@@ -209,7 +209,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path):
         "scale=smoke",
         "data.source=stand_in",
         "seed=[0,1]",
-        "optimizer.steps=[16,100000000]",
+        "optimizer.steps=[16,3000000]",
     ]
     run = command(*sweep, cwd=tmp_path, env=os.environ | {"NTKRUN_DEBUG": "0"})
     try:

@@ -20,7 +20,7 @@ from ntkrun.claims import Claim
 from ntkrun.errors import UserError
 from ntkrun.experiments import experiment_names
 from ntkrun.progress import Progress
-from ntkrun.settings import RunSettings
+from ntkrun.settings import CommonSettings, RunSettings
 from ntkrun.types import PRNGKeyArray
 
 
@@ -38,10 +38,10 @@ class Experiment:
 
     name: str
     title: str
-    run: Callable[[RunSettings, str, Progress], CellResult]
+    run: Callable[[Any, str, Progress], CellResult]  # (settings of the type below, cell name, progress)
     plot: Callable[[pd.DataFrame], Figure]
     claims: tuple[Claim, ...] = ()
-    settings: type[RunSettings] = RunSettings
+    settings: type[CommonSettings] = RunSettings
     version: int = 1
 
 
@@ -52,12 +52,12 @@ def load_experiment(name: str) -> Experiment:
     return importlib.import_module(f"ntkrun.experiments.{name}").EXPERIMENT
 
 
-def cell_key(settings: RunSettings, stream: str) -> PRNGKeyArray:
+def cell_key(settings: CommonSettings, stream: str) -> PRNGKeyArray:
     """The key of one stream of random numbers ("theta0", "batches", ...) of a cell.
 
     It is folded from the seed, the model's settings and the name of the stream: order, shards and interruptions cannot
     move it, networks of two widths are independent, and a longer run starts from the same theta0.
     """
-    identity = json.dumps([settings.model.model_dump(mode="json"), stream], sort_keys=True)
+    identity = json.dumps([settings.drawn_for, stream], sort_keys=True)
     digest = hashlib.sha256(identity.encode()).digest()
     return jax.random.fold_in(jax.random.key(settings.seed), int.from_bytes(digest[:4], "big"))

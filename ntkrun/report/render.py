@@ -37,7 +37,9 @@ def report(experiment: Experiment, cells: Sequence[Cell], store: Store, departur
     when nothing is stored at all.
     """
     store.prepare()
-    found = {cell.name: store.stored(cell, cell.settings.data.source) for cell in cells}
+    found = {
+        cell.name: store.stored(cell, cell.settings.images.source if cell.settings.images else "auto") for cell in cells
+    }
     stored = [pair for pair in found.values() if pair is not None]
     missing = [name for name, pair in found.items() if pair is None]
     settings = cells[0].settings

@@ -13,7 +13,7 @@ from typing import Any
 from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
-from ntkrun.settings import LOCAL, RunSettings, validated
+from ntkrun.settings import LOCAL, CommonSettings, validated
 
 # Fields that are lists by nature.
 LIST_FIELDS = {("data", "classes"), ("optimizer", "schedule", "boundaries"), ("optimizer", "schedule", "factors")}
@@ -30,7 +30,7 @@ class Cell:
     """
 
     name: str
-    settings: RunSettings
+    settings: CommonSettings
     config_hash: str
 
 
@@ -67,7 +67,7 @@ def make_cells(experiment: Experiment, raw: dict[str, Any]) -> list[Cell]:
     return cells
 
 
-def config_hash(experiment: Experiment, settings: RunSettings) -> str:
+def config_hash(experiment: Experiment, settings: CommonSettings) -> str:
     """16 hex digits over the settings that determine numbers and the versions of the code that makes them."""
     numbers = settings.model_dump(mode="json", exclude=LOCAL)
     identity = json.dumps([numbers, experiment.name, experiment.version, NUMERICS_VERSION], sort_keys=True)

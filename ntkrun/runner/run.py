@@ -9,7 +9,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.progress import Progress
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import cell_provenance
-from ntkrun.runner.store import Store, read_table
+from ntkrun.runner.store import NO_IMAGES, Store, read_table
 
 
 @dataclass
@@ -48,4 +48,5 @@ def run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progr
 
 
 def _fingerprint(cell: Cell) -> str:
-    return dataset_fingerprint(cell.settings.data.name, cell.settings.data.source)
+    images = cell.settings.images
+    return NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)

@@ -21,6 +21,7 @@ from ntkrun.runner.plan import Cell
 from ntkrun.tables import conform
 
 METADATA = b"ntkrun"
+NO_IMAGES = "no-image"  # in place of a data fingerprint
 
 
 class Store:
@@ -51,7 +52,7 @@ class Store:
         `source` narrows the choice as the setting data.source does.
         """
         found = [read_table(path) for path in sorted(self.cells.glob(f"{cell.config_hash}-*.parquet"))]
-        wanted = {"auto": ("tfds", "stand_in"), "tfds": ("tfds",), "stand_in": ("stand_in",)}[source]
+        wanted = {"auto": ("tfds", "stand_in", "none"), "tfds": ("tfds",), "stand_in": ("stand_in",)}[source]
         found = [(table, facts) for table, facts in found if facts.get("data_source", wanted[0]) in wanted]
         if not found:
             return None
