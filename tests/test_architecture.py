@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "ntkrun"
 LEAVES = {
-    "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "settings", "activations", "reference"
+    "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "settings", "activations", "reference", "fits"
 }  # fmt: skip
 # layer -> what it may import besides itself
 ALLOWED = {layer: {"errors", "types", "progress"} for layer in LEAVES}
