@@ -1,7 +1,10 @@
 """What `ntkrun` does once its settings are composed: plan, run what is missing, report."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ntkrun.runner.store import Store
 
 
 def departures(settings: dict[str, Any], paper: dict[str, Any], prefix: str = "") -> list[str]:
@@ -32,6 +35,18 @@ def departures(settings: dict[str, Any], paper: dict[str, Any], prefix: str = ""
     return found
 
 
+def verify(store: "Store") -> int:
+    """Check every stored table; 1 when one is damaged."""
+    from ntkrun.runner.verify import faults
+
+    found = [fault for _, fault in faults(store)]
+    damaged = [fault for fault in found if fault]
+    for fault in damaged:
+        print(f"damaged: {fault}", file=sys.stderr)
+    print(f"{len(found)} tables verified against hash, schema and name: {len(damaged)} damaged")
+    return 1 if damaged else 0
+
+
 def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, command: str) -> int:
     """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input."""
     from ntkrun.experiments.base import load_experiment
@@ -48,6 +63,8 @@ def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, com
     store = Store(first.results_dir, first.scale, first.experiment)
     progress = Console()
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
+    if first.stage == "verify":
+        return verify(store)
     if first.stage in ("run", "all"):
         mine = shard_of(cells, first.shard, first.shards)
         tally = Tally(len(mine))
@@ -58,6 +75,8 @@ def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, com
             print(f"interrupted: {tally}; they are kept, and this goes on from there:\n  {command}", file=sys.stderr)
             return 130
         print(tally)
+        for cell in tally.elsewhere:
+            progress.info(f"being run elsewhere: {cell}")
     if first.stage in ("report", "all"):
         made = report(experiment, cells, store, departures(settings, paper) if experiment.name != "lockstep" else [])
         for name in made.stand_ins:

@@ -125,7 +125,7 @@ class CommonSettings(Section):
 
     experiment: str
     scale: Literal["smoke", "cpu", "paper"]
-    stage: Literal["run", "report", "all"]
+    stage: Literal["run", "report", "all", "verify"]
     shard: Index
     shards: Count
     seed: Index

@@ -165,6 +165,16 @@ def test_a_damaged_table_stops_the_run_before_any_compute(ntkrun, tmp_path):
     assert len(list(tmp_path.rglob("cells/*.parquet"))) == 2
 
 
+def test_verify_counts_tables_and_fails_on_a_damaged_one(ntkrun, tmp_path):
+    ntkrun(*SMOKE, "seed=[0,1]")
+    code, out, _ = ntkrun(*SMOKE, "stage=verify")
+    assert code == 0 and "3 tables verified" in out and "0 damaged" in out
+    victim = sorted(tmp_path.rglob("cells/*.parquet"))[0]
+    victim.write_bytes(victim.read_bytes()[:100])
+    code, out, err = ntkrun(*SMOKE, "stage=verify")
+    assert code == 1 and "1 damaged" in out and victim.name in err and "Traceback" not in err
+
+
 def test_divergence_warns_with_both_numbers_then_names_cell_and_step(ntkrun):
     code, _, err = ntkrun(*SMOKE, "optimizer.learning_rate=1e6", "optimizer.steps=200")
     assert code == 2

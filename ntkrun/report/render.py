@@ -11,13 +11,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Verdict
-from ntkrun.errors import ComputeForbiddenError
+from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.plotting import style
 from ntkrun.report.judge import as_records, judge_all
+from ntkrun.runner.files import write_bytes
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
-from ntkrun.runner.store import Store, parquet_bytes, write_bytes
+from ntkrun.runner.store import Store, parquet_bytes
+
+PATIENCE = 60.0  # seconds to wait for another process that writes the same five files, which takes about one
 
 
 @dataclass
@@ -96,11 +99,15 @@ def write_all(
         png = _saved(figure, "png", {"Title": experiment.title, "ntkrun": record})
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
         pdf = _saved(figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None})
-    write_bytes(store.folder / "table.parquet", parquet_bytes(table, provenance))
-    write_bytes(store.folder / "figure.png", png)
-    write_bytes(store.folder / "figure.pdf", pdf)
-    write_bytes(store.folder / "claims.json", json.dumps(as_records(verdicts), indent=1).encode())
-    write_bytes(store.folder / "provenance.json", json.dumps(provenance, indent=1).encode())
+    lock = store.report_lock()
+    if not lock.acquire(judge=True, patience=PATIENCE):
+        raise UserError(f"{store.folder} is being written by {lock.describe()}: wait for it, then use stage=report")
+    with lock:
+        write_bytes(store.folder / "table.parquet", parquet_bytes(table, provenance))
+        write_bytes(store.folder / "figure.png", png)
+        write_bytes(store.folder / "figure.pdf", pdf)
+        write_bytes(store.folder / "claims.json", json.dumps(as_records(verdicts), indent=1).encode())
+        write_bytes(store.folder / "provenance.json", json.dumps(provenance, indent=1).encode())
 
 
 def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:

@@ -1,12 +1,14 @@
 """Run what is missing: cell by cell, each stored as soon as it is finished."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from ntkrun.data.dataset import dataset_fingerprint
 from ntkrun.experiments.base import Experiment
 from ntkrun.progress import Progress
+from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import cell_provenance
 from ntkrun.runner.store import NO_IMAGES, Store, read_table
@@ -19,34 +21,65 @@ class Tally:
     total: int
     ran: int = 0
     cached: int = 0
+    elsewhere: list[str] = field(default_factory=list)  # cells that another process is running, with its name
 
     def __str__(self) -> str:
-        return (
+        text = (
             f"{self.ran + self.cached} of {self.total} cells finished ({self.ran} run now, {self.cached} stored before)"
         )
+        return text + (f", {len(self.elsewhere)} being run by another process" if self.elsewhere else "")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A cell on these very images, and where its table belongs."""
+
+    cell: Cell
+    fingerprint: str
+    path: Path
+    lock: Lock
 
 
 def run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress, tally: Tally) -> None:
     """Run the cells that the store does not hold for these very images.
 
-    Stored tables are read first, so that a damaged one ends the run before anything is computed.
+    Stored tables are read first, so that a damaged one ends the run before anything is computed.  A cell that another
+    process is running is left to it; whether that process still lives is looked into when the other cells are done.
     """
     store.prepare()
-    fingerprints = [_fingerprint(cell) for cell in cells]
-    paths = [store.cell_path(cell, fingerprint) for cell, fingerprint in zip(cells, fingerprints, strict=True)]
-    for path in paths:
-        if path.exists():
-            read_table(path)
-    for cell, fingerprint, path in zip(cells, fingerprints, paths, strict=True):
-        if path.exists():
-            tally.cached += 1
-            continue
-        started = datetime.now(UTC)
-        result = experiment.run(cell.settings, cell.name, progress)
-        store.write_cell(cell, fingerprint, result.table, cell_provenance(cell, fingerprint, started, result.facts))
-        tally.ran += 1
+    tasks = [_task(cell, store) for cell in cells]
+    for task in tasks:
+        if task.path.exists():
+            read_table(task.path)
+    held = [task for task in tasks if not _attend(experiment, task, store, progress, tally)]
+    for task in held:
+        if not _attend(experiment, task, store, progress, tally, judge=True):
+            tally.elsewhere.append(f"{task.cell.name} ({task.lock.describe()})")
 
 
-def _fingerprint(cell: Cell) -> str:
+def _task(cell: Cell, store: Store) -> Task:
     images = cell.settings.images
-    return NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
+    fingerprint = NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
+    path = store.cell_path(cell, fingerprint)
+    return Task(cell, fingerprint, path, store.lock(path))
+
+
+def _attend(
+    experiment: Experiment, task: Task, store: Store, progress: Progress, tally: Tally, *, judge: bool = False
+) -> bool:
+    """See to it that one cell is stored; False if another process has it in hand."""
+    if task.path.exists():
+        tally.cached += 1
+        return True
+    if not task.lock.acquire(judge=judge):
+        return False
+    with task.lock:
+        if task.path.exists():  # finished by another process while we looked
+            tally.cached += 1
+            return True
+        started = datetime.now(UTC)
+        result = experiment.run(task.cell.settings, task.cell.name, progress)
+        facts = cell_provenance(task.cell, task.fingerprint, started, result.facts)
+        store.write_cell(task.cell, task.fingerprint, result.table, facts)
+        tally.ran += 1
+    return True

@@ -1,26 +1,32 @@
 """The only writer of results: one parquet per cell, found again by the hash of what determined its numbers.
 
 results/<scale>/<experiment>/cells/<config hash>-<data fingerprint>.parquet   one cell, provenance in its metadata
+                               <same name>.lock, .checkpoints/       while the cell runs
 results/<scale>/<experiment>/table.parquet, figure.png, figure.pdf, claims.json, provenance.json   made by the report
 
-Every file is written beside its place, flushed to the disk and then renamed: it is there whole or not at all.
+Every file is there whole or not at all (`files`), and every table carries the hash of its content.
 """
 
+import hashlib
 import io
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ntkrun.errors import UserError
+from ntkrun.runner.files import leftovers, write_bytes
+from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
-from ntkrun.tables import conform
+from ntkrun.tables import COLUMNS, conform
 
 METADATA = b"ntkrun"
+HASH = b"ntkrun_sha256"
 NO_IMAGES = "no-image"  # in place of a data fingerprint
 
 
@@ -58,41 +64,67 @@ class Store:
             return None
         return max(found, key=lambda pair: (pair[1].get("data_source") == "tfds", pair[1].get("finished", "")))
 
+    def lock(self, path: Path) -> Lock:
+        """The lock of the process that computes the cell of this path."""
+        return Lock(path.with_suffix(".lock"))
+
+    def report_lock(self) -> Lock:
+        """The lock of the process that writes figure, claims and merged table, which belong together."""
+        return Lock(self.folder / "report.lock")
+
     def write_cell(self, cell: Cell, fingerprint: str, table: pd.DataFrame, facts: dict[str, Any]) -> Path:
+        """Store a finished cell; the caller holds its lock."""
         path = self.cell_path(cell, fingerprint)
+        for left in leftovers(path):
+            left.unlink(missing_ok=True)
         write_bytes(path, parquet_bytes(table, facts))
         return path
 
 
 def parquet_bytes(table: pd.DataFrame, facts: dict[str, Any]) -> bytes:
-    """The table as parquet with `facts` (JSON) in its metadata."""
-    arrow = pa.Table.from_pandas(conform(table), preserve_index=False)
-    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), METADATA: json.dumps(facts).encode()})
+    """The table as parquet with `facts` (JSON) and the hash of both in its metadata."""
+    table, record = conform(table), json.dumps(facts)
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    ours = {METADATA: record.encode(), HASH: content_hash(table, record).encode()}
+    arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **ours})
     buffer = io.BytesIO()
     pq.write_table(arrow, buffer, compression="zstd")
     return buffer.getvalue()
 
 
+def content_hash(table: pd.DataFrame, record: str) -> str:
+    """sha256 over every column's name and values and over the facts, whatever the file around them looks like."""
+    digest = hashlib.sha256(record.encode())
+    for name in table.columns:
+        digest.update(f"|{name}:{len(table)}|".encode())
+        if COLUMNS[name] == "str":
+            codes, texts = pd.factorize(table[name])
+            digest.update(json.dumps(list(texts)).encode())
+            values = codes.astype("<i8")
+        else:
+            values = table[name].to_numpy().astype("<i8" if COLUMNS[name] == "int64" else "<f8")
+            if values.dtype.kind == "f":  # parquet keeps one nan, not its bits
+                values[np.isnan(values)] = np.nan
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
 def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     """A table and its facts; UserError naming the file when it is damaged or not ours."""
     try:
-        arrow = pq.read_table(path)
-        facts = json.loads((arrow.schema.metadata or {})[METADATA])
-        return conform(arrow.to_pandas()), facts
-    except (OSError, pa.ArrowException, KeyError, ValueError, UserError) as error:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror})") from error
+    try:
+        arrow = pq.read_table(io.BytesIO(content))
+        metadata = arrow.schema.metadata or {}
+        if METADATA not in metadata or HASH not in metadata:
+            raise UserError("it does not carry ntkrun's record and hash")
+        record, table = metadata[METADATA].decode(), conform(arrow.to_pandas())
+        if content_hash(table, record).encode() != metadata[HASH]:
+            raise UserError("its content is not what was written: hashes differ")
+        return table, json.loads(record)
+    # whatever a damaged file makes of the parquet reader, the answer is the same
+    except Exception as error:
         reason = " ".join(str(error).split())[:80]
         raise UserError(f"{path} is not a readable table of ntkrun ({reason}); remove it and run again") from error
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write whole or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise UserError(f"cannot write {path} ({error.strerror}); choose another results_dir=...") from error

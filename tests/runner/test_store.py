@@ -9,7 +9,8 @@ from ntkrun import tables
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import load_experiment
 from ntkrun.runner.plan import make_cells
-from ntkrun.runner.store import Store, read_table
+from ntkrun.runner.store import Store, content_hash, read_table
+from ntkrun.runner.verify import faults
 
 
 @pytest.fixture
@@ -76,3 +77,48 @@ def test_an_unwritable_place_is_refused(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UserError, match="results_dir"):
         Store(tmp_path / "file", "cpu", "fig3").prepare()
+
+
+def test_a_flipped_bit_is_seen_or_does_not_matter(store, cell, table):
+    path = store.write_cell(cell, "a" * 64, table, {"data_source": "tfds", "eta": 0.1})
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    seen = 0
+    for place in rng.integers(0, len(content), 200):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(flipped)
+        try:
+            again, facts = read_table(path)
+        except UserError as error:
+            assert path.name in str(error) and "\n" not in str(error)
+            seen += 1
+        else:
+            pd.testing.assert_frame_equal(again, table, check_exact=True)
+            assert facts == {"data_source": "tfds", "eta": 0.1}
+    assert seen > 20
+
+
+def test_the_hash_sees_every_column_the_order_and_the_facts(table):
+    two = pd.concat([table, table.assign(step=5)], ignore_index=True)
+    base = content_hash(two, "{}")
+    others = [two.assign(**{name: two[name].shift(1, fill_value=two[name].iloc[-1])}) for name in ("step", "value")]
+    others += [two.assign(curve="loss/linear"), two.iloc[::-1].reset_index(drop=True), two.iloc[:-1]]
+    hashes = {content_hash(other, "{}") for other in others} | {content_hash(two, '{"a": 1}')}
+    assert len(hashes) == 6 and base not in hashes
+    assert content_hash(two.copy(), "{}") == base
+
+
+def test_verify_names_each_damaged_or_misplaced_table(store, cell, table):
+    with pytest.raises(UserError, match="no table"):
+        list(faults(store))
+    facts = {"config_hash": cell.config_hash, "data_fingerprint": "a" * 64}
+    good = store.write_cell(cell, "a" * 64, table, facts)
+    assert list(faults(store)) == [(good, "")]
+    cut, foreign, moved = (store.cells / name for name in ("1-cut.parquet", "2-foreign.parquet", "3-moved.parquet"))
+    cut.write_bytes(good.read_bytes()[:-20])
+    pd.DataFrame({"x": [1]}).to_parquet(foreign)
+    moved.write_bytes(good.read_bytes())
+    found = dict(faults(store))
+    assert found.pop(good) == "" and set(found) == {cut, foreign, moved}
+    assert all(path.name in fault and "\n" not in fault for path, fault in found.items())
