@@ -154,6 +154,7 @@ class RunSettings(CommonSettings):
 
     loss: Literal["mse", "cross_entropy"]
     linear_route: Literal["auto", "function_space", "parameter_space"]
+    trained: Literal["all", "readout"]  # the other layers stay at theta_0, in the network and in every rival
     data: DataSettings
     model: ModelSettings
     optimizer: OptimizerSettings

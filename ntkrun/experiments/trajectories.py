@@ -79,16 +79,16 @@ def set_up(settings: RunSettings, progress: Progress) -> Setup:
     batch = settings.optimizer.batch_size
     if batch is not None and batch > len(data.x_train):
         raise UserError(f"optimizer.batch_size={batch} is larger than the {len(data.x_train)} training images")
-    model = model_from(settings.model, n_outputs=data.y_train.shape[1])
+    model = model_from(settings.model, n_outputs=data.y_train.shape[1], trained=settings.trained)
     x_train, x_test = jnp.asarray(data.x_train, dtype), jnp.asarray(data.x_test, dtype)
     theta0 = model.init(cell_key(settings, "theta0"), x_train[:1])["params"]
     watched = choose_weights(theta0, settings.record.weights, settings.seed)
     return Setup(settings, data, model, theta0, x_train, x_test, Optimizer(settings.optimizer), watched)
 
 
-def model_from(settings: ModelSettings, n_outputs: int) -> nn.Module:
+def model_from(settings: ModelSettings, n_outputs: int, trained: str = "all") -> nn.Module:
     fields = settings.model_dump()
-    return build_model(fields.pop("name"), n_outputs=n_outputs, **fields)
+    return build_model(fields.pop("name"), n_outputs=n_outputs, trained=trained, **fields)
 
 
 def choose_weights(theta0: Params, count: int, seed: int) -> tuple[Watched, ...]:
@@ -99,14 +99,15 @@ def choose_weights(theta0: Params, count: int, seed: int) -> tuple[Watched, ...]
     return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
 
 
-def analytic(settings: ModelSettings, x1: np.ndarray, x2: np.ndarray | None = None) -> np.ndarray:
-    """Theta of the infinitely wide network, (n1, n2), with S42's normalisation for the standard parameterization."""
-    width = settings.width if settings.parameterization == "standard" else None
+def analytic_pair(
+    settings: ModelSettings, x1: np.ndarray, x2: np.ndarray | None = None, trained: str = "all"
+) -> Kernels:
+    """K of the infinitely wide network and Theta of its trained layers, with S42's normalisation where standard."""
 
     def flat(x: np.ndarray) -> np.ndarray:
         return np.asarray(x, np.float64).reshape(len(x), -1)
 
-    kernels: Kernels = analytic_kernels(
+    return analytic_kernels(
         flat(x1),
         None if x2 is None else flat(x2),
         depth=settings.depth,
@@ -114,9 +115,14 @@ def analytic(settings: ModelSettings, x1: np.ndarray, x2: np.ndarray | None = No
         sigma_w2=settings.sigma_w2,
         sigma_b2=settings.sigma_b2,
         parameterization=settings.parameterization,
-        width=width,
+        width=settings.width if settings.parameterization == "standard" else None,
+        trained=trained,
     )
-    return np.asarray(kernels.ntk)
+
+
+def analytic(settings: ModelSettings, x1: np.ndarray, x2: np.ndarray | None = None, trained: str = "all") -> np.ndarray:
+    """Theta of `analytic_pair`, (n1, n2)."""
+    return np.asarray(analytic_pair(settings, x1, x2, trained).ntk)
 
 
 @dataclass
@@ -137,12 +143,12 @@ def kernels_at_init(setup: Setup) -> KernelsAtInit:
     def empirical(x1: Array, x2: Array | None = None) -> np.ndarray:
         return scale * np.asarray(empirical_ntk(setup.model, setup.theta0, x1, x2))
 
-    model, data = setup.settings.model, setup.data
+    model, data, trained = setup.settings.model, setup.data, setup.settings.trained
     return KernelsAtInit(
         empirical_train=empirical(setup.x_train),
         empirical_test=empirical(setup.x_test, setup.x_train),
-        analytic_train=analytic(model, data.x_train),
-        analytic_test=analytic(model, data.x_test, data.x_train),
+        analytic_train=analytic(model, data.x_train, trained=trained),
+        analytic_test=analytic(model, data.x_test, data.x_train, trained),
         jacobian=scale
         * np.asarray(weight_jacobian(setup.model, setup.theta0, setup.x_train, setup.watched), np.float64),
     )

@@ -60,6 +60,7 @@ def analytic_kernels(
     sigma_b2: float,
     parameterization: str = "ntk",
     width: int | None = None,
+    trained: str = "all",
     tile_bytes: int = TILE_BYTES,
     dtype: Any = np.float64,
 ) -> Kernels:
@@ -72,10 +73,14 @@ def analytic_kernels(
     parameterization "ntk": Theta as above, `width` is not used..  "standard": the limit of J J^T / n, with the terms of
     order 1/n if `width` = n is given (see the module).
 
+    trained "readout": Theta of the last layer alone, the layers below it frozen; K stays what it is.
+
     ReLU and erf are exact to rounding, every other activation to a relative 1e-9 if it is smooth (`kernels.hermite`).
     Known equal: the authors' library (tests/golden)..  Raises `UserError` for depth < 1, inputs of unequal dimension,
     unknown activation or parameterization.
     """
+    if trained not in ("all", "readout"):
+        raise UserError(f"unknown choice of trained layers {trained!r}: choose all or readout")
     if depth < 1:
         raise UserError(f"depth = {depth}: the kernels need at least one hidden layer")
     dual = dual_activation(activation)
@@ -88,7 +93,17 @@ def analytic_kernels(
     dual = dual.for_variances(np.concatenate([np.asarray(p, np.float64) for p in variances], axis=None))
     side = _tile_side(tile_bytes, np.dtype(dtype).itemsize, max(len(first), len(second)))
     blocks = [_blocks(x, dual, p, side) for x, p in zip((first, second), variances, strict=False)]
-    return _assemble(blocks, (len(first), len(second)), c, dual)
+    kernels = _assemble(blocks, (len(first), len(second)), c, dual)
+    return _of_the_readout(kernels, c) if trained == "readout" else kernels
+
+
+def _of_the_readout(kernels: Kernels, c: Coefficients) -> Kernels:
+    """All layers below the readout frozen: Theta^L = 0 leaves Theta^{L+1} = weight T + bias, T = (K - sigma_b2)/sigma_w2.
+
+    That is K itself in the NTK parameterization, (S20).
+    """
+    t = (kernels.nngp - np.asarray(c.sigma_b2)) / np.asarray(c.sigma_w2)
+    return Kernels(kernels.nngp, np.asarray(c.weight) * t + np.asarray(c.bias))
 
 
 def _flat(x: AnyArray, dtype: Any) -> Array:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ntkrun.activations import Activation, resolve_activation
 from ntkrun.errors import UserError
-from ntkrun.models.layers import Dense
+from ntkrun.models.layers import Dense, readout_input
 from ntkrun.types import Array, Float, NumpyArray
 
 
@@ -30,6 +30,7 @@ class FC(nn.Module):
     sigma_b2: float
     parameterization: str = "ntk"  # or "standard"
     dtype: Any = jnp.float32
+    trained: str = "all"  # or "readout": see `layers.readout_input`
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -44,6 +45,7 @@ class FC(nn.Module):
         x = jnp.reshape(x, (x.shape[0], -1))
         for layer, features in enumerate((*self.widths, self.n_outputs), start=1):
             x = phi(x) if layer > 1 else x
+            x = readout_input(x, self.trained) if layer > self.depth else x
             x = Dense(features, self.sigma_w2, self.sigma_b2, self.parameterization, self.dtype, name=f"layer_{layer}")(
                 x
             )

@@ -11,6 +11,7 @@ import math
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
@@ -21,6 +22,19 @@ def check_parameterization(parameterization: str) -> None:
     """Raises `UserError` unless the name is "ntk" or "standard"."""
     if parameterization not in ("ntk", "standard"):
         raise UserError(f"unknown parameterization {parameterization!r}: choose ntk or standard")
+
+
+def readout_input(x: Float[Array, "n features"], trained: str) -> Float[Array, "n features"]:
+    """x^L as the readout of a network sees it whose layers are `trained`: "all" of them, or the "readout" alone.
+
+    Freezing is one cut of the gradient in front of the last layer.  The function stays what it is, and df/dtheta of
+    every layer below is zero wherever it is formed: in the network's gradient, in both products of its linearization, in
+    the empirical kernel (which becomes K_hat, (S20)) and in the derivatives of single weights.  An optimizer that is
+    linear in the gradient then leaves these layers where they are.  Raises `UserError` for another word.
+    """
+    if trained not in ("all", "readout"):
+        raise UserError(f"unknown choice of trained layers {trained!r}: choose all or readout")
+    return jax.lax.stop_gradient(x) if trained == "readout" else x
 
 
 class Dense(nn.Module):

@@ -34,3 +34,17 @@ def test_where_no_closed_form_holds_none_is_recorded(settings_of, extra):
     result, _ = run(settings_of, *extra)
     assert not any("flow_" in curve for curve in result.table["curve"].unique())
     assert {"loss/network", "loss/linear"} <= set(result.table["curve"])
+
+
+def test_a_frozen_network_moves_its_readout_only_and_so_does_every_rival(settings_of):
+    result, _ = run(settings_of, "trained=readout", "model.dtype=float64")
+    table = result.table
+    moved = table[(table["curve"] == "weight_change/network") & (table["step"] > 0)]
+    layers = [name.split("/")[0] for name in result.facts["watched_weights"]]
+    for index, layer in enumerate(layers):
+        changes = moved.loc[moved["index"] == index, "value"]
+        assert (changes != 0).all() if layer == "layer_6" else (changes == 0).all()
+    # linear in what is trained, hence its own linearization; the analytic kernel is K and follows within O(1/sqrt n)
+    assert table.loc[table["curve"] == "rmse/linear", "value"].max() < 1e-12
+    spread = table.loc[table["curve"] == "rmse/linear_analytic", "value"].max()
+    assert 0 < spread < 0.5, "with Theta in place of K it would move several times as fast"
