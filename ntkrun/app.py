@@ -1,5 +1,6 @@
 """What `ntkrun` does once its settings are composed: plan, run what is missing, report."""
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ def departures(settings: dict[str, Any], paper: dict[str, Any], prefix: str = ""
         "shards",
         "results_dir",
         "style",
+        "checkpoint_minutes",
         "seed",
         "data.source",
         "data.seed",
@@ -70,10 +72,10 @@ def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, com
         tally = Tally(len(mine))
         try:
             run_cells(experiment, mine, store, progress, tally)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interruption:
             progress.close()
             print(f"interrupted: {tally}; they are kept, and this goes on from there:\n  {command}", file=sys.stderr)
-            return 130
+            return 128 + getattr(interruption, "signum", signal.SIGINT)
         print(tally)
         for cell in tally.elsewhere:
             progress.info(f"being run elsewhere: {cell}")

@@ -50,7 +50,10 @@ def task(config: DictConfig) -> None:
         settings = compose([*overrides, f"scale={scale}"])
         experiment = settings["experiment"]
         paper = compose([f"experiment={experiment}", "scale=paper"])
-        exit_codes.append(execute(settings, paper, chosen_by, command(overrides, scale)))
+        code = execute(settings, paper, chosen_by, command(overrides, scale))
+        if code > 128:
+            sys.exit(code)  # a signal ends a multirun, too
+        exit_codes.append(code)
     except UserError as error:
         exit_codes.append(complain(error))
         if hydra_config.mode is RunMode.RUN and debugging():
@@ -85,7 +88,7 @@ def known_keys() -> list[str]:
 
 
 def main() -> None:
-    """Entry point: exit code 0 done, 1 a claim's or our own failure, 2 bad input, 130 interrupted."""
+    """Entry point: exit code 0 done, 1 a claim's or our own failure, 2 bad input, 128 + n ended by signal n."""
     arguments = sys.argv[1:]
     if "--version" in arguments:
         print(f"ntkrun {__version__}")

@@ -1,17 +1,62 @@
-"""What the person in front of the run sees: a bar with remaining time on a terminal, plain lines elsewhere."""
+"""What goes along with a cell's computation: what the person in front of it sees, and what keeps it safe.
 
+Progress is a bar with remaining time on a terminal, plain lines elsewhere.
+"""
+
+import contextlib
 import sys
 import time
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from tqdm import tqdm
 
 
+@dataclass
+class Resumed:
+    """Where a lockstep run begins: at `step` with `states`, after the observations `seen`; (0, given states, []) anew.
+
+    The run appends to `seen`, (step, observations) each time, what it observes.
+    """
+
+    label: str
+    step: int
+    states: Any
+    seen: list[tuple[int, Any]]
+
+
+@runtime_checkable
+class Checkpoints(Protocol):
+    """What keeps a long run safe from interruption; the runner has one that writes files."""
+
+    def running(self, label: str, states: Any) -> AbstractContextManager[Resumed]:
+        """Around one lockstep run whose initial states are `states`."""
+        ...
+
+    def reached(self, step: int, states: Any) -> None:
+        """Called about twice a second; may save, and raise when the run is to stop."""
+        ...
+
+
+class NoCheckpoints:
+    """Every run starts anew."""
+
+    @contextlib.contextmanager
+    def running(self, label: str, states: Any) -> Iterator[Resumed]:
+        yield Resumed(label, 0, states, [])
+
+    def reached(self, step: int, states: Any) -> None: ...
+
+
 @runtime_checkable
 class Progress(Protocol):
-    """What a cell may say while it computes."""
+    """What a cell may say while it computes, and where its runs are kept safe."""
 
-    def start(self, label: str, steps: int) -> None: ...
+    checkpoints: Checkpoints
+
+    def start(self, label: str, steps: int, done: int = 0) -> None: ...
     def advance(self, steps: int) -> None: ...
     def info(self, line: str) -> None: ...
     def warn(self, line: str) -> None: ...
@@ -22,8 +67,9 @@ class Silent:
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
+        self.checkpoints: Checkpoints = NoCheckpoints()
 
-    def start(self, label: str, steps: int) -> None: ...
+    def start(self, label: str, steps: int, done: int = 0) -> None: ...
 
     def advance(self, steps: int) -> None: ...
 
@@ -41,15 +87,16 @@ class Console:
     def __init__(self) -> None:
         self.terminal = sys.stderr.isatty()
         self.bar: tqdm | None = None
+        self.checkpoints: Checkpoints = NoCheckpoints()
 
-    def start(self, label: str, steps: int) -> None:
+    def start(self, label: str, steps: int, done: int = 0) -> None:
         self.close()
-        self.label, self.total, self.done = label, steps, 0
+        self.label, self.total, self.done, self.before = label, steps, done, done
         self.started = self.spoke = time.monotonic()
         if self.terminal:
-            self.bar = tqdm(total=steps, desc=label, unit="step", dynamic_ncols=True, smoothing=0.1)
+            self.bar = tqdm(total=steps, initial=done, desc=label, unit="step", dynamic_ncols=True, smoothing=0.1)
         else:
-            self.info(f"{label}: {steps} steps")
+            self.info(f"{label}: {steps} steps" + (f", going on from step {done}" if done else ""))
 
     def advance(self, steps: int) -> None:
         self.done += steps
@@ -61,7 +108,7 @@ class Console:
         now = time.monotonic()
         if now - self.spoke >= self.PLAIN_SECONDS and self.done < self.total:
             self.spoke = now
-            left = (now - self.started) / self.done * (self.total - self.done)
+            left = (now - self.started) / max(self.done - self.before, 1) * (self.total - self.done)
             self.info(f"{self.label}: {self.done}/{self.total} steps, about {left:.0f} s left")
 
     def info(self, line: str) -> None:

@@ -131,6 +131,7 @@ class CommonSettings(Section):
     seed: Index
     results_dir: str
     style: Literal["paper", "slides"]
+    checkpoint_minutes: Positive  # between two checkpoints of a cell under way
 
     @property
     def images(self) -> DataSettings | None:
@@ -200,6 +201,7 @@ LOCAL = {
     "shards": True,
     "results_dir": True,
     "style": True,
+    "checkpoint_minutes": True,
     "data": {"source"},
 }
 

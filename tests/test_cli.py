@@ -236,3 +236,27 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path):
     assert "Traceback" not in err
     (kept,) = tmp_path.rglob("cells/*.parquet")
     assert len(read_table(kept)[0])
+
+
+def test_a_killed_cell_goes_on_from_its_checkpoint_bit_for_bit(ntkrun, tmp_path: Path):
+    longer = [*SMOKE, "stage=run", "optimizer.steps=20000", "optimizer.batch_size=4"]
+
+    def checkpoints() -> list[Path]:
+        # without those that Orbax is still writing aside
+        return [path for path in tmp_path.rglob("*.checkpoints/*") if path.name.isdecimal()]
+
+    run = command(*longer, "checkpoint_minutes=.001", "results_dir=killed", cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 120
+        while not checkpoints() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    finally:
+        run.kill()
+        run.communicate()
+    assert checkpoints() and not list(tmp_path.rglob("cells/*.parquet"))
+    _, _, err = ntkrun(*longer, "results_dir=killed")
+    assert "going on from step" in err
+    ntkrun(*longer, "results_dir=whole")
+    (killed,), (whole,) = (list(tmp_path.glob(f"{name}/**/*.parquet")) for name in ("killed", "whole"))
+    assert read_table(killed)[0].equals(read_table(whole)[0])
+    assert {path.name for path in killed.parent.iterdir()} == {killed.name, ".guard"}, "nothing else is left"

@@ -101,26 +101,33 @@ def run_lockstep(
 ) -> Iterator[tuple[int, dict[str, Observation]]]:
     """Advance all rivals together and yield (step, {rival: observation}) at each of the sorted `record_steps`.
 
+    `progress.checkpoints` may let it go on where an earlier process was interrupted: what was observed before is then
+    yielded again, and all is bit for bit as without interruption.
+
     Raises NonFiniteError naming the rival and the step as soon as a recorded output is not finite.
     """
     engines = tuple(rivals.values())
     # init may hand out the rivals' own arrays (theta0), and the loop donates its states: so they start as copies
     states = jax.tree.map(jnp.copy, tuple(engine.init() for engine in engines))
-    progress.start(label, record_steps[-1])
-    done, pace = 0, _Pace(batches.BLOCK)
-    for record in record_steps:
-        while done < record:
-            count = min(pace.steps, record - done)
-            began = time.monotonic()
-            indices = batches.block(done, count)
-            states = jax.block_until_ready(advance(engines, states, indices, jnp.asarray(count, jnp.int32)))
-            pace.adapt(count, time.monotonic() - began)
-            done += count
-            progress.advance(count)
-        seen = jax.tree.map(np.asarray, _observe(engines, states))
-        observations = dict(zip(rivals, seen, strict=True))
-        _check_finite(observations, label, done)
-        yield done, observations
+    pace = _Pace(batches.BLOCK)
+    with progress.checkpoints.running(label, states) as resumed:
+        done, states, seen = resumed.step, resumed.states, resumed.seen
+        progress.start(label, record_steps[-1], done)
+        yield from tuple(seen)
+        for record in record_steps[len(seen) :]:
+            while done < record:
+                count = min(pace.steps, record - done)
+                began = time.monotonic()
+                indices = batches.block(done, count)
+                states = jax.block_until_ready(advance(engines, states, indices, jnp.asarray(count, jnp.int32)))
+                pace.adapt(count, time.monotonic() - began)
+                done += count
+                progress.advance(count)
+                progress.checkpoints.reached(done, states)
+            observations = dict(zip(rivals, jax.tree.map(np.asarray, _observe(engines, states)), strict=True))
+            _check_finite(observations, label, done)
+            seen.append((done, observations))
+            yield done, observations
 
 
 def _check_finite(observations: Mapping[str, Observation], label: str, step: int) -> None:

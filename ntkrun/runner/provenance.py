@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 import ntkrun
-from ntkrun.runner.plan import Cell
+from ntkrun.runner.plan import UNSWEPT, Cell
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas", "pyarrow", "hydra-core")
 
@@ -31,21 +31,28 @@ def code_version() -> dict[str, Any]:
     return version
 
 
+def versions_and_device() -> dict[str, Any]:
+    """What rounding may depend on besides the settings."""
+    device = jax.devices()[0]
+    return {
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+    }
+
+
 def cell_provenance(cell: Cell, fingerprint: str, started: datetime, facts: dict[str, Any]) -> dict[str, Any]:
     """What is stored beside a cell's table."""
     finished = datetime.now(UTC)
-    device = jax.devices()[0]
     # results_dir is a path of the machine and nobody else's business
     return {
         "cell": cell.name,
         "config_hash": cell.config_hash,
         "data_fingerprint": fingerprint,
         "data_source": facts.get("data", {}).get("source", "none"),
-        "settings": cell.settings.model_dump(mode="json", exclude={"results_dir", "stage", "shard", "shards", "style"}),
+        "settings": cell.settings.model_dump(mode="json", exclude=UNSWEPT - {"experiment", "scale"}),
         "code": code_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "python": platform.python_version(),
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        **versions_and_device(),
         "started": started.isoformat(timespec="seconds"),
         "finished": finished.isoformat(timespec="milliseconds"),
         "wall_seconds": round((finished - started).total_seconds(), 2),

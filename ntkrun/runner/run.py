@@ -8,9 +8,11 @@ from pathlib import Path
 from ntkrun.data.dataset import dataset_fingerprint
 from ntkrun.experiments.base import Experiment
 from ntkrun.progress import Progress
+from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
-from ntkrun.runner.provenance import cell_provenance
+from ntkrun.runner.provenance import cell_provenance, versions_and_device
+from ntkrun.runner.stop import StopRequests
 from ntkrun.runner.store import NO_IMAGES, Store, read_table
 
 
@@ -51,10 +53,15 @@ def run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progr
     for task in tasks:
         if task.path.exists():
             read_table(task.path)
-    held = [task for task in tasks if not _attend(experiment, task, store, progress, tally)]
-    for task in held:
-        if not _attend(experiment, task, store, progress, tally, judge=True):
-            tally.elsewhere.append(f"{task.cell.name} ({task.lock.describe()})")
+    with StopRequests() as stop:
+
+        def attended(task: Task, judge: bool = False) -> bool:
+            return _attend(experiment, task, store, progress, tally, stop, judge)
+
+        held = [task for task in tasks if not attended(task)]
+        for task in held:
+            if not attended(task, judge=True):
+                tally.elsewhere.append(f"{task.cell.name} ({task.lock.describe()})")
 
 
 def _task(cell: Cell, store: Store) -> Task:
@@ -65,10 +72,18 @@ def _task(cell: Cell, store: Store) -> Task:
 
 
 def _attend(
-    experiment: Experiment, task: Task, store: Store, progress: Progress, tally: Tally, *, judge: bool = False
+    experiment: Experiment,
+    task: Task,
+    store: Store,
+    progress: Progress,
+    tally: Tally,
+    stop: StopRequests,
+    judge: bool,
 ) -> bool:
     """See to it that one cell is stored; False if another process has it in hand."""
+    folder = store.checkpoints(task.path)
     if task.path.exists():
+        remove_checkpoints(folder)
         tally.cached += 1
         return True
     if not task.lock.acquire(judge=judge):
@@ -77,9 +92,14 @@ def _attend(
         if task.path.exists():  # finished by another process while we looked
             tally.cached += 1
             return True
-        started = datetime.now(UTC)
-        result = experiment.run(task.cell.settings, task.cell.name, progress)
+        started, settings = datetime.now(UTC), task.cell.settings
+        checkpoints = CellCheckpoints(
+            folder, settings.checkpoint_minutes, versions_and_device(), task.lock, stop, progress.warn
+        )
+        progress.checkpoints = checkpoints
+        result = experiment.run(settings, task.cell.name, progress)
         facts = cell_provenance(task.cell, task.fingerprint, started, result.facts)
         store.write_cell(task.cell, task.fingerprint, result.table, facts)
+        checkpoints.remove()
         tally.ran += 1
     return True

@@ -68,6 +68,10 @@ class Store:
         """The lock of the process that computes the cell of this path."""
         return Lock(path.with_suffix(".lock"))
 
+    def checkpoints(self, path: Path) -> Path:
+        """The folder of the checkpoints of the cell of this path, while it runs."""
+        return path.with_suffix(".checkpoints")
+
     def report_lock(self) -> Lock:
         """The lock of the process that writes figure, claims and merged table, which belong together."""
         return Lock(self.folder / "report.lock")

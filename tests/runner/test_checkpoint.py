@@ -1,0 +1,214 @@
+"""A resumed run is the uninterrupted one, bit for bit, whatever happened to the checkpoints in between."""
+
+import os
+import shutil
+import signal
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from ntkrun.dynamics.network import Network
+from ntkrun.dynamics.protocol import MiniBatches, run_lockstep
+from ntkrun.errors import UserError
+from ntkrun.models import build_model
+from ntkrun.progress import Silent
+from ntkrun.runner import checkpoint
+from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
+from ntkrun.runner.lock import Lock
+from ntkrun.runner.stop import Interrupted, StopRequests
+
+RNG = np.random.default_rng(0)
+X, Y = jnp.asarray(RNG.normal(size=(12, 5)), jnp.float32), jnp.asarray(np.eye(2)[RNG.integers(0, 2, 12)], jnp.float32)
+MODEL = build_model(
+    "fc", width=7, depth=1, n_outputs=2, activation="tanh", sigma_w2=1.5, sigma_b2=0.1, dtype=jnp.float32
+)
+RIVALS = {
+    "network": Network(
+        MODEL.init(jax.random.key(0), X[:1])["params"], X, Y, X[:3],
+        model=MODEL, tx=optax.sgd(0.5, momentum=0.9), loss="mse", watched=(),
+    )
+}  # fmt: skip
+STEPS = [0, 1, 40, 200]
+
+
+def cell(progress: Silent) -> list:
+    """Two lockstep runs one after the other, as a cell may have them."""
+    batches = MiniBatches(jax.random.key(1), 12, 4)
+    first = list(run_lockstep(RIVALS, STEPS, batches, progress, "first"))
+    return first + list(run_lockstep(RIVALS, [0, 100], batches, progress, "second"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted() -> list:
+    return cell(Silent())
+
+
+def equal(found: list, expected: list) -> bool:
+    assert [step for step, _ in found] == [step for step, _ in expected]
+    for (_, ours), (_, theirs) in zip(found, expected, strict=True):
+        assert ours.keys() == theirs.keys()
+        for rival, quantities in theirs.items():
+            assert list(ours[rival]) == list(quantities)
+            for name, values in quantities.items():
+                assert ours[rival][name].dtype == values.dtype
+                np.testing.assert_array_equal(ours[rival][name], values)
+    return True
+
+
+class Cell:
+    """Runs `cell` with checkpoints in a folder, as often as asked; `stops` ends it at the n-th chunk."""
+
+    def __init__(self, tmp_path) -> None:
+        self.folder, self.lock = tmp_path / "cell.checkpoints", Lock(tmp_path / "cell.lock")
+        assert self.lock.acquire()
+
+    def run(self, *, stop_at: int | None = None, minutes: float = 60.0, made_by: str = "v1") -> tuple[list, Silent]:
+        self.progress = progress = Silent()
+        with StopRequests() as stop:
+            keep = CellCheckpoints(self.folder, minutes, {"by": made_by}, self.lock, stop, progress.warn)
+            progress.checkpoints = keep
+            calls, reached = iter(range(1, 10**6)), keep.reached
+
+            def counted(step: int, states) -> None:
+                if next(calls) == stop_at:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                reached(step, states)
+
+            keep.reached = counted
+            return cell(progress), progress
+
+    def interrupted(self, stop_at: int, **options) -> "Cell":
+        with pytest.raises(Interrupted) as caught:
+            self.run(stop_at=stop_at, **options)
+        assert caught.value.signum == signal.SIGTERM
+        return self
+
+    def newest(self, count: int = 1) -> list:
+        return sorted(self.folder.iterdir(), key=lambda path: int(path.name), reverse=True)[:count]
+
+
+@pytest.fixture
+def a_cell(tmp_path):
+    made = Cell(tmp_path)
+    with made.lock:
+        yield made
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 5, 9, 10, 13])
+def test_resumed_is_uninterrupted_bit_for_bit(a_cell, uninterrupted, stop_at):
+    found, progress = a_cell.interrupted(stop_at).run()
+    assert equal(found, uninterrupted) and progress.warnings == []
+    remove_checkpoints(a_cell.folder)
+    assert not a_cell.folder.exists()
+
+
+def test_interrupted_again_and_again(a_cell, uninterrupted):
+    for stop_at in (3, 1, 4, 2, 5):
+        a_cell.interrupted(stop_at)
+        assert len(list(a_cell.folder.iterdir())) <= checkpoint.KEEP
+    assert equal(a_cell.run()[0], uninterrupted)
+
+
+def test_checkpoints_by_time_change_nothing(a_cell, uninterrupted):
+    found, progress = a_cell.run(minutes=1e-9)
+    assert equal(found, uninterrupted) and progress.warnings == []
+    assert len(list(a_cell.folder.iterdir())) == checkpoint.KEEP
+
+
+def damage(folder, how: str, rng: np.random.Generator) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if how == "removed":
+        shutil.rmtree(folder)
+        folder.mkdir()
+    for path in files if how == "truncated" else []:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for path in files if how == "flipped" else []:
+        content = bytearray(path.read_bytes())
+        for place in rng.integers(0, len(content), max(1, len(content) // 50)):
+            content[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped", "removed"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(a_cell, uninterrupted, how, count):
+    a_cell.interrupted(6, minutes=1e-9)
+    for folder in a_cell.newest(count):
+        damage(folder, how, np.random.default_rng(count))
+    found, progress = a_cell.run(minutes=1e-9)
+    assert equal(found, uninterrupted)
+    assert len(progress.warnings) == count and all("is of no use" in line for line in progress.warnings)
+    assert a_cell.run()[1].warnings == [], "what was damaged is gone"
+
+
+def test_checkpoints_of_other_versions_are_not_used(a_cell, uninterrupted):
+    found, progress = a_cell.interrupted(4).run(made_by="v2")
+    assert equal(found, uninterrupted) and "other versions" in progress.warnings[0]
+
+
+def test_a_disk_that_takes_no_checkpoint_is_a_warning(a_cell, uninterrupted, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "_write", full)
+    found, progress = a_cell.run(minutes=1e-9)
+    assert equal(found, uninterrupted) and "No space left" in progress.warnings[0]
+
+
+def test_who_lost_the_lock_writes_nothing(a_cell):
+    a_cell.interrupted(4)
+    before = a_cell.newest(9)
+    a_cell.lock.path.write_text("somebody else")
+    with pytest.raises(UserError, match="took over"):
+        a_cell.run(minutes=1e-9)
+    assert a_cell.newest(9) == before
+
+
+def test_an_abandoned_run_is_run_again(a_cell):
+    stop = StopRequests()
+    progress = Silent()
+    keep = CellCheckpoints(a_cell.folder, 1e-9, {}, a_cell.lock, stop, progress.warn)
+    progress.checkpoints = keep
+    batches = MiniBatches(jax.random.key(1), 12, 4)
+    abandoned: Any = run_lockstep(RIVALS, STEPS, batches, progress, "first")
+    next(abandoned)
+    abandoned.close()
+    list(run_lockstep(RIVALS, [0, 100], batches, progress, "second"))
+    progress.checkpoints = CellCheckpoints(a_cell.folder, 1.0, {}, a_cell.lock, stop, progress.warn)
+    assert equal(list(run_lockstep(RIVALS, STEPS, batches, progress, "first")), cell(Silent())[: len(STEPS)])
+    assert progress.warnings == []
+
+
+def test_a_request_outside_of_a_run_takes_effect_at_once_and_saves_what_was_finished():
+    saved = []
+    with StopRequests() as stop:
+        stop.save = lambda: saved.append(1)
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGUSR1)
+    assert saved == [1]
+
+
+def test_whoever_listened_before_decides_how_it_goes_on():
+    heard = []
+    before = signal.signal(signal.SIGUSR2, lambda signum, frame: heard.append(signum))
+    try:
+        with StopRequests() as stop:
+            stop.busy = True
+            signal.raise_signal(signal.SIGUSR2)
+            assert heard == [] and stop.pending == signal.SIGUSR2
+            stop.take_effect()
+            assert heard == [signal.SIGUSR2] and stop.pending is None
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+
+
+def test_a_second_ctrl_c_does_not_wait():
+    with StopRequests() as stop:
+        stop.busy = True
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Interrupted):
+            signal.raise_signal(signal.SIGINT)
