@@ -150,6 +150,25 @@ class CommonSettings(Section):
         return self
 
 
+class MonteCarloSettings(CommonSettings):
+    """Averages over drawn networks against the infinite-width kernels, on random inputs."""
+
+    inputs: Count  # inputs x ~ N(0, 1), the same for all networks of a seed
+    input_dim: Count  # n_0
+    draws: Count  # M, networks; a power of two
+    model: ModelSettings
+
+    @property
+    def drawn_for(self) -> dict[str, Any]:
+        return self.model.model_dump(mode="json")
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> "MonteCarloSettings":
+        if self.draws & (self.draws - 1):
+            raise ValueError(f"draws={self.draws} must be a power of two: averages are recorded at M = 1, 2, 4, ...")
+        return self
+
+
 class RunSettings(CommonSettings):
     """An experiment that trains: a network, images, an optimizer, a loss."""
 

@@ -2,7 +2,7 @@
 
 import pkgutil
 
-NOT_FIGURES = {"base", "panels", "trajectories"}
+NOT_FIGURES = {"base", "kernel_estimates", "panels", "trajectories"}
 
 
 def experiment_names() -> list[str]:

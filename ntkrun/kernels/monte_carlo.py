@@ -1,0 +1,88 @@
+"""Monte Carlo estimates of the infinite-width kernels: averages of K_hat and Theta_hat over drawn networks.
+
+Estimates (Novak et al. 2019; figures S9, S10 here): M networks of width n are drawn, and
+    K_hat = sigma_w2/n x^L.x^L' + sigma_b2,     Theta_hat = J J^T  (one output)
+are averaged; both are unbiased for one hidden layer.  A running sum gives the averages over the first 1, 2, 4, ..., M
+draws at the cost of the last: estimates at different M share draws, those at different widths do not.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntkrun.errors import UserError
+from ntkrun.kernels.analytic import Kernels
+from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
+from ntkrun.types import Array, Float, NumpyArray, Params, PRNGKeyArray
+
+# Numbers held by the networks drawn together: 4 MB in float32.  Random bits are drawn in several passes over the array,
+# ten times slower once it has left the cache.
+_GROUP_NUMBERS = 2**20
+_LARGEST_GROUP = 64
+
+
+def reduced_inputs(x: Float[NumpyArray, "n d"]) -> Float[NumpyArray, "n r"]:
+    """Inputs of r = min(n, d) dimensions whose networks have the distribution that those of x have.
+
+    The rows of x span at most n dimensions: x = R Q^T with orthonormal columns Q (d, r).  The first layer sees x W =
+    R (Q^T W), and Q^T W is again a matrix of independent N(0, 1): a layer of fan-in r with inputs R draws the same h^1.
+    Gradients by W enter kernels through x.x' alone, which is R.R'.  The scale sigma_w2 / d of the layer becomes
+    sigma_w2 / r when its fan-in does, so R is multiplied by sqrt(r / d).
+    """
+    n, d = x.shape
+    if d <= n:
+        return x
+    return np.linalg.qr(x.T)[1].T * np.sqrt(n / d)
+
+
+def sampled_kernels(
+    model: nn.Module, x: Float[NumpyArray | Array, "n d"], key: PRNGKeyArray, draws: int
+) -> Iterator[tuple[int, Kernels]]:
+    """(M, averages over the first M draws) for M = 1, 2, 4, ... up to `draws`; kernels (n, n), float64.
+
+    Theta_hat is normalised as (S42).  The networks compute in the dtype of `model`, sums are float64.  Draw number i
+    has the key fold_in(key, i): asking for more draws changes none of the earlier ones.
+    """
+    x = jnp.asarray(x)
+    if draws < 1 or draws & (draws - 1):
+        raise UserError(f"draws = {draws}: averages are recorded at powers of two up to a power of two")
+    group = _group_size(model, x, draws)
+    total, record = np.zeros((2, len(x), len(x))), 1
+    for first in range(0, draws, group):
+        done = first
+        for segment in np.asarray(_segment_sums(model, x, key, jnp.asarray(first), group)):
+            total += segment
+            done += max(done - first, 1)
+            if done == record:
+                yield record, Kernels(*(total / record))
+                record *= 2
+
+
+def _group_size(model: nn.Module, x: Float[Array, "n r"], draws: int) -> int:
+    """How many networks are drawn together, a power of two: one network's weights, activations and kernels count."""
+    weights = sum(leaf.size for leaf in jax.tree.leaves(_shapes(model, x)))
+    numbers = weights + len(x) * sum(getattr(model, "widths")) + 2 * len(x) ** 2  # noqa: B009
+    return 2 ** int(np.log2(np.clip(_GROUP_NUMBERS // numbers, 1, min(draws, _LARGEST_GROUP))))
+
+
+def _shapes(model: nn.Module, x: Float[Array, "n r"]) -> Params:
+    return jax.eval_shape(model.init, jax.random.key(0), x)["params"]
+
+
+@partial(jax.jit, static_argnames=("model", "group"))
+def _segment_sums(model: nn.Module, x: Array, key: PRNGKeyArray, first: Array, group: int) -> Array:
+    """Sums of (K_hat, Theta_hat) over draws [0], [1], [2, 3], [4, .., 7], ... of a group; (segments, 2, n, n), float64."""
+
+    def draw(index: Array) -> Array:
+        params = model.init(jax.random.fold_in(key, index), x[:1])["params"]
+        theta_hat = ntk_scale(model) * empirical_ntk(model, params, x, trace_outputs=True)
+        return jnp.stack([empirical_nngp(model, params, x), theta_hat])
+
+    kernels = jax.vmap(draw)(first + jnp.arange(group))
+    edges = [0, *(2**j for j in range(group.bit_length()))]
+    return jnp.stack([jnp.sum(kernels[a:b], axis=0, dtype=jnp.float64) for a, b in pairwise(edges)])

@@ -1,0 +1,67 @@
+"""What Figures S9 and S10 record and measure: one run where they overlap, and measures that find what was put in."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntkrun.experiments import kernel_estimates
+from ntkrun.experiments.base import load_experiment
+from ntkrun.progress import Silent
+from ntkrun.reference import paper_panel
+from ntkrun.runner.plan import make_cells
+
+
+def errors_of(settings_of, name: str, width: int) -> pd.DataFrame:
+    experiment = load_experiment(name)
+    raw = settings_of(name, "smoke", f"model.width={width}", "model.depth=1", "draws=4")
+    (cell,) = make_cells(experiment, raw)
+    return experiment.run(cell.settings, cell.name, Silent()).table
+
+
+def test_s9_with_one_layer_and_s10_are_one_run(settings_of):
+    first, second = (errors_of(settings_of, name, 8) for name in ("figs9", "figs10"))
+    for panel in ("nngp_l1", "ntk_l1"):
+        one, other = (kernel_estimates.grid(table, panel) for table in (first, second))
+        assert list(one.columns) == [1, 2, 4] and (one.to_numpy() > 0).all()
+        pd.testing.assert_frame_equal(one, other)
+
+
+def table(factor: float, slope_n: float, slope_m: float) -> pd.DataFrame:
+    rows = [
+        {"curve": "error/nngp_l1", "width": n, "step": m, "value": factor * n**slope_n * m**slope_m}
+        for n in (8, 16, 64)
+        for m in (1, 4, 256)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_slopes_and_factor_of_an_exact_law_are_found():
+    found = table(2.5, -0.5, -0.4)
+    assert kernel_estimates.slope_in_width(found, "nngp_l1") == pytest.approx(-0.5)
+    assert kernel_estimates.slope_in_draws(found, "nngp_l1") == pytest.approx(-0.4)
+    assert kernel_estimates.prefactor(table(2.5, -0.5, -0.5), "nngp_l1") == pytest.approx(2.5)
+
+
+def test_the_papers_points_are_no_distance_from_themselves():
+    rows = [
+        {"curve": "error/ntk_l1", "width": int(name[1:]), "step": int(x), "value": 2 * y}
+        for name, points in paper_panel("figs10", "ntk").items()
+        for x, y in points[["x", "y"]].to_numpy()
+    ]
+    assert len(rows) == 169
+    assert kernel_estimates.paper_distance(pd.DataFrame(rows), "ntk_l1", "figs10", "ntk") == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["figs9", "figs10"])
+def test_the_papers_own_points_meet_the_claims(name):
+    """The bands hold for the run that they were read from."""
+    rows = []
+    for panel in ("nngp_l1", "ntk_l1", "nngp_l3", "ntk_l3") if name == "figs9" else ("nngp", "ntk"):
+        for curve, points in paper_panel(name, panel).items():
+            for x, y in points[["x", "y"]].to_numpy():
+                n, m = (x, curve[1:]) if name == "figs9" else (curve[1:], x)
+                label = panel if name == "figs9" else f"{panel}_l1"
+                rows.append({"curve": f"error/{label}", "width": int(n), "step": int(m), "value": y})
+    for claim in load_experiment(name).claims:
+        assert claim.low <= claim.measure(pd.DataFrame(rows)) <= claim.high, claim.id
+        assert np.isfinite(claim.measure(pd.DataFrame(rows)))
