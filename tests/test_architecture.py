@@ -19,7 +19,7 @@ ALLOWED["report"] = ALLOWED["runner"] | {"runner"}
 ALLOWED["app"] = ALLOWED["report"] | {"report"}
 ALLOWED["config_errors"] = set()
 ALLOWED["cli"] = {"app", "config_errors", "errors", "experiments"}
-SHARED_BY_FIGURES = {"base", "kernel_estimates", "panels", "trajectories"}
+SHARED_BY_FIGURES = {"base", "kernel_estimates", "panels", "trajectories", "width_changes", "width_panels"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -43,7 +43,8 @@ def report(experiment: Experiment, cells: Sequence[Cell], store: Store, departur
     found = {
         cell.name: store.stored(cell, cell.settings.images.source if cell.settings.images else "auto") for cell in cells
     }
-    stored = [pair for pair in found.values() if pair is not None]
+    # a cell that ran in another sweep goes by its name in this one
+    stored = [(pair[0].assign(cell=name), pair[1]) for name, pair in found.items() if pair is not None]
     missing = [name for name, pair in found.items() if pair is None]
     settings = cells[0].settings
     if not stored:

@@ -1,6 +1,8 @@
 """From a composed configuration to cells: what a run consists of, and which numbers each part depends on.
 
 A list where the settings expect a single value is a sweep; every combination of swept values is one cell.
+A mapping of widths, {16: 3, 1024: 1}, is a rule: the value of the largest key that is not above the cell's model.width.
+`parts` lists runs of different settings that make one figure: each part is merged over the rest and swept by itself.
 """
 
 import hashlib
@@ -34,9 +36,13 @@ class Cell:
     config_hash: str
 
 
+def _is_rule(value: Any) -> bool:
+    return isinstance(value, dict) and len(value) > 0 and all(isinstance(key, int) for key in value)
+
+
 def _leaves(raw: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for key, value in raw.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not _is_rule(value):
             yield from _leaves(value, (*path, key))
         else:
             yield (*path, key), value
@@ -47,8 +53,39 @@ def _replaced(raw: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[st
     return raw | {head: _replaced(raw[head], tuple(rest), value) if rest else value}
 
 
+def _merged(raw: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    def section(value: Any) -> bool:
+        return isinstance(value, dict) and not _is_rule(value)
+
+    both = {key: _merged(raw[key], value) for key, value in over.items() if section(value) and section(raw.get(key))}
+    return raw | over | both
+
+
+def _at_width(raw: dict[str, Any]) -> dict[str, Any]:
+    """The settings of one cell with every rule replaced by its value at the cell's width."""
+    rules = [(path, rule) for path, rule in _leaves(raw) if _is_rule(rule)]
+    width = raw.get("model", {}).get("width")
+    for path, rule in rules:
+        name = ".".join(path)
+        if not isinstance(width, int):
+            raise UserError(f"{name} depends on the width, but model.width={width} is none")
+        if width < min(rule):
+            raise UserError(f"{name} says nothing for widths below {min(rule)}: add a key for model.width={width}")
+        raw = _replaced(raw, path, rule[max(key for key in rule if key <= width)])
+    return raw
+
+
 def make_cells(experiment: Experiment, raw: dict[str, Any]) -> list[Cell]:
     """All cells of a run, validated; UserError in one line for a wrong, missing or unknown setting."""
+    shared = {key: value for key, value in raw.items() if key != "parts"}
+    parts = raw.get("parts") or {"": {}}
+    cells = [cell for name, part in parts.items() for cell in _swept_cells(experiment, _merged(shared, part), name)]
+    if "parts" in raw and len({cell.config_hash for cell in cells}) < len(cells):
+        raise UserError("two parts have a cell of equal settings: drop it from one of them")
+    return cells
+
+
+def _swept_cells(experiment: Experiment, raw: dict[str, Any], part: str) -> list[Cell]:
     swept = {path: value for path, value in _leaves(raw) if isinstance(value, list) and path not in LIST_FIELDS}
     for path, values in swept.items():
         if path[0] in UNSWEPT:
@@ -60,10 +97,10 @@ def make_cells(experiment: Experiment, raw: dict[str, Any]) -> list[Cell]:
         single = raw
         for path, value in zip(swept, combination, strict=True):
             single = _replaced(single, path, value)
-        settings = validated(experiment.settings, single)
-        parts = {path[-1]: value for path, value in zip(swept, combination, strict=True)} or {"seed": settings.seed}
-        name = ",".join(f"{key}={value}" for key, value in parts.items())
-        cells.append(Cell(name, settings, config_hash(experiment, settings)))
+        settings = validated(experiment.settings, _at_width(single))
+        values = {path[-1]: value for path, value in zip(swept, combination, strict=True)} or {"seed": settings.seed}
+        name = ",".join(f"{key}={value}" for key, value in values.items())
+        cells.append(Cell(f"part={part},{name}" if part else name, settings, config_hash(experiment, settings)))
     return cells
 
 

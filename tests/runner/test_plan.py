@@ -104,3 +104,29 @@ def test_a_missing_value_is_named(raw):
     del raw["model"]["depth"]
     with pytest.raises(UserError, match=r"model\.depth is not set"):
         make_cells(FIG3, raw)
+
+
+def test_a_mapping_of_widths_is_a_rule(raw):
+    ruled = changed(changed(raw, "model.width", [16, 32, 100]), "optimizer.steps", {16: 40, 32: 20})
+    cells = make_cells(FIG3, ruled)
+    assert [(cell.settings.model.width, cell.settings.optimizer.steps) for cell in cells] == [
+        (16, 40),
+        (32, 20),
+        (100, 20),
+    ]
+    (single,) = make_cells(FIG3, changed(changed(raw, "model.width", 100), "optimizer.steps", 20))
+    assert cells[2].config_hash == single.config_hash, "a cell is what its values are, however they were written"
+    with pytest.raises(UserError, match=r"optimizer\.steps says nothing for widths below 16"):
+        make_cells(FIG3, changed(ruled, "model.width", [8]))
+
+
+def test_parts_are_sweeps_of_their_own_over_what_they_share(raw):
+    parts = {"a": {"model": {"width": [8, 16]}}, "b": {"model": {"activation": "tanh"}, "seed": 3}}
+    cells = make_cells(FIG3, raw | {"parts": parts})
+    assert [cell.name for cell in cells] == ["part=a,width=8", "part=a,width=16", "part=b,seed=3"]
+    assert [cell.settings.model.activation for cell in cells] == ["relu", "relu", "tanh"]
+    assert cells[2].settings.model.width == raw["model"]["width"]
+    (alone,) = make_cells(FIG3, changed(raw, "model.width", 16))
+    assert cells[1].config_hash == alone.config_hash
+    with pytest.raises(UserError, match="equal settings"):
+        make_cells(FIG3, raw | {"parts": {"a": {"seed": 1}, "b": {"seed": 1}}})

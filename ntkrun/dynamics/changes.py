@@ -1,0 +1,74 @@
+"""The network seen by how far it has moved: relative Frobenius changes of its weights and of its kernels.
+
+At step i, with ||.|| the Frobenius norm,
+    weight_change    ||omega^l_i - omega^l_0|| / ||omega^l_0|| of every layer l = 1 .. L+1,
+    ntk_change       ||Theta_hat_i - Theta_hat_0|| / ||Theta_hat_0|| on the training set, all k x k blocks,
+    nngp_change      the same for K_hat.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import struct
+
+from ntkrun.dynamics.network import Network, predict
+from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk
+from ntkrun.metrics import LOSSES
+from ntkrun.models.parameters import layer_names
+from ntkrun.types import Array, Float, Params
+
+
+def _norm(a: Array) -> Array:
+    # A sum of 1e6 float32 squares keeps too few digits of a change of 1e-4.
+    return jnp.sqrt(jnp.sum(jnp.square(a.astype(jnp.float64))))
+
+
+def relative_change(a: Array, a0: Array, unseen: float | Array = 0.0) -> Float[Array, ""]:
+    """||a - a0||_F / sqrt(||a0||_F^2 + unseen); `unseen`: squares of entries of a0 that never move and are not held."""
+    return _norm(a - a0) / jnp.sqrt(_norm(a0) ** 2 + unseen)
+
+
+@struct.dataclass(kw_only=True)
+class ObservedChanges(Network):
+    """The rival `Network`, whose observations are the changes above and the training loss.
+
+    ntk0 (n, n, k, k) and nngp0 (n, n): both kernels at theta0; unseen (): squares of the part of omega^1_0 that inputs
+    in the basis of their span leave out (`data.span`), 0 for full inputs.
+    """
+
+    ntk0: Array
+    nngp0: Array
+    unseen: Array
+
+    VARYING = ("theta0", "ntk0", "nngp0", "unseen")  # between the members of an ensemble
+
+    @classmethod
+    def of(cls, network: Network, unseen: float = 0.0) -> "ObservedChanges":
+        fields: dict[str, Any] = {name: getattr(network, name) for name in Network.__dataclass_fields__}
+        ntk0 = empirical_ntk(network.model, network.theta0, network.x_train)
+        nngp0 = empirical_nngp(network.model, network.theta0, network.x_train)
+        return cls(**fields, ntk0=ntk0, nngp0=nngp0, unseen=jnp.asarray(unseen, jnp.float64))
+
+    def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
+        theta = state[0]
+        f = predict(self.model, theta, self.x_train)
+        return {
+            "weight_change": self._weight_changes(theta),
+            "ntk_change": relative_change(empirical_ntk(self.model, theta, self.x_train), self.ntk0),
+            "nngp_change": relative_change(empirical_nngp(self.model, theta, self.x_train), self.nngp0),
+            "loss": LOSSES[self.loss](f, self.y_train),
+        }
+
+    def _weight_changes(self, theta: Params) -> Float[Array, " layers"]:
+        """In the order of the layers; biases are not counted."""
+
+        def weight(layer: Params) -> Array:
+            return layer["omega"] if "omega" in layer else layer["W"]
+
+        names = layer_names(theta)
+        unseen = [self.unseen, *[jnp.zeros(())] * (len(names) - 1)]
+        changes = [
+            relative_change(weight(theta[name]), weight(self.theta0[name]), rest)
+            for name, rest in zip(names, unseen, strict=True)
+        ]
+        return jnp.stack(changes)

@@ -1,0 +1,149 @@
+"""How far networks of many widths move: what Figures 1 and S6 record, draw and judge.
+
+One cell is one width with all its seeds, moved as one ensemble.  Curves, "<what>_change/<net>" with net = "relu3",
+"tanh3", "relu1" (activation and depth): "ntk", "nngp", "weight" (index = layer - 1), and the training loss, of every
+network at every record time.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from ntkrun import tables
+from ntkrun.data.dataset import Dataset, load_dataset
+from ntkrun.data.images import stand_in_warning
+from ntkrun.data.span import span_coordinates
+from ntkrun.dynamics.changes import ObservedChanges
+from ntkrun.dynamics.ensemble import Ensemble
+from ntkrun.dynamics.network import Network
+from ntkrun.dynamics.optimizers import Optimizer, record_steps
+from ntkrun.dynamics.protocol import FullBatch, run_lockstep
+from ntkrun.experiments.base import CellResult, cell_key
+from ntkrun.experiments.trajectories import model_from
+from ntkrun.fits import PowerLaw, power_law
+from ntkrun.kernels.empirical import ntk_scale
+from ntkrun.progress import Progress
+from ntkrun.reference import paper_panel
+from ntkrun.settings import EnsembleSettings
+
+# Fits leave out narrower networks: there the next order of 1/n bends the curve (the paper's own slopes differ by .05).
+WIDE = 256
+
+
+class WidthChangeSettings(EnsembleSettings):
+    """`inputs`: the images as they are, or in a basis of their span (`data.span`: exact, d -> N input dimensions)."""
+
+    inputs: Literal["full", "span"]
+
+
+def load_images(settings: WidthChangeSettings, progress: Progress) -> Dataset:
+    options = settings.data
+    fields = options.model_dump(include={"name", "source", "classes", "n_train", "n_test", "preprocess", "seed"})
+    data = load_dataset(**fields, targets=options.target_kind(settings.loss))
+    if data.is_stand_in:
+        progress.warn(stand_in_warning(data.name, data.requested))
+    return data
+
+
+def build_ensemble(settings: WidthChangeSettings, data: Dataset) -> Ensemble:
+    """The networks of one width, each watching its own changes."""
+    dtype = jnp.dtype(settings.model.dtype)
+    inputs = (
+        span_coordinates(data.x_train) if settings.inputs == "span" else data.x_train.reshape(len(data.x_train), -1)
+    )
+    left_out = data.x_train[0].size - inputs.shape[1]
+    x, y = jnp.asarray(inputs, dtype), jnp.asarray(data.y_train, dtype)
+    model = model_from(settings.model, n_outputs=y.shape[1])
+    tx = Optimizer(settings.optimizer).scaled(ntk_scale(model))
+    members = []
+    for member in settings.members:
+        theta0 = jax.jit(model.init)(cell_key(member, "theta0"), x[:1])["params"]
+        network = Network(theta0, x, y, x[:1], model=model, tx=tx, loss=settings.loss, watched=())
+        members.append(ObservedChanges.of(network, unseen_squares(member, left_out)))
+    return Ensemble.of(members, ObservedChanges.VARYING)
+
+
+def unseen_squares(settings: WidthChangeSettings, left_out: int) -> float:
+    """A draw of the squares of the weights of the left-out input dimensions: chi^2 with left_out x n degrees of freedom."""
+    if left_out == 0:
+        return 0.0
+    variance = settings.model.sigma_w2 / left_out if settings.model.parameterization == "standard" else 1.0
+    freedom = float(left_out * settings.model.width)
+    return variance * float(jax.random.chisquare(cell_key(settings, "left-out inputs"), freedom, dtype=jnp.float64))
+
+
+def run(settings: WidthChangeSettings, cell: str, progress: Progress) -> CellResult:
+    """Train the networks of one width; their changes at log-spaced times."""
+    data = load_images(settings, progress)
+    optimizer = Optimizer(settings.optimizer)
+    axis = optimizer.axis_times()
+    steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
+    rivals = {"network": build_ensemble(settings, data)}
+    seen = [
+        observations["network"]
+        for _, observations in run_lockstep(rivals, steps, FullBatch(), progress, f"{settings.experiment} {cell}")
+    ]
+    net = f"{settings.model.activation}{settings.model.depth}"
+    stacks = []
+    for place, member in enumerate(settings.members):
+        frames = [
+            tables.rows(f"{what}/{net}", "train" if what == "loss" else "", steps, list(axis[steps]), values)
+            for what in seen[0]
+            for values in [np.stack([observation[what][place] for observation in seen])]
+        ]
+        fields: dict[str, Any] = dict(figure=settings.experiment, cell=cell, seed=member.seed)
+        stacks.append(tables.tidy(frames, width=settings.model.width, **fields))
+    return CellResult(pd.concat(stacks, ignore_index=True), {"data": data.describe()})
+
+
+def by_width(table: pd.DataFrame, curve: str, time: float, index: int = -1) -> pd.DataFrame:
+    """Mean, sd and count over the networks of each width at one recorded time; rows by width."""
+    chosen = table[(table["curve"] == curve) & (table["index"] == index) & np.isclose(table["time"], time, rtol=1e-6)]
+    return chosen.groupby("width")["value"].agg(["mean", "std", "count"]).sort_index()
+
+
+def common_end(table: pd.DataFrame, net: str) -> float:
+    """The latest time that every width has reached: changes at different times cannot be held against the width."""
+    part = table[table["curve"] == f"ntk_change/{net}"]
+    shared = set.intersection(*(set(times) for _, times in part.groupby("width")["time"]))
+    return float(max(shared, default=np.nan)) if len(part) else float("nan")
+
+
+def layers(table: pd.DataFrame, net: str) -> list[int]:
+    """0 .. L for the layers 1 .. L+1."""
+    return sorted(int(index) for index in table.loc[table["curve"] == f"weight_change/{net}", "index"].unique())
+
+
+def slope(net: str, what: str, index: int = -1) -> Callable[[pd.DataFrame], float]:
+    """Measure: d log change / d log n over the widths from WIDE on, at the latest common time."""
+
+    def measure(table: pd.DataFrame) -> float:
+        return fit(by_width(table, f"{what}_change/{net}", common_end(table, net), index)).slope
+
+    return measure
+
+
+def fit(points: pd.DataFrame) -> PowerLaw:
+    wide = points[points.index >= WIDE]
+    return power_law(wide.index, wide["mean"])
+
+
+def worst_octaves(net: str, figure: str, panel: str, time: float) -> Callable[[pd.DataFrame], float]:
+    """Measure: the largest |log2(ours / the paper's)| of the kernel's change over the paper's widths at one time.
+
+    nan, a fail, when a width is missing or has not come so far.
+    """
+
+    def measure(table: pd.DataFrame) -> float:
+        ours = by_width(table, f"ntk_change/{net}", time)["mean"]
+        paper = {}
+        for curve, points in paper_panel(figure, panel).items():
+            at_time = points.loc[np.isclose(points["x"], time), "y"]
+            paper[int(curve.removeprefix("n"))] = float(at_time.iloc[0])
+        return float((np.log2(ours.reindex(list(paper))) - np.log2(pd.Series(paper))).abs().max(skipna=False))
+
+    return measure

@@ -1,0 +1,142 @@
+"""The panels of Figures 1 and S6: changes against time and against width, over the paper's points.
+
+Solid lines with error bars (sd over networks; sd of the mean against time) are ours, light dots the paper's, dashed and
+dotted grey lines the guides 1/sqrt n and 1/n.  Against the width everything is shown at the latest time that all widths
+have reached; the paper's dots are taken at that time where it has them, else at its end, which the legend names.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ntkrun.experiments.width_changes import by_width, common_end, fit, layers
+from ntkrun.plotting import BLACK, BLUE, GREEN, ORANGE, PAPER_MARK, PURPLE, VERMILION, key
+from ntkrun.reference import paper_panel
+
+LAYER_COLOURS = (BLUE, GREEN, ORANGE, VERMILION)
+KERNELS = {"ntk": (r"$\hat\Theta$", PURPLE), "nngp": (r"$\hat K$", BLACK)}
+GUIDES: dict[str, tuple[float, Any]] = {r"$1/\sqrt{n}$": (-0.5, (0, (5, 3))), "$1/n$": (-1.0, (0, (1, 2)))}
+
+
+def draw_row(axes: Sequence[Axes], table: pd.DataFrame, net: str, figure: str, stem: str = "") -> None:
+    """The four panels of one kind of network; `stem` leads the names of the paper's panels."""
+    end = common_end(table, net)
+    time_panel(axes[0], table, net, figure, f"{stem}ntk_change_vs_time")
+    weights_panel(axes[1], table, net, end, paper_panel(figure, f"{stem}weight_change_vs_width"), figure, stem)
+    for ax, what in zip(axes[2:], ("ntk", "nngp"), strict=True):
+        kernel_panel(ax, table, net, end, what, figure, stem)
+
+
+def octave(time: float) -> str:
+    """2^j where the time is a power of two."""
+    power = np.log2(time) if time > 0 else np.nan
+    return f"2^{{{power:.0f}}}" if np.isclose(power, np.round(power)) else f"{time:.4g}"
+
+
+def time_panel(ax: Axes, table: pd.DataFrame, net: str, figure: str, panel: str) -> None:
+    """Change of Theta_hat against t, one line a width."""
+    part = table[(table["curve"] == f"ntk_change/{net}") & (table["time"] > 0)]
+    widths = sorted(int(width) for width in part["width"].unique())
+    paper = paper_panel(figure, panel)
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, len(widths)))
+    for width, colour in zip(widths, shades, strict=True):
+        over = part[part["width"] == width].groupby("time")["value"].agg(["mean", "sem"])
+        ax.errorbar(over.index, over["mean"], over["sem"], color=colour, label=f"n = {width}", elinewidth=0.7)
+        points = paper.get(f"n{width}")
+        if points is not None:
+            ax.plot(points["x"], points["y"], color=colour, **PAPER_MARK)
+    ax.plot([], [], color="0.3", label="paper", **PAPER_MARK)
+    ax.set(xscale="log", yscale="log", xlabel="t", title=r"change of $\hat\Theta$ over time")
+    ax.set_xscale("log", base=2)
+    # Below the lowest curve, which falls with the width, there is room for the legend.
+    low, high = part["value"].min(), part["value"].max()
+    ax.set_ylim(low * (low / high) ** 0.55, high * 2)
+    ax.legend(loc="lower right", ncols=3, columnspacing=0.8, handlelength=1.2)
+
+
+def _widths_axis(ax: Axes, title: str) -> None:
+    ax.set_yscale("log")
+    ax.set_xscale("log", base=2)
+    ax.set(xlabel="width n", title=title)
+
+
+def _against_width(ax: Axes, points: pd.DataFrame, colour: str) -> None:
+    ax.errorbar(points.index, points["mean"], points["std"], color=colour, marker=".", elinewidth=0.9, capsize=1.5)
+
+
+def _guides(ax: Axes, widths: Sequence[int], height: float) -> None:
+    """Both guides through `height` at the narrowest width."""
+    n = np.asarray(widths, float)
+    for power, line in GUIDES.values():
+        ax.plot(n, height * (n / n[0]) ** power, color="0.55", linestyle=line, linewidth=0.9, zorder=0)
+
+
+def _key(ax: Axes, entries: dict[str, dict[str, Any]], paper: str) -> None:
+    entries |= {label: {"color": "0.55", "linestyle": line, "linewidth": 0.9} for label, (_, line) in GUIDES.items()}
+    entries |= {paper: PAPER_MARK | {"color": "0.3"}} if paper else {}
+    key(ax, entries, loc="lower left")
+
+
+def _labelled(name: str, points: pd.DataFrame) -> str:
+    slope = fit(points).slope
+    return name if np.isnan(slope) else f"{name}: slope {slope:.2f}"
+
+
+def weights_panel(
+    ax: Axes, table: pd.DataFrame, net: str, end: float, paper: dict[str, pd.DataFrame], figure: str, stem: str
+) -> None:
+    """Relative change of each layer's weights against n."""
+    entries: dict[str, dict[str, Any]] = {}
+    indices = layers(table, net)
+    names = {index: f"layer {index + 1}" for index in indices}
+    names |= {indices[0]: "input layer", indices[-1]: "output layer"} if indices else {}
+    for index, colour in zip(indices, (*LAYER_COLOURS[: len(indices) - 1], LAYER_COLOURS[-1]), strict=False):
+        points = by_width(table, f"weight_change/{net}", end, index)
+        _against_width(ax, points, colour)
+        entries[_labelled(names[index], points)] = {"color": colour}
+        theirs = next((frame for name, frame in paper.items() if name.startswith(f"layer{index + 1}")), None)
+        if theirs is not None:
+            ax.plot(theirs["x"], theirs["y"], color=colour, **PAPER_MARK)
+    if indices:
+        first = by_width(table, f"weight_change/{net}", end, indices[0])
+        _guides(ax, list(first.index), 2.5 * float(first["mean"].iloc[0]))
+    _widths_axis(ax, rf"change of the weights at $t = {octave(end)}$")
+    _key(ax, entries, f"paper, $t = {octave(paper_end(figure, stem))}$")
+
+
+def paper_end(figure: str, stem: str) -> float:
+    """The paper's last time."""
+    return max(float(points["x"].max()) for points in paper_panel(figure, f"{stem}ntk_change_vs_time").values())
+
+
+def paper_kernel_points(figure: str, stem: str, what: str, time: float) -> tuple[pd.Series, float]:
+    """The paper's change of a kernel by width, and its time: `time` where it shows that, else its end."""
+    end = paper_end(figure, stem)
+    if what == "ntk" and time < end:
+        over_time = paper_panel(figure, f"{stem}ntk_change_vs_time")
+        found = {
+            int(curve.removeprefix("n")): points.loc[np.isclose(points["x"], time), "y"]
+            for curve, points in over_time.items()
+        }
+        values = {width: float(y.iloc[0]) for width, y in found.items() if len(y)}
+        if values:
+            return pd.Series(values).sort_index(), time
+    points = paper_panel(figure, f"{stem}{what}_change_vs_width")["network"]
+    return points.set_index("x")["y"], end
+
+
+def kernel_panel(ax: Axes, table: pd.DataFrame, net: str, end: float, what: str, figure: str, stem: str) -> None:
+    """Relative change of a kernel against n."""
+    symbol, colour = KERNELS[what]
+    points = by_width(table, f"{what}_change/{net}", end)
+    _against_width(ax, points, colour)
+    theirs, their_time = paper_kernel_points(figure, stem, what, end)
+    ax.plot(theirs.index, theirs, color=colour, **PAPER_MARK)
+    if len(points):
+        _guides(ax, list(points.index), 1.6 * float(points["mean"].iloc[0]))
+    _widths_axis(ax, rf"change of {symbol} at $t = {octave(end)}$")
+    _key(ax, {_labelled(symbol, points): {"color": colour}}, f"paper, $t = {octave(their_time)}$")
