@@ -19,7 +19,15 @@ ALLOWED["report"] = ALLOWED["runner"] | {"runner"}
 ALLOWED["app"] = ALLOWED["report"] | {"report"}
 ALLOWED["config_errors"] = set()
 ALLOWED["cli"] = {"app", "config_errors", "errors", "experiments"}
-SHARED_BY_FIGURES = {"base", "kernel_estimates", "panels", "trajectories", "width_changes", "width_panels"}
+SHARED_BY_FIGURES = {
+    "base",
+    "kernel_estimates",
+    "panels",
+    "trajectories",
+    "width_changes",
+    "width_panels",
+    "width_slopes",
+}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

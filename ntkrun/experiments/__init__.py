@@ -2,7 +2,7 @@
 
 import pkgutil
 
-NOT_FIGURES = {"base", "kernel_estimates", "panels", "trajectories", "width_changes", "width_panels"}
+NOT_FIGURES = {"base", "kernel_estimates", "panels", "trajectories", "width_changes", "width_panels", "width_slopes"}
 
 
 def experiment_names() -> list[str]:

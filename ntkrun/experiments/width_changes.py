@@ -57,7 +57,7 @@ def build_ensemble(settings: WidthChangeSettings, data: Dataset) -> Ensemble:
     )
     left_out = data.x_train[0].size - inputs.shape[1]
     x, y = jnp.asarray(inputs, dtype), jnp.asarray(data.y_train, dtype)
-    model = model_from(settings.model, n_outputs=y.shape[1])
+    model = model_from(settings.model, n_outputs=y.shape[1], trained=settings.trained)
     tx = Optimizer(settings.optimizer).scaled(ntk_scale(model))
     members = []
     for member in settings.members:

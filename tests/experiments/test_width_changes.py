@@ -59,14 +59,16 @@ def run(settings_of, *overrides: str) -> pd.DataFrame:
 
 def test_growing_steps_change_nothing_that_a_figure_shows(settings_of):
     """t = 1024 in 176 steps of the cpu scale against 1,024 of eta = 1, from the same theta0."""
-    grown = run(settings_of, "model.width=[256]", "optimizer.steps=176")
-    plain = run(settings_of, "model.width=[256]", "optimizer.steps=1024", "optimizer.schedule.factors=[1,1,1]")
+    # tanh, because Theta_hat of a ReLU network jumps by units that flip: 12 images leave 5 % of that noise at n = 256
+    which = ("model.width=[64]", "model.activation=tanh")
+    grown = run(settings_of, *which, "optimizer.steps=176")
+    plain = run(settings_of, *which, "optimizer.steps=1024", "optimizer.schedule.factors=[1,1,1]")
     both = grown.merge(plain, on=["seed", "time", "curve", "index"], suffixes=("", "_plain"))
     assert {16.0, 256.0, 1024.0} <= set(both["time"])
     early = both[(both["time"] <= 32) & (both["value"] > 0)]
     # the same 32 steps; two programs order their float32 sums differently
     np.testing.assert_allclose(early["value"], early["value_plain"], rtol=2e-3)
-    # configs/sizes/cpu/fig1.yaml: below 2 % of a mode, where the modes are those of theta0 (n = 32 departs by up to 4 %)
+    # configs/sizes/cpu/fig1.yaml: below 2 % of a mode
     late = both[both["time"] >= 64]
     np.testing.assert_allclose(late["value"], late["value_plain"], rtol=0.02)
     assert (late["value"] != late["value_plain"]).any()

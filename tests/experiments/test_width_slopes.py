@@ -1,0 +1,43 @@
+"""A swept width is drawn as slopes, and each thing else that is swept by itself."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntkrun import tables
+from ntkrun.experiments import lockstep
+from ntkrun.experiments.width_slopes import distances, variant
+
+
+def table(loss: str, power: float) -> pd.DataFrame:
+    """RMSE = n^power at the end, twice that in between, for two seeds 20 % apart."""
+    frames = []
+    for width in (64, 256, 1024):
+        for seed, factor in ((0, 0.9), (1, 1.1)):
+            values = factor * width**power * np.array([0.0, 2.0, 1.0])
+            rows = tables.rows("rmse/linear", "test", [0, 1, 2], [0.0, 1.0, 2.0], values)
+            cell = f"width={width},loss={loss},seed={seed}"
+            frames.append(tables.tidy([rows], figure="lockstep", cell=cell, seed=seed, width=width))
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_what_a_cell_is_besides_width_and_seed():
+    assert variant("seed=0,width=64") == ""
+    assert variant("seed=0,loss=mse,width=64,depth=2") == "loss=mse, depth=2"
+
+
+def test_end_and_peak_are_kept_apart_by_variant():
+    found = distances(pd.concat([table("mse", -0.5), table("cross_entropy", -1.0)]))
+    assert len(found) == 12
+    one = found[(found["variant"] == "loss=cross_entropy") & (found["width"] == 256) & (found["seed"] == 1)]
+    assert one["end"].item() == pytest.approx(1.1 / 256)
+    assert one["peak"].item() == pytest.approx(2.2 / 256)
+
+
+def test_the_figure_names_the_slope_of_every_variant():
+    figure = lockstep.plot(pd.concat([table("mse", -0.5), table("cross_entropy", -1.0)]))
+    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert [text.split(" [")[0] for text in texts] == [
+        "linearised, loss=cross_entropy: slope -1.00",
+        "linearised, loss=mse: slope -0.50",
+    ]
