@@ -184,7 +184,7 @@ def gradient_descent(
     if not np.isfinite(rates).all():
         raise NonFiniteError("a learning rate of the schedule is nan or inf")
     return _closed_form(
-        ntk_train_train, y, f0_train, lambda theta, i: _descent_gain(theta.values, rates / np.size(y), i)
+        ntk_train_train, y, f0_train, lambda theta, i: descent_gain(theta.values, rates / np.size(y), i)
     )
 
 
@@ -196,7 +196,7 @@ def _closed_form(ntk_train_train, y, f0_train, gain: Callable[[Spectrum, NumpyAr
     return ClosedForm(f0, theta, theta.vectors.T @ columns, lambda t: gain(theta, t))
 
 
-def _descent_gain(values: NumpyArray, rates: NumpyArray, steps: Int[NumpyArray, "times"] | NumpyArray) -> NumpyArray:
+def descent_gain(values: NumpyArray, rates: NumpyArray, steps: Int[NumpyArray, "times"] | NumpyArray) -> NumpyArray:
     """s(lambda) (T, modes) after each of `steps` (T,); `rates` (n_steps,) are already divided by N k."""
     order, where = np.unique(steps, return_inverse=True)
     if (order != np.floor(order)).any() or (order > len(rates)).any():

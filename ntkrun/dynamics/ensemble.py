@@ -12,7 +12,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from ntkrun.types import Array, Int
 
@@ -32,6 +34,17 @@ class Ensemble:
             for name in varying
         }
         return cls(rivals[0].replace(**stacked), varying)
+
+    def spread(self) -> "Ensemble":
+        """The members dealt out over the local devices, as many of them as divide s; each moves its own.
+
+        Nothing passes between members, so that only the order of float sums may change (the s of one device's products).
+        """
+        own = {name: getattr(self.members, name) for name in self.varying}
+        count, devices = len(jax.tree.leaves(own)[0]), jax.local_devices()
+        used = max(d for d in range(1, len(devices) + 1) if count % d == 0)
+        over_members = NamedSharding(Mesh(np.array(devices[:used]), ("s",)), PartitionSpec("s"))
+        return self.replace(members=self.members.replace(**jax.device_put(own, over_members)))
 
     def _each(self, function: Any, *states: Any) -> Any:
         """function(member, *its states) for every member."""

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from ntkrun.dynamics.closed_form import AnyArray, Spectrum, spectrum
+from ntkrun.dynamics.closed_form import AnyArray, Spectrum, descent_gain, spectrum
 from ntkrun.errors import UserError
 from ntkrun.types import Float, Float64, NumpyArray
 
@@ -55,6 +55,7 @@ def ntk_gp(
     y_train: Float[AnyArray, "n k"],
     times: Float[AnyArray, "times"],
     *,
+    learning_rates: Float[AnyArray, "n_steps"] | None = None,
     diag_reg: float = 0.0,
     diagonal_only: bool = False,
 ) -> OutputDistribution:
@@ -62,6 +63,9 @@ def ntk_gp(
 
         mu    = A Y,                                     A = Theta(x, X) Theta^-1 (I - E)    (m, n)
         Sigma = K(x, x') + A K(X, X) A^T - (A K(X, x') + h.c.)
+
+    With `learning_rates` it is gradient descent instead, E_i = prod_{j<i} (I - eta_j Theta/(N k)), and `times` are the
+    numbers of steps i: (14, 15) hold for any E that is a function of Theta.
 
     Kernels (n, n), (m, n), (m, m); y_train (n, k).  `diag_reg` adds that multiple of the mean of diag Theta(X, X) to
     its diagonal (K is untouched).  0 is safe for singular kernels: a null mode never moves an output, and t = inf
@@ -72,9 +76,8 @@ def ntk_gp(
     theta = _driving_spectrum(train_train.ntk, diag_reg)
     b = _float64(test_train.ntk) @ theta.vectors
     g = _float64(test_train.nngp) @ theta.vectors
-    tau = _tau(times, y_train)
     rotated = theta.vectors.T @ (_float64(train_train.nngp) @ theta.vectors)
-    gain = theta.saturation(tau)
+    gain = _gain(theta, times, y_train, learning_rates)
     z = _half_change(b, g, (rotated + rotated.T) / 2, gain, diagonal_only)
     covariance = _add_prior(test_test.nngp, z, diagonal_only)
     return OutputDistribution(_mean(theta, b, gain, y_train), covariance)
@@ -87,6 +90,7 @@ def nngp_gp(
     y_train: Float[AnyArray, "n k"],
     times: Float[AnyArray, "times"],
     *,
+    learning_rates: Float[AnyArray, "n_steps"] | None = None,
     diag_reg: float = 0.0,
     diagonal_only: bool = False,
 ) -> OutputDistribution:
@@ -96,32 +100,39 @@ def nngp_gp(
         Sigma = K(x, x') - K(x, X) K^-1 (I - exp(-2 K t/(N k))) K(X, x')
 
     The 2 is missing in the printed (S23); (S20) has it: with Theta = K and e = exp(-lambda t/(N k)) each mode of (15)
-    gives (1 - e)^2 - 2 (1 - e) = -(1 - e^2).  Arguments, shapes and errors as `ntk_gp`; `diag_reg` applies to K(X, X),
-    and only `.nngp` is read.
+    gives (1 - e)^2 - 2 (1 - e) = -(1 - e^2), whatever e is.  Arguments, shapes and errors as `ntk_gp`;
+    `diag_reg` applies to K(X, X), and only `.nngp` is read.
     """
     spectrum_k = _driving_spectrum(train_train.nngp, diag_reg)
     b = _float64(test_train.nngp) @ spectrum_k.vectors
-    tau = _tau(times, y_train)
-    # Linear in s(2 t), and again formed for a basis of its time dependence.
-    mix, basis = _compress(spectrum_k.saturation(2.0 * tau))
+    gain = _gain(spectrum_k, times, y_train, learning_rates)
+    # Linear in (1 - e^2)/lambda = s (2 - lambda s), and again formed for a basis of its time dependence.
+    mix, basis = _compress(gain * (2.0 - spectrum_k.values * gain))
     if diagonal_only:
         z = -0.5 * mix @ (basis @ (b * b).T)
     else:
         z = -0.5 * np.tensordot(mix, np.stack([(b * w) @ b.T for w in basis]), axes=1)
     covariance = _add_prior(test_test.nngp, z, diagonal_only)
-    return OutputDistribution(_mean(spectrum_k, b, spectrum_k.saturation(tau), y_train), covariance)
+    return OutputDistribution(_mean(spectrum_k, b, gain, y_train), covariance)
 
 
 def _float64(x: Float[AnyArray, "..."]) -> Float64[NumpyArray, "..."]:
     return np.asarray(x, dtype=np.float64)
 
 
-def _tau(times: Float[AnyArray, "times"], y_train: Float[AnyArray, "n k"]) -> Float64[NumpyArray, "times"]:
-    """t/(N k), the time in which a mode of eigenvalue 1 decays by 1/e."""
+def _gain(
+    theta: Spectrum,
+    times: Float[AnyArray, "times"],
+    y_train: Float[AnyArray, "n k"],
+    learning_rates: Float[AnyArray, "n_steps"] | None,
+) -> Float64[NumpyArray, "times n"]:
+    """s = (1 - E)/lambda of flow after t/(N k), or of descent after that many steps of these rates."""
     t = _float64(times)
     if t.size == 0 or not (t >= 0).all():
         raise UserError(f"times must be at least one number >= 0 (inf allowed), got {t.tolist()}")
-    return t / np.size(y_train)
+    if learning_rates is None:
+        return theta.saturation(t / np.size(y_train))
+    return descent_gain(theta.values, _float64(learning_rates) / np.size(y_train), t)
 
 
 def _driving_spectrum(kernel: Float[AnyArray, "n n"], diag_reg: float) -> Spectrum:

@@ -5,7 +5,7 @@ program and compiled again), its static fields select the program.  Between two 
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -98,11 +98,13 @@ def run_lockstep(
     batches: FullBatch | MiniBatches,
     progress: Progress,
     label: str,
+    converged: Callable[[Mapping[str, Observation]], bool] | None = None,
 ) -> Iterator[tuple[int, dict[str, Observation]]]:
     """Advance all rivals together and yield (step, {rival: observation}) at each of the sorted `record_steps`.
 
-    `progress.checkpoints` may let it go on where an earlier process was interrupted: what was observed before is then
-    yielded again, and all is bit for bit as without interruption.
+    Once `converged` says so of the observations at a record point, no further step is taken, and these observations
+    stand for all later record points.  `progress.checkpoints` may let the run go on where an earlier process was
+    interrupted: what was observed before is then yielded again, and all is bit for bit as without interruption.
 
     Raises NonFiniteError naming the rival and the step as soon as a recorded output is not finite.
     """
@@ -115,17 +117,21 @@ def run_lockstep(
         progress.start(label, record_steps[-1], done)
         yield from tuple(seen)
         for record in record_steps[len(seen) :]:
-            while done < record:
-                count = min(pace.steps, record - done)
-                began = time.monotonic()
-                indices = batches.block(done, count)
-                states = jax.block_until_ready(advance(engines, states, indices, jnp.asarray(count, jnp.int32)))
-                pace.adapt(count, time.monotonic() - began)
-                done += count
-                progress.advance(count)
-                progress.checkpoints.reached(done, states)
-            observations = dict(zip(rivals, jax.tree.map(np.asarray, _observe(engines, states)), strict=True))
-            _check_finite(observations, label, done)
+            if seen and converged is not None and converged(seen[-1][1]):
+                progress.advance(record - done)
+                done, observations = record, seen[-1][1]
+            else:
+                while done < record:
+                    count = min(pace.steps, record - done)
+                    began = time.monotonic()
+                    indices = batches.block(done, count)
+                    states = jax.block_until_ready(advance(engines, states, indices, jnp.asarray(count, jnp.int32)))
+                    pace.adapt(count, time.monotonic() - began)
+                    done += count
+                    progress.advance(count)
+                    progress.checkpoints.reached(done, states)
+                observations = dict(zip(rivals, jax.tree.map(np.asarray, _observe(engines, states)), strict=True))
+                _check_finite(observations, label, done)
             seen.append((done, observations))
             yield done, observations
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from ntkrun.dynamics.closed_form import gradient_flow
+from ntkrun.dynamics.closed_form import gradient_descent, gradient_flow
 from ntkrun.dynamics.output_distribution import nngp_gp, ntk_gp
 from ntkrun.errors import UserError
 
@@ -160,3 +160,27 @@ def test_errors():
         nngp_gp(tt, st, ss, y, TIMES, diag_reg=-1.0)
     with pytest.raises(UserError, match="smallest eigenvalue"):
         ntk_gp(Pair(tt.nngp, -tt.ntk), st, ss, y, TIMES)
+
+
+def test_discrete_time_is_the_closed_form_of_each_member_and_flow_for_small_steps():
+    """f_0 ~ N(0, K) moved by gradient descent, (14, 15) with E_i = prod (I - eta_j Theta/N): exact by linearity."""
+    tt, st, ss, y = problem(n=6, m=3, k=1)
+    rates = np.linspace(0.4, 0.1, 30)
+    joint = np.block([[tt.nngp, st.nngp.T], [st.nngp, ss.nngp]])
+    # the images of the columns of a square root of K: their Gram matrix is the covariance, no sampling
+    f0 = np.linalg.cholesky(joint)
+    zero = np.zeros((6, 9))
+    for kernels, gp in ((tt.ntk, ntk_gp), (tt.nngp, nngp_gp)):
+        cross = st.ntk if gp is ntk_gp else st.nngp
+        got = gp(tt, st, ss, y, np.array([0.0, 7.0, 30.0]), learning_rates=rates)
+        moved = gradient_descent(kernels, zero, f0[:6], rates * zero.shape[1])  # its N k is 9 times as large
+        mean = gradient_descent(kernels, y, np.zeros_like(y), rates)
+        for row, step in enumerate((0, 7, 30)):
+            f = moved.test_at(step, f0[6:], cross)
+            np.testing.assert_allclose(got.covariance[row], f @ f.T, atol=1e-13)
+            np.testing.assert_allclose(got.mean[row], mean.test_at(step, np.zeros((3, 1)), cross), atol=1e-13)
+        fine = gp(tt, st, ss, y, np.array([5000.0]), learning_rates=np.full(5000, 1e-3))
+        flow = gp(tt, st, ss, y, np.array([5.0]))
+        np.testing.assert_allclose(fine.covariance, flow.covariance, atol=1e-3)  # O(eta lambda) of one step
+        with pytest.raises(UserError, match="whole"):
+            gp(tt, st, ss, y, np.array([0.5]), learning_rates=rates)
