@@ -20,8 +20,10 @@ ALLOWED["app"] = ALLOWED["report"] | {"report"}
 ALLOWED["config_errors"] = set()
 ALLOWED["cli"] = {"app", "config_errors", "errors", "experiments"}
 SHARED_BY_FIGURES = {
+    "band_panels",
     "base",
     "kernel_estimates",
+    "output_ensemble",
     "panels",
     "trajectories",
     "width_changes",

@@ -2,7 +2,17 @@
 
 import pkgutil
 
-NOT_FIGURES = {"base", "kernel_estimates", "panels", "trajectories", "width_changes", "width_panels", "width_slopes"}
+NOT_FIGURES = {
+    "band_panels",
+    "base",
+    "kernel_estimates",
+    "output_ensemble",
+    "panels",
+    "trajectories",
+    "width_changes",
+    "width_panels",
+    "width_slopes",
+}
 
 
 def experiment_names() -> list[str]:

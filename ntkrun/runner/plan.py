@@ -18,7 +18,13 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.settings import LOCAL, CommonSettings, validated
 
 # Fields that are lists by nature.
-LIST_FIELDS = {("data", "classes"), ("optimizer", "schedule", "boundaries"), ("optimizer", "schedule", "factors")}
+LIST_FIELDS = {
+    ("times",),
+    ("points",),
+    ("data", "classes"),
+    ("optimizer", "schedule", "boundaries"),
+    ("optimizer", "schedule", "factors"),
+}
 # Fields that say where and how to run: one run has one value.
 UNSWEPT = {"experiment"} | {name for name, whole in LOCAL.items() if whole is True}
 

@@ -1,0 +1,175 @@
+"""Ensembles of networks against the distribution of outputs in theory: what Figures 2 and S1 share.
+
+Inputs are re-normalised interpolations x(alpha) = alpha x_1 + (1 - alpha) x_2 between two training inputs of different
+class.  One cell trains `networks` networks as one; their outputs stand in the table under each network's own seed.
+
+output/network            (alpha)        f_t of each network
+mean/ntk, variance/ntk    (alpha)        eqs (14), (15); with trained=readout Theta = K, and they are those below
+mean/nngp, variance/nngp  (alpha)        eqs (S22), (S23)
+covariance/ntk            (probe, probe) eq (15) at the alphas of PROBES, flattened
+alpha                     (alpha)        the grid itself
+target                    (0, 1)         y at alpha = 1 (x_1) and at alpha = 0 (x_2)
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from pydantic import model_validator
+
+from ntkrun import tables
+from ntkrun.data.basis import span_coordinates
+from ntkrun.data.preprocess import rescale_to_sphere
+from ntkrun.dynamics.ensemble import Ensemble
+from ntkrun.dynamics.network import Network
+from ntkrun.dynamics.optimizers import record_steps
+from ntkrun.dynamics.output_distribution import OutputDistribution, nngp_gp, ntk_gp
+from ntkrun.dynamics.protocol import FullBatch, run_lockstep
+from ntkrun.errors import UserError
+from ntkrun.experiments.base import CellResult, cell_key
+from ntkrun.experiments.trajectories import Setup, analytic_pair, check_learning_rate, set_up
+from ntkrun.progress import Progress
+from ntkrun.settings import Count, EnsembleSettings, Index, NonNegative, Positive
+
+# Far apart, so that the outputs there are not nearly one number; away from the training points, where variances vanish.
+PROBES = (-2.0, -1.0, 0.5, 2.0, 3.0)
+
+
+class OutputEnsembleSettings(EnsembleSettings):
+    """Networks trained by full-batch gradient descent, for which (14), (15) hold in discrete time."""
+
+    alphas: Count  # grid points of alpha in [-2, 3]
+    points: tuple[Index, Index]  # x_1 (alpha = 1) and x_2 (alpha = 0): which training inputs
+    times: tuple[NonNegative, ...]  # of the panels, on the axis of optimizer.time_per_eta
+    converged: Positive | None  # training ends when no output is farther than this from its target; null: never
+
+    @model_validator(mode="after")
+    def _theory_holds(self) -> "OutputEnsembleSettings":
+        plain = self.optimizer.name == "gd" and self.optimizer.batch_size is None and self.loss == "mse"
+        if not plain or self.model.parameterization != "ntk":
+            raise ValueError("the theory here is for optimizer=gd, full batches, loss=mse, model.parameterization=ntk")
+        return self
+
+
+def interpolation(x: np.ndarray, points: tuple[int, int], alphas: np.ndarray) -> np.ndarray:
+    """x(alpha) on the sphere ||x||^2 = n_0, (m, n_0)."""
+    if max(points) >= len(x):
+        raise UserError(f"points={list(points)} must be below the {len(x)} training inputs")
+    first, second = (np.asarray(x[i], np.float64).reshape(-1) for i in points)
+    return rescale_to_sphere(alphas[:, None] * first + (1 - alphas[:, None]) * second)
+
+
+def panel_steps(axis: np.ndarray, times: tuple[float, ...]) -> list[int]:
+    """The steps at which the axis reads `times`; UserError where no step does."""
+    steps = [int(np.argmin(np.abs(axis - t))) for t in times]
+    for t, step in zip(times, steps, strict=True):
+        if abs(axis[step] - t) > 1e-6 * max(t, 1.0):  # sums of float32 rates
+            raise UserError(f"times: no step of this schedule ends at t = {t:g}; the nearest at {axis[step]:g}")
+    return steps
+
+
+def theory(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int]) -> dict[str, OutputDistribution]:
+    """(14, 15) and (S22, S23) after these steps of gradient descent."""
+    settings = setup.settings
+    kernels = [analytic_pair(settings.model, a, b, settings.trained) for a, b in ((x, None), (line, x), (line, None))]
+    given = (*kernels, setup.data.y_train, np.asarray(steps, np.float64))
+    rates = setup.optimizer.learning_rates()
+    return {name: gp(*given, learning_rates=rates) for name, gp in (("ntk", ntk_gp), ("nngp", nngp_gp))}
+
+
+def train(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int], label: str, progress: Progress):
+    """Outputs on the line of every network, {step: (s, m)}."""
+    settings, dtype = setup.settings, setup.x_train.dtype
+    assert isinstance(settings, OutputEnsembleSettings)
+    x_train, x_line, y = (jnp.asarray(a, dtype) for a in (x, line, setup.data.y_train))
+    keys = jnp.stack([cell_key(member, "theta0") for member in settings.members])
+    theta0 = jax.jit(jax.vmap(lambda key: setup.model.init(key, x_train[:1])["params"]))(keys)
+    member = Network(
+        theta0=theta0, x_train=x_train, y_train=y, x_test=x_line, model=setup.model,
+        tx=setup.optimizer.scaled(1.0), loss=settings.loss, watched=(),
+    )  # fmt: skip
+    bound = settings.converged
+
+    def converged(seen) -> bool:
+        return bound is not None and bool(np.abs(seen["network"]["train"] - setup.data.y_train).max() < bound)
+
+    axis = setup.optimizer.axis_times()
+    recorded = sorted({*steps, *record_steps(axis, settings.record.first_time, settings.record.per_octave)})
+    ensemble = Ensemble(member, ("theta0",)).spread()
+    run = run_lockstep({"network": ensemble}, recorded, FullBatch(), progress, label, converged)
+    return {step: seen["network"]["test"][:, :, 0] for step, seen in run if step in steps}
+
+
+def follow_ensemble(settings: OutputEnsembleSettings, cell: str, progress: Progress) -> CellResult:
+    """One cell: train its networks, evaluate the theory, stack both."""
+    setup = set_up(settings, progress)
+    facts = check_learning_rate(setup, progress) | {"data": setup.data.describe()}
+    alphas = np.linspace(-2.0, 3.0, settings.alphas)
+    pixels = np.asarray(setup.data.x_train, np.float64).reshape(len(setup.data.x_train), -1)
+    x, line = span_coordinates(pixels, interpolation(pixels, settings.points, alphas))
+    axis = setup.optimizer.axis_times()
+    steps = panel_steps(axis, settings.times)
+    times = list(axis[steps])
+    outputs = train(setup, x, line, steps, f"{settings.experiment} {cell}", progress)
+    same = dict(figure=settings.experiment, cell=cell, width=settings.model.width)
+    targets = setup.data.y_train[list(settings.points), 0]
+    frames = [tables.rows("alpha", "", [0], [0.0], alphas[None]), tables.rows("target", "", [0], [0.0], targets[None])]
+    for name, found in theory(setup, x, line, steps).items():
+        variance = np.diagonal(found.covariance, axis1=1, axis2=2)
+        frames.append(tables.rows(f"mean/{name}", "test", steps, times, found.mean[:, :, 0]))
+        frames.append(tables.rows(f"variance/{name}", "test", steps, times, variance))
+        if name == "ntk":
+            at = probes(alphas)
+            block = found.covariance[:, at[:, None], at].reshape(len(steps), -1)
+            frames.append(tables.rows("covariance/ntk", "test", steps, times, block))
+    whole = [tables.tidy(frames, seed=settings.seed, **same)]
+    for place, member in enumerate(settings.members):
+        values = np.stack([outputs[step][place] for step in steps])
+        rows = tables.rows("output/network", "test", steps, times, values)
+        whole.append(tables.tidy([rows], seed=member.seed, **same))
+    return CellResult(pd.concat(whole, ignore_index=True), facts)
+
+
+def probes(alphas: np.ndarray) -> np.ndarray:
+    """Indices of the grid points nearest to PROBES."""
+    return np.abs(alphas[:, None] - np.array(PROBES)).argmin(axis=0)
+
+
+def grid(table: pd.DataFrame) -> np.ndarray:
+    """The alphas, (m,)."""
+    return table[table["curve"] == "alpha"].groupby("index")["value"].first().to_numpy()
+
+
+def curve(table: pd.DataFrame, name: str, time: float | int) -> np.ndarray:
+    """A curve of the theory at the recorded time nearest to `time`, by index."""
+    chosen = table[table["curve"] == name]
+    nearest = chosen["time"].iloc[(chosen["time"] - time).abs().argmin()]
+    return chosen[chosen["time"] == nearest].groupby("index")["value"].first().to_numpy()
+
+
+def functions(table: pd.DataFrame, time: float | int) -> np.ndarray:
+    """Outputs of every network at that time, (S, m)."""
+    chosen = table[table["curve"] == "output/network"]
+    nearest = chosen["time"].iloc[(chosen["time"] - time).abs().argmin()]
+    return chosen[chosen["time"] == nearest].pivot_table(index="seed", columns="index", values="value").to_numpy()
+
+
+def whitened(table: pd.DataFrame, time: float | int) -> np.ndarray:
+    """L^-1 (f - mu) at the probes, L L^T = Sigma of (15): (S, p) independent N(0, 1) if the theory holds."""
+    at = probes(grid(table))
+    sigma = curve(table, "covariance/ntk", time).reshape(len(at), len(at))
+    error = functions(table, time)[:, at] - curve(table, "mean/ntk", time)[at]
+    return np.linalg.solve(np.linalg.cholesky(sigma), error.T).T
+
+
+def mean_z(table: pd.DataFrame, time: float | int) -> float:
+    """S |mean of whitened|^2 is chi^2 with p degrees of freedom: its distance from p in units of sqrt(2 p)."""
+    u = whitened(table, time)
+    return float((len(u) * np.sum(u.mean(axis=0) ** 2) - u.shape[1]) / np.sqrt(2 * u.shape[1]))
+
+
+def variance_z(table: pd.DataFrame, time: float | int) -> float:
+    """The sum of squares about the mean is chi^2 with p (S - 1) degrees of freedom: likewise."""
+    u = whitened(table, time)
+    freedom = u.shape[1] * (len(u) - 1)
+    return float((np.sum((u - u.mean(axis=0)) ** 2) - freedom) / np.sqrt(2 * freedom))
