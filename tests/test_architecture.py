@@ -22,6 +22,7 @@ ALLOWED["cli"] = {"app", "config_errors", "errors", "experiments"}
 SHARED_BY_FIGURES = {
     "band_panels",
     "base",
+    "final_distance",
     "kernel_estimates",
     "output_ensemble",
     "panels",

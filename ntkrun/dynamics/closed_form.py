@@ -12,6 +12,7 @@ s is evaluated without cancellation; its limit at lambda = 0 is t/(N k), respect
 A kernel is (n, n), the same for every output (acts as Theta kron I_k), or (n, n, k, k) with axes [i, j, a, b].
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -186,6 +187,19 @@ def gradient_descent(
     return _closed_form(
         ntk_train_train, y, f0_train, lambda theta, i: descent_gain(theta.values, rates / np.size(y), i)
     )
+
+
+def steps_to_loss(descent: ClosedForm, y: Float[AnyArray, "n k"], fraction: float, max_steps: int) -> int:
+    """The first step at which the train loss of f_lin is at most `fraction` of its initial value, else `max_steps`.
+
+    `descent` from `gradient_descent` with rates below 2/lambda_max, under which the loss never rises.
+    """
+
+    def loss(step: int) -> float:
+        return float(np.mean((descent.train_at(step) - np.asarray(y, np.float64)) ** 2))
+
+    wanted = fraction * loss(0)
+    return bisect_left(range(max_steps), True, key=lambda step: loss(step) <= wanted)
 
 
 def _closed_form(ntk_train_train, y, f0_train, gain: Callable[[Spectrum, NumpyArray], NumpyArray]) -> ClosedForm:

@@ -5,6 +5,7 @@ import pkgutil
 NOT_FIGURES = {
     "band_panels",
     "base",
+    "final_distance",
     "kernel_estimates",
     "output_ensemble",
     "panels",

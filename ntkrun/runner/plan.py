@@ -82,10 +82,15 @@ def _at_width(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_cells(experiment: Experiment, raw: dict[str, Any]) -> list[Cell]:
-    """All cells of a run, validated; UserError in one line for a wrong, missing or unknown setting."""
+    """All cells of a run, validated; UserError in one line for a wrong, missing or unknown setting.
+
+    A part that is null is left out.
+    """
     shared = {key: value for key, value in raw.items() if key != "parts"}
-    parts = raw.get("parts") or {"": {}}
+    parts = {name: part for name, part in (raw.get("parts") or {"": {}}).items() if part is not None}
     cells = [cell for name, part in parts.items() for cell in _swept_cells(experiment, _merged(shared, part), name)]
+    if not cells:
+        raise UserError("every one of the parts is null: nothing to run")
     if "parts" in raw and len({cell.config_hash for cell in cells}) < len(cells):
         raise UserError("two parts have a cell of equal settings: drop it from one of them")
     return cells

@@ -130,3 +130,10 @@ def test_parts_are_sweeps_of_their_own_over_what_they_share(raw):
     assert cells[1].config_hash == alone.config_hash
     with pytest.raises(UserError, match="equal settings"):
         make_cells(FIG3, raw | {"parts": {"a": {"seed": 1}, "b": {"seed": 1}}})
+
+
+def test_a_part_that_is_null_is_left_out(raw):
+    cells = make_cells(FIG3, raw | {"parts": {"deep": {"model": {"depth": 9}}, "none": None}})
+    assert [cell.name for cell in cells] == ["part=deep,seed=0"]
+    with pytest.raises(UserError, match="null"):
+        make_cells(FIG3, raw | {"parts": {"none": None}})

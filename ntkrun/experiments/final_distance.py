@@ -1,0 +1,91 @@
+"""Network against f_lin at the end of training: what one cell of Figure S5 runs and records.
+
+The end is the first step at which f_lin has a stated fraction of its initial train loss.  It is known in closed form
+from the spectrum of Theta_hat_0, before the network moves.  Curves: "rmse/<model>" (network to f_lin, both splits),
+"loss/network", "loss/linear" at the steps 2^j and the last; "depth/<model>", "n_train/<model>" say what the cell is.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from pydantic import Field
+
+from ntkrun import metrics, tables
+from ntkrun.data.dataset import load_dataset
+from ntkrun.data.images import stand_in_warning
+from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
+from ntkrun.dynamics.learning_rate import eta_critical
+from ntkrun.dynamics.network import Network, predict
+from ntkrun.dynamics.protocol import FullBatch, run_lockstep
+from ntkrun.experiments.base import CellResult, cell_key
+from ntkrun.experiments.trajectories import model_from
+from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
+from ntkrun.progress import Progress
+from ntkrun.settings import CommonSettings, Count, DataSettings, ModelSettings, Section
+
+
+class DescentSettings(Section):
+    """Gradient descent until f_lin has fitted the training set."""
+
+    share_of_critical: Annotated[float, Field(gt=0, lt=1)]  # eta / eta_critical(Theta_hat_0)
+    loss_fraction: Annotated[float, Field(gt=0, lt=1)]  # of the initial train loss of f_lin: where training ends
+    max_steps: Count
+
+
+class FinalDistanceSettings(CommonSettings):
+    """One network on one data set, descended until f_lin has fitted it."""
+
+    data: DataSettings
+    model: ModelSettings
+    descent: DescentSettings
+
+    @property
+    def images(self) -> DataSettings:
+        return self.data
+
+    @property
+    def drawn_for(self) -> dict[str, Any]:
+        return self.model.model_dump(mode="json")
+
+
+def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellResult:
+    """Find eta and the last step from Theta_hat_0, train, compare at the steps 2^j and the last."""
+    options, descent, net = settings.data, settings.descent, settings.model.name
+    fields = options.model_dump(include={"name", "source", "classes", "n_train", "n_test", "preprocess", "seed"})
+    data = load_dataset(**fields, targets=options.target_kind("mse"))
+    if data.is_stand_in:
+        progress.warn(stand_in_warning(data.name, data.requested))
+    model, dtype = model_from(settings.model, n_outputs=data.y_train.shape[1]), jnp.dtype(settings.model.dtype)
+    x, x_test, y = (jnp.asarray(a, dtype) for a in (data.x_train, data.x_test, data.y_train))
+    theta0 = jax.jit(model.init)(cell_key(settings, "theta0"), x[:1])["params"]
+    scale = ntk_scale(model)
+    train, test = (scale * np.asarray(empirical_ntk(model, theta0, *of)) for of in ((x,), (x_test, x)))
+    eta = descent.share_of_critical * eta_critical(train, y.shape[1])
+    f0, f0_test = (np.asarray(predict(model, theta0, inputs), np.float64) for inputs in (x, x_test))
+    linear = gradient_descent(train, data.y_train, f0, np.full(descent.max_steps, eta))
+    end = steps_to_loss(linear, data.y_train, descent.loss_fraction, descent.max_steps)
+    steps = sorted({0, *(2**j for j in range(end.bit_length()) if 2**j <= end), end})
+    network = Network(theta0, x, y, x_test, model=model, tx=optax.sgd(eta * scale), loss="mse", watched=())
+    lockstep = run_lockstep({"network": network}, steps, FullBatch(), progress, f"{settings.experiment} {cell}")
+    seen = [found["network"] for _, found in lockstep]
+    outputs = {"train": linear.train_at(np.asarray(steps)), "test": linear.test_at(np.asarray(steps), f0_test, test)}
+    frames = []
+
+    def add(curve: str, split: str, values: Sequence[float], at: list[int] = steps) -> None:
+        frames.append(tables.rows(curve, split, at, [eta * i for i in at], np.asarray(values)))
+
+    for split, f_lin in outputs.items():
+        target = data.y_train if split == "train" else data.y_test
+        f = [np.asarray(observation[split], np.float64) for observation in seen]
+        add(f"rmse/{net}", split, [float(metrics.rmse(a, b)) for a, b in zip(f, f_lin, strict=True)])
+        add("loss/network", split, [float(metrics.mse(a, target)) for a in f])
+        add("loss/linear", split, [float(metrics.mse(a, target)) for a in f_lin])
+    add(f"depth/{net}", "", [float(settings.model.depth)], [end])
+    add(f"n_train/{net}", "", [float(len(x))], [end])
+    table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
+    facts = {"eta": eta, "steps": end, "loss_reached": end < descent.max_steps, "data": data.describe()}
+    return CellResult(table, facts)

@@ -1,0 +1,69 @@
+"""Figure S5's cell against step-by-step descent, and its panels on a table made by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
+from ntkrun.experiments import figs5
+from ntkrun.experiments.base import load_experiment
+from ntkrun.progress import Silent
+from ntkrun.runner.plan import make_cells
+from ntkrun.tables import conform, series
+
+
+def test_the_last_step_is_the_first_below_the_fraction():
+    rng = np.random.default_rng(0)
+    features, y, f0 = rng.normal(size=(6, 9)), rng.normal(size=(6, 1)), rng.normal(size=(6, 1))
+    theta, eta = features @ features.T, 0.1
+    f, losses = f0, []
+    for _ in range(400):  # by hand: f <- f - eta Theta (f - y) / N
+        losses.append(np.mean((f - y) ** 2))
+        f = f - eta * theta @ (f - y) / 6
+    assert eta * np.linalg.eigvalsh(theta)[-1] / 6 < 2, "stable, so that the loss never rises"
+    expected = next(step for step, loss in enumerate(losses) if loss <= 0.05 * losses[0])
+    descent = gradient_descent(theta, y, f0, np.full(400, eta))
+    assert 0 < expected < 400 and steps_to_loss(descent, y, 0.05, 400) == expected
+    assert steps_to_loss(descent, y, 0.05, expected - 1) == expected - 1, "the cap"
+
+
+@pytest.fixture(scope="module")
+def result(settings_of):
+    raw = settings_of("figs5", "smoke", "data.source=stand_in", "parts.L1.model.width=16", "parts.D32=null")
+    experiment = load_experiment("figs5")
+    (cell,) = make_cells(experiment, raw)
+    return experiment.run(cell.settings, cell.name, Silent())
+
+
+def test_a_cell_starts_together_and_ends_where_f_lin_has_fitted(result):
+    rmse, linear = series(result.table, "rmse/fc", "test"), series(result.table, "loss/linear", "train")
+    assert rmse.iloc[0] < 1e-6 < rmse.iloc[-1]  # float32 outputs of order 1 at theta_0
+    assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.01 * linear.iloc[0]
+    assert (linear.iloc[:-1] > 0.01 * linear.iloc[0]).all()
+
+
+def made(rmse: dict[tuple[int, int, int], float]) -> pd.DataFrame:
+    """A table of cells {(depth, n_train, width): final RMSE}."""
+    rows = []
+    for (depth, n_train, width), value in rmse.items():
+        for curve, split, number in (("rmse", "test", value), ("depth", "", depth), ("n_train", "", n_train)):
+            rows.append((f"{depth},{n_train},{width}", width, 9, split, f"{curve}/fc", number))
+    frame = pd.DataFrame(rows, columns=pd.Index(["cell", "width", "step", "split", "curve", "value"]))
+    return conform(frame.assign(figure="figs5", seed=0, time=1.0, index=-1))
+
+
+def test_panels_and_slopes_are_those_of_the_cells():
+    cells = {(L, 128, n): L / n for L in (1, 2) for n in (32, 128, 512)}
+    cells |= {(2, N, n): 2 * (N / 128) ** 0.5 / n for N in (32, 512) for n in (32, 128, 512)}
+    table = made(cells)
+    assert set(figs5.DEPTH.curves(table)) == {1, 2} and set(figs5.SIZE.curves(table)) == {32, 128, 512}
+    assert figs5.slopes(table) == pytest.approx([-1.0, -1.0]) and figs5.size_slope(table) == pytest.approx(0.5)
+
+
+def test_the_papers_own_points_are_no_octave_away():
+    paper = figs5.DEPTH.paper()
+    cells = {(depth, 128, n): float(paper[depth].loc[n]) for depth in paper for n in (32 * 2**j for j in range(8))}
+    doubled = made({cell: 2 * value for cell, value in cells.items()})
+    assert figs5.octaves(figs5.DEPTH, lambda depth: True)(made(cells)) == pytest.approx(0.0, abs=1e-12)
+    assert figs5.octaves(figs5.DEPTH, lambda depth: True)(doubled) == pytest.approx(1.0)
+    assert max(figs5.slopes(made(cells))) == pytest.approx(-0.826, abs=1e-3)  # paper_numbers: L1, all widths
