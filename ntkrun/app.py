@@ -30,7 +30,7 @@ def departures(settings: dict[str, Any], paper: dict[str, Any], prefix: str = ""
             continue
         if isinstance(value, dict) and isinstance(theirs, dict) and key != "schedule":
             found += departures(value, theirs, f"{name}.")
-        elif value is None and isinstance(theirs, dict):
+        elif isinstance(theirs, dict) and not value:
             found.append(f"{name} left out")
         elif key == "schedule":
             found.append(f"{name}={value['name']} (paper {theirs['name'] if theirs else 'none'})")
