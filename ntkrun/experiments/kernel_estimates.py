@@ -63,13 +63,13 @@ def grid(table: pd.DataFrame, panel: str) -> pd.DataFrame:
 def slope_in_width(table: pd.DataFrame, panel: str) -> float:
     """d log error / d log n, the mean over M."""
     errors = grid(table, panel)
-    return float(np.mean([power_law(errors.index, errors[m]).slope for m in errors.columns]))
+    return float(np.mean([power_law(errors.index.to_numpy(float), errors[m]).slope for m in errors.columns]))
 
 
 def slope_in_draws(table: pd.DataFrame, panel: str) -> float:
     """d log error / d log M, the mean over n."""
     errors = grid(table, panel)
-    return float(np.mean([power_law(errors.columns, errors.loc[n]).slope for n in errors.index]))
+    return float(np.mean([power_law(errors.columns.to_numpy(float), errors.loc[n]).slope for n in errors.index]))
 
 
 def prefactor(table: pd.DataFrame, panel: str) -> float:
