@@ -23,5 +23,5 @@ def span_coordinates(x: Float[NumpyArray, "n *d"]) -> Float[NumpyArray, "n r"]:
     # Q from the QR of X^T: Z = R^T, orthonormal whatever the rank of X; r is a matter of shapes, never of a tolerance.
     if flat.shape[1] <= len(flat):
         return flat.astype(x.dtype, copy=False)
-    triangle = np.linalg.qr(flat.T, mode="r")
+    triangle = np.asarray(np.linalg.qr(flat.T, mode="r"))
     return (np.sqrt(rank / flat.shape[1]) * triangle.T).astype(x.dtype, copy=False)

@@ -67,7 +67,7 @@ def build_ensemble(settings: WidthChangeSettings, data: Dataset) -> Ensemble:
     return Ensemble.of(members, ObservedChanges.VARYING)
 
 
-def unseen_squares(settings: WidthChangeSettings, left_out: int) -> float:
+def unseen_squares(settings: EnsembleSettings, left_out: int) -> float:
     """A draw of the squares of the weights of the left-out input dimensions: chi^2 with left_out x n degrees of freedom."""
     if left_out == 0:
         return 0.0
@@ -144,6 +144,7 @@ def worst_octaves(net: str, figure: str, panel: str, time: float) -> Callable[[p
         for curve, points in paper_panel(figure, panel).items():
             at_time = points.loc[np.isclose(points["x"], time), "y"]
             paper[int(curve.removeprefix("n"))] = float(at_time.iloc[0])
-        return float((np.log2(ours.reindex(list(paper))) - np.log2(pd.Series(paper))).abs().max(skipna=False))
+        ratio = ours.reindex(list(paper)).to_numpy() / np.array(list(paper.values()))
+        return float(np.max(np.abs(np.log2(ratio))))
 
     return measure

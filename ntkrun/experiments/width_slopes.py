@@ -63,7 +63,7 @@ def _panel(ax: Axes, found: pd.DataFrame, what: str) -> None:
             ax.errorbar(
                 points.index, points["mean"], points["std"], color=colour, marker=mark, linestyle="none", label=text
             )
-            ax.plot(points.index, law.at(np.asarray(points.index)), color=colour, linewidth=0.9)
+            ax.plot(points.index, law.at(np.asarray(points.index, np.float64)), color=colour, linewidth=0.9)
     ax.set_yscale("log")
     ax.set_xscale("log", base=2)
     ax.set_xlabel("width n")

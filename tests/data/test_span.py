@@ -1,5 +1,7 @@
 """Inputs in the basis of their span make the same networks."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,7 +42,7 @@ def test_a_network_trains_as_on_full_inputs():
     model = build_model(
         "fc", width=7, depth=2, n_outputs=2, activation="relu", sigma_w2=2.0, sigma_b2=0.1, dtype=jnp.float64
     )
-    full = model.init(jax.random.key(0), FLAT[:1])["params"]
+    full: Any = model.init(jax.random.key(0), FLAT[:1])["params"]
     first = full["layer_1"]
     spanned = full | {"layer_1": first | {"omega": basis.T @ first["omega"]}}
     y = jnp.ones((5, 2))

@@ -1,5 +1,7 @@
 """The measures of Figures 1 and S6 on tables whose answer is known, and the growing steps of their cpu scale."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,7 +56,8 @@ def test_distance_to_the_paper_is_that_of_the_worst_width():
 def run(settings_of, *overrides: str) -> pd.DataFrame:
     raw = settings_of("fig1", "cpu", "data.source=stand_in", "data.n_train=12", "networks=2", *overrides)
     (cell,) = make_cells(load_experiment("fig1"), raw)
-    return width_changes.run(cell.settings, cell.name, Silent()).table
+    settings: Any = cell.settings
+    return width_changes.run(settings, cell.name, Silent()).table
 
 
 def test_growing_steps_change_nothing_that_a_figure_shows(settings_of):
@@ -76,12 +79,11 @@ def test_growing_steps_change_nothing_that_a_figure_shows(settings_of):
 
 def test_the_left_out_weights_have_the_squares_of_standard_normals(settings_of):
     raw = settings_of("fig1", "smoke", "model.width=[32]")
-    (cell,) = make_cells(load_experiment("fig1"), raw)
+    settings: Any = make_cells(load_experiment("fig1"), raw)[0].settings
     draws = [
-        width_changes.unseen_squares(member, 400)
-        for member in cell.settings.model_copy(update={"networks": 20}).members
+        width_changes.unseen_squares(member, 400) for member in settings.model_copy(update={"networks": 20}).members
     ]
     # chi^2 with 12,800 degrees of freedom: sd 160 of one draw, 36 of the mean of 20; five of these
     assert np.mean(draws) == pytest.approx(12_800, abs=180)
     assert np.std(draws) > 40
-    assert width_changes.unseen_squares(cell.settings, 0) == 0.0
+    assert width_changes.unseen_squares(settings, 0) == 0.0

@@ -1,5 +1,7 @@
 """A swept width is drawn as slopes, and each thing else that is swept by itself."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,7 +38,8 @@ def test_end_and_peak_are_kept_apart_by_variant():
 
 def test_the_figure_names_the_slope_of_every_variant():
     figure = lockstep.plot(pd.concat([table("mse", -0.5), table("cross_entropy", -1.0)]))
-    texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    legend: Any = figure.axes[0].get_legend()
+    texts = [text.get_text() for text in legend.get_texts()]
     assert [text.split(" [")[0] for text in texts] == [
         "linearised, loss=cross_entropy: slope -1.00",
         "linearised, loss=mse: slope -0.50",

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from ntkrun.errors import UserError
@@ -108,7 +110,7 @@ def test_a_missing_value_is_named(raw):
 
 def test_a_mapping_of_widths_is_a_rule(raw):
     ruled = changed(changed(raw, "model.width", [16, 32, 100]), "optimizer.steps", {16: 40, 32: 20})
-    cells = make_cells(FIG3, ruled)
+    cells: list[Any] = make_cells(FIG3, ruled)
     assert [(cell.settings.model.width, cell.settings.optimizer.steps) for cell in cells] == [
         (16, 40),
         (32, 20),
@@ -122,7 +124,7 @@ def test_a_mapping_of_widths_is_a_rule(raw):
 
 def test_parts_are_sweeps_of_their_own_over_what_they_share(raw):
     parts = {"a": {"model": {"width": [8, 16]}}, "b": {"model": {"activation": "tanh"}, "seed": 3}}
-    cells = make_cells(FIG3, raw | {"parts": parts})
+    cells: list[Any] = make_cells(FIG3, raw | {"parts": parts})
     assert [cell.name for cell in cells] == ["part=a,width=8", "part=a,width=16", "part=b,seed=3"]
     assert [cell.settings.model.activation for cell in cells] == ["relu", "relu", "tanh"]
     assert cells[2].settings.model.width == raw["model"]["width"]
