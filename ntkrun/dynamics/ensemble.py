@@ -44,7 +44,7 @@ class Ensemble:
         count, devices = len(jax.tree.leaves(own)[0]), jax.local_devices()
         used = max(d for d in range(1, len(devices) + 1) if count % d == 0)
         over_members = NamedSharding(Mesh(np.array(devices[:used]), ("s",)), PartitionSpec("s"))
-        return self.replace(members=self.members.replace(**jax.device_put(own, over_members)))
+        return Ensemble(self.members.replace(**jax.device_put(own, over_members)), self.varying)
 
     def _each(self, function: Any, *states: Any) -> Any:
         """function(member, *its states) for every member."""

@@ -11,6 +11,8 @@ alpha                     (alpha)        the grid itself
 target                    (0, 1)         y at alpha = 1 (x_1) and at alpha = 0 (x_2)
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,8 +73,10 @@ def panel_steps(axis: np.ndarray, times: tuple[float, ...]) -> list[int]:
 def theory(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int]) -> dict[str, OutputDistribution]:
     """(14, 15) and (S22, S23) after these steps of gradient descent."""
     settings = setup.settings
-    kernels = [analytic_pair(settings.model, a, b, settings.trained) for a, b in ((x, None), (line, x), (line, None))]
-    given = (*kernels, setup.data.y_train, np.asarray(steps, np.float64))
+    train, cross, prior = (
+        analytic_pair(settings.model, a, b, settings.trained) for a, b in ((x, None), (line, x), (line, None))
+    )
+    given = (train, cross, prior, setup.data.y_train, np.asarray(steps, np.float64))
     rates = setup.optimizer.learning_rates()
     return {name: gp(*given, learning_rates=rates) for name, gp in (("ntk", ntk_gp), ("nngp", nngp_gp))}
 
@@ -111,7 +115,7 @@ def follow_ensemble(settings: OutputEnsembleSettings, cell: str, progress: Progr
     steps = panel_steps(axis, settings.times)
     times = list(axis[steps])
     outputs = train(setup, x, line, steps, f"{settings.experiment} {cell}", progress)
-    same = dict(figure=settings.experiment, cell=cell, width=settings.model.width)
+    same: dict[str, Any] = dict(figure=settings.experiment, cell=cell, width=settings.model.width)
     targets = setup.data.y_train[list(settings.points), 0]
     frames = [tables.rows("alpha", "", [0], [0.0], alphas[None]), tables.rows("target", "", [0], [0.0], targets[None])]
     for name, found in theory(setup, x, line, steps).items():

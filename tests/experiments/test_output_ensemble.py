@@ -1,5 +1,7 @@
 """The cell of Figures 2 and S1, and the statistics that its claims rest on."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,7 +37,8 @@ def test_a_cell_records_every_network_and_both_theories(settings_of):
 
 
 def test_frozen_networks_are_held_against_the_nngp(settings_of):
-    setup = set_up(cell_of(settings_of, "trained=readout").settings, Silent())
+    settings: Any = cell_of(settings_of, "trained=readout").settings
+    setup = set_up(settings, Silent())
     x = np.asarray(setup.data.x_train).reshape(16, -1)
     found = theory(setup, x, x[:3] + x[3:6], [0, 16, 256])
     np.testing.assert_allclose(found["ntk"].mean, found["nngp"].mean, atol=1e-12)
