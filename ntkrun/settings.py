@@ -4,11 +4,9 @@ Names and symbols are the paper's; units stand in the field's comment.  Checks t
 anything is computed.
 """
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from ntkrun.errors import UserError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -31,24 +29,57 @@ class DataSettings(Section):
     preprocess: Literal["global", "sphere", "zca"]
     targets: Literal["auto", "signed", "one_hot"]  # auto: +1/-1 for two classes under mse, else 0/1 one-hot
     seed: Index  # chooses the images; `seed` of the run chooses the network
+    flip: bool  # each training image of a batch is mirrored with probability 1/2
+    crop: Index  # pixels: each training image of a batch is shifted by -crop..crop in both directions, zeros move in
 
     def target_kind(self, loss: str) -> str:
         if self.targets != "auto":
             return self.targets
         return "signed" if loss == "mse" and self.classes is not None and len(self.classes) == 2 else "one_hot"
 
+    @property
+    def augmented(self) -> bool:
+        return self.flip or self.crop > 0
+
 
 class ModelSettings(Section):
-    """Fully-connected network: L = depth hidden layers of n = width units and a linear readout."""
+    """What all networks have; L hidden layers of n units or channels and a linear readout."""
 
-    name: Literal["fc"]
-    width: Count  # n, units
+    name: str
+    width: Count  # n, units or channels
     depth: Count  # L, hidden layers
     activation: Literal["relu", "erf", "tanh"]
     sigma_w2: Positive  # weight variance sigma_w^2
     sigma_b2: NonNegative  # bias variance sigma_b^2
     parameterization: Literal["ntk", "standard"]
     dtype: Literal["float32", "float64"]  # of parameters and training
+
+
+class FcSettings(ModelSettings):
+    """Fully-connected network."""
+
+    name: Literal["fc"]
+
+
+class CnnSettings(ModelSettings):
+    """L convolutions 3 x 3, pooling, readout."""
+
+    name: Literal["cnn"]
+    pool: Literal["average", "flatten"]
+    stride: Count  # of every convolution
+
+
+class WideResnetSettings(ModelSettings):
+    """The wide ResNet of Table S1, pre-activation; depth = 6 N + 4 with N blocks in each of three groups."""
+
+    name: Literal["wide_resnet"]
+    norm: Literal["batch", "none"]
+
+    @model_validator(mode="after")
+    def _whole_blocks(self) -> "WideResnetSettings":
+        if self.depth < 10 or (self.depth - 4) % 6:
+            raise ValueError(f"model.depth={self.depth} of wide_resnet must be 6 N + 4: 10, 16, 22, ...")
+        return self
 
 
 class ConstantSchedule(Section):
@@ -92,9 +123,9 @@ Schedule = Annotated[
 class OptimizerSettings(Section):
     """theta_{i+1} = theta_i - eta dL/dtheta with L averaged over batch and outputs; momentum as named."""
 
-    name: Literal["gd", "momentum", "nesterov"]
+    name: Literal["gd", "momentum", "nesterov", "adam"]
     learning_rate: Positive  # eta_0; the standard parameterization steps with eta_0 / n (S36)
-    momentum: Annotated[float, Field(ge=0, lt=1)]  # beta
+    momentum: Annotated[float, Field(ge=0, lt=1)]  # beta; Adam's beta_1
     steps: Count
     batch_size: Count | None  # images; null: the full batch
     schedule: Schedule
@@ -111,6 +142,20 @@ class OptimizerSettings(Section):
         return self
 
 
+class AdamSettings(OptimizerSettings):
+    """Adam's step m / (sqrt(v) + epsilon) in place of the gradient, with running means of gradient and square."""
+
+    name: Literal["adam"]
+    beta2: Annotated[float, Field(ge=0, lt=1)]  # of the squares
+    epsilon: Positive
+
+
+class LinearInGradientSettings(OptimizerSettings):
+    """Every step is a linear function of the gradients so far."""
+
+    name: Literal["gd", "momentum", "nesterov"]
+
+
 class RecordSettings(Section):
     """When and what is written down: at t = first_time * 2^(j / per_octave), at step 0 and at the last step."""
 
@@ -118,6 +163,8 @@ class RecordSettings(Section):
     per_octave: Count
     outputs: Count  # how many single outputs are followed per split (all k logits of one image when k > 1)
     weights: Index  # how many single weights are followed
+    train_examples: Count | None  # training images that are evaluated, from the first on; null: all
+    chunk: Count  # images per forward pass in evaluation; batch normalisation takes its statistics from each chunk
 
 
 class CommonSettings(Section):
@@ -175,9 +222,11 @@ class RunSettings(CommonSettings):
     loss: Literal["mse", "cross_entropy"]
     linear_route: Literal["auto", "function_space", "parameter_space"]
     trained: Literal["all", "readout"]  # the other layers stay at theta_0, in the network and in every rival
+    weight_decay: NonNegative  # adds weight_decay / 2 ||theta||^2 to the loss
+    matmul: Literal["as_dtype", "bfloat16"]  # of the network and its linearization in parameter space
     data: DataSettings
-    model: ModelSettings
-    optimizer: OptimizerSettings
+    model: Annotated[FcSettings | CnnSettings | WideResnetSettings, Field(discriminator="name")]
+    optimizer: Annotated[LinearInGradientSettings | AdamSettings, Field(discriminator="name")]
     record: RecordSettings
 
     @property
@@ -188,8 +237,36 @@ class RunSettings(CommonSettings):
     def drawn_for(self) -> dict[str, Any]:
         return self.model.model_dump(mode="json")
 
+    @property
+    def outside_function_space(self) -> str | None:
+        """Why theta_t - theta_0 = J^T c_t with a kernel fixed at theta_0 cannot hold; None where it does."""
+        if self.optimizer.name == "adam":
+            return "Adam's steps are not linear in the gradient"
+        if self.weight_decay > 0:
+            return "weight_decay pulls on theta_0 itself"
+        if self.data.augmented:
+            return "data.flip and data.crop make new training inputs at every step"
+        if isinstance(self.model, WideResnetSettings) and self.model.norm == "batch":
+            return "with model.norm=batch an output depends on the whole batch, and so does the kernel"
+        return None
+
+    @model_validator(mode="after")
+    def _linear_route_exists(self) -> "RunSettings":
+        if self.linear_route == "function_space" and self.outside_function_space:
+            raise ValueError(
+                f"linear_route=function_space does not hold here ({self.outside_function_space}): "
+                "use linear_route=parameter_space"
+            )
+        return self
+
     @model_validator(mode="after")
     def _consistent(self) -> "RunSettings":
+        if self.data.augmented and self.optimizer.batch_size is None:
+            raise ValueError("data.flip and data.crop act on mini-batches: set optimizer.batch_size")
+        if self.trained == "readout" and self.weight_decay > 0:
+            raise ValueError("weight_decay would move the layers that trained=readout keeps: use trained=all")
+        if self.matmul == "bfloat16" and self.model.dtype == "float64":
+            raise ValueError("matmul=bfloat16 needs model.dtype=float32")
         batch, n_train = self.optimizer.batch_size, self.data.n_train
         if batch is not None and n_train is not None and batch > n_train:
             raise ValueError(f"optimizer.batch_size={batch} is larger than data.n_train={n_train}")
@@ -223,28 +300,3 @@ LOCAL = {
     "checkpoint_minutes": True,
     "data": {"source"},
 }
-
-
-S = TypeVar("S", bound=CommonSettings)
-
-
-def validated(kind: type[S], raw: dict[str, Any]) -> S:
-    """The settings object for a plain dict; UserError with one line that names field and allowed values."""
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        raise UserError(_one_line(error)) from error
-
-
-def _one_line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    if first["type"] == "extra_forbidden":
-        return f"{where} is not a setting of this experiment (see --cfg job)"
-    if first["type"] == "missing":
-        return f"{where} is not set"
-    if isinstance(first["input"], dict) or first["input"] is None:
-        return f"{where}: {message}" if where else message
-    return f"{where}={first['input']}: {message}"

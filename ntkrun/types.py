@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Float64, Int, Num, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Float64, Int, Num, PRNGKeyArray, UInt8
 
 jax.config.update("jax_enable_x64", True)
 
@@ -17,4 +17,16 @@ Params = Any  # a pytree of arrays: the Flax "params" collection
 NumpyArray = np.ndarray
 AnyArray = Array | NumpyArray  # on the device or on the host
 
-__all__ = ["AnyArray", "Array", "Float", "Float64", "Int", "Num", "NumpyArray", "PRNGKeyArray", "Params", "UInt8"]
+__all__ = [
+    "AnyArray",
+    "Array",
+    "Bool",
+    "Float",
+    "Float64",
+    "Int",
+    "Num",
+    "NumpyArray",
+    "PRNGKeyArray",
+    "Params",
+    "UInt8",
+]

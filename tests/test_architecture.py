@@ -7,7 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "ntkrun"
 LEAVES = {
-    "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "settings", "activations", "reference", "fits"
+    "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "settings", "validation", "activations",
+    "reference", "fits"
 }  # fmt: skip
 # layer -> what it may import besides itself
 ALLOWED = {layer: {"errors", "types", "progress"} for layer in LEAVES}
@@ -26,6 +27,7 @@ SHARED_BY_FIGURES = {
     "kernel_estimates",
     "output_ensemble",
     "panels",
+    "setup",
     "trajectories",
     "width_changes",
     "width_panels",

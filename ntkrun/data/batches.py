@@ -2,18 +2,34 @@
 
 import functools
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkrun.data.augment import augment
 from ntkrun.errors import UserError
-from ntkrun.types import Array, Int, NumpyArray, PRNGKeyArray
+from ntkrun.types import AnyArray, Array, Bool, Float, Int, NumpyArray, PRNGKeyArray
 
 # Indices permuted in one call: small data sets have many short epochs, and a call costs 0.1 ms.
 _PERMUTE_AT_ONCE = 2**17
 # Up to so many epochs are permuted one by one, which is cheaper than a block of which most is thrown away.
 _SINGLE_AT_MOST = 16
+
+
+class Batch(NamedTuple):
+    """The training examples of one step (or of many, with an axis in front): rows, and how each image is changed."""
+
+    rows: Int[AnyArray, "*steps b"]
+    flips: Bool[AnyArray, "*steps b"] | None = None
+    shifts: Int[AnyArray, "*steps b 2"] | None = None
+
+    def of(self, x: Float[Array, "n *d"], y: Float[Array, "n k"]) -> tuple[Float[Array, "b *d"], Float[Array, "b k"]]:
+        """Inputs and targets of a single step; one gather from the set on the device, traced."""
+        chosen = x[self.rows]
+        changed = self.flips is not None or self.shifts is not None
+        return augment(chosen, self.flips, self.shifts) if changed else chosen, y[self.rows]
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:

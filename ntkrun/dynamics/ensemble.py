@@ -16,7 +16,8 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ntkrun.types import Array, Int
+from ntkrun.data.batches import Batch
+from ntkrun.types import Array
 
 
 @struct.dataclass
@@ -54,7 +55,7 @@ class Ensemble:
     def init(self) -> Any:
         return self._each(lambda member: member.init())
 
-    def step(self, state: Any, batch: Int[Array, " b"] | None) -> Any:
+    def step(self, state: Any, batch: Batch | None) -> Any:
         return self._each(lambda member, one: member.step(one, batch), state)
 
     def observe(self, state: Any) -> dict[str, Array]:

@@ -5,20 +5,25 @@ log softmax f), so that the outputs move by -eta Theta/(N k) times the per-entry
 Figures 1-4.
 """
 
+from functools import partial
 from typing import Any, Literal
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.linalg
 from scipy.sparse.linalg import eigsh
 
 from ntkrun.dynamics.closed_form import Kernel, symmetric_kernel
 from ntkrun.errors import UserError
-from ntkrun.types import NumpyArray
+from ntkrun.types import AnyArray, Array, Float, NumpyArray, Params
 
 _DENSE_ROWS = 2000  # half a second; beyond, the dense cost grows with the cube of the rows and Lanczos' with the square
 # ARPACK stops at a residual of this fraction of lambda_max; for a symmetric matrix an eigenvalue's error is at most its
 # residual, and quadratically smaller when it is separated from its neighbours.
 _LANCZOS_RESIDUAL = 1e-6
+_POWER_STEPS = 20  # the uniform mode stands apart by a factor 3 and more: (1/3)^40
 
 
 def extreme_eigenvalues(ntk: Kernel) -> tuple[float, float]:
@@ -69,11 +74,42 @@ def eta_critical(
     smallest, largest = extreme_eigenvalues(ntk_train_train)
     if not largest > 0.0:
         raise UserError("the training kernel is zero: no learning rate is too large, and nothing is learnt")
+    rows = n * n_outputs
+    return stable_rate(smallest / rows, largest / rows, loss=loss, momentum=momentum)
+
+
+def stable_rate(smallest: float, largest: float, *, loss: str, momentum: float) -> float:
+    """The rate of `eta_critical` from the extreme eigenvalues of Theta/(N k)."""
     if loss == "cross_entropy":
         smallest, largest = 0.0, largest / 2.0
     if momentum > 0.0:
-        return 2.0 * (1.0 + momentum) * n * n_outputs / largest
-    return 2.0 * n * n_outputs / (max(smallest, 0.0) + largest)  # below 0 only by rounding
+        return 2.0 * (1.0 + momentum) / largest
+    return 2.0 / (max(smallest, 0.0) + largest)  # below 0 only by rounding
+
+
+def largest_eigenvalue(model: nn.Module, params: Params, x: Float[AnyArray, "n ..."]) -> float:
+    """lambda_max of Theta_hat = J J^T on x without the kernel, by power iteration; for any module.
+
+    J is that of f(X; theta) as one function of theta, so batch normalisation over X is part of it.  The Rayleigh
+    quotient errs by the square of the vector's error, which falls by (lambda_2/lambda_1) an iteration.
+    """
+    return float(_power_iteration(model, params, jnp.asarray(x)))
+
+
+@partial(jax.jit, static_argnames=("model",))
+def _power_iteration(model: nn.Module, params: Params, x: Array) -> Array:
+    outputs, forward = jax.linearize(lambda theta: jnp.asarray(model.apply({"params": theta}, x)), params)
+    transposed = jax.linear_transpose(forward, params)
+
+    def once(_: Any, pair: tuple[Array, Array]) -> tuple[Array, Array]:
+        v, _ = pair
+        image = forward(*transposed(v))
+        return image / jnp.linalg.norm(image), jnp.vdot(v, image)
+
+    start = jax.random.normal(jax.random.key(0), outputs.shape, outputs.dtype)
+    start = start / jnp.linalg.norm(start)
+    _, quotient = jax.lax.fori_loop(0, _POWER_STEPS, once, (start, jnp.zeros((), outputs.dtype)))
+    return quotient
 
 
 def _lanczos_extremes(matrix: NumpyArray) -> tuple[float, float]:

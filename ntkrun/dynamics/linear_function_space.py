@@ -16,8 +16,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from ntkrun.data.batches import Batch
 from ntkrun.metrics import LOSSES
-from ntkrun.types import AnyArray, Array, Float, Int
+from ntkrun.types import AnyArray, Array, Float
 
 Kernel = Float[AnyArray, "n1 n2"] | Float[AnyArray, "n1 n2 k k"]
 
@@ -81,17 +82,17 @@ class LinearFunctionSpace:
             return (kernel @ c.reshape(-1)).reshape(-1, c.shape[1])
         return kernel @ c
 
-    def step(self, state: tuple[Array, Any], batch: Int[Array, " b"] | None) -> tuple[Array, Any]:
+    def step(self, state: tuple[Array, Any], batch: Batch | None) -> tuple[Array, Any]:
         c, optimizer_state = state
         f = self.f0_train + self._apply(self.ntk_train, c)
         gradient = jax.grad(self._loss)(f, batch)
         updates, optimizer_state = self.tx.update(gradient, optimizer_state, c)
         return jnp.asarray(optax.apply_updates(c, updates)), optimizer_state
 
-    def _loss(self, f: Array, batch: Int[Array, " b"] | None) -> Array:
+    def _loss(self, f: Array, batch: Batch | None) -> Array:
         if batch is None:
             return LOSSES[self.loss](f, self.y_train)
-        return LOSSES[self.loss](f[batch], self.y_train[batch])
+        return LOSSES[self.loss](f[batch.rows], self.y_train[batch.rows])
 
     def observe(self, state: tuple[Array, Any]) -> dict[str, Array]:
         c = state[0]

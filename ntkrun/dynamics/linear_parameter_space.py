@@ -12,15 +12,18 @@ import optax
 from flax import linen as nn
 from flax import struct
 
-from ntkrun.dynamics.network import CHUNK, Watched, read_weights
+from ntkrun.data.batches import Batch
+from ntkrun.dynamics.network import CHUNK, Watched, in_chunks, read_weights
 from ntkrun.metrics import LOSSES
-from ntkrun.types import Array, Int, Params
+from ntkrun.types import Array, Params
 
 
 @struct.dataclass
 class LinearParameterSpace:
     """omega_{i+1} = tx(omega_i, J^T dL/df_lin), omega_0 = 0; arguments as in `network.Network`.
 
+    tx sees theta_0 + omega as its parameters, so that weight decay acts on what it acts on in the network.  With batch
+    normalisation the linearised function is f(x_i; X) of the whole batch X, in training and in each evaluated chunk.
     Known equal: `linear_function_space`.
     """
 
@@ -32,18 +35,21 @@ class LinearParameterSpace:
     tx: optax.GradientTransformation = struct.field(pytree_node=False)
     loss: str = struct.field(pytree_node=False)
     watched: tuple[Watched, ...] = struct.field(pytree_node=False)
+    evaluated: int | None = struct.field(pytree_node=False, default=None)
+    chunk: int = struct.field(pytree_node=False, default=CHUNK)
 
     def init(self) -> tuple[Params, Any]:
         omega = jax.tree.map(jnp.zeros_like, self.theta0)
         return omega, self.tx.init(omega)
 
-    def step(self, state: tuple[Params, Any], batch: Int[Array, " b"] | None) -> tuple[Params, Any]:
+    def step(self, state: tuple[Params, Any], batch: Batch | None) -> tuple[Params, Any]:
         omega, optimizer_state = state
-        x, y = (self.x_train, self.y_train) if batch is None else (self.x_train[batch], self.y_train[batch])
+        x, y = (self.x_train, self.y_train) if batch is None else batch.of(self.x_train, self.y_train)
         f0, tangent = jax.linearize(lambda theta: self.model.apply({"params": theta}, x), self.theta0)
         residual = jax.grad(lambda f: LOSSES[self.loss](f, y))(f0 + tangent(omega))
         (gradient,) = jax.linear_transpose(tangent, omega)(residual)
-        updates, optimizer_state = self.tx.update(gradient, optimizer_state, omega)
+        theta = jax.tree.map(jnp.add, self.theta0, omega)
+        updates, optimizer_state = self.tx.update(gradient, optimizer_state, theta)
         return optax.apply_updates(omega, updates), optimizer_state
 
     def _outputs(self, omega: Params, x: Array) -> Array:
@@ -54,14 +60,12 @@ class LinearParameterSpace:
             f0, change = jax.jvp(f, (self.theta0,), (omega,))
             return f0 + change
 
-        if x.shape[0] <= CHUNK:
-            return linearised(x)
-        return jax.lax.map(lambda image: linearised(image[None])[0], x, batch_size=CHUNK)
+        return in_chunks(linearised, x, self.chunk)
 
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
         omega = state[0]
         return {
-            "train": self._outputs(omega, self.x_train),
+            "train": self._outputs(omega, self.x_train[: self.evaluated]),
             "test": self._outputs(omega, self.x_test),
             "weights": read_weights(omega, self.watched),
         }

@@ -1,5 +1,6 @@
 """The network itself, trained by Optax: the rival that the theory is about."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -9,8 +10,9 @@ import optax
 from flax import linen as nn
 from flax import struct
 
+from ntkrun.data.batches import Batch
 from ntkrun.metrics import LOSSES
-from ntkrun.types import Array, Float, Int, Params
+from ntkrun.types import Array, Float, Params
 
 # A watched scalar weight: its path in the parameter tree and its flat index in that array.
 Watched = tuple[tuple[str, ...], int]
@@ -18,11 +20,21 @@ Watched = tuple[tuple[str, ...], int]
 CHUNK = 1024  # images per forward pass outside training: bounds the activations held in memory
 
 
-def predict(model: nn.Module, params: Params, x: Float[Array, "n *d"]) -> Float[Array, "n k"]:
-    """f(x, theta) in chunks of at most CHUNK images."""
-    if x.shape[0] <= CHUNK:
-        return jnp.asarray(model.apply({"params": params}, x))
-    return jax.lax.map(lambda image: model.apply({"params": params}, image[None])[0], x, batch_size=CHUNK)
+def in_chunks(
+    function: Callable[[Float[Array, "c *d"]], Float[Array, "c k"]], x: Float[Array, "n *d"], chunk: int
+) -> Float[Array, "n k"]:
+    """function(x) for `chunk` images at a time; the last chunk is filled up from the beginning of the set."""
+    n = x.shape[0]
+    if n <= chunk:
+        return function(x)
+    rows = jnp.arange(-(-n // chunk) * chunk).reshape(-1, chunk) % n
+    outputs = jax.lax.map(lambda some: function(x[some]), rows)
+    return outputs.reshape(-1, outputs.shape[-1])[:n]
+
+
+def predict(model: nn.Module, params: Params, x: Float[Array, "n *d"], chunk: int = CHUNK) -> Float[Array, "n k"]:
+    """f(x, theta) in chunks; a network with batch normalisation is the function of each chunk that it is."""
+    return in_chunks(lambda images: jnp.asarray(model.apply({"params": params}, images)), x, chunk)
 
 
 def read_weights(params: Params, watched: tuple[Watched, ...]) -> Float[Array, " w"]:
@@ -41,7 +53,8 @@ class Network:
     """theta_{i+1} = tx(theta_i, dL/dtheta) with L averaged over batch and outputs.
 
     x_train (n, ...), y_train (n, k), x_test (m, ...) in the dtype of theta0; `tx` already holds the rate of the
-    parameterization (eta_0 / n for the standard one).
+    parameterization (eta_0 / n for the standard one).  Observed are the outputs on the first `evaluated` training
+    examples (None: all) and on the test examples, `chunk` of them at a time.
     """
 
     theta0: Params
@@ -52,13 +65,15 @@ class Network:
     tx: optax.GradientTransformation = struct.field(pytree_node=False)
     loss: str = struct.field(pytree_node=False)
     watched: tuple[Watched, ...] = struct.field(pytree_node=False)
+    evaluated: int | None = struct.field(pytree_node=False, default=None)
+    chunk: int = struct.field(pytree_node=False, default=CHUNK)
 
     def init(self) -> tuple[Params, Any]:
         return self.theta0, self.tx.init(self.theta0)
 
-    def step(self, state: tuple[Params, Any], batch: Int[Array, " b"] | None) -> tuple[Params, Any]:
+    def step(self, state: tuple[Params, Any], batch: Batch | None) -> tuple[Params, Any]:
         theta, optimizer_state = state
-        x, y = (self.x_train, self.y_train) if batch is None else (self.x_train[batch], self.y_train[batch])
+        x, y = (self.x_train, self.y_train) if batch is None else batch.of(self.x_train, self.y_train)
         gradient = jax.grad(partial(self._loss, x=x, y=y))(theta)
         updates, optimizer_state = self.tx.update(gradient, optimizer_state, theta)
         return optax.apply_updates(theta, updates), optimizer_state
@@ -69,7 +84,7 @@ class Network:
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
         theta = state[0]
         return {
-            "train": predict(self.model, theta, self.x_train),
-            "test": predict(self.model, theta, self.x_test),
+            "train": predict(self.model, theta, self.x_train[: self.evaluated], self.chunk),
+            "test": predict(self.model, theta, self.x_test, self.chunk),
             "weights": read_weights(theta, self.watched) - read_weights(self.theta0, self.watched),
         }

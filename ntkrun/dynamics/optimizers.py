@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ntkrun.settings import OptimizerSettings, Schedule
+from ntkrun.settings import AdamSettings, OptimizerSettings, Schedule
 from ntkrun.types import Float, NumpyArray
 
 
@@ -24,27 +24,34 @@ def _schedule(rate: float, settings: Schedule, steps: int) -> optax.Schedule:
 
 # Cached, because jit tells programs apart by the identity of the transformation: cells that differ in their seed share one.
 @functools.cache
-def _transformation(settings: OptimizerSettings, factor: float) -> optax.GradientTransformation:
+def _transformation(settings: OptimizerSettings, factor: float, weight_decay: float) -> optax.GradientTransformation:
     rate = settings.learning_rate * factor
     schedule = rate if settings.schedule.name == "constant" else _schedule(rate, settings.schedule, settings.steps)
-    momentum = None if settings.name == "gd" else settings.momentum
-    return optax.sgd(schedule, momentum=momentum, nesterov=settings.name == "nesterov")
+    if isinstance(settings, AdamSettings):
+        moved = optax.adam(schedule, b1=settings.momentum, b2=settings.beta2, eps=settings.epsilon)
+    else:
+        momentum = None if settings.name == "gd" else settings.momentum
+        moved = optax.sgd(schedule, momentum=momentum, nesterov=settings.name == "nesterov")
+    return optax.chain(optax.add_decayed_weights(weight_decay), moved) if weight_decay > 0 else moved
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A transformation that is linear in the gradient, so that it drives theta and the coefficients c alike.
+    """The transformation that moves theta, and its rates and times.
 
-    Gradient descent, heavy ball (S1) `theta_{i+1} = theta_i + beta (theta_i - theta_{i-1}) - eta grad L`, or Nesterov;
-    eta may follow a schedule.  `scaled(factor)` is the same with every rate multiplied by `factor`: the standard
+    Gradient descent, heavy ball (S1) `theta_{i+1} = theta_i + beta (theta_i - theta_{i-1}) - eta grad L`, Nesterov:
+    linear in the gradient, so that they drive theta and the coefficients c alike; and Adam, which is not.  eta may
+    follow a schedule.  `weight_decay` adds weight_decay theta to the gradient, in front of everything else: that of
+    weight_decay/2 ||theta||^2.  `scaled(factor)` is the same with every rate multiplied by `factor`: the standard
     parameterization steps with eta_0 / n (S36).
     """
 
     settings: OptimizerSettings
+    weight_decay: float = 0.0
 
     def scaled(self, factor: float) -> optax.GradientTransformation:
         # pydantic gives frozen models a hash, which pyright does not see
-        return _transformation(self.settings, factor)  # pyright: ignore[reportArgumentType]
+        return _transformation(self.settings, factor, self.weight_decay)  # pyright: ignore[reportArgumentType]
 
     def learning_rates(self) -> Float[NumpyArray, " steps"]:
         """eta_i of every step, float64."""
@@ -55,7 +62,7 @@ class Optimizer:
     def flow_times(self) -> Float[NumpyArray, " points"]:
         """Time of gradient flow after i = 0..steps: sum_{j<i} eta_j, or sum_j sqrt(eta_j) with momentum (S3)."""
         rates = self.learning_rates()
-        per_step = rates if self.settings.name == "gd" else np.sqrt(rates)
+        per_step = np.sqrt(rates) if self.settings.name in ("momentum", "nesterov") else rates
         return np.concatenate([[0.0], np.cumsum(per_step)])
 
     def axis_times(self) -> Float[NumpyArray, " points"]:

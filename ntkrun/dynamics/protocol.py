@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkrun.data.batches import batch_indices
+from ntkrun.data.augment import draw_augmentation
+from ntkrun.data.batches import Batch, batch_indices
 from ntkrun.errors import NonFiniteError
 from ntkrun.progress import Progress
-from ntkrun.types import Array, Int, NumpyArray, PRNGKeyArray
+from ntkrun.types import Array, NumpyArray, PRNGKeyArray
 
 State = Any
 Observation = Mapping[
@@ -32,7 +33,7 @@ class Dynamics(Protocol):
         """The state at step 0."""
         ...
 
-    def step(self, state: State, batch: Int[Array, " b"] | None) -> State:
+    def step(self, state: State, batch: Batch | None) -> State:
         """One optimizer step on the training examples `batch` (None: all of them); pure, traced."""
         ...
 
@@ -51,25 +52,30 @@ class FullBatch:
 
 
 class MiniBatches:
-    """Every step sees `batch_size` examples in an order that depends on the key and the step only."""
+    """Every step sees `batch_size` examples in an order, flipped and shifted as the key and the step say."""
 
     BLOCK = 256  # steps whose indices are drawn at once; the compiled loop has this one shape
 
-    def __init__(self, key: PRNGKeyArray, n: int, batch_size: int) -> None:
-        self.key, self.n, self.batch_size = key, n, batch_size
+    def __init__(self, key: PRNGKeyArray, n: int, batch_size: int, *, flip: bool = False, crop: int = 0) -> None:
+        self.key, self.n, self.batch_size, self.flip, self.crop = key, n, batch_size, flip, crop
 
-    def block(self, first: int, count: int) -> Int[NumpyArray, "block b"]:
-        indices = np.zeros((self.BLOCK, self.batch_size), np.int32)
-        indices[:count] = batch_indices(self.key, self.n, self.batch_size, first, count)
-        return indices
+    def block(self, first: int, count: int) -> Batch:
+        """The batches of steps first .. first + count - 1, and some more to fill the block."""
+        rows = np.zeros((self.BLOCK, self.batch_size), np.int32)
+        rows[:count] = batch_indices(self.key, self.n, self.batch_size, first, count)
+        if not self.flip and self.crop == 0:
+            return Batch(rows)
+        key = jax.random.fold_in(self.key, np.uint32(0xFFFFFFFF))  # no epoch reaches this number
+        drawn = draw_augmentation(key, first, self.BLOCK, self.batch_size, flip=self.flip, crop=self.crop)
+        return Batch(rows, *drawn)
 
 
 @partial(jax.jit, donate_argnums=1)
-def advance(rivals: tuple, states: tuple, indices: Array | None, count: Array) -> tuple:
+def advance(rivals: tuple, states: tuple, batches: Batch | None, count: Array) -> tuple:
     """`count` steps of every rival without leaving the device; the states are donated."""
 
     def body(i: Array, states: tuple) -> tuple:
-        batch = None if indices is None else indices[i]
+        batch = jax.tree.map(lambda steps: steps[i], batches)
         return tuple(rival.step(state, batch) for rival, state in zip(rivals, states, strict=True))
 
     return jax.lax.fori_loop(0, count, body, states)
@@ -124,8 +130,8 @@ def run_lockstep(
                 while done < record:
                     count = min(pace.steps, record - done)
                     began = time.monotonic()
-                    indices = batches.block(done, count)
-                    states = jax.block_until_ready(advance(engines, states, indices, jnp.asarray(count, jnp.int32)))
+                    block = batches.block(done, count)
+                    states = jax.block_until_ready(advance(engines, states, block, jnp.asarray(count, jnp.int32)))
                     pace.adapt(count, time.monotonic() - began)
                     done += count
                     progress.advance(count)

@@ -9,6 +9,7 @@ NOT_FIGURES = {
     "kernel_estimates",
     "output_ensemble",
     "panels",
+    "setup",
     "trajectories",
     "width_changes",
     "width_panels",

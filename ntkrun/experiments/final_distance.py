@@ -22,7 +22,7 @@ from ntkrun.dynamics.learning_rate import eta_critical
 from ntkrun.dynamics.network import Network, predict
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult, cell_key
-from ntkrun.experiments.trajectories import model_from
+from ntkrun.experiments.setup import model_from
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.progress import Progress
 from ntkrun.settings import CommonSettings, Count, DataSettings, ModelSettings, Section

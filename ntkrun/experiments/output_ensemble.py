@@ -29,7 +29,8 @@ from ntkrun.dynamics.output_distribution import OutputDistribution, nngp_gp, ntk
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult, cell_key
-from ntkrun.experiments.trajectories import Setup, analytic_pair, check_learning_rate, set_up
+from ntkrun.experiments.setup import Setup, check_learning_rate, set_up
+from ntkrun.experiments.trajectories import analytic_pair
 from ntkrun.progress import Progress
 from ntkrun.settings import Count, EnsembleSettings, Index, NonNegative, Positive
 

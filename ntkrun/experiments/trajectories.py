@@ -11,92 +11,25 @@ flow_analytic    eqs (8)-(11), gradient flow, Theta                  (likewise)
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from flax import linen as nn
 
 from ntkrun import metrics, tables
-from ntkrun.data.dataset import Dataset, load_dataset
-from ntkrun.data.images import stand_in_warning
 from ntkrun.dynamics.closed_form import gradient_flow
-from ntkrun.dynamics.learning_rate import eta_critical
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network, Watched, predict
-from ntkrun.dynamics.optimizers import Optimizer, record_steps
+from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, MiniBatches, Observation, run_lockstep
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult, cell_key
+from ntkrun.experiments.setup import KERNEL_ROWS, Setup, check_learning_rate, set_up
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale, weight_jacobian
-from ntkrun.models import build_model
 from ntkrun.progress import Progress
 from ntkrun.settings import ModelSettings, RunSettings
-from ntkrun.types import Array, Params
-
-# Kernels over all training examples are built up to this many (example, output) pairs: 8192^2 float64 are 512 MB.
-KERNEL_ROWS = 8192
-# eta_critical needs lambda_max of Theta / N only, which a sample of the training set gives to a few per cent.
-CRITICAL_SAMPLE = 512
-
-
-@dataclass
-class Setup:
-    """Everything at theta0 that the rivals are built from."""
-
-    settings: RunSettings
-    data: Dataset
-    model: nn.Module
-    theta0: Params
-    x_train: Array
-    x_test: Array
-    optimizer: Optimizer
-    watched: tuple[Watched, ...]
-
-    @property
-    def k(self) -> int:
-        return self.data.y_train.shape[1]
-
-
-def set_up(settings: RunSettings, progress: Progress) -> Setup:
-    """Load the images, draw theta0; says so when the images are stand-ins."""
-    loss, options = settings.loss, settings.data
-    dtype = jnp.dtype(settings.model.dtype)
-    data = load_dataset(
-        name=options.name,
-        source=options.source,
-        classes=options.classes,
-        n_train=options.n_train,
-        n_test=options.n_test,
-        preprocess=options.preprocess,
-        targets=options.target_kind(loss),
-        seed=options.seed,
-    )
-    if data.is_stand_in:
-        progress.warn(stand_in_warning(data.name, data.requested))
-    batch = settings.optimizer.batch_size
-    if batch is not None and batch > len(data.x_train):
-        raise UserError(f"optimizer.batch_size={batch} is larger than the {len(data.x_train)} training images")
-    model = model_from(settings.model, n_outputs=data.y_train.shape[1], trained=settings.trained)
-    x_train, x_test = jnp.asarray(data.x_train, dtype), jnp.asarray(data.x_test, dtype)
-    theta0 = model.init(cell_key(settings, "theta0"), x_train[:1])["params"]
-    watched = choose_weights(theta0, settings.record.weights, settings.seed)
-    return Setup(settings, data, model, theta0, x_train, x_test, Optimizer(settings.optimizer), watched)
-
-
-def model_from(settings: ModelSettings, n_outputs: int, trained: str = "all") -> nn.Module:
-    fields = settings.model_dump()
-    return build_model(fields.pop("name"), n_outputs=n_outputs, trained=trained, **fields)
-
-
-def choose_weights(theta0: Params, count: int, seed: int) -> tuple[Watched, ...]:
-    """`count` single weights, dealt out over the weight matrices from the input to the readout."""
-    leaves = jax.tree_util.tree_leaves_with_path(theta0)
-    matrices = [(tuple(part.key for part in path), leaf.size) for path, leaf in leaves if leaf.ndim > 1]
-    rng = np.random.default_rng([seed, 7])
-    return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
+from ntkrun.types import Array
 
 
 def analytic_pair(
@@ -128,47 +61,34 @@ def analytic(settings: ModelSettings, x1: np.ndarray, x2: np.ndarray | None = No
 @dataclass
 class KernelsAtInit:
     """Theta_hat_0 (dtype of theta0, whose rounding it has) and Theta (float64) on (train, train) and (test, train), and
-    df/dtheta of the watched weights."""
+    df/dtheta of the watched weights; Theta is None for convolutions, whose recursion is not written here."""
 
     empirical_train: np.ndarray
     empirical_test: np.ndarray
-    analytic_train: np.ndarray
-    analytic_test: np.ndarray
+    analytic_train: np.ndarray | None
+    analytic_test: np.ndarray | None
     jacobian: np.ndarray  # (w, n, k)
 
 
-def kernels_at_init(setup: Setup) -> KernelsAtInit:
+def kernels_at_init(setup: Setup) -> KernelsAtInit | None:
+    """None where no rival of this run moves in function space, and where the kernel would be too large."""
+    settings, data, trained = setup.settings, setup.data, setup.settings.trained
+    has_analytic = settings.model.name == "fc" and not settings.outside_function_space
+    if len(data.x_train) * setup.k > KERNEL_ROWS or not (has_analytic or function_space(settings)):
+        return None
     scale = ntk_scale(setup.model)
 
     def empirical(x1: Array, x2: Array | None = None) -> np.ndarray:
         return scale * np.asarray(empirical_ntk(setup.model, setup.theta0, x1, x2))
 
-    model, data, trained = setup.settings.model, setup.data, setup.settings.trained
     return KernelsAtInit(
         empirical_train=empirical(setup.x_train),
         empirical_test=empirical(setup.x_test, setup.x_train),
-        analytic_train=analytic(model, data.x_train, trained=trained),
-        analytic_test=analytic(model, data.x_test, data.x_train, trained),
+        analytic_train=analytic(settings.model, data.x_train, trained=trained) if has_analytic else None,
+        analytic_test=analytic(settings.model, data.x_test, data.x_train, trained) if has_analytic else None,
         jacobian=scale
         * np.asarray(weight_jacobian(setup.model, setup.theta0, setup.x_train, setup.watched), np.float64),
     )
-
-
-def check_learning_rate(setup: Setup, progress: Progress) -> dict[str, float]:
-    """Warn when eta reaches eta_critical of Theorem 2.1; the facts for the provenance."""
-    settings = setup.settings
-    sample = setup.x_train[:CRITICAL_SAMPLE]
-    theta_hat = ntk_scale(setup.model) * np.asarray(
-        empirical_ntk(setup.model, setup.theta0, sample, trace_outputs=True)
-    )
-    critical = eta_critical(theta_hat, setup.k, loss=settings.loss, momentum=settings.optimizer.momentum)
-    eta = float(setup.optimizer.learning_rates().max())
-    if eta >= critical:
-        progress.warn(
-            f"eta = {eta:.4g} is not below eta_critical = {critical:.4g}: expect divergence "
-            "(lower optimizer.learning_rate)"
-        )
-    return {"eta_max": eta, "eta_critical": critical}
 
 
 def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
@@ -176,7 +96,9 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
     settings, data = setup.settings, setup.data
     tx, tx_kernel = setup.optimizer.scaled(ntk_scale(setup.model)), setup.optimizer.scaled(1.0)
     y_train = jnp.asarray(data.y_train, setup.x_train.dtype)
+    record = settings.record
     shared: dict[str, Any] = dict(model=setup.model, loss=settings.loss, watched=setup.watched)
+    shared |= dict(evaluated=record.train_examples, chunk=record.chunk)
     arrays: dict[str, Any] = dict(theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test)
     rivals: dict[str, Any] = {"network": Network(**arrays, tx=tx, **shared)}
     if function_space(settings) and kernels is None:
@@ -195,16 +117,17 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
         rivals["linear"] = LinearFunctionSpace.build(
             ntk_train=kernels.empirical_train, ntk_test=kernels.empirical_test, **common
         )
-    rivals["linear_analytic"] = LinearFunctionSpace.build(
-        ntk_train=kernels.analytic_train, ntk_test=kernels.analytic_test, **common
-    )
+    if kernels.analytic_train is not None and kernels.analytic_test is not None:
+        rivals["linear_analytic"] = LinearFunctionSpace.build(
+            ntk_train=kernels.analytic_train, ntk_test=kernels.analytic_test, **common
+        )
     return rivals
 
 
 def function_space(settings: RunSettings) -> bool:
-    """auto: function space with full batches, where it costs nothing; parameter space with mini-batches."""
+    """auto: function space with full batches, where it holds and costs nothing; else parameter space."""
     if settings.linear_route == "auto":
-        return settings.optimizer.batch_size is None
+        return settings.optimizer.batch_size is None and not settings.outside_function_space
     return settings.linear_route == "function_space"
 
 
@@ -217,6 +140,8 @@ def flow_rivals(setup: Setup, kernels: KernelsAtInit, steps: list[int]) -> dict[
     found: dict[str, list[Observation]] = {}
     for name in ("empirical", "analytic"):
         train, test = getattr(kernels, f"{name}_train"), getattr(kernels, f"{name}_test")
+        if train is None:
+            continue
         flow = gradient_flow(train, setup.data.y_train, f0_train)
         found[f"flow_{name}"] = [
             {
@@ -236,13 +161,15 @@ def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
         "data": setup.data.describe(),
         "watched_weights": _names(setup.watched),
     }
-    rows_needed = setup.k * len(setup.data.x_train)
-    kernels = kernels_at_init(setup) if rows_needed <= KERNEL_ROWS else None
+    kernels = kernels_at_init(setup)
     axis = setup.optimizer.axis_times()
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
     batch_size, batches = settings.optimizer.batch_size, FullBatch()
     if batch_size is not None:
-        batches = MiniBatches(cell_key(settings, "batches"), len(setup.data.x_train), batch_size)
+        images = settings.data
+        batches = MiniBatches(
+            cell_key(settings, "batches"), len(setup.data.x_train), batch_size, flip=images.flip, crop=images.crop
+        )
     seen: dict[str, list[Observation]] = {}
     for _, observations in run_lockstep(
         build_rivals(setup, kernels), steps, batches, progress, f"{settings.experiment} {cell}"
@@ -250,7 +177,7 @@ def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
         for rival, observation in observations.items():
             seen.setdefault(rival, []).append(observation)
     closed_form_holds = settings.loss == "mse" and settings.optimizer.name == "gd" and batch_size is None
-    if kernels is not None and closed_form_holds:
+    if kernels is not None and closed_form_holds and not settings.outside_function_space:
         seen |= flow_rivals(setup, kernels, steps)
     table = stack(setup, seen, steps, axis[steps])
     width = settings.model.width
@@ -264,7 +191,7 @@ def _names(watched: tuple[Watched, ...]) -> list[str]:
 def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], times: np.ndarray) -> list[pd.DataFrame]:
     """Rows of every quantity: output, weight_change, loss, accuracy, and rmse to the network."""
     loss = metrics.LOSSES[setup.settings.loss]
-    targets = {"train": setup.data.y_train, "test": setup.data.y_test}
+    targets = {"train": setup.data.y_train[: setup.settings.record.train_examples], "test": setup.data.y_test}
     frames = []
     for rival, observations in seen.items():
 
@@ -274,12 +201,12 @@ def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], ti
         if setup.watched:
             add("weight_change", "", [o["weights"] for o in observations])
         for split, y in targets.items():
-            outputs = [np.asarray(o[split], np.float64) for o in observations]
+            outputs = [np.asarray(o[split], np.float64)[: len(y)] for o in observations]
             add("output", split, [shown(f, setup.settings.record.outputs) for f in outputs])
             add("loss", split, [float(loss(f, y)) for f in outputs])
             add("accuracy", split, [float(metrics.accuracy(f, y)) for f in outputs])
             if rival != "network":
-                network = [np.asarray(o[split], np.float64) for o in seen["network"]]
+                network = [np.asarray(o[split], np.float64)[: len(y)] for o in seen["network"]]
                 add("rmse", split, [float(metrics.rmse(f, g)) for f, g in zip(outputs, network, strict=True)])
     return frames
 

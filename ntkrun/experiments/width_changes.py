@@ -23,7 +23,7 @@ from ntkrun.dynamics.network import Network
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult, cell_key
-from ntkrun.experiments.trajectories import model_from
+from ntkrun.experiments.setup import model_from
 from ntkrun.fits import PowerLaw, power_law
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.progress import Progress

@@ -3,8 +3,9 @@
 For a dense layer h = scale_w x W + scale_b b the gradient of output a at one example is (scale_w x delta_a^T, scale_b
 delta_a), delta_a = df_a/dh, so the layer adds
     Theta_hat[i, j, a, b] += (c_w x_i.x_j + c_b) delta_a(x_i).delta_b(x_j),   c_w = scale_w^2, c_b = scale_b^2:
-two Gram products of width n instead of one of width n^2..  x and delta come from the taps of the layers
-(`models.layers`): c_w = sigma_w2/fan_in, c_b = sigma_b2 in the NTK parameterization, 1 and 1 in the standard one.
+two Gram products of width n instead of one of width n^2 (`kernels.contraction`, also for convolutions)..  x and delta
+come from the taps of the layers (`models.layers`): c_w = sigma_w2/fan_in, c_b = sigma_b2 in the NTK parameterization, 1
+and 1 in the standard one.
 """
 
 from functools import partial
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
+from ntkrun.kernels.contraction import Layer, contribution, gram, prepared
 from ntkrun.types import Array, Float, NumpyArray, Params
 
 AnyArray = Array | NumpyArray
@@ -23,6 +25,7 @@ Method = Literal["structured", "jacobian"]
 
 _STRIP = 64  # columns per product of the symmetric half; narrower ones run below the speed of a full product
 _MAX_STRIPS = 4  # already leaves 5/8 of the full product, the limit being 1/2
+MEMORY_BYTES = 2**30
 _COLUMNS_PER_BLOCK = 8  # gradients of the general path held at once
 
 
@@ -34,6 +37,7 @@ def empirical_ntk(
     *,
     trace_outputs: bool = False,
     method: Method = "structured",
+    memory_bytes: int = MEMORY_BYTES,
 ) -> Float[Array, "n1 n2 *kk"]:
     """Theta_hat(x1, x2) = sum over parameters of df_a(x_i)/dtheta df_b(x_j)/dtheta, below equation (4).
 
@@ -42,15 +46,24 @@ def empirical_ntk(
     parameterization: (S42)'s Theta_hat = J J^T / n of the standard one is `ntk_scale(model)` times this.
 
     method "structured": every parameter has to belong to a layer with taps that is used once, and an example's output
-    must not depend on other examples (no batch normalisation)..  "jacobian": any module, one gradient per example and
-    output. Memory: structured holds the taps of both sets, k n numbers per unit, and the result a few times.
+    must not depend on other examples..  "jacobian": any module, one gradient per example and output; a network with
+    batch normalisation is then the function f(x_i; X) of the whole batch X = x1 (and x2), and so is its kernel.
+    Memory: structured holds the taps of blocks of examples, k numbers per unit (convolutions: gradients too), within
+    about `memory_bytes`, and the result a few times; more blocks than one repeat forward and backward passes.
 
-    Known equal: the Jacobian product (tests).  Raises `UserError` if parameters are not covered by taps.
+    Known equal: the Jacobian product (tests).  Raises `UserError` if parameters are not covered by taps, and for batch
+    normalisation with "structured".
     """
     x2_or_x1 = x1 if x2 is None else x2
     if method == "jacobian":
         return _jacobian_ntk(model, params, jnp.asarray(x1), jnp.asarray(x2_or_x1), trace_outputs)
-    return _structured_ntk(model, params, jnp.asarray(x1), None if x2 is None else jnp.asarray(x2), trace_outputs)
+    if getattr(model, "norm", "none") == "batch":
+        raise UserError(
+            "with batch normalisation an output depends on its whole batch, and so does the kernel: use "
+            "method='jacobian', which takes x1 and x2 for one batch each, or model.norm=none"
+        )
+    second = None if x2 is None else jnp.asarray(x2)
+    return _in_blocks(model, params, jnp.asarray(x1), second, trace_outputs, memory_bytes)
 
 
 def empirical_nngp(
@@ -130,7 +143,7 @@ def _check_covered(params: Params, layers: dict[tuple[str, ...], Any]) -> None:
         raise UserError(f"no structured kernel for the parameters of {', '.join(uncovered)}: use method='jacobian'")
 
 
-def _taps(model: nn.Module, params: Params, x: Array) -> list[tuple[dict[str, Array], Float[Array, "n k width"]]]:
+def _taps(model: nn.Module, params: Params, x: Array) -> list[tuple[dict[str, Array], Float[Array, "n k *width"]]]:
     """(what the layer sowed, delta) of every layer, delta[i, a] = df_a(x_i)/dh: one forward, one backward pass per output."""
     zeros = _zero_perturbations(model, x)
     output, vjp, taps = jax.vjp(lambda h: _tapped_apply(model, params, h, x), zeros, has_aux=True)
@@ -143,31 +156,68 @@ def _taps(model: nn.Module, params: Params, x: Array) -> list[tuple[dict[str, Ar
     return [(uses[0], delta_of[path]) for path, uses in layers.items()]
 
 
-def _gram(a: Float[Array, "n1 d"], b: Float[Array, "n2 d"]) -> Float[Array, "n1 n2"]:
-    return jnp.matmul(a, b.T, precision="highest")
-
-
-def _block(first: list[Any], second: list[Any], trace_outputs: bool) -> Array:
+def _block(first: list[Layer], second: list[Layer], trace_outputs: bool) -> Array:
     """Sum over layers for two sets of examples: (n1, n2) if traced, else (n1, n2, k, k)."""
     total: Any = 0.0
-    for (layer, delta), (other, other_delta) in zip(first, second, strict=True):
-        (n1, k, _), n2 = delta.shape, other_delta.shape[0]
-        inputs = layer["weight_coefficient"] * _gram(layer["x"], other["x"]) + layer["bias_coefficient"]
-        if trace_outputs or k == 1:
-            total += inputs * (_gram(delta.reshape(n1, -1), other_delta.reshape(n2, -1)) / k)
-        else:
-            outputs = _gram(delta.reshape(n1 * k, -1), other_delta.reshape(n2 * k, -1)).reshape(n1, k, n2, k)
-            total += inputs[:, None, :, None] * outputs
+    for one, other in zip(first, second, strict=True):
+        total += contribution(one, other, trace_outputs=trace_outputs)
     if trace_outputs:
         return total
     return total[:, :, None, None] if total.ndim == 2 else total.transpose(0, 2, 1, 3)
 
 
+def _in_blocks(
+    model: nn.Module, params: Params, x1: Array, x2: Array | None, trace_outputs: bool, memory_bytes: int
+) -> Array:
+    """The kernel from blocks of examples whose taps fit; of x1 with itself only the blocks on and below the diagonal."""
+    most = max(1, int(memory_bytes // (2 * _bytes_per_example(model, params, x1))))
+    rows, columns = _slices(len(x1), most), _slices(len(x1 if x2 is None else x2), most)
+    if len(rows) == len(columns) == 1:
+        return _structured_ntk(model, params, x1, x2, trace_outputs)
+    blocks: list[list[Any]] = [[None] * len(columns) for _ in rows]
+    for i, own in enumerate(rows):
+        for j, others in enumerate(columns):
+            if x2 is None and j > i:
+                continue
+            second = x1[others] if x2 is None else x2[others]
+            pair = None if x2 is None and i == j else second
+            blocks[i][j] = _structured_ntk(model, params, x1[own], pair, trace_outputs)
+            if x2 is None and j < i:
+                blocks[j][i] = _mirrored(blocks[i][j])
+    return jnp.concatenate([jnp.concatenate(row, axis=1) for row in blocks], axis=0)
+
+
+def _slices(n: int, most: int) -> list[slice]:
+    """As few and as equal slices of n examples as hold at most `most` each."""
+    size = -(-n // -(-n // most))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _bytes_per_example(model: nn.Module, params: Params, x: Array) -> int:
+    """Taps and, for convolutions in the form "gradients", k gradients of one example."""
+    layers = jax.eval_shape(partial(_taps, model), params, x[:1])
+    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(layers))
+    for sown, delta in layers:
+        if len(sown["x"].shape) == 3:
+            held += delta.shape[1] * sown["x"].shape[-1] * delta.shape[-1] * delta.dtype.itemsize
+    return held
+
+
+def _mirrored(kernel: Array) -> Array:
+    """Theta[i, j, a, b] = Theta[j, i, b, a]."""
+    return kernel.swapaxes(0, 1) if kernel.ndim == 2 else kernel.transpose(1, 0, 3, 2)
+
+
 @partial(jax.jit, static_argnames=("model", "trace_outputs"))
 def _structured_ntk(model: nn.Module, params: Params, x1: Array, x2: Array | None, trace_outputs: bool) -> Array:
-    first = _taps(model, params, x1)
+    sizes = (len(x1), len(x1 if x2 is None else x2))
+
+    def layers(x: Array) -> list[Layer]:
+        return [prepared(*tapped, sizes, trace_outputs=trace_outputs) for tapped in _taps(model, params, x)]
+
+    first = layers(x1)
     if x2 is not None:
-        return _block(first, _taps(model, params, x2), trace_outputs)
+        return _block(first, layers(x2), trace_outputs)
     n = x1.shape[0]
     strip = -(-n // max(1, min(_MAX_STRIPS, n // _STRIP)))
     columns = []
@@ -176,10 +226,9 @@ def _structured_ntk(model: nn.Module, params: Params, x1: Array, x2: Array | Non
         part = _block(below, own, trace_outputs)
         columns.append(jnp.pad(part, ((start, 0), *((0, 0),) * (part.ndim - 1))))
     lower = jnp.concatenate(columns, axis=1)
-    # Theta[i, j, a, b] = Theta[j, i, b, a]: everything strictly below the diagonal is mirrored, strips included.
-    mirrored = lower.swapaxes(0, 1) if trace_outputs else lower.transpose(1, 0, 3, 2)
+    # everything strictly below the diagonal is mirrored, strips included
     keep = jnp.tri(n, dtype=bool).reshape(n, n, *(1,) * (lower.ndim - 2))
-    return jnp.where(keep, lower, mirrored)
+    return jnp.where(keep, lower, _mirrored(lower))
 
 
 def _examples(array: Array, start: int, stop: int) -> Array:
@@ -211,7 +260,7 @@ def _nngp(model: nn.Module, params: Params, x1: Array, x2: Array | None) -> Arra
 
     layer = readout(x1)
     other = layer if x2 is None else readout(x2)
-    return layer["weight_variance"] * _gram(layer["x"], other["x"]) + layer["bias_variance"]
+    return layer["weight_variance"] * gram(layer["x"], other["x"]) + layer["bias_variance"]
 
 
 @partial(jax.jit, static_argnames=("model", "watched"))

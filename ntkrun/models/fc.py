@@ -16,7 +16,7 @@ class FC(nn.Module):
 
     depth is L, the number of hidden layers; width is n, one number or one per hidden layer; n_outputs is k..  An input
     (n, ...) is flattened to (n, d); the output has shape (n, k)..  Layers are called layer_1 .. layer_{L+1} as in the
-    paper, and layer_{L+1} is the readout: params["layer_2"]["omega"] is omega^2..  See `layers.Dense` for the
+    paper, and layer_{L+1} is the readout: params["layer_2"]["omega"] is omega^2..  See `layers.Affine` for the
     parameterizations.
 
     Raises `UserError` for a depth below 1 or a tuple of widths whose length is not the depth.
@@ -30,6 +30,7 @@ class FC(nn.Module):
     sigma_b2: float
     parameterization: str = "ntk"  # or "standard"
     dtype: Any = jnp.float32
+    matmul: str = "as_dtype"  # or "bfloat16"
     trained: str = "all"  # or "readout": see `layers.readout_input`
 
     @property
@@ -46,7 +47,13 @@ class FC(nn.Module):
         for layer, features in enumerate((*self.widths, self.n_outputs), start=1):
             x = phi(x) if layer > 1 else x
             x = readout_input(x, self.trained) if layer > self.depth else x
-            x = Dense(features, self.sigma_w2, self.sigma_b2, self.parameterization, self.dtype, name=f"layer_{layer}")(
-                x
-            )
+            x = Dense(
+                features,
+                self.sigma_w2,
+                self.sigma_b2,
+                self.parameterization,
+                self.dtype,
+                self.matmul,
+                name=f"layer_{layer}",
+            )(x)
         return x

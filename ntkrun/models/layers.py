@@ -1,13 +1,15 @@
-"""The affine map of equation (1) in the NTK and in the standard parameterization, with taps for the empirical kernel.
+"""The affine maps of equation (1) in the NTK and in the standard parameterization, with taps for the empirical kernel.
 
 The taps are a small protocol which any layer may follow, so that `ntkrun.kernels.empirical` never has to know the
 layer:
   perturb("h", h)            gives delta = d f / d h by one backward pass (collection "perturbations"),
   sow("taps", "layer", {..}) records the input x and the constants of the layer (collection "taps").
-An ordinary `model.apply({"params": params}, x)` opens neither collection, and the compiled program is the bare network.
+The input is (n, fan_in), or (n, p, fan_in) where p positions of h (n, ..., features) share the weights.  An ordinary
+`model.apply({"params": params}, x)` opens neither collection, and the compiled program is the bare network.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +18,9 @@ import jax.numpy as jnp
 
 from ntkrun.errors import UserError
 from ntkrun.types import Array, Float, NumpyArray
+
+KERNEL = 3  # all convolutions of the paper are 3 x 3
+PRODUCTS = ("as_dtype", "bfloat16")
 
 
 def check_parameterization(parameterization: str) -> None:
@@ -37,18 +42,19 @@ def readout_input(x: Float[Array, "n features"], trained: str) -> Float[Array, "
     return jax.lax.stop_gradient(x) if trained == "readout" else x
 
 
-class Dense(nn.Module):
-    """h = x W + b, equation (1), for x of shape (n, fan_in) and h of shape (n, features).
+class Affine(nn.Module):
+    """h = x W + b with x W any bilinear map in which each entry of h sums `fan_in` products.
 
     ntk (below (1)):  W = sqrt(sigma_w2 / fan_in) omega, b = sqrt(sigma_b2) beta; `omega`, `beta` ~ N(0, 1) are trained.
     standard (S36):   `W` ~ N(0, sigma_w2 / fan_in), `b` ~ N(0, sigma_b2) are trained themselves.
 
-    The names in the parameter tree say which is meant: omega (fan_in, features), beta (features,), or W and b of
+    The names in the parameter tree say which is meant: omega (..., features), beta (features,), or W and b of
     the same shapes..  From one key both parameterizations draw the same function..  With sigma_b2 = 0 neither has a
     bias: the ntk bias would be multiplied by zero, and the standard one would need the infinite rate eta_0 /
     (n_max sigma_b2) of (S37) to correspond to it.
 
-    Parameters, products and outputs have `dtype`.  Source: Lee et al. 2019, section 2.1 and (S36).
+    Parameters and outputs have `dtype`, and so have the products with matmul = "as_dtype"; "bfloat16" rounds their
+    factors and results to bfloat16 (sums inside stay wider).  Source: Lee et al. 2019, section 2.1 and (S36).
     """
 
     features: int
@@ -56,38 +62,88 @@ class Dense(nn.Module):
     sigma_b2: float
     parameterization: str = "ntk"  # or "standard"
     dtype: Any = jnp.float32
+    matmul: str = "as_dtype"  # or "bfloat16"
 
-    @nn.compact
-    def __call__(self, x: Float[Array | NumpyArray, "n fan_in"]) -> Float[Array, "n features"]:
+    def affine(
+        self,
+        x: Array,
+        weight_shape: tuple[int, ...],
+        product: Callable[..., Array],
+        patches: Callable[[Array], Array],
+    ) -> Array:
+        """h for product(x, weight); `patches(x)` is the input as the taps want it."""
         check_parameterization(self.parameterization)
-        x = jnp.asarray(x, self.dtype)
-        fan_in = x.shape[-1]
+        if self.matmul not in PRODUCTS:
+            raise UserError(f"model.matmul={self.matmul} is not known; use one of: {', '.join(PRODUCTS)}")
+        fan_in = math.prod(weight_shape[:-1])
         sigma_w, sigma_b = math.sqrt(self.sigma_w2 / fan_in), math.sqrt(self.sigma_b2)
         is_ntk = self.parameterization == "ntk"
         weight_name, bias_name = ("omega", "beta") if is_ntk else ("W", "b")
         weight_sd, bias_sd = (1.0, 1.0) if is_ntk else (sigma_w, sigma_b)
         weight_scale, bias_scale = (sigma_w, sigma_b) if is_ntk else (1.0, 1.0)
 
-        weight = self.param(weight_name, nn.initializers.normal(weight_sd), (fan_in, self.features), self.dtype)
+        weight = self.param(weight_name, nn.initializers.normal(weight_sd), weight_shape, self.dtype)
         # Scaling the product instead of the weight touches n features numbers rather than fan_in features.
-        h = x @ weight
+        h = self._rounded(product, x, weight)
         if is_ntk:
             h = weight_scale * h
         if self.sigma_b2 > 0:
             bias = self.param(bias_name, nn.initializers.normal(bias_sd), (self.features,), self.dtype)
-            h = h + (bias_scale * bias)[None, :]
+            h = h + (bias_scale * bias).reshape((1,) * (h.ndim - 1) + (-1,))
         h = self.perturb("h", h)
-        if not self.is_initializing():
-            self._tap(x, weight_scale, bias_scale if self.sigma_b2 > 0 else 0.0)
+        if self.is_mutable_collection("taps") and not self.is_initializing():
+            self._tap(patches(x), fan_in, weight_scale, bias_scale if self.sigma_b2 > 0 else 0.0)
         return h
 
-    def _tap(self, x: Float[Array, "n fan_in"], weight_scale: float, bias_scale: float) -> None:
+    def _rounded(self, product: Callable[..., Array], x: Array, weight: Array) -> Array:
+        if self.matmul == "as_dtype":
+            return product(x, weight)
+        return product(x.astype(jnp.bfloat16), weight.astype(jnp.bfloat16)).astype(self.dtype)
+
+    def _tap(self, x: Array, fan_in: int, weight_scale: float, bias_scale: float) -> None:
         """Sows x, c_w = (dh/d(x.weight))^2, c_b = (dh/d bias)^2, and the variances of W, b."""
         constants = {
             "weight_coefficient": weight_scale**2,
             "bias_coefficient": bias_scale**2,
-            "weight_variance": self.sigma_w2 / x.shape[-1],
+            "weight_variance": self.sigma_w2 / fan_in,
             "bias_variance": self.sigma_b2,
         }
         arrays = {name: jnp.asarray(value, self.dtype) for name, value in constants.items()}
         self.sow("taps", "layer", {"x": x, **arrays})
+
+
+class Dense(Affine):
+    """h = x W + b, equation (1), for x of shape (n, fan_in) and h of shape (n, features)."""
+
+    @nn.compact
+    def __call__(self, x: Float[Array | NumpyArray, "n fan_in"]) -> Float[Array, "n features"]:
+        x = jnp.asarray(x, self.dtype)
+        return self.affine(x, (x.shape[-1], self.features), jnp.matmul, lambda x: x)
+
+
+class Conv(Affine):
+    """3 x 3 convolution, the same rule with fan_in = 9 c; x (n, h, w, c), h (n, ceil(h/s), ceil(w/s), features).
+
+    Zeros surround the image ("same" padding: the input of position (i, j) is centred at, or with an even size and
+    stride 2 half a pixel right and below of, (s i, s j)).  The weight has shape (3, 3, c, features).
+    """
+
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array | NumpyArray, "n h w c"]) -> Float[Array, "n h_out w_out features"]:
+        x = jnp.asarray(x, self.dtype)
+        shape = (KERNEL, KERNEL, x.shape[-1], self.features)
+        return self.affine(x, shape, self._convolve, self._patches)
+
+    def _convolve(self, x: Array, weight: Array) -> Array:
+        return jax.lax.conv_general_dilated(
+            x, weight, (self.stride, self.stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    def _patches(self, x: Array) -> Float[Array, "n p fan_in"]:
+        """What each position of the output sees, in any fixed order of the fan_in inputs."""
+        patches = jax.lax.conv_general_dilated_patches(
+            x, (KERNEL, KERNEL), (self.stride, self.stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return patches.reshape(x.shape[0], -1, KERNEL * KERNEL * x.shape[-1])

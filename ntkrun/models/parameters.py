@@ -5,7 +5,7 @@ import re
 
 import jax
 
-from ntkrun.types import Params
+from ntkrun.types import Array, Params
 
 
 def natural_key(name: str) -> tuple[str | int, ...]:
@@ -26,9 +26,12 @@ def count_parameters(params: Params) -> int:
 def ntk_to_standard(params: Params, *, sigma_w2: float, sigma_b2: float) -> Params:
     """W = sqrt(sigma_w2 / fan_in) omega, b = sqrt(sigma_b2) beta: the parameters of the same function under (S36)."""
     converted = {}
-    for name, layer in params.items():
-        weight = math.sqrt(sigma_w2 / layer["omega"].shape[0]) * layer["omega"]
-        bias = {"b": math.sqrt(sigma_b2) * layer["beta"]} if "beta" in layer else {}
+    for name, node in params.items():
+        if "omega" not in node:
+            converted[name] = ntk_to_standard(node, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
+            continue
+        weight = math.sqrt(sigma_w2 / fan_in(node["omega"])) * node["omega"]
+        bias = {"b": math.sqrt(sigma_b2) * node["beta"]} if "beta" in node else {}
         converted[name] = {"W": weight, **bias}
     return converted
 
@@ -42,8 +45,15 @@ def standard_rates(params: Params, *, n_max: int, sigma_w2: float, sigma_b2: flo
     -(eta0/n_max) dl/dW for the eta_w above; the bias likewise.
     """
     rates = {}
-    for name, layer in params.items():
-        fan_in = layer["omega"].shape[0]
-        bias = {"beta": eta0 / (n_max * sigma_b2)} if "beta" in layer else {}
-        rates[name] = {"omega": fan_in * eta0 / (n_max * sigma_w2), **bias}
+    for name, node in params.items():
+        if "omega" not in node:
+            rates[name] = standard_rates(node, n_max=n_max, sigma_w2=sigma_w2, sigma_b2=sigma_b2, eta0=eta0)
+            continue
+        bias = {"beta": eta0 / (n_max * sigma_b2)} if "beta" in node else {}
+        rates[name] = {"omega": fan_in(node["omega"]) * eta0 / (n_max * sigma_w2), **bias}
     return rates
+
+
+def fan_in(weight: Array) -> int:
+    """Products that one entry of h sums: c for a dense weight (c, features), 9 c for a convolution's (3, 3, c, features)."""
+    return math.prod(weight.shape[:-1])

@@ -5,9 +5,11 @@ from importlib.metadata import entry_points
 import flax.linen as nn
 
 from ntkrun.errors import UserError
+from ntkrun.models.cnn import CNN
 from ntkrun.models.fc import FC
+from ntkrun.models.wide_resnet import WideResNet
 
-MODELS: dict[str, type[nn.Module]] = {"fc": FC}
+MODELS: dict[str, type[nn.Module]] = {"fc": FC, "cnn": CNN, "wide_resnet": WideResNet}
 ENTRY_POINTS = "ntkrun.models"  # a package of the user's registers its own modules under this group
 
 

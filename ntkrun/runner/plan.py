@@ -15,7 +15,8 @@ from typing import Any
 from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
-from ntkrun.settings import LOCAL, CommonSettings, validated
+from ntkrun.settings import LOCAL, CommonSettings
+from ntkrun.validation import validated
 
 # Fields that are lists by nature.
 LIST_FIELDS = {

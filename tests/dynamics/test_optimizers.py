@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
-from ntkrun.settings import OptimizerSettings
+from ntkrun.settings import LinearInGradientSettings
 
 
 def optimizer(**changes) -> Optimizer:
@@ -15,7 +15,7 @@ def optimizer(**changes) -> Optimizer:
         schedule={"name": "constant"},
         time_per_eta=None,
     )
-    return Optimizer(OptimizerSettings.model_validate(fields | changes))
+    return Optimizer(LinearInGradientSettings.model_validate(fields | changes))
 
 
 def test_time_is_eta_times_step():

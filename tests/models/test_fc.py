@@ -82,7 +82,7 @@ def test_an_activation_of_the_users_own():
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("fcc", {}, "unknown model 'fcc': choose one of fc"),
+        ("fcc", {}, "unknown model 'fcc': choose one of cnn, fc, wide_resnet"),
         ("fc", {"heads": 3}, "model 'fc': .*heads"),
         ("fc", {"activation": "sine"}, "unknown activation 'sine': choose one of erf, relu, tanh"),
         ("fc", {"depth": 0}, "depth >= 1"),

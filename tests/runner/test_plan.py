@@ -139,3 +139,21 @@ def test_a_part_that_is_null_is_left_out(raw):
     assert [cell.name for cell in cells] == ["part=deep,seed=0"]
     with pytest.raises(UserError, match="null"):
         make_cells(FIG3, raw | {"parts": {"none": None}})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        (["optimizer=adam", "linear_route=function_space"], "not linear in the gradient.*linear_route=parameter_space"),
+        (["weight_decay=.1", "linear_route=function_space"], "weight_decay.*linear_route=parameter_space"),
+        (["data.flip=true", "optimizer.batch_size=4", "linear_route=function_space"], "new training inputs"),
+        (["model=wide_resnet", "linear_route=function_space"], "model.norm=batch.*linear_route=parameter_space"),
+        (["data.crop=4"], "set optimizer.batch_size"),
+        (["model=wide_resnet", "model.depth=12"], "model.depth=12 of wide_resnet must be 6 N"),
+        (["model=cnn", "model.pool=max"], r"model\.pool=max: .*average.*flatten"),
+        (["matmul=bfloat16", "model.dtype=float64"], "matmul=bfloat16 needs model.dtype=float32"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_what_to_type(settings_of, overrides, names):
+    with pytest.raises(UserError, match=names):
+        make_cells(load_experiment("lockstep"), settings_of("lockstep", "smoke", *overrides))

@@ -1,0 +1,118 @@
+"""What every training experiment starts from: images, theta_0, optimizer, and a look at the learning rate."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from ntkrun.data.dataset import Dataset, load_dataset
+from ntkrun.data.images import stand_in_warning
+from ntkrun.dynamics.learning_rate import eta_critical, largest_eigenvalue, stable_rate
+from ntkrun.dynamics.network import Watched
+from ntkrun.dynamics.optimizers import Optimizer
+from ntkrun.errors import UserError
+from ntkrun.experiments.base import cell_key
+from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
+from ntkrun.models import build_model
+from ntkrun.progress import Progress
+from ntkrun.settings import ModelSettings, RunSettings
+from ntkrun.types import Array, Params
+
+# Kernels over all training examples are built up to this many (example, output) pairs: 8192^2 float64 are 512 MB.
+KERNEL_ROWS = 8192
+# eta_critical needs lambda_max of Theta / N only, which a sample of the training set gives to a few per cent.
+CRITICAL_SAMPLE = 512
+CRITICAL_IMAGES = 64  # the same for convolutions, where an image costs a hundred times as much
+
+
+@dataclass
+class Setup:
+    """Everything at theta0 that the rivals are built from."""
+
+    settings: RunSettings
+    data: Dataset
+    model: nn.Module
+    theta0: Params
+    x_train: Array
+    x_test: Array
+    optimizer: Optimizer
+    watched: tuple[Watched, ...]
+
+    @property
+    def k(self) -> int:
+        return self.data.y_train.shape[1]
+
+
+def set_up(settings: RunSettings, progress: Progress) -> Setup:
+    """Load the images, draw theta0; says so when the images are stand-ins."""
+    loss, options = settings.loss, settings.data
+    dtype = np.dtype(settings.model.dtype)
+    # Kernels in closed form take the inputs in float64; sets too large for kernels are not kept twice as large as needed.
+    small = options.n_train is not None and options.n_train <= KERNEL_ROWS
+    data = load_dataset(
+        name=options.name,
+        source=options.source,
+        classes=options.classes,
+        n_train=options.n_train,
+        n_test=options.n_test,
+        preprocess=options.preprocess,
+        targets=options.target_kind(loss),
+        seed=options.seed,
+        dtype=np.float64 if small else dtype,
+    )
+    if data.is_stand_in:
+        progress.warn(stand_in_warning(data.name, data.requested))
+    batch = settings.optimizer.batch_size
+    if batch is not None and batch > len(data.x_train):
+        raise UserError(f"optimizer.batch_size={batch} is larger than the {len(data.x_train)} training images")
+    k, choices = data.y_train.shape[1], dict(matmul=settings.matmul, trained=settings.trained)
+    model = model_from(settings.model, n_outputs=k, **choices)
+    x_train, x_test = jnp.asarray(data.x_train, dtype), jnp.asarray(data.x_test, dtype)
+    theta0 = jax.jit(model.init)(cell_key(settings, "theta0"), x_train[:1])["params"]
+    watched = choose_weights(theta0, settings.record.weights, settings.seed)
+    optimizer = Optimizer(settings.optimizer, settings.weight_decay)
+    return Setup(settings, data, model, theta0, x_train, x_test, optimizer, watched)
+
+
+def model_from(settings: ModelSettings, n_outputs: int, trained: str = "all", matmul: str = "as_dtype") -> nn.Module:
+    fields = settings.model_dump()
+    return build_model(fields.pop("name"), n_outputs=n_outputs, trained=trained, matmul=matmul, **fields)
+
+
+def choose_weights(theta0: Params, count: int, seed: int) -> tuple[Watched, ...]:
+    """`count` single weights, dealt out over the weight matrices from the input to the readout."""
+    leaves = jax.tree_util.tree_leaves_with_path(theta0)
+    matrices = [(tuple(part.key for part in path), leaf.size) for path, leaf in leaves if leaf.ndim > 1]
+    rng = np.random.default_rng([seed, 7])
+    return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
+
+
+def check_learning_rate(setup: Setup, progress: Progress) -> dict[str, float]:
+    """Warn when eta reaches eta_critical of Theorem 2.1; the facts for the provenance.
+
+    Convolutions: lambda_max by power iteration on as many images as a step sees (at most CRITICAL_IMAGES), which is
+    also right for batch normalisation.  Adam: no such rate is known, nothing is checked.
+    """
+    settings, optimizer = setup.settings, setup.settings.optimizer
+    eta = float(setup.optimizer.learning_rates().max())
+    if optimizer.name == "adam":
+        return {"eta_max": eta}
+    if settings.model.name == "fc":
+        sample = setup.x_train[:CRITICAL_SAMPLE]
+        theta_hat = ntk_scale(setup.model) * np.asarray(
+            empirical_ntk(setup.model, setup.theta0, sample, trace_outputs=True)
+        )
+        critical = eta_critical(theta_hat, setup.k, loss=settings.loss, momentum=optimizer.momentum)
+    else:
+        sample = setup.x_train[: min(optimizer.batch_size or CRITICAL_IMAGES, CRITICAL_IMAGES)]
+        top = ntk_scale(setup.model) * largest_eigenvalue(setup.model, setup.theta0, sample)
+        rows = len(sample) * setup.k
+        critical = stable_rate(0.0, top / rows, loss=settings.loss, momentum=optimizer.momentum)
+    if eta >= critical:
+        progress.warn(
+            f"eta = {eta:.4g} is not below eta_critical = {critical:.4g}: expect divergence "
+            "(lower optimizer.learning_rate)"
+        )
+    return {"eta_max": eta, "eta_critical": critical}
