@@ -290,13 +290,7 @@ class EnsembleSettings(RunSettings):
 
 # Fields that do not determine numbers; everything else enters a cell's hash.  `data.source` is left out because the
 # fingerprint of the images themselves is hashed in its place, `scale` because its values are.
-LOCAL = {
-    "scale": True,
-    "stage": True,
-    "shard": True,
-    "shards": True,
-    "results_dir": True,
-    "style": True,
-    "checkpoint_minutes": True,
+LOCAL: dict[str, Any] = {
+    **dict.fromkeys(("scale", "stage", "shard", "shards", "results_dir", "style", "checkpoint_minutes"), True),
     "data": {"source"},
 }

@@ -71,7 +71,7 @@ def set_up(settings: RunSettings, progress: Progress) -> Setup:
     model = model_from(settings.model, n_outputs=k, **choices)
     x_train, x_test = jnp.asarray(data.x_train, dtype), jnp.asarray(data.x_test, dtype)
     theta0 = jax.jit(model.init)(cell_key(settings, "theta0"), x_train[:1])["params"]
-    watched = choose_weights(theta0, settings.record.weights, settings.seed)
+    watched = choose_weights(theta0, settings.record.weights)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
     return Setup(settings, data, model, theta0, x_train, x_test, optimizer, watched)
 
@@ -81,11 +81,14 @@ def model_from(settings: ModelSettings, n_outputs: int, trained: str = "all", ma
     return build_model(fields.pop("name"), n_outputs=n_outputs, trained=trained, matmul=matmul, **fields)
 
 
-def choose_weights(theta0: Params, count: int, seed: int) -> tuple[Watched, ...]:
-    """`count` single weights, dealt out over the weight matrices from the input to the readout."""
+def choose_weights(theta0: Params, count: int) -> tuple[Watched, ...]:
+    """`count` single weights, dealt out over the weight matrices from the input to the readout.
+
+    The same places for every seed: they select the compiled program, which the seeds of a sweep thus share.
+    """
     leaves = jax.tree_util.tree_leaves_with_path(theta0)
     matrices = [(tuple(part.key for part in path), leaf.size) for path, leaf in leaves if leaf.ndim > 1]
-    rng = np.random.default_rng([seed, 7])
+    rng = np.random.default_rng(7)
     return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
 
 
