@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ntkrun.experiments import NOT_FIGURES
+
 PACKAGE = Path(__file__).parent.parent / "ntkrun"
 LEAVES = {
     "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "settings", "validation", "activations",
@@ -20,19 +22,7 @@ ALLOWED["report"] = ALLOWED["runner"] | {"runner"}
 ALLOWED["app"] = ALLOWED["report"] | {"report"}
 ALLOWED["config_errors"] = set()
 ALLOWED["cli"] = {"app", "config_errors", "errors", "experiments"}
-SHARED_BY_FIGURES = {
-    "band_panels",
-    "base",
-    "final_distance",
-    "kernel_estimates",
-    "output_ensemble",
-    "panels",
-    "setup",
-    "trajectories",
-    "width_changes",
-    "width_panels",
-    "width_slopes",
-}
+SHARED_BY_FIGURES = NOT_FIGURES
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
