@@ -1,6 +1,8 @@
 """Strict numerics for all tests: 64-bit arithmetic, no silent broadcasting, checked shapes, warnings as errors."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,13 @@ from jaxtyping import install_import_hook
 # Most of the suite's time is compilation.  Without LLVM's optimisation it takes three fifths of it; products still run in
 # Eigen.  Subprocesses inherit it, flags of the user's own win.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+# Workers and subprocesses of one session compile each program once: many tests of the command line run the same smoke cells.
+_programs = Path(
+    tempfile.gettempdir(), f"ntkrun-tests-{os.getuid()}", str(os.getpid())
+)  # workers inherit the first one
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_programs))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", ".1")
 
 # Before any module of ntkrun is imported.
 _hook = install_import_hook("ntkrun", "beartype.beartype")
@@ -26,6 +35,10 @@ def pytest_configure(config: pytest.Config) -> None:
     # a relative NTKRUN_DATA_DIR must mean the same to tests that change the directory
     if os.environ.get("NTKRUN_DATA_DIR"):
         os.environ["NTKRUN_DATA_DIR"] = str(Path(os.environ["NTKRUN_DATA_DIR"]).resolve())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(_programs, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

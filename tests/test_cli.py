@@ -129,7 +129,7 @@ def test_what_is_stored_is_not_computed_again(ntkrun, tmp_path, monkeypatch):
     ntkrun(*SMOKE, "seed=[0,1]", "stage=run")
     stored = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("cells/*.parquet")}
     assert len(stored) == 2
-    code, out, _ = ntkrun(*SMOKE, "seed=[0,1,2]")
+    code, out, _ = ntkrun(*SMOKE, "seed=[0,1,2]", "stage=run")
     assert code == 0 and "(1 run now, 2 stored before)" in out
     assert all(path.stat().st_mtime_ns == when for path, when in stored.items())
     # a report needs no images and computes nothing
@@ -139,22 +139,29 @@ def test_what_is_stored_is_not_computed_again(ntkrun, tmp_path, monkeypatch):
 
 
 def test_shards_in_any_order_give_the_unsharded_table(ntkrun, tmp_path):
-    sweep = [*SMOKE, "model.width=[8,9]", "seed=[0,1]"]
+    sweep = [*SMOKE, "model.width=[8,9]", "seed=[0,1]", "stage=run"]
     ntkrun(*sweep, "results_dir=whole")
     for shard in (2, 0, 3, 1):
-        ntkrun(*sweep, "results_dir=parts", "stage=run", "shards=4", f"shard={shard}")
-    code, _, _ = ntkrun(*sweep, "results_dir=parts", "stage=report")
-    assert code == 0
-    whole, parts = (read_table(tmp_path / name / "smoke/lockstep/table.parquet")[0] for name in ("whole", "parts"))
-    assert whole.equals(parts)
+        ntkrun(*sweep, "results_dir=parts", "shards=4", f"shard={shard}")
+    whole, parts = ({path.name: path for path in (tmp_path / name).rglob("*.parquet")} for name in ("whole", "parts"))
+    assert len(whole) == 4 and whole.keys() == parts.keys()
+    for name, path in whole.items():
+        assert read_table(path)[0].equals(read_table(parts[name])[0])
 
 
-def test_a_report_of_part_of_the_cells_says_so(ntkrun, tmp_path):
+def test_a_report_of_part_of_the_cells_says_so_and_verify_finds_a_damaged_table(ntkrun, tmp_path):
     ntkrun(*SMOKE, "seed=[0,1]", "stage=run", "shards=2", "shard=1")
     code, _, err = ntkrun(*SMOKE, "seed=[0,1]", "stage=report")
     assert code == 0 and "1 of 2 cells are not there yet: seed=0" in err
     provenance = json.loads((tmp_path / "results/smoke/lockstep/provenance.json").read_text())
     assert provenance["missing_cells"] == ["seed=0"]
+    # the cell's table and the report's
+    code, out, _ = ntkrun(*SMOKE, "stage=verify")
+    assert code == 0 and "2 tables verified" in out and "0 damaged" in out
+    (victim,) = tmp_path.rglob("cells/*.parquet")
+    victim.write_bytes(victim.read_bytes()[:100])
+    code, out, err = ntkrun(*SMOKE, "stage=verify")
+    assert code == 1 and "1 damaged" in out and victim.name in err and "Traceback" not in err
 
 
 def test_a_damaged_table_stops_the_run_before_any_compute(ntkrun, tmp_path):
@@ -164,16 +171,6 @@ def test_a_damaged_table_stops_the_run_before_any_compute(ntkrun, tmp_path):
     code, _, err = ntkrun(*SMOKE, "seed=[0,1,2]")
     assert code == 2 and "remove it" in err and "Traceback" not in err
     assert len(list(tmp_path.rglob("cells/*.parquet"))) == 2
-
-
-def test_verify_counts_tables_and_fails_on_a_damaged_one(ntkrun, tmp_path):
-    ntkrun(*SMOKE, "seed=[0,1]")
-    code, out, _ = ntkrun(*SMOKE, "stage=verify")
-    assert code == 0 and "3 tables verified" in out and "0 damaged" in out
-    victim = sorted(tmp_path.rglob("cells/*.parquet"))[0]
-    victim.write_bytes(victim.read_bytes()[:100])
-    code, out, err = ntkrun(*SMOKE, "stage=verify")
-    assert code == 1 and "1 damaged" in out and victim.name in err and "Traceback" not in err
 
 
 def test_divergence_warns_with_both_numbers_then_names_cell_and_step(ntkrun):
