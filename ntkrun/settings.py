@@ -167,6 +167,29 @@ class RecordSettings(Section):
     chunk: Count  # images per forward pass in evaluation; batch normalisation takes its statistics from each chunk
 
 
+class FlowSettings(Section):
+    """The adaptive solver of gradient flow (`dynamics.ode`), for what has no closed form."""
+
+    by_solver: bool  # flow rivals under cross-entropy and momentum, too: more time, two more curves
+    rtol: Positive  # local error of N k c, relative to it
+    atol: Positive  # and absolute
+    max_steps: Count  # tried, accepted or not
+
+
+class TheorySettings(Section):
+    """How analytic kernels are built and gradient flow is solved."""
+
+    tile_mb: Positive  # MB, working memory of the recursion beside its inputs and its result
+    diag_reg: (
+        NonNegative  # eqs (13)-(16), (S22), (S23): this multiple of the mean diagonal is added to the driving kernel
+    )
+    flow: FlowSettings
+
+    @property
+    def tile_bytes(self) -> int:
+        return int(self.tile_mb * 2**20)
+
+
 class CommonSettings(Section):
     """What every experiment has; the fields of `LOCAL` say where and how to run and never change a number."""
 
@@ -179,6 +202,7 @@ class CommonSettings(Section):
     results_dir: str
     style: Literal["paper", "slides"]
     checkpoint_minutes: Positive  # between two checkpoints of a cell under way
+    theory: TheorySettings
 
     @property
     def images(self) -> DataSettings | None:

@@ -85,7 +85,7 @@ def test_nothing_unpickles_or_evaluates():
 
 
 # Raise a limit only with a reason.
-LIMITS = {"cli.py": 130}
+LIMITS = {"cli.py": 130, "settings.py": 340}  # settings.py: every field of every run, in one place
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -21,6 +21,7 @@ import numpy as np
 import scipy.linalg
 
 from ntkrun.errors import NonFiniteError, UserError
+from ntkrun.kernels.psd import psd_tolerance
 from ntkrun.types import Array, Float, Float64, Int, Num, NumpyArray
 
 AnyArray = Array | NumpyArray
@@ -97,10 +98,9 @@ def symmetric_kernel(kernel: Kernel) -> Float64[NumpyArray, "rows rows"]:
 def spectrum(kernel: Kernel) -> Spectrum:
     """Eigendecomposition of Theta(X, X) (n, n) or (n, n, k, k), a positive semi-definite matrix.
 
-    Tolerance: rounding the entries at precision eps (that of the array's own dtype) moves an eigenvalue by at most eps
-    ||Theta||_F, and the solver by a small multiple of it; r eps lambda_max bounds both for r rows.  Negative
-    eigenvalues inside it become 0.  As Theta has none, the most negative one also measures the kernel's own rounding:
-    positive eigenvalues below its size, or below r eps_64 lambda_max, are the null modes of t = inf.
+    Negative eigenvalues that rounding at the array's own precision explains (`psd_tolerance`) become 0.  As Theta has
+    none, the most negative one also measures the kernel's own rounding: positive eigenvalues below its size, or below
+    r eps_64 lambda_max, are the null modes of t = inf.
 
     Raises: UserError for a kernel that is not square, symmetric and positive semi-definite, NonFiniteError for nan or
     inf.
@@ -110,7 +110,7 @@ def spectrum(kernel: Kernel) -> Spectrum:
     values, vectors = scipy.linalg.eigh(matrix, driver="evd", overwrite_a=True, check_finite=False)
     scale = len(values) * np.abs(values).max(initial=0.0)
     smallest = float(values.min(initial=0.0))
-    if -smallest > scale * np.finfo(np.dtype(kernel.dtype)).eps:
+    if -smallest > psd_tolerance(len(values), np.dtype(kernel.dtype), np.abs(values).max(initial=0.0)):
         raise UserError(
             f"the training kernel is not positive semi-definite: smallest eigenvalue {smallest:.3g}, largest "
             f"{values[-1]:.3g}; compute it in float64 or check that it is Theta(X, X)"

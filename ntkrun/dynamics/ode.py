@@ -52,9 +52,9 @@ def linear_flow(
     f0_test: Float[AnyArray, "m k"] | None = None,
     momentum: float | None = None,
     learning_rate: float | None = None,
-    rtol: float = 1e-8,
-    atol: float = 1e-10,
-    max_steps: int = 100_000,
+    rtol: float,
+    atol: float,
+    max_steps: int,
 ) -> LinearFlow:
     """Integrate c; outputs at `times` (T,), finite and >= 0, in any order, in the units of the module's docstring.
 

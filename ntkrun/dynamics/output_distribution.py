@@ -14,6 +14,7 @@ import numpy as np
 
 from ntkrun.dynamics.closed_form import AnyArray, Spectrum, descent_gain, spectrum
 from ntkrun.errors import UserError
+from ntkrun.kernels.psd import check_psd
 from ntkrun.types import Float, Float64, NumpyArray
 
 _BLOCK_POINTS = 128  # test points treated together: r 128 N numbers, 30 MB for N = 1,000
@@ -74,6 +75,8 @@ def ntk_gp(
     Raises: UserError for a kernel that is not positive semi-definite or a negative time; NonFiniteError.
     """
     theta = _driving_spectrum(train_train.ntk, diag_reg)
+    check_psd(train_train.nngp, "K(X, X)")
+    check_psd(test_test.nngp, "K(x, x')")
     b = _float64(test_train.ntk) @ theta.vectors
     g = _float64(test_train.nngp) @ theta.vectors
     rotated = theta.vectors.T @ (_float64(train_train.nngp) @ theta.vectors)
@@ -104,6 +107,7 @@ def nngp_gp(
     `diag_reg` applies to K(X, X), and only `.nngp` is read.
     """
     spectrum_k = _driving_spectrum(train_train.nngp, diag_reg)
+    check_psd(test_test.nngp, "K(x, x')")
     b = _float64(test_train.nngp) @ spectrum_k.vectors
     gain = _gain(spectrum_k, times, y_train, learning_rates)
     # Linear in (1 - e^2)/lambda = s (2 - lambda s), and again formed for a basis of its time dependence.

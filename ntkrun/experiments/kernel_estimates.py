@@ -37,7 +37,8 @@ def estimate(settings: MonteCarloSettings, cell: str, progress: Progress) -> Cel
     shape = (settings.inputs, settings.input_dim)
     x = np.asarray(jax.random.normal(shared_key(settings, "inputs"), shape, jnp.float64))
     kept = ("depth", "activation", "sigma_w2", "sigma_b2", "parameterization")
-    exact = analytic_kernels(x, **{name: fields[name] for name in kept}, width=settings.model.width)
+    tiles, width = settings.theory.tile_bytes, settings.model.width
+    exact = analytic_kernels(x, **{name: fields[name] for name in kept}, width=width, tile_bytes=tiles)
     drawn = sampled_kernels(model, reduced_inputs(x), cell_key(settings, "networks"), settings.draws)
     progress.start(f"{settings.experiment} {cell}", settings.draws)
     counts, errors = [], []
@@ -50,7 +51,6 @@ def estimate(settings: MonteCarloSettings, cell: str, progress: Progress) -> Cel
         tables.rows(f"error/{kernel}_l{depth}", "", counts, times, np.asarray(errors)[:, column])
         for column, kernel in enumerate(exact._fields)
     ]
-    width = settings.model.width
     return CellResult(tables.tidy(rows, figure=settings.experiment, cell=cell, seed=settings.seed, width=width))
 
 

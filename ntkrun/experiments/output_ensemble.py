@@ -74,12 +74,10 @@ def panel_steps(axis: np.ndarray, times: tuple[float, ...]) -> list[int]:
 def theory(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int]) -> dict[str, OutputDistribution]:
     """(14, 15) and (S22, S23) after these steps of gradient descent."""
     settings = setup.settings
-    train, cross, prior = (
-        analytic_pair(settings.model, a, b, settings.trained) for a, b in ((x, None), (line, x), (line, None))
-    )
+    train, cross, prior = (analytic_pair(settings, a, b) for a, b in ((x, None), (line, x), (line, None)))
     given = (train, cross, prior, setup.data.y_train, np.asarray(steps, np.float64))
-    rates = setup.optimizer.learning_rates()
-    return {name: gp(*given, learning_rates=rates) for name, gp in (("ntk", ntk_gp), ("nngp", nngp_gp))}
+    how: dict[str, Any] = dict(learning_rates=setup.optimizer.learning_rates(), diag_reg=settings.theory.diag_reg)
+    return {name: gp(*given, **how) for name, gp in (("ntk", ntk_gp), ("nngp", nngp_gp))}
 
 
 def train(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int], label: str, progress: Progress):

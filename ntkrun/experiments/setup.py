@@ -99,20 +99,30 @@ def check_learning_rate(setup: Setup, progress: Progress) -> dict[str, float]:
     also right for batch normalisation.  Adam: no such rate is known, nothing is checked.
     """
     settings, optimizer = setup.settings, setup.settings.optimizer
-    eta = float(setup.optimizer.learning_rates().max())
     if optimizer.name == "adam":
-        return {"eta_max": eta}
+        return {"eta_max": float(setup.optimizer.learning_rates().max())}
     if settings.model.name == "fc":
         sample = setup.x_train[:CRITICAL_SAMPLE]
         theta_hat = ntk_scale(setup.model) * np.asarray(
             empirical_ntk(setup.model, setup.theta0, sample, trace_outputs=True)
         )
-        critical = eta_critical(theta_hat, setup.k, loss=settings.loss, momentum=optimizer.momentum)
+        critical = critical_rate(settings, theta_hat, setup.k)
     else:
         sample = setup.x_train[: min(optimizer.batch_size or CRITICAL_IMAGES, CRITICAL_IMAGES)]
         top = ntk_scale(setup.model) * largest_eigenvalue(setup.model, setup.theta0, sample)
         rows = len(sample) * setup.k
         critical = stable_rate(0.0, top / rows, loss=settings.loss, momentum=optimizer.momentum)
+    return compare_rates(setup.optimizer, critical, progress)
+
+
+def critical_rate(settings: RunSettings, theta_hat: np.ndarray, k: int) -> float:
+    """eta_critical of Theta_hat_0 (n, n) or (n, n, k, k), in the normalisation of the parameterization."""
+    return eta_critical(theta_hat, k, loss=settings.loss, momentum=settings.optimizer.momentum)
+
+
+def compare_rates(optimizer: Optimizer, critical: float, progress: Progress) -> dict[str, float]:
+    """Warn with both numbers if a rate of the schedule is not below `critical`; the facts for the provenance."""
+    eta = float(optimizer.learning_rates().max())
     if eta >= critical:
         progress.warn(
             f"eta = {eta:.4g} is not below eta_critical = {critical:.4g}: expect divergence "

@@ -6,20 +6,24 @@ linear           its linearization at theta0, trained in lockstep (same optimize
 linear_analytic  the same with the infinite-width kernel Theta in place of Theta_hat_0
 flow_empirical   eqs (8)-(11), gradient flow, Theta_hat_0            (squared loss, gradient descent, full batch)
 flow_analytic    eqs (8)-(11), gradient flow, Theta                  (likewise)
+Both flows also under cross-entropy and heavy ball, by the ODE solver, with theory.flow.by_solver=true.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from ntkrun import metrics, tables
-from ntkrun.dynamics.closed_form import gradient_flow
+from ntkrun.dynamics.closed_form import apply_kernel, gradient_flow
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network, Watched, predict
+from ntkrun.dynamics.ode import LossGradient, linear_flow
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, MiniBatches, Observation, run_lockstep
 from ntkrun.errors import UserError
@@ -27,35 +31,36 @@ from ntkrun.experiments.base import CellResult, cell_key
 from ntkrun.experiments.setup import KERNEL_ROWS, Setup, check_learning_rate, set_up
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale, weight_jacobian
+from ntkrun.kernels.psd import check_psd
 from ntkrun.progress import Progress
-from ntkrun.settings import ModelSettings, RunSettings
+from ntkrun.settings import RunSettings
 from ntkrun.types import Array
 
 
-def analytic_pair(
-    settings: ModelSettings, x1: np.ndarray, x2: np.ndarray | None = None, trained: str = "all"
-) -> Kernels:
+def analytic_pair(settings: RunSettings, x1: np.ndarray, x2: np.ndarray | None = None) -> Kernels:
     """K of the infinitely wide network and Theta of its trained layers, with S42's normalisation where standard."""
 
     def flat(x: np.ndarray) -> np.ndarray:
         return np.asarray(x, np.float64).reshape(len(x), -1)
 
+    model = settings.model
     return analytic_kernels(
         flat(x1),
         None if x2 is None else flat(x2),
-        depth=settings.depth,
-        activation=settings.activation,
-        sigma_w2=settings.sigma_w2,
-        sigma_b2=settings.sigma_b2,
-        parameterization=settings.parameterization,
-        width=settings.width if settings.parameterization == "standard" else None,
-        trained=trained,
+        depth=model.depth,
+        activation=model.activation,
+        sigma_w2=model.sigma_w2,
+        sigma_b2=model.sigma_b2,
+        parameterization=model.parameterization,
+        width=model.width if model.parameterization == "standard" else None,
+        trained=settings.trained,
+        tile_bytes=settings.theory.tile_bytes,
     )
 
 
-def analytic(settings: ModelSettings, x1: np.ndarray, x2: np.ndarray | None = None, trained: str = "all") -> np.ndarray:
+def analytic(settings: RunSettings, x1: np.ndarray, x2: np.ndarray | None = None) -> np.ndarray:
     """Theta of `analytic_pair`, (n1, n2)."""
-    return np.asarray(analytic_pair(settings, x1, x2, trained).ntk)
+    return np.asarray(analytic_pair(settings, x1, x2).ntk)
 
 
 @dataclass
@@ -72,7 +77,7 @@ class KernelsAtInit:
 
 def kernels_at_init(setup: Setup) -> KernelsAtInit | None:
     """None where no rival of this run moves in function space, and where the kernel would be too large."""
-    settings, data, trained = setup.settings, setup.data, setup.settings.trained
+    settings, data = setup.settings, setup.data
     has_analytic = settings.model.name == "fc" and not settings.outside_function_space
     if len(data.x_train) * setup.k > KERNEL_ROWS or not (has_analytic or function_space(settings)):
         return None
@@ -84,8 +89,8 @@ def kernels_at_init(setup: Setup) -> KernelsAtInit | None:
     return KernelsAtInit(
         empirical_train=empirical(setup.x_train),
         empirical_test=empirical(setup.x_test, setup.x_train),
-        analytic_train=analytic(settings.model, data.x_train, trained=trained) if has_analytic else None,
-        analytic_test=analytic(settings.model, data.x_test, data.x_train, trained) if has_analytic else None,
+        analytic_train=analytic(settings, data.x_train) if has_analytic else None,
+        analytic_test=analytic(settings, data.x_test, data.x_train) if has_analytic else None,
         jacobian=scale
         * np.asarray(weight_jacobian(setup.model, setup.theta0, setup.x_train, setup.watched), np.float64),
     )
@@ -118,6 +123,7 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
             ntk_train=kernels.empirical_train, ntk_test=kernels.empirical_test, **common
         )
     if kernels.analytic_train is not None and kernels.analytic_test is not None:
+        check_psd(kernels.analytic_train, "Theta(X, X)")
         rivals["linear_analytic"] = LinearFunctionSpace.build(
             ntk_train=kernels.analytic_train, ntk_test=kernels.analytic_test, **common
         )
@@ -131,8 +137,21 @@ def function_space(settings: RunSettings) -> bool:
     return settings.linear_route == "function_space"
 
 
+def has_flow(settings: RunSettings) -> bool:
+    """Full batches; eqs (8)-(11) for the squared loss without momentum, else (S3, S4), (S8)-(S11) if asked for.
+
+    Nesterov's flow is another equation, and a momentum's friction is constant only if eta is.
+    """
+    optimizer = settings.optimizer
+    if optimizer.batch_size is not None or settings.outside_function_space:
+        return False
+    if optimizer.name == "momentum":
+        return settings.theory.flow.by_solver and optimizer.schedule.name == "constant"
+    return optimizer.name == "gd" and (settings.loss == "mse" or settings.theory.flow.by_solver)
+
+
 def flow_rivals(setup: Setup, kernels: KernelsAtInit, steps: list[int]) -> dict[str, list[Observation]]:
-    """Gradient flow (8)-(11) with both kernels at the flow times of the recorded steps."""
+    """Gradient flow with both kernels at the flow times of the recorded steps."""
     f0_train, f0_test = (
         np.asarray(predict(setup.model, setup.theta0, x), np.float64) for x in (setup.x_train, setup.x_test)
     )
@@ -142,16 +161,42 @@ def flow_rivals(setup: Setup, kernels: KernelsAtInit, steps: list[int]) -> dict[
         train, test = getattr(kernels, f"{name}_train"), getattr(kernels, f"{name}_test")
         if train is None:
             continue
-        flow = gradient_flow(train, setup.data.y_train, f0_train)
+        c = flow_coefficients(setup, train, f0_train, times)
         found[f"flow_{name}"] = [
             {
-                "train": np.asarray(flow.train_at(t)),
-                "test": np.asarray(flow.test_at(t, f0_test, test)),
-                "weights": np.einsum("wnk,nk->w", kernels.jacobian, np.asarray(flow.coefficients_at(t))),
+                "train": f0_train + apply_kernel(train, c_t),
+                "test": f0_test + apply_kernel(test, c_t),
+                "weights": np.einsum("wnk,nk->w", kernels.jacobian, c_t),
             }
-            for t in times
+            for c_t in c
         ]
     return found
+
+
+def flow_coefficients(setup: Setup, ntk: np.ndarray, f0: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """c_t (T, n, k) of f_lin = f_0 + Theta c: from the spectrum where it decides, else by the solver."""
+    settings, optimizer = setup.settings, setup.settings.optimizer
+    if settings.loss == "mse" and optimizer.name == "gd":
+        return np.asarray(gradient_flow(ntk, setup.data.y_train, f0).coefficients_at(times))
+    with_momentum = optimizer.name == "momentum"
+    flow = settings.theory.flow
+    return linear_flow(
+        ntk,
+        setup.data.y_train,
+        f0,
+        times,
+        loss_gradient=_gradient_of(settings.loss),
+        momentum=optimizer.momentum if with_momentum else None,
+        learning_rate=optimizer.learning_rate if with_momentum else None,
+        rtol=flow.rtol,
+        atol=flow.atol,
+        max_steps=flow.max_steps,
+    ).coefficients
+
+
+@functools.cache
+def _gradient_of(loss: str) -> LossGradient:
+    return jax.grad(metrics.LOSSES[loss])
 
 
 def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
@@ -170,15 +215,15 @@ def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
         batches = MiniBatches(
             cell_key(settings, "batches"), len(setup.data.x_train), batch_size, flip=images.flip, crop=images.crop
         )
+    # before the network moves: a horizon that the solver cannot reach ends the run here
+    flows = flow_rivals(setup, kernels, steps) if kernels is not None and has_flow(settings) else {}
     seen: dict[str, list[Observation]] = {}
     for _, observations in run_lockstep(
         build_rivals(setup, kernels), steps, batches, progress, f"{settings.experiment} {cell}"
     ):
         for rival, observation in observations.items():
             seen.setdefault(rival, []).append(observation)
-    closed_form_holds = settings.loss == "mse" and settings.optimizer.name == "gd" and batch_size is None
-    if kernels is not None and closed_form_holds and not settings.outside_function_space:
-        seen |= flow_rivals(setup, kernels, steps)
+    seen |= flows
     table = stack(setup, seen, steps, axis[steps])
     width = settings.model.width
     return CellResult(tables.tidy(table, figure=settings.experiment, cell=cell, seed=settings.seed, width=width), facts)

@@ -23,7 +23,7 @@ from ntkrun.dynamics.network import Network
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult, cell_key
-from ntkrun.experiments.setup import model_from
+from ntkrun.experiments.setup import compare_rates, critical_rate, model_from
 from ntkrun.fits import PowerLaw, power_law
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.progress import Progress
@@ -82,7 +82,9 @@ def run(settings: WidthChangeSettings, cell: str, progress: Progress) -> CellRes
     optimizer = Optimizer(settings.optimizer)
     axis = optimizer.axis_times()
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
-    rivals = {"network": build_ensemble(settings, data)}
+    ensemble = build_ensemble(settings, data)
+    facts = check_learning_rates(settings, ensemble, optimizer, progress) | {"data": data.describe()}
+    rivals = {"network": ensemble}
     seen = [
         observations["network"]
         for _, observations in run_lockstep(rivals, steps, FullBatch(), progress, f"{settings.experiment} {cell}")
@@ -97,7 +99,20 @@ def run(settings: WidthChangeSettings, cell: str, progress: Progress) -> CellRes
         ]
         fields: dict[str, Any] = dict(figure=settings.experiment, cell=cell, seed=member.seed)
         stacks.append(tables.tidy(frames, width=settings.model.width, **fields))
-    return CellResult(pd.concat(stacks, ignore_index=True), {"data": data.describe()})
+    return CellResult(pd.concat(stacks, ignore_index=True), facts)
+
+
+def check_learning_rates(
+    settings: WidthChangeSettings, ensemble: Ensemble, optimizer: Optimizer, progress: Progress
+) -> dict[str, float]:
+    """`setup.check_learning_rate` for the network of smallest eta_critical: narrow ones scatter."""
+    if settings.optimizer.name == "adam":
+        return {"eta_max": float(optimizer.learning_rates().max())}
+    member = ensemble.members
+    blocks = np.asarray(ntk_scale(member.model) * member.ntk0, np.float64)  # (s, n, n, k, k)
+    k = blocks.shape[-1]
+    per_output = np.einsum("sijaa->sij", blocks) / k
+    return compare_rates(optimizer, min(critical_rate(settings, theta_hat, k) for theta_hat in per_output), progress)
 
 
 def by_width(table: pd.DataFrame, curve: str, time: float, index: int = -1) -> pd.DataFrame:

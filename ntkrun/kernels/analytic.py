@@ -195,15 +195,3 @@ def _store(out: Kernels, side: int, symmetric: bool, i: int, j: int, tiles: tupl
         target[:] = tile
         if symmetric:
             matrix[j * side : (j + 1) * side, i * side : (i + 1) * side] = tile.T
-
-
-def check_psd(kernel: Float[AnyArray, "n n"], name: str) -> None:
-    """Raises `UserError` for an eigenvalue below -10 n eps lambda_max, which rounding cannot explain.
-
-    The error of a computed eigenvalue and of n^2 rounded entries is at most n eps lambda_max each; 10 leaves room for
-    the few roundings behind an entry..  Costs an eigendecomposition, n^3: never called by the kernels themselves.
-    """
-    matrix = np.asarray(kernel)
-    eigenvalues = np.linalg.eigvalsh(matrix.astype(np.float64))
-    if eigenvalues[0] < -10 * len(matrix) * np.finfo(matrix.dtype).eps * max(eigenvalues[-1], 0.0):
-        raise UserError(f"kernel {name} is not positive semi-definite: its smallest eigenvalue is {eigenvalues[0]:.3e}")

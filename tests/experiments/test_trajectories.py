@@ -36,6 +36,19 @@ def test_where_no_closed_form_holds_none_is_recorded(settings_of, extra):
     assert {"loss/network", "loss/linear"} <= set(result.table["curve"])
 
 
+@pytest.mark.parametrize("extra", [["loss=cross_entropy"], ["optimizer=momentum", "optimizer.learning_rate=0.02"]])
+def test_the_solver_gives_the_flow_that_small_steps_follow(settings_of, extra):
+    result, _ = run(settings_of, *extra, "theory.flow.by_solver=true", "model.dtype=float64", "optimizer.steps=64")
+    table = result.table
+    for kernel, rival in (("empirical", "linear"), ("analytic", "linear_analytic")):
+        end = table[(table["step"] == 64) & (table["split"] == "test")].set_index("curve")["value"]
+        start = table[(table["step"] == 0) & (table["split"] == "test")].set_index("curve")["value"]
+        f, g = (end[f"output/{name}"].to_numpy() for name in (f"flow_{kernel}", rival))
+        moved = np.abs(g - start[f"output/{rival}"].to_numpy()).max()
+        # one step's error, eta lambda_max / 2 in t = 64 eta, or sqrt(eta) of (S3) with the friction's own O(sqrt eta)
+        assert 0 < np.abs(f - g).max() < 0.1 * moved, kernel
+
+
 def test_a_frozen_network_moves_its_readout_only_and_so_does_every_rival(settings_of):
     result, _ = run(settings_of, "trained=readout", "model.dtype=float64")
     table = result.table

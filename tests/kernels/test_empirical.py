@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ntkrun.errors import UserError
-from ntkrun.kernels.analytic import analytic_kernels, check_psd
+from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale, weight_jacobian
+from ntkrun.kernels.psd import check_psd
 from ntkrun.models import build_model
 from ntkrun.models.layers import Dense
 from ntkrun.models.parameters import ntk_to_standard, standard_rates
