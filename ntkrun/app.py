@@ -53,7 +53,7 @@ def verify(store: "Store") -> int:
 
 def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, command: str) -> int:
     """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input."""
-    from ntkrun.experiments.base import load_experiment
+    from ntkrun.experiments.base import computing, load_experiment
     from ntkrun.progress import Console
     from ntkrun.report.judge import claims_table
     from ntkrun.report.render import report
@@ -62,9 +62,10 @@ def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, com
     from ntkrun.runner.store import Store
 
     experiment = load_experiment(settings["experiment"])
-    cells = make_cells(experiment, settings)
+    source = computing(experiment)
+    cells = make_cells(source, settings | {"experiment": source.name})
     first = cells[0].settings
-    store = Store(first.results_dir, first.scale, first.experiment)
+    store = Store(first.results_dir, first.scale, experiment.name, source.name)
     progress = Console()
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     if first.stage == "verify":
@@ -73,7 +74,7 @@ def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, com
         mine = shard_of(cells, first.shard, first.shards)
         tally = Tally(len(mine))
         try:
-            run_cells(experiment, mine, store, progress, tally)
+            run_cells(source, mine, store, progress, tally)
         except KeyboardInterrupt as interruption:
             progress.close()
             print(f"interrupted: {tally}; they are kept, and this goes on from there:\n  {command}", file=sys.stderr)

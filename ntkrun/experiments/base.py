@@ -34,7 +34,11 @@ class CellResult:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One figure (or the free combination `lockstep`); `version` is raised when its own numbers change meaning."""
+    """One figure (or the free combination `lockstep`).
+
+    `version` is raised when its own numbers change meaning.  `cells_of` names the experiment whose cells this figure
+    draws, where it shows again what another one computes: at equal settings each is computed once.
+    """
 
     name: str
     title: str
@@ -43,6 +47,7 @@ class Experiment:
     claims: tuple[Claim, ...] = ()
     settings: type[CommonSettings] = RunSettings
     version: int = 1
+    cells_of: str = ""
 
 
 def load_experiment(name: str) -> Experiment:
@@ -50,6 +55,11 @@ def load_experiment(name: str) -> Experiment:
     if name not in experiment_names():
         raise UserError(f"experiment={name} is not known; choose one of {', '.join(experiment_names())}")
     return importlib.import_module(f"ntkrun.experiments.{name}").EXPERIMENT
+
+
+def computing(experiment: Experiment) -> Experiment:
+    """The experiment that computes the cells of this one: itself, or the one that it draws again."""
+    return load_experiment(experiment.cells_of) if experiment.cells_of else experiment
 
 
 def cell_key(settings: CommonSettings, stream: str) -> PRNGKeyArray:

@@ -1,7 +1,7 @@
 """Figure S1: Figure 2 with every one of the 100 functions.
 
 Panels   as Figure 2, and the outputs of the single networks in grey.
-Setting, theory, departures: as Figure 2, whose cells it shares in all but the name.
+Setting, theory, departures: as Figure 2, whose cells it draws again.
 """
 
 import numpy as np
@@ -48,4 +48,5 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
+    cells_of="fig2",
 )

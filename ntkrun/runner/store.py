@@ -31,15 +31,17 @@ NO_IMAGES = "no-image"  # in place of a data fingerprint
 
 
 class Store:
-    """The folder of one experiment at one scale."""
+    """The folder of one experiment at one scale; its cells may be those of another experiment."""
 
-    def __init__(self, results_dir: str | Path, scale: str, experiment: str) -> None:
-        self.folder = Path(results_dir).expanduser() / scale / experiment
-        self.cells = self.folder / "cells"
+    def __init__(self, results_dir: str | Path, scale: str, experiment: str, cells_of: str = "") -> None:
+        at_scale = Path(results_dir).expanduser() / scale
+        self.folder = at_scale / experiment
+        self.cells = at_scale / (cells_of or experiment) / "cells"
 
     def prepare(self) -> None:
         """Make the folders and prove that they can be written to; UserError otherwise."""
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             self.cells.mkdir(parents=True, exist_ok=True)
             probe = self.cells / f".probe-{os.getpid()}"
             probe.touch()

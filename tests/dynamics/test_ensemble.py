@@ -19,16 +19,17 @@ from ntkrun.progress import Silent
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(24, 30)))
 Y = jnp.asarray(np.eye(3)[RNG.integers(0, 3, 24)])
-MODEL = build_model(
-    "fc", width=33, depth=3, n_outputs=3, activation="tanh", sigma_w2=1.5, sigma_b2=0.1, dtype=jnp.float64
+MODEL, WIDER = (
+    build_model("fc", width=n, depth=3, n_outputs=3, activation="tanh", sigma_w2=1.5, sigma_b2=0.1, dtype=jnp.float64)
+    for n in (33, 128)
 )
 TX = optax.sgd(0.5, momentum=0.9)
 WATCHED = ((("layer_1", "omega"), 3),)
 
 
-def network(seed: int) -> Network:
-    theta0 = MODEL.init(jax.random.key(seed), X[:1])["params"]
-    return Network(theta0, X, Y, X[:5], model=MODEL, tx=TX, loss="mse", watched=WATCHED)
+def network(seed: int, model=MODEL) -> Network:
+    theta0 = model.init(jax.random.key(seed), X[:1])["params"]
+    return Network(theta0, X, Y, X[:5], model=model, tx=TX, loss="mse", watched=WATCHED)
 
 
 def trained(rival: Dynamics, batches: FullBatch | MiniBatches) -> dict:
@@ -43,6 +44,13 @@ def test_a_member_moves_as_it_does_by_itself(seeds, batches):
         alone = trained(network(seed), batches)
         for name, values in alone.items():
             # float64 through 40 stable steps: rounding does not grow, sums of 33 terms lose a few units of 2e-16
+            np.testing.assert_allclose(together[name][place], values, rtol=0, atol=1e-13, err_msg=f"{seed} {name}")
+
+
+def test_wide_members_move_in_turn_where_that_is_faster():
+    together = trained(Ensemble.of([network(seed, WIDER) for seed in (1, 0)]), FullBatch())
+    for place, seed in enumerate((1, 0)):
+        for name, values in trained(network(seed, WIDER), FullBatch()).items():
             np.testing.assert_allclose(together[name][place], values, rtol=0, atol=1e-13, err_msg=f"{seed} {name}")
 
 
