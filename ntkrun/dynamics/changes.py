@@ -4,10 +4,12 @@ At step i, with ||.|| the Frobenius norm,
     weight_change    ||omega^l_i - omega^l_0|| / ||omega^l_0|| of every layer l = 1 .. L+1,
     ntk_change       ||Theta_hat_i - Theta_hat_0|| / ||Theta_hat_0|| on the training set, all k x k blocks,
     nngp_change      the same for K_hat.
+`ObservedDistances` has the absolute distances of Theorem 2.1 instead.
 """
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 
@@ -72,3 +74,34 @@ class ObservedChanges(Network):
             for name, rest in zip(names, unseen, strict=True)
         ]
         return jnp.stack(changes)
+
+
+@struct.dataclass(kw_only=True)
+class ObservedDistances(Network):
+    """The rival `Network`, whose observations are those of Theorem 2.1: outputs, ||theta_t - theta_0||, and
+    ||Theta_hat_t - Theta_hat_0||_F with the bare Theta_hat = J J^T on the training set.
+
+    ntk0 (n, n, k, k), cross0 (m, n, k, k): J J^T at theta0, train with train and test with train.
+    """
+
+    ntk0: Array
+    cross0: Array
+
+    VARYING = ("theta0", "ntk0", "cross0")  # between the members of an ensemble
+
+    @classmethod
+    def of(cls, network: Network) -> "ObservedDistances":
+        fields: dict[str, Any] = {name: getattr(network, name) for name in Network.__dataclass_fields__}
+        ntk0 = empirical_ntk(network.model, network.theta0, network.x_train)
+        cross0 = empirical_ntk(network.model, network.theta0, network.x_test, network.x_train)
+        return cls(**fields, ntk0=ntk0, cross0=cross0)
+
+    def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
+        theta = state[0]
+        moved = jax.tree.leaves(jax.tree.map(lambda a, a0: _norm(a - a0) ** 2, theta, self.theta0))
+        return {
+            "train": predict(self.model, theta, self.x_train),
+            "test": predict(self.model, theta, self.x_test),
+            "theta_distance": jnp.sqrt(jnp.sum(jnp.stack(moved))),
+            "ntk_distance": _norm(empirical_ntk(self.model, theta, self.x_train) - self.ntk0),
+        }

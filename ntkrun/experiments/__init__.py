@@ -10,6 +10,7 @@ NOT_FIGURES = {
     "output_ensemble",
     "panels",
     "setup",
+    "suprema",
     "trajectories",
     "width_changes",
     "width_panels",

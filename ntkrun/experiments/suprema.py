@@ -1,0 +1,141 @@
+"""The three suprema of Theorem 2.1: what one cell of `theorem21` runs and records.
+
+A cell is one kind of network at one width, its `networks` members moved as one ensemble.  f_lin takes the same steps, in
+closed form with each member's own Theta_hat_0.  Curves "<what>/<activation>_<parameterization>" at every record point:
+
+output   root mean over the test inputs of (f_t(x) - f_lin_t(x))^2
+theta    ||theta_t - theta_0||_2 / sqrt n; in the standard parameterization, whose theta are smaller by sqrt n,
+         ||theta_t - theta_0||_2
+kernel   ||Theta_hat_t - Theta_hat_0||_F over the training inputs, in the normalisation of (S42) where standard
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+
+from ntkrun import tables
+from ntkrun.data.dataset import load_dataset
+from ntkrun.data.images import stand_in_warning
+from ntkrun.data.span import span_coordinates
+from ntkrun.dynamics.changes import ObservedDistances
+from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
+from ntkrun.dynamics.ensemble import Ensemble
+from ntkrun.dynamics.learning_rate import eta_critical
+from ntkrun.dynamics.network import Network
+from ntkrun.dynamics.protocol import FullBatch, run_lockstep
+from ntkrun.experiments.base import CellResult, cell_key
+from ntkrun.experiments.final_distance import FinalDistanceSettings
+from ntkrun.experiments.setup import model_from
+from ntkrun.fits import PowerLaw, power_law
+from ntkrun.kernels.analytic import analytic_kernels
+from ntkrun.kernels.empirical import ntk_scale
+from ntkrun.progress import Progress
+from ntkrun.settings import Count, ModelSettings
+
+PER_OCTAVE = 2  # record points: the distances vary on the scale of their time
+
+
+class SupremaSettings(FinalDistanceSettings):
+    """`descent.share_of_critical` is of eta_critical(Theta), the theorem's; training ends as f_lin with Theta says."""
+
+    networks: Count  # with seeds seed, ..., seed + networks - 1
+
+    @property
+    def members(self) -> tuple["SupremaSettings", ...]:
+        return tuple(self.model_copy(update={"seed": self.seed + i}) for i in range(self.networks))
+
+
+def descent_of(settings: SupremaSettings, x: np.ndarray, y: np.ndarray) -> tuple[float, int]:
+    """(eta, steps) from the infinite-width Theta alone: every width of a network goes equally far."""
+    model, descent = settings.model, settings.descent
+    theta = analytic_kernels(
+        x,
+        depth=model.depth,
+        activation=model.activation,
+        sigma_w2=model.sigma_w2,
+        sigma_b2=model.sigma_b2,
+        parameterization=model.parameterization,
+        tile_bytes=settings.theory.tile_bytes,
+    ).ntk
+    eta = descent.share_of_critical * eta_critical(theta, y.shape[1])
+    linear = gradient_descent(theta, y, np.zeros_like(y), np.full(descent.max_steps, eta))
+    return eta, steps_to_loss(linear, y, descent.loss_fraction, descent.max_steps)
+
+
+def record_points(end: int) -> list[int]:
+    octaves = int(PER_OCTAVE * np.log2(max(end, 1)))
+    return sorted({0, end, *(round(2 ** (j / PER_OCTAVE)) for j in range(octaves + 1))})
+
+
+def run(settings: SupremaSettings, cell: str, progress: Progress) -> CellResult:
+    """Train the networks of one width until f_lin has fitted; their distances at log-spaced steps."""
+    options = settings.data
+    fields = options.model_dump(include={"name", "source", "classes", "n_train", "n_test", "preprocess", "seed"})
+    data = load_dataset(**fields, targets=options.target_kind("mse"))
+    if data.is_stand_in:
+        progress.warn(stand_in_warning(data.name, data.requested))
+    # Few dimensions keep the standard parameterization's extra term of the input layer, n_0/n, small.
+    inputs = span_coordinates(np.concatenate([data.x_train, data.x_test]))
+    x, x_test = np.split(inputs, [len(data.x_train)])
+    eta, end = descent_of(settings, x, data.y_train)
+    ensemble = build_ensemble(settings, x, x_test, data.y_train, eta)
+    steps = record_points(end)
+    lockstep = run_lockstep({"network": ensemble}, steps, FullBatch(), progress, f"{settings.experiment} {cell}")
+    seen = [found["network"] for _, found in lockstep]
+    found = distances(ensemble.members, eta, data.y_train, seen, steps, settings.model)
+    net, times = f"{settings.model.activation}_{settings.model.parameterization}", [eta * i for i in steps]
+    same: dict[str, Any] = dict(figure=settings.experiment, cell=cell, width=settings.model.width)
+    stacks = []
+    for place, member in enumerate(settings.members):
+        frames = [tables.rows(f"{what}/{net}", "", steps, times, values[place]) for what, values in found.items()]
+        stacks.append(tables.tidy(frames, seed=member.seed, **same))
+    facts = {"eta": eta, "steps": end, "fitted": end < settings.descent.max_steps, "data": data.describe()}
+    return CellResult(pd.concat(stacks, ignore_index=True), facts)
+
+
+def build_ensemble(settings: SupremaSettings, x: np.ndarray, x_test: np.ndarray, y: np.ndarray, eta: float) -> Ensemble:
+    dtype = jnp.dtype(settings.model.dtype)
+    train, test, target = (jnp.asarray(a, dtype) for a in (x, x_test, y))
+    model = model_from(settings.model, n_outputs=y.shape[1])
+    tx = optax.sgd(eta * ntk_scale(model))
+    init = jax.jit(model.init)
+    members = []
+    for member in settings.members:
+        theta0 = init(cell_key(member, "theta0"), train[:1])["params"]
+        network = Network(theta0, train, target, test, model=model, tx=tx, loss="mse", watched=())
+        members.append(ObservedDistances.of(network))
+    return Ensemble.of(members, ObservedDistances.VARYING)
+
+
+def distances(
+    members: ObservedDistances, eta: float, y: np.ndarray, seen: list[Any], steps: list[int], model: ModelSettings
+) -> dict[str, np.ndarray]:
+    """The three distances of every member at every step, each (s, T); f_lin has the member's own Theta_hat_0."""
+    scale = ntk_scale(members.model)
+    f, f_test, theta, ntk = (
+        np.stack([np.asarray(observation[what], np.float64) for observation in seen], axis=1)
+        for what in ("train", "test", "theta_distance", "ntk_distance")
+    )
+    at = np.asarray(steps)
+    apart = []
+    for place, (train, cross) in enumerate(zip(members.ntk0, members.cross0, strict=True)):
+        linear = gradient_descent(scale * np.asarray(train), y, f[place, 0], np.full(steps[-1], eta))
+        f_lin = linear.test_at(at, f_test[place, 0], scale * np.asarray(cross))
+        apart.append(np.sqrt(np.mean((f_test[place] - f_lin) ** 2, axis=(1, 2))))
+    norm = np.sqrt(model.width) if model.parameterization == "ntk" else 1.0
+    return {"output": np.stack(apart), "theta": theta / norm, "kernel": scale * ntk}
+
+
+def suprema(table: pd.DataFrame, curve: str) -> pd.DataFrame:
+    """The largest recorded value of every network; columns width, seed, value."""
+    return table[table["curve"] == curve].groupby(["width", "seed"])["value"].max().reset_index()
+
+
+def law(table: pd.DataFrame, curve: str) -> PowerLaw:
+    """The power of n through all single networks, which share nothing but the images."""
+    points = suprema(table, curve)
+    return power_law(points["width"], points["value"])
