@@ -3,7 +3,9 @@
 Estimates (Novak et al. 2019; figures S9, S10 here): M networks of width n are drawn, and
     K_hat = sigma_w2/n x^L.x^L' + sigma_b2,     Theta_hat = J J^T  (one output)
 are averaged; both are unbiased for one hidden layer.  A running sum gives the averages over the first 1, 2, 4, ..., M
-draws at the cost of the last: estimates at different M share draws, those at different widths do not.
+draws at the cost of the last: estimates at different M share draws, those at different widths do not.  Networks much
+wider than there are inputs are not drawn weight by weight: `projected` draws the same kernels from n N instead of n^2
+normals a layer.
 """
 
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ import numpy as np
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import Kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
+from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.types import Array, Float, NumpyArray, Params, PRNGKeyArray
 
 # Numbers held by the networks drawn together: 4 MB in float32.  Random bits are drawn in several passes over the array,
@@ -48,7 +51,7 @@ def sampled_kernels(
     Theta_hat is normalised as (S42).  The networks compute in the dtype of `model`, sums are float64.  Draw number i
     has the key fold_in(key, i): asking for more draws changes none of the earlier ones.
     """
-    x = jnp.asarray(x)
+    x = jnp.asarray(x, getattr(model, "dtype", None))
     if draws < 1 or draws & (draws - 1):
         raise UserError(f"draws = {draws}: averages are recorded at powers of two up to a power of two")
     group = _group_size(model, x, draws)
@@ -57,6 +60,8 @@ def sampled_kernels(
         done = first
         for segment in np.asarray(_segment_sums(model, x, key, jnp.asarray(first), group)):
             total += segment
+            if not np.isfinite(segment).all():
+                raise UserError("kernels of drawn networks are not finite: two inputs are equal, or one is 0")
             done += max(done - first, 1)
             if done == record:
                 yield record, Kernels(*(total / record))
@@ -66,6 +71,8 @@ def sampled_kernels(
 def _group_size(model: nn.Module, x: Float[Array, "n r"], draws: int) -> int:
     """How many networks are drawn together, a power of two: one network's weights, activations and kernels count."""
     weights = sum(leaf.size for leaf in jax.tree.leaves(_shapes(model, x)))
+    if is_projectable(model, len(x)):
+        weights = 2 * len(x) * sum(getattr(model, "widths"))  # noqa: B009
     numbers = weights + len(x) * sum(getattr(model, "widths")) + 2 * len(x) ** 2  # noqa: B009
     return 2 ** int(np.log2(np.clip(_GROUP_NUMBERS // numbers, 1, min(draws, _LARGEST_GROUP))))
 
@@ -79,6 +86,9 @@ def _segment_sums(model: nn.Module, x: Array, key: PRNGKeyArray, first: Array, g
     """Sums of (K_hat, Theta_hat) over draws [0], [1], [2, 3], [4, .., 7], ... of a group; (segments, 2, n, n), float64."""
 
     def draw(index: Array) -> Array:
+        if is_projectable(model, len(x)):
+            layers, inner = jax.random.split(jax.random.fold_in(key, index))
+            return jnp.stack(projected_kernels(model, x, layers, drawn_projections(inner)))
         params = model.init(jax.random.fold_in(key, index), x[:1])["params"]
         theta_hat = ntk_scale(model) * empirical_ntk(model, params, x, trace_outputs=True)
         return jnp.stack([empirical_nngp(model, params, x), theta_hat])

@@ -1,0 +1,91 @@
+"""K_hat and Theta_hat of a drawn wide network without its n x n weights: exact in distribution, n N normals a layer.
+
+A layer of N inputs A (N, n), n > N, sees its weights omega (n, n), independent N(0, 1), through two products only.  Let
+A = C Q^T with C C^T = A A^T (Cholesky) and orthonormal columns Q (n, N), and likewise delta = S P^T for what comes back:
+
+  forward    A omega = C G,    G = Q^T omega:  N(0, 1), (N, n), because Q is known before omega is
+  backward   delta omega^T = delta G^T Q^T + S H (I - Q Q^T),    H = P^T omega^T:  N(0, 1), (N, n)
+
+The second line splits omega = Q G + (I - Q Q^T) omega; its last part is independent of G, hence of all that delta
+depends on, so that P^T of it is again N(0, 1) in the directions that I - Q Q^T keeps.  Kernels then follow layer by
+layer as in `empirical`: sum over layers of (sigma_w2/n A A^T + sigma_b2) o (delta delta^T).
+Source: conditioning on linear constraints, as in Yang 2019, "Tensor programs I"; the equations are ours.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import cholesky, solve_triangular
+
+from ntkrun.activations import resolve_activation
+from ntkrun.types import Array, Float, PRNGKeyArray
+
+# (layer, transposed, basis (N, n) of orthonormal rows) -> basis @ omega, or basis @ omega^T if transposed: N(0, 1), (N, n)
+Projections = Callable[[int, bool, Array], Array]
+
+
+def drawn_projections(key: PRNGKeyArray) -> Projections:
+    """Projections on orthonormal rows are N(0, 1) whatever the rows are."""
+
+    def draw(layer: int, transposed: bool, basis: Float[Array, "n m"]) -> Float[Array, "n m"]:
+        return jax.random.normal(jax.random.fold_in(key, 2 * layer + transposed), basis.shape, basis.dtype)
+
+    return draw
+
+
+def is_projectable(model: Any, n_inputs: int) -> bool:
+    """Whether the model is a network of `fc` in the NTK parameterization with one output, wide enough.
+
+    n >= 4 N: half of the units of ReLU are dead for an input, and Gram matrices must have full rank.
+    """
+    wide = getattr(model, "widths", (0,))
+    known = type(model).__name__ == "FC" and model.parameterization == "ntk" and model.n_outputs == 1
+    return known and model.trained == "all" and len(set(wide)) == 1 and wide[0] >= 4 * n_inputs and model.depth > 1
+
+
+def projected_kernels(
+    model: Any, x: Float[Array, "n d"], key: PRNGKeyArray, projections: Projections
+) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
+    """(K_hat, Theta_hat) of one network; its first layer, biases and readout are drawn from `key` as they are.
+
+    Float: everything (N, n) in the dtype of x, Cholesky factors in float64.  A singular Gram matrix (equal inputs) has
+    no Cholesky factor and gives nan.
+    """
+    n, scale = model.widths[0], (model.sigma_w2 / model.widths[0]) ** 0.5
+    act, first = resolve_activation(model.activation).phi, jax.random.split(key, model.depth + 2)
+    omega = jax.random.normal(first[0], (x.shape[1], n), x.dtype)
+    h = (model.sigma_w2 / x.shape[1]) ** 0.5 * x @ omega + _bias(model, first[1], n, x.dtype)
+    grams = [model.sigma_w2 / x.shape[1] * x @ x.T + model.sigma_b2]
+    layers = []
+    for layer in range(2, model.depth + 1):
+        a, slope = jax.jvp(act, (h,), (jnp.ones_like(h),))
+        c, basis = _factored(a)
+        g = projections(layer, False, basis)
+        layers.append((layer, slope, g, basis))
+        grams.append(model.sigma_w2 / n * a @ a.T + model.sigma_b2)
+        h = scale * c @ g + _bias(model, first[layer], n, x.dtype)
+    a, slope = jax.jvp(act, (h,), (jnp.ones_like(h),))
+    nngp = model.sigma_w2 / n * a @ a.T + model.sigma_b2
+    delta = scale * jax.random.normal(first[-1], (1, n), x.dtype) * slope
+    ntk = nngp + grams[-1] * (delta @ delta.T)
+    for (layer, slope_below, g, basis), gram in zip(layers[::-1], grams[-2::-1], strict=True):
+        s, back = _factored(delta)
+        fresh = s @ projections(layer, True, back)
+        rows = (delta @ g.T) @ basis + fresh - (fresh @ basis.T) @ basis
+        delta = scale * rows * slope_below
+        ntk = ntk + gram * (delta @ delta.T)
+    return nngp, ntk
+
+
+def _factored(a: Float[Array, "n m"]) -> tuple[Float[Array, "n n"], Float[Array, "n m"]]:
+    """(C, Q^T): a = C Q^T with C lower triangular and orthonormal rows of Q^T."""
+    c = cholesky((a @ a.T).astype(jnp.float64), lower=True)
+    # the inverse, as products with n columns are ten times faster than triangular solves with them
+    inverse = solve_triangular(c, jnp.eye(len(a), dtype=c.dtype), lower=True)
+    return c.astype(a.dtype), inverse.astype(a.dtype) @ a
+
+
+def _bias(model: Any, key: PRNGKeyArray, n: int, dtype: Any) -> Array:
+    return model.sigma_b2**0.5 * jax.random.normal(key, (1, n), dtype)
