@@ -18,6 +18,7 @@ def departures(settings: dict[str, Any], paper: dict[str, Any], prefix: str = ""
         "results_dir",
         "style",
         "checkpoint_minutes",
+        "flop_rate",
         "seed",
         "data.source",
         "data.seed",
@@ -57,6 +58,7 @@ def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, com
     from ntkrun.progress import Console
     from ntkrun.report.judge import claims_table
     from ntkrun.report.render import report
+    from ntkrun.runner.forecast import forecast, forecast_table
     from ntkrun.runner.plan import make_cells, shard_of
     from ntkrun.runner.run import Tally, run_cells
     from ntkrun.runner.store import Store
@@ -70,6 +72,9 @@ def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, com
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     if first.stage == "verify":
         return verify(store)
+    if first.stage == "plan":
+        print(forecast_table([forecast(experiment, cell) for cell in cells], first.flop_rate))
+        return 0
     if first.stage in ("run", "all"):
         mine = shard_of(cells, first.shard, first.shards)
         tally = Tally(len(mine))

@@ -161,7 +161,10 @@ class RecordSettings(Section):
 
     first_time: Positive
     per_octave: Count
-    outputs: Count  # how many single outputs are followed per split (all k logits of one image when k > 1)
+    outputs: Count  # how many single outputs are followed per split
+    follow: Literal[
+        "auto", "examples", "logits"
+    ]  # first output of the first examples | all k of the first | by k = 1 or not
     weights: Index  # how many single weights are followed
     train_examples: Count | None  # training images that are evaluated, from the first on; null: all
     chunk: Count  # images per forward pass in evaluation; batch normalisation takes its statistics from each chunk
@@ -195,13 +198,14 @@ class CommonSettings(Section):
 
     experiment: str
     scale: Literal["smoke", "cpu", "paper"]
-    stage: Literal["run", "report", "all", "verify"]
+    stage: Literal["run", "report", "all", "verify", "plan"]
     shard: Index
     shards: Count
     seed: Index
     results_dir: str
     style: Literal["paper", "slides"]
     checkpoint_minutes: Positive  # between two checkpoints of a cell under way
+    flop_rate: Positive  # FLOP/s, for the hours that stage=plan names
     theory: TheorySettings
 
     @property
@@ -315,6 +319,8 @@ class EnsembleSettings(RunSettings):
 # Fields that do not determine numbers; everything else enters a cell's hash.  `data.source` is left out because the
 # fingerprint of the images themselves is hashed in its place, `scale` because its values are.
 LOCAL: dict[str, Any] = {
-    **dict.fromkeys(("scale", "stage", "shard", "shards", "results_dir", "style", "checkpoint_minutes"), True),
+    **dict.fromkeys(
+        ("scale", "stage", "shard", "shards", "results_dir", "style", "checkpoint_minutes", "flop_rate"), True
+    ),
     "data": {"source"},
 }

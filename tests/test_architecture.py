@@ -10,7 +10,7 @@ from ntkrun.experiments import NOT_FIGURES
 PACKAGE = Path(__file__).parent.parent / "ntkrun"
 LEAVES = {
     "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "settings", "validation", "activations",
-    "reference", "fits"
+    "reference", "fits", "costs"
 }  # fmt: skip
 # layer -> what it may import besides itself
 ALLOWED = {layer: {"errors", "types", "progress"} for layer in LEAVES}

@@ -15,6 +15,7 @@ NOT_FIGURES = {
     "width_changes",
     "width_panels",
     "width_slopes",
+    "work",
 }
 
 

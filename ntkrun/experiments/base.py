@@ -17,6 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
+from ntkrun.costs import Piece
 from ntkrun.errors import UserError
 from ntkrun.experiments import experiment_names
 from ntkrun.progress import Progress
@@ -44,6 +45,7 @@ class Experiment:
     title: str
     run: Callable[[Any, str, Progress], CellResult]  # (settings of the type below, cell name, progress)
     plot: Callable[[pd.DataFrame], Figure]
+    work: Callable[[Any], tuple[int, list[Piece]]]  # parameters of a network, and what `run` will do with it
     claims: tuple[Claim, ...] = ()
     settings: type[CommonSettings] = RunSettings
     version: int = 1

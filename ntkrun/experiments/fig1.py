@@ -16,6 +16,7 @@ from ntkrun.claims import Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.width_changes import WidthChangeSettings, run, slope, worst_octaves
 from ntkrun.experiments.width_panels import draw_row
+from ntkrun.experiments.work import change_work
 from ntkrun.plotting import panel_letter
 
 NET = "relu3"
@@ -97,6 +98,7 @@ EXPERIMENT = Experiment(
     title="Figure 1: change of weights and kernels against width and time (MNIST, ReLU, L = 3)",
     run=run,
     plot=plot,
+    work=change_work,
     claims=CLAIMS,
     settings=WidthChangeSettings,
 )

@@ -25,6 +25,7 @@ from ntkrun.experiments.output_ensemble import (
     mean_z,
     variance_z,
 )
+from ntkrun.experiments.work import span_work
 
 TIMES = (0, 16, 256, 65536)
 PAPER_SD = {0: 0.642, 16: 0.448, 256: 0.279, 65536: 0.272}  # NTK band at alpha = -2
@@ -150,6 +151,7 @@ EXPERIMENT = Experiment(
     title="Figure 2: outputs of 100 trained networks and their distribution at infinite width (tanh, L = 3)",
     run=follow_ensemble,
     plot=plot,
+    work=span_work,
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
 )

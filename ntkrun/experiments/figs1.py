@@ -12,6 +12,7 @@ from ntkrun.claims import Claim
 from ntkrun.experiments.band_panels import band_panels
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.output_ensemble import OutputEnsembleSettings, curve, follow_ensemble, functions, grid, probes
+from ntkrun.experiments.work import span_work
 
 
 def plot(table: pd.DataFrame) -> Figure:
@@ -46,6 +47,7 @@ EXPERIMENT = Experiment(
     title="Figure S1: the functions of 100 trained networks and their distribution at infinite width (tanh, L = 3)",
     run=follow_ensemble,
     plot=plot,
+    work=span_work,
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
     cells_of="fig2",

@@ -28,6 +28,7 @@ from ntkrun.experiments.kernel_estimates import (
     shades,
     slope_claims,
 )
+from ntkrun.experiments.work import draw_work
 from ntkrun.plotting import PAPER_MARK, key, panel_letter
 from ntkrun.settings import MonteCarloSettings
 
@@ -105,6 +106,7 @@ EXPERIMENT = Experiment(
     title="Figure S10: Monte Carlo kernels against the number of draws (ReLU, L = 1)",
     run=estimate,
     plot=plot,
+    work=draw_work,
     claims=CLAIMS,
     settings=MonteCarloSettings,
 )

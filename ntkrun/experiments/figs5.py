@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.final_distance import FinalDistanceSettings, run
+from ntkrun.experiments.final_distance import FinalDistanceSettings, run, work
 from ntkrun.fits import power_law
 from ntkrun.plotting import PAPER_MARK, key, panel_letter
 from ntkrun.reference import paper_panel
@@ -193,6 +193,7 @@ EXPERIMENT = Experiment(
     title="Figure S5: final distance of network and linearization against width, by depth and data-set size",
     run=run,
     plot=plot,
+    work=work,
     claims=CLAIMS,
     settings=FinalDistanceSettings,
 )

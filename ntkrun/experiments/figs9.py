@@ -26,6 +26,7 @@ from ntkrun.experiments.kernel_estimates import (
     shades,
     slope_claims,
 )  # fmt: skip
+from ntkrun.experiments.work import draw_work
 from ntkrun.plotting import PAPER_MARK, key, panel_letter
 from ntkrun.settings import MonteCarloSettings
 
@@ -87,6 +88,7 @@ EXPERIMENT = Experiment(
     title="Figure S9: Monte Carlo kernels against width (ReLU, L = 1 and 3)",
     run=estimate,
     plot=plot,
+    work=draw_work,
     claims=CLAIMS,
     settings=MonteCarloSettings,
 )

@@ -15,6 +15,7 @@ import optax
 from pydantic import Field
 
 from ntkrun import metrics, tables
+from ntkrun.costs import Piece
 from ntkrun.data.dataset import load_dataset
 from ntkrun.data.images import stand_in_warning
 from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
@@ -23,6 +24,7 @@ from ntkrun.dynamics.network import Network, predict
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult, cell_key
 from ntkrun.experiments.setup import model_from
+from ntkrun.experiments.work import IMAGES, count, kernel_pieces, parameter_shapes, shape, sizes
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.progress import Progress
 from ntkrun.settings import CommonSettings, Count, DataSettings, ModelSettings, Section
@@ -89,3 +91,19 @@ def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellR
     table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
     facts = {"eta": eta, "steps": end, "loss_reached": end < descent.max_steps, "data": data.describe()}
     return CellResult(table, facts)
+
+
+def work(settings: FinalDistanceSettings) -> tuple[int, list[Piece]]:
+    """Parameters of the network, and at most so many steps: where training ends is known from the kernel only."""
+    n, m, k = sizes(settings.data, "mse")
+    dtype, image = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
+    model = model_from(settings.model, n_outputs=k)
+    theta0 = parameter_shapes(model, image, dtype)
+    x, y, x_test = (shape(rows, *row, dtype=dtype) for rows, row in ((n, image), (n, (k,)), (m, image)))
+
+    def step(*arrays: Any) -> Any:
+        network = Network(*arrays, model=model, tx=optax.sgd(1.0), loss="mse", watched=())
+        return network.step(network.init(), None)
+
+    training = Piece("step", step, (theta0, x, y, x_test), settings.descent.max_steps)
+    return count(theta0), [training, *kernel_pieces(model, theta0, x, x_test)]

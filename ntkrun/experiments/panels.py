@@ -50,9 +50,9 @@ def _models_key(ax: Axes, paper: bool, **options) -> None:
     key(ax, entries, **options)
 
 
-def outputs_panel(ax: Axes, table: pd.DataFrame, split: str, paper: str | None = None) -> None:
-    """Single outputs against time."""
-    _followed(ax, table, "output", split, f"{split}_output", "sample", paper)
+def outputs_panel(ax: Axes, table: pd.DataFrame, split: str, paper: str | None = None, stem: str = "sample") -> None:
+    """Single outputs against time; `stem` of the paper's curves is "sample", or "logit" for those of one image."""
+    _followed(ax, table, "output", split, f"{split}_output", stem, paper)
     ax.set_title(f"{split} output")
 
 
@@ -130,13 +130,15 @@ STEP_RIVALS = {
 }
 
 
-def six_panels(table: pd.DataFrame, paper: str | None, rivals: dict[str, tuple[str, str]]) -> Figure:
+def six_panels(
+    table: pd.DataFrame, paper: str | None, rivals: dict[str, tuple[str, str]], stem: str = "sample"
+) -> Figure:
     """Train output, test output, weight change / loss, accuracy, RMSE: the layout of Figures S2, S3 and S8."""
     figure = Figure(figsize=(10.5, 6.4), layout="constrained")
     axes = figure.subplots(2, 3)
     draw: list[Callable[[Axes], None]] = [
-        lambda ax: outputs_panel(ax, table, "train", paper),
-        lambda ax: outputs_panel(ax, table, "test", paper),
+        lambda ax: outputs_panel(ax, table, "train", paper, stem),
+        lambda ax: outputs_panel(ax, table, "test", paper, stem),
         lambda ax: weights_panel(ax, table, paper),
         lambda ax: loss_panel(ax, table, paper),
         lambda ax: accuracy_panel(ax, table, paper),

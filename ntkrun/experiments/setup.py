@@ -1,16 +1,19 @@
 """What every training experiment starts from: images, theta_0, optimizer, and a look at the learning rate."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import linen as nn
 
 from ntkrun.data.dataset import Dataset, load_dataset
 from ntkrun.data.images import stand_in_warning
 from ntkrun.dynamics.learning_rate import eta_critical, largest_eigenvalue, stable_rate
-from ntkrun.dynamics.network import Watched
+from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
+from ntkrun.dynamics.network import Network, Watched
 from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import cell_key
@@ -79,6 +82,38 @@ def set_up(settings: RunSettings, progress: Progress) -> Setup:
 def model_from(settings: ModelSettings, n_outputs: int, trained: str = "all", matmul: str = "as_dtype") -> nn.Module:
     fields = settings.model_dump()
     return build_model(fields.pop("name"), n_outputs=n_outputs, trained=trained, matmul=matmul, **fields)
+
+
+def function_space(settings: RunSettings) -> bool:
+    """auto: function space with full batches, where it holds and costs nothing; else parameter space."""
+    if settings.linear_route == "auto":
+        return settings.optimizer.batch_size is None and not settings.outside_function_space
+    return settings.linear_route == "function_space"
+
+
+def has_analytic_kernel(settings: RunSettings) -> bool:
+    """Whether Theta of the infinitely wide network is a rival."""
+    return settings.model.name == "fc" and not settings.outside_function_space
+
+
+def step_by_step(
+    settings: RunSettings,
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    watched: tuple[Watched, ...],
+    **arrays: Any,
+) -> dict[str, Any]:
+    """The rivals whose states are parameters: the network, and f_lin unless it moves in function space.
+
+    arrays: theta0, x_train, y_train, x_test.
+    """
+    record = settings.record
+    shared: dict[str, Any] = dict(model=model, tx=tx, loss=settings.loss, watched=watched)
+    shared |= dict(evaluated=record.train_examples, chunk=record.chunk)
+    rivals: dict[str, Any] = {"network": Network(**arrays, **shared)}
+    if not function_space(settings):
+        rivals["linear"] = LinearParameterSpace(**arrays, **shared)
+    return rivals
 
 
 def choose_weights(theta0: Params, count: int) -> tuple[Watched, ...]:

@@ -21,14 +21,21 @@ import pandas as pd
 from ntkrun import metrics, tables
 from ntkrun.dynamics.closed_form import apply_kernel, gradient_flow
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
-from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
-from ntkrun.dynamics.network import Network, Watched, predict
+from ntkrun.dynamics.network import Watched, predict
 from ntkrun.dynamics.ode import LossGradient, linear_flow
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, MiniBatches, Observation, run_lockstep
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult, cell_key
-from ntkrun.experiments.setup import KERNEL_ROWS, Setup, check_learning_rate, set_up
+from ntkrun.experiments.setup import (
+    KERNEL_ROWS,
+    Setup,
+    check_learning_rate,
+    function_space,
+    has_analytic_kernel,
+    set_up,
+    step_by_step,
+)
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale, weight_jacobian
 from ntkrun.kernels.psd import check_psd
@@ -78,7 +85,7 @@ class KernelsAtInit:
 def kernels_at_init(setup: Setup) -> KernelsAtInit | None:
     """None where no rival of this run moves in function space, and where the kernel would be too large."""
     settings, data = setup.settings, setup.data
-    has_analytic = settings.model.name == "fc" and not settings.outside_function_space
+    has_analytic = has_analytic_kernel(settings)
     if len(data.x_train) * setup.k > KERNEL_ROWS or not (has_analytic or function_space(settings)):
         return None
     scale = ntk_scale(setup.model)
@@ -101,18 +108,13 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
     settings, data = setup.settings, setup.data
     tx, tx_kernel = setup.optimizer.scaled(ntk_scale(setup.model)), setup.optimizer.scaled(1.0)
     y_train = jnp.asarray(data.y_train, setup.x_train.dtype)
-    record = settings.record
-    shared: dict[str, Any] = dict(model=setup.model, loss=settings.loss, watched=setup.watched)
-    shared |= dict(evaluated=record.train_examples, chunk=record.chunk)
     arrays: dict[str, Any] = dict(theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test)
-    rivals: dict[str, Any] = {"network": Network(**arrays, tx=tx, **shared)}
+    rivals = step_by_step(settings, setup.model, tx, setup.watched, **arrays)
     if function_space(settings) and kernels is None:
         raise UserError(
             f"linear_route=function_space needs the kernel of all {len(data.x_train)} x {setup.k} outputs, more than "
             f"{KERNEL_ROWS} rows: use linear_route=parameter_space or a smaller data.n_train"
         )
-    if not function_space(settings):
-        rivals["linear"] = LinearParameterSpace(**arrays, tx=tx, **shared)
     if kernels is None:
         return rivals
     f0_train, f0_test = (predict(setup.model, setup.theta0, x) for x in (setup.x_train, setup.x_test))
@@ -128,13 +130,6 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
             ntk_train=kernels.analytic_train, ntk_test=kernels.analytic_test, **common
         )
     return rivals
-
-
-def function_space(settings: RunSettings) -> bool:
-    """auto: function space with full batches, where it holds and costs nothing; else parameter space."""
-    if settings.linear_route == "auto":
-        return settings.optimizer.batch_size is None and not settings.outside_function_space
-    return settings.linear_route == "function_space"
 
 
 def has_flow(settings: RunSettings) -> bool:
@@ -235,8 +230,8 @@ def _names(watched: tuple[Watched, ...]) -> list[str]:
 
 def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], times: np.ndarray) -> list[pd.DataFrame]:
     """Rows of every quantity: output, weight_change, loss, accuracy, and rmse to the network."""
-    loss = metrics.LOSSES[setup.settings.loss]
-    targets = {"train": setup.data.y_train[: setup.settings.record.train_examples], "test": setup.data.y_test}
+    loss, record = metrics.LOSSES[setup.settings.loss], setup.settings.record
+    targets = {"train": setup.data.y_train[: record.train_examples], "test": setup.data.y_test}
     frames = []
     for rival, observations in seen.items():
 
@@ -247,7 +242,7 @@ def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], ti
             add("weight_change", "", [o["weights"] for o in observations])
         for split, y in targets.items():
             outputs = [np.asarray(o[split], np.float64)[: len(y)] for o in observations]
-            add("output", split, [shown(f, setup.settings.record.outputs) for f in outputs])
+            add("output", split, [shown(f, record.outputs, record.follow) for f in outputs])
             add("loss", split, [float(loss(f, y)) for f in outputs])
             add("accuracy", split, [float(metrics.accuracy(f, y)) for f in outputs])
             if rival != "network":
@@ -256,9 +251,10 @@ def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], ti
     return frames
 
 
-def shown(f: np.ndarray, count: int) -> np.ndarray:
-    """The outputs that are followed one by one: of `count` examples (k = 1), or all k of the first example."""
-    return f[:count, 0] if f.shape[1] == 1 else f[0]
+def shown(f: np.ndarray, count: int, follow: str = "auto") -> np.ndarray:
+    """The outputs that are followed one by one: the first of `count` examples, or all k of the first example."""
+    examples = follow == "examples" or (follow == "auto" and f.shape[1] == 1)
+    return f[:count, 0] if examples else f[0]
 
 
 def bump_time(table: pd.DataFrame) -> float:

@@ -13,7 +13,7 @@ import pytest
 
 from ntkrun.errors import UserError
 from ntkrun.models import build_model
-from ntkrun.models.layers import Conv
+from ntkrun.models.layers import Conv, by_convolution, by_products
 from ntkrun.models.parameters import count_parameters, layer_names, ntk_to_standard, standard_rates
 from ntkrun.models.wide_resnet import EPSILON, batch_norm
 
@@ -54,6 +54,21 @@ def test_convolution_is_equation_1_with_fan_in_9_c(parameterization, stride):
         weight, bias = params["W"], params["b"]
     expected = neighbourhood_sum(X, np.asarray(weight), stride) + np.asarray(bias)
     np.testing.assert_allclose(layer.apply({"params": params}, X), expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_form_for_cpus_is_the_convolution_with_both_gradients(stride):
+    weight = np.random.default_rng(1).standard_normal((3, 3, 2, 4))
+
+    @jax.jit
+    def both(x, weight):
+        forms = [
+            jax.vjp(lambda x, w, form=form: form(x, w, stride), x, weight) for form in (by_convolution, by_products)
+        ]
+        return [(h, *transposed(jnp.sin(h))) for h, transposed in forms]
+
+    for one, other in zip(*both(X, weight), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)  # float64, sums of up to 90 products
 
 
 def test_parameter_shapes_and_counts():

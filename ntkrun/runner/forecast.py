@@ -1,0 +1,75 @@
+"""What a run will ask of a machine, before anything is computed: parameters, FLOPs, peak memory and hours of every cell."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ntkrun.experiments.base import Experiment
+from ntkrun.runner.plan import Cell
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Of one cell; all its networks together.
+
+    parameters      scalars of one network
+    flops_per_step  of a step of training, network and linearised model; 0 where nothing is trained
+    flops           of the whole cell, see `ntkrun.costs` for what is counted
+    peak_bytes      of its largest piece
+    """
+
+    cell: str
+    parameters: int
+    steps: int
+    flops_per_step: float
+    flops: float
+    peak_bytes: int
+
+
+def forecast(experiment: Experiment, cell: Cell) -> Forecast:
+    """From the traces of the cell's pieces alone."""
+    parameters, pieces = experiment.work(cell.settings)
+    steps = [piece for piece in pieces if piece.what == "step"]
+    return Forecast(
+        cell.name,
+        parameters,
+        max((piece.times for piece in steps), default=0),
+        sum(piece.flops_once for piece in steps),
+        sum(piece.flops for piece in pieces),
+        max(piece.peak_bytes for piece in pieces),
+    )
+
+
+def forecast_table(found: Sequence[Forecast], flop_rate: float) -> str:
+    """As lines of text; hours at `flop_rate` FLOP/s."""
+    header = ("cell", "parameters", "steps", "FLOP/step", "FLOP", "peak memory", "hours")
+
+    def hours(flops: float) -> str:
+        return f"{flops / flop_rate / 3600:.3g}"
+
+    lines = [
+        (
+            one.cell,
+            f"{one.parameters:,}",
+            f"{one.steps:,}",
+            f"{one.flops_per_step:.3g}",
+            f"{one.flops:.3g}",
+            f"{one.peak_bytes / 2**30:.3g} GiB",
+            hours(one.flops),
+        )
+        for one in found
+    ]
+    total = sum(one.flops for one in found)
+    largest = max(one.peak_bytes for one in found)
+    lines.append(("all", "", "", "", f"{total:.3g}", f"{largest / 2**30:.3g} GiB", hours(total)))
+    widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
+    text = [
+        "  ".join(
+            [line[0].ljust(widths[0]), *(item.rjust(width) for item, width in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in [header, *lines]
+    ]
+    text.append(
+        f"hours at flop_rate={flop_rate:.3g} FLOP/s; FLOPs are those of matrix products and convolutions, memory that of "
+        "the traced program without fusion"
+    )
+    return "\n".join(text)
