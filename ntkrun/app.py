@@ -5,6 +5,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ntkrun.experiments.base import Experiment
+    from ntkrun.runner.plan import Cell
     from ntkrun.runner.store import Store
 
 
@@ -52,13 +56,20 @@ def verify(store: "Store") -> int:
     return 1 if damaged else 0
 
 
+def plan(experiment: "Experiment", cells: "Sequence[Cell]") -> int:
+    """Print what the cells will cost."""
+    from ntkrun.runner.forecast import forecast, forecast_table
+
+    print(forecast_table([forecast(experiment, cell) for cell in cells], cells[0].settings.flop_rate))
+    return 0
+
+
 def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, command: str) -> int:
     """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input."""
     from ntkrun.experiments.base import computing, load_experiment
     from ntkrun.progress import Console
     from ntkrun.report.judge import claims_table
     from ntkrun.report.render import report
-    from ntkrun.runner.forecast import forecast, forecast_table
     from ntkrun.runner.plan import make_cells, shard_of
     from ntkrun.runner.run import Tally, run_cells
     from ntkrun.runner.store import Store
@@ -70,11 +81,8 @@ def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, com
     store = Store(first.results_dir, first.scale, experiment.name, source.name)
     progress = Console()
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
-    if first.stage == "verify":
-        return verify(store)
-    if first.stage == "plan":
-        print(forecast_table([forecast(experiment, cell) for cell in cells], first.flop_rate))
-        return 0
+    if first.stage in ("verify", "plan"):
+        return verify(store) if first.stage == "verify" else plan(experiment, cells)
     if first.stage in ("run", "all"):
         mine = shard_of(cells, first.shard, first.shards)
         tally = Tally(len(mine))
