@@ -45,9 +45,10 @@ class Experiment:
     title: str
     run: Callable[[Any, str, Progress], CellResult]  # (settings of the type below, cell name, progress)
     plot: Callable[[pd.DataFrame], Figure]
-    work: Callable[[Any], tuple[int, list[Piece]]]  # parameters of a network, and what `run` will do with it
     claims: tuple[Claim, ...] = ()
     settings: type[CommonSettings] = RunSettings
+    # parameters of a network, and what `run` will do with it; None: one training run (`work.training_work`)
+    work: Callable[[Any], tuple[int, list[Piece]]] | None = None
     version: int = 1
     cells_of: str = ""
 

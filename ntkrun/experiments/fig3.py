@@ -17,7 +17,6 @@ from ntkrun.claims import ALL_SCALES, Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import FLOW_RIVALS, loss_panel, outputs_panel, rmse_panel, weights_panel
 from ntkrun.experiments.trajectories import bump_time, follow
-from ntkrun.experiments.work import training_work
 from ntkrun.plotting import panel_letter
 from ntkrun.tables import at, last, series
 
@@ -179,6 +178,5 @@ EXPERIMENT = Experiment(
     title="Figure 3: outputs, weights and losses of a wide network and of its linearization (CIFAR-10, ReLU, L = 5)",
     run=follow,
     plot=plot,
-    work=training_work,
     claims=CLAIMS,
 )

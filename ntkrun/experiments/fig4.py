@@ -15,7 +15,6 @@ from ntkrun.claims import ALL_SCALES, Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import accuracy_panel, loss_panel, outputs_panel
 from ntkrun.experiments.trajectories import follow
-from ntkrun.experiments.work import training_work
 from ntkrun.plotting import panel_letter
 from ntkrun.tables import at, last, series
 
@@ -128,6 +127,5 @@ EXPERIMENT = Experiment(
     title="Figure 4: a wide residual network and its linearization on CIFAR-10",
     run=follow,
     plot=plot,
-    work=training_work,
     claims=CLAIMS,
 )

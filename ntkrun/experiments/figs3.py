@@ -16,7 +16,6 @@ from ntkrun.claims import ALL_SCALES, Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import STEP_RIVALS, six_panels
 from ntkrun.experiments.trajectories import follow
-from ntkrun.experiments.work import training_work
 from ntkrun.fits import power_law
 from ntkrun.tables import at, series
 
@@ -133,6 +132,5 @@ EXPERIMENT = Experiment(
     title="Figure S3: mini-batches and cross-entropy on MNIST (ReLU, L = 2)",
     run=follow,
     plot=plot,
-    work=training_work,
     claims=CLAIMS,
 )

@@ -16,7 +16,6 @@ from ntkrun.claims import ALL_SCALES, Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import FLOW_RIVALS, six_panels
 from ntkrun.experiments.trajectories import bump_time, follow
-from ntkrun.experiments.work import training_work
 from ntkrun.tables import at, last, series
 
 
@@ -123,6 +122,5 @@ EXPERIMENT = Experiment(
     title="Figure S8: Figure 3 in the standard parameterization",
     run=follow,
     plot=plot,
-    work=training_work,
     claims=CLAIMS,
 )

@@ -14,7 +14,6 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import STEP_RIVALS, six_panels
 from ntkrun.experiments.trajectories import follow
 from ntkrun.experiments.width_slopes import slopes_figure
-from ntkrun.experiments.work import training_work
 from ntkrun.tables import series
 
 
@@ -44,6 +43,5 @@ EXPERIMENT = Experiment(
     title="Network and linearization in lockstep",
     run=follow,
     plot=plot,
-    work=training_work,
     claims=CLAIMS,
 )

@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.work import training_work
 from ntkrun.runner.plan import Cell
+from ntkrun.settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,12 @@ class Forecast:
 
 def forecast(experiment: Experiment, cell: Cell) -> Forecast:
     """From the traces of the cell's pieces alone."""
-    parameters, pieces = experiment.work(cell.settings)
+    if experiment.work is not None:
+        parameters, pieces = experiment.work(cell.settings)
+    elif isinstance(cell.settings, RunSettings):
+        parameters, pieces = training_work(cell.settings)
+    else:
+        raise UserError(f"stage=plan does not know the work of {experiment.name}")
     steps = [piece for piece in pieces if piece.what == "step"]
     return Forecast(
         cell.name,
