@@ -140,9 +140,16 @@ def test_what_is_stored_is_not_computed_again(ntkrun, tmp_path, monkeypatch):
 
 def test_shards_in_any_order_give_the_unsharded_table(ntkrun, tmp_path):
     sweep = [*SMOKE, "model.width=[8,9]", "seed=[0,1]", "stage=run"]
+
+    def of(shard: int) -> list[str]:
+        return [*sweep, "results_dir=parts", "shards=4", f"shard={shard}"]
+
+    other = command(*of(2), cwd=tmp_path)  # a process of its own, at work while this one runs the other three
     ntkrun(*sweep, "results_dir=whole")
-    for shard in (2, 0, 3, 1):
-        ntkrun(*sweep, "results_dir=parts", "shards=4", f"shard={shard}")
+    for shard in (0, 3, 1):
+        ntkrun(*of(shard))
+    _, err = other.communicate(timeout=120)
+    assert other.returncode == 0, err
     whole, parts = ({path.name: path for path in (tmp_path / name).rglob("*.parquet")} for name in ("whole", "parts"))
     assert len(whole) == 4 and whole.keys() == parts.keys()
     for name, path in whole.items():
@@ -211,12 +218,12 @@ def test_help_imports_neither_jax_nor_tensorflow_datasets():
     assert "ntkrun experiment=fig3" in done.stdout and ", ".join(experiment_names()) in " ".join(done.stdout.split())
 
 
-def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path):
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(ntkrun, tmp_path: Path):
     sweep = [
         "experiment=lockstep",
         "scale=smoke",
         "data.source=stand_in",
-        "seed=[0,1]",
+        "model.width=[8,9]",
         "optimizer.steps=[16,3000000]",
     ]
     run = command(*sweep, cwd=tmp_path, env=os.environ | {"NTKRUN_DEBUG": "0"})
@@ -234,6 +241,8 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(tmp_path: Path):
     assert "Traceback" not in err
     (kept,) = tmp_path.rglob("cells/*.parquet")
     assert len(read_table(kept)[0])
+    code, out, _ = ntkrun(*sweep[:-1], "optimizer.steps=16", "stage=run")
+    assert code == 0 and "2 of 2 cells finished (1 run now, 1 stored before)" in out
 
 
 def test_a_killed_cell_goes_on_from_its_checkpoint_bit_for_bit(ntkrun, tmp_path: Path):

@@ -62,14 +62,14 @@ class Ensemble:
         members = self.members.replace(**jax.device_put(own, over_members))
         return Ensemble(members, self.varying, used > 1)
 
-    def _each(self, function: Any, *states: Any) -> Any:
-        """function(member, *its states) for every member."""
+    def _each(self, function: Any, *states: Any, largest: int = 0) -> Any:
+        """function(member, *its states) for every member; `largest`: entries of the largest array it works on."""
         own = {name: getattr(self.members, name) for name in self.varying}
 
         def one(fields: dict[str, Any], *state: Any) -> Any:
             return function(self.members.replace(**fields), *state)
 
-        if jax.default_backend() == "cpu" and not self.dealt_out and _largest_of_one(own) >= WIDE:
+        if jax.default_backend() == "cpu" and not self.dealt_out and largest >= WIDE:
             return jax.lax.map(lambda each: one(*each), (own, *states))
         return jax.vmap(one)(own, *states)
 
@@ -77,7 +77,9 @@ class Ensemble:
         return self._each(lambda member: member.init())
 
     def step(self, state: Any, batch: Batch | None) -> Any:
-        return self._each(lambda member, one: member.step(one, batch), state)
+        return self._each(lambda member, one: member.step(one, batch), state, largest=_largest_of_one(state))
 
     def observe(self, state: Any) -> dict[str, Array]:
-        return self._each(lambda member, one: member.observe(one), state)
+        # what is kept to compare with, kernels at theta0 say, is as large as what is formed
+        largest = _largest_of_one([getattr(self.members, name) for name in self.varying])
+        return self._each(lambda member, one: member.observe(one), state, largest=largest)

@@ -16,7 +16,8 @@ from pydantic import Field
 
 from ntkrun import metrics, tables
 from ntkrun.costs import Piece
-from ntkrun.data.dataset import load_dataset
+from ntkrun.data.basis import span_coordinates
+from ntkrun.data.dataset import Dataset, load_dataset
 from ntkrun.data.images import stand_in_warning
 from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
 from ntkrun.dynamics.learning_rate import eta_critical
@@ -54,6 +55,15 @@ class FinalDistanceSettings(CommonSettings):
         return self.model.model_dump(mode="json")
 
 
+def inputs_of(data: Dataset, net: str) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test inputs; those of a fully-connected network in a basis of their common span, if that is smaller."""
+    n, rows = len(data.x_train), len(data.x_train) + len(data.x_test)
+    if net != "fc" or rows >= data.x_train[0].size:
+        return data.x_train, data.x_test
+    (z,) = span_coordinates(np.concatenate([data.x_train, data.x_test]).reshape(rows, -1))
+    return z[:n], z[n:]
+
+
 def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellResult:
     """Find eta and the last step from Theta_hat_0, train, compare at the steps 2^j and the last."""
     options, descent, net = settings.data, settings.descent, settings.model.name
@@ -62,7 +72,7 @@ def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellR
     if data.is_stand_in:
         progress.warn(stand_in_warning(data.name, data.requested))
     model, dtype = model_from(settings.model, n_outputs=data.y_train.shape[1]), jnp.dtype(settings.model.dtype)
-    x, x_test, y = (jnp.asarray(a, dtype) for a in (data.x_train, data.x_test, data.y_train))
+    x, x_test, y = (jnp.asarray(a, dtype) for a in (*inputs_of(data, settings.model.name), data.y_train))
     theta0 = jax.jit(model.init)(cell_key(settings, "theta0"), x[:1])["params"]
     scale = ntk_scale(model)
     train, test = (scale * np.asarray(empirical_ntk(model, theta0, *of)) for of in ((x,), (x_test, x)))

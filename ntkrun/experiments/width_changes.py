@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ntkrun import tables
+from ntkrun.data.basis import span_coordinates
 from ntkrun.data.dataset import Dataset, load_dataset
 from ntkrun.data.images import stand_in_warning
-from ntkrun.data.span import span_coordinates
 from ntkrun.dynamics.changes import ObservedChanges
 from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.network import Network
@@ -35,7 +35,7 @@ WIDE = 256
 
 
 class WidthChangeSettings(EnsembleSettings):
-    """`inputs`: the images as they are, or in a basis of their span (`data.span`: exact, d -> N input dimensions)."""
+    """`inputs`: the images as they are, or in a basis of their span (`data.basis`: exact, d -> N input dimensions)."""
 
     inputs: Literal["full", "span"]
 
@@ -52,9 +52,9 @@ def load_images(settings: WidthChangeSettings, progress: Progress) -> Dataset:
 def build_ensemble(settings: WidthChangeSettings, data: Dataset) -> Ensemble:
     """The networks of one width, each watching its own changes."""
     dtype = jnp.dtype(settings.model.dtype)
-    inputs = (
-        span_coordinates(data.x_train) if settings.inputs == "span" else data.x_train.reshape(len(data.x_train), -1)
-    )
+    inputs = data.x_train.reshape(len(data.x_train), -1)
+    if settings.inputs == "span":
+        (inputs,) = span_coordinates(inputs)
     left_out = data.x_train[0].size - inputs.shape[1]
     x, y = jnp.asarray(inputs, dtype), jnp.asarray(data.y_train, dtype)
     model = model_from(settings.model, n_outputs=y.shape[1], trained=settings.trained)
@@ -147,19 +147,20 @@ def fit(points: pd.DataFrame) -> PowerLaw:
     return power_law(wide.index, wide["mean"])
 
 
-def worst_octaves(net: str, figure: str, panel: str, time: float) -> Callable[[pd.DataFrame], float]:
-    """Measure: the largest |log2(ours / the paper's)| of the kernel's change over the paper's widths at one time.
+def octaves_by_width(table: pd.DataFrame, net: str, figure: str, panel: str, time: float) -> np.ndarray:
+    """log2(ours / the paper's) of the kernel's change at one time, over the paper's widths; nan where ours has none."""
+    ours = by_width(table, f"ntk_change/{net}", time)["mean"]
+    paper = {}
+    for curve, points in paper_panel(figure, panel).items():
+        at_time = points.loc[np.isclose(points["x"], time), "y"]
+        paper[int(curve.removeprefix("n"))] = float(at_time.iloc[0])
+    return np.log2(ours.reindex(list(paper)).to_numpy() / np.array(list(paper.values())))
 
-    nan, a fail, when a width is missing or has not come so far.
-    """
+
+def worst_octaves(net: str, figure: str, panel: str, time: float) -> Callable[[pd.DataFrame], float]:
+    """Measure: the largest |octaves_by_width|; nan, a fail, when a width is missing or has not come so far."""
 
     def measure(table: pd.DataFrame) -> float:
-        ours = by_width(table, f"ntk_change/{net}", time)["mean"]
-        paper = {}
-        for curve, points in paper_panel(figure, panel).items():
-            at_time = points.loc[np.isclose(points["x"], time), "y"]
-            paper[int(curve.removeprefix("n"))] = float(at_time.iloc[0])
-        ratio = ours.reindex(list(paper)).to_numpy() / np.array(list(paper.values()))
-        return float(np.max(np.abs(np.log2(ratio))))
+        return float(np.max(np.abs(octaves_by_width(table, net, figure, panel, time))))
 
     return measure
