@@ -9,7 +9,8 @@ Here     eta = .1 is recovered: the digitised times are .1 floor(10^(k/20)).  N,
          configs/experiment/figs4.yaml; at cpu scale eta grows with t (configs/sizes/cpu/figs4.yaml).
 """
 
-import jax
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,14 +18,12 @@ from matplotlib.figure import Figure
 
 from ntkrun import metrics, tables
 from ntkrun.claims import Claim
-from ntkrun.dynamics.network import predict
-from ntkrun.dynamics.ode import linear_flow
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult, Experiment
 from ntkrun.experiments.setup import set_up
-from ntkrun.experiments.trajectories import build_rivals, kernels_at_init
+from ntkrun.experiments.trajectories import build_rivals, flow_rivals, kernels_at_init
 from ntkrun.fits import power_law
 from ntkrun.plotting import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, key, panel_letter
 from ntkrun.progress import Progress
@@ -33,7 +32,6 @@ from ntkrun.settings import RunSettings
 
 POINTS = 5
 WIDTHS = tuple(2**j for j in range(5, 13))
-LOSS_GRADIENT = jax.grad(metrics.cross_entropy)
 
 
 def run(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
@@ -41,28 +39,15 @@ def run(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     setup = set_up(settings, progress)
     kernels = kernels_at_init(setup)
     if kernels is None or settings.loss != "cross_entropy" or settings.optimizer.name != "gd":
-        raise UserError(
-            "figs4 compares two routes to f_lin under cross-entropy: full batches, optimizer=gd, no weight_decay"
-        )
+        raise UserError("figs4 compares two routes to f_lin under loss=cross_entropy: full batches with optimizer=gd")
+    kernels = replace(kernels, analytic_train=None, analytic_test=None)
     times, label = setup.optimizer.flow_times(), f"{settings.experiment} {cell}"
     steps = record_steps(times, settings.record.first_time, settings.record.per_octave)
-    rivals = {name: rival for name, rival in build_rivals(setup, kernels).items() if name != "linear_analytic"}
-    seen = [found for _, found in run_lockstep(rivals, steps, FullBatch(), progress, label)]
-    f0_train, f0_test = (
-        np.asarray(predict(setup.model, setup.theta0, x), np.float64) for x in (setup.x_train, setup.x_test)
-    )
-    flow = linear_flow(
-        kernels.empirical_train,
-        setup.data.y_train,
-        f0_train,
-        times[steps],
-        loss_gradient=LOSS_GRADIENT,
-        ntk_test_train=kernels.empirical_test,
-        f0_test=f0_test,
-    )
-    assert flow.test is not None
-    logits = {name: np.stack([np.asarray(found[name]["test"], np.float64)[:, 0] for found in seen]) for name in rivals}
-    logits["flow"] = flow.test[:, :, 0]
+    seen = dict(flow=flow_rivals(setup, kernels, steps)["flow_empirical"], network=[], linear=[])
+    for _, found in run_lockstep(build_rivals(setup, kernels), steps, FullBatch(), progress, label):
+        for rival, observation in found.items():
+            seen[rival].append(observation)
+    logits = {rival: np.stack([np.asarray(o["test"], np.float64)[:, 0] for o in all_]) for rival, all_ in seen.items()}
     pairs = {"linear": ("network", "linear"), "routes": ("linear", "flow")}
     frames = [
         tables.rows(f"logit/{name}", "test", steps, list(times[steps]), f[:, :POINTS]) for name, f in logits.items()
@@ -70,11 +55,11 @@ def run(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     for name, (one, other) in pairs.items():
         apart = np.sqrt(np.mean((logits[one] - logits[other]) ** 2, axis=1))
         frames.append(tables.rows(f"rms/{name}", "test", steps, list(times[steps]), apart))
-    loss = [float(metrics.cross_entropy(found["network"]["train"], setup.data.y_train)) for found in seen]
+    loss = [float(metrics.cross_entropy(o["train"], setup.data.y_train)) for o in seen["network"]]
     frames.append(tables.rows("loss/network", "train", steps, list(times[steps]), np.asarray(loss)))
     same = dict(figure=settings.experiment, cell=cell)
     table = tables.tidy(frames, seed=settings.seed, width=settings.model.width, **same)
-    return CellResult(table, {"data": setup.data.describe(), "solver_steps": flow.solver_steps})
+    return CellResult(table, {"data": setup.data.describe()})
 
 
 def draw(ax: Axes, table: pd.DataFrame, width: int) -> None:
@@ -119,7 +104,8 @@ def onset_slope(table: pd.DataFrame) -> float:
     """d log t / d log n of the first recorded time at which network and f_lin are .1 apart."""
     curves = {n: tables.series(part, "rms/linear") for n, part in table.groupby("width")}
     onset = {n: float(curve.index[curve > 0.1].min()) for n, curve in curves.items()}
-    return power_law(onset.keys(), onset.values()).slope
+    widths, times = np.asarray(list(onset), float), np.asarray(list(onset.values()))
+    return power_law(widths, times).slope
 
 
 def end_slope(table: pd.DataFrame) -> float:

@@ -54,8 +54,8 @@ def mean_octaves(net: str, time: float) -> Callable[[pd.DataFrame], float]:
 def late_rise(table: pd.DataFrame) -> float:
     """Octaves that the ReLU networks' change of Theta_hat still gains from t = 2^9 to 2^10; mean over n >= 256."""
     earlier, later = (by_width(table, "ntk_change/relu1", time)["mean"] for time in (512.0, 1024.0))
-    gained = np.log2(later / earlier)
-    return float(gained[gained.index >= WIDE].mean())
+    wide = (later / earlier)[earlier.index >= WIDE]
+    return float(np.mean(np.log2(wide.to_numpy())))
 
 
 REGIME = ("cpu", "paper")

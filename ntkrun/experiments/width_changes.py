@@ -6,12 +6,14 @@ network at every record time.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from flax import linen as nn
 
 from ntkrun import tables
 from ntkrun.data.basis import span_coordinates
@@ -19,16 +21,16 @@ from ntkrun.data.dataset import Dataset, load_dataset
 from ntkrun.data.images import stand_in_warning
 from ntkrun.dynamics.changes import ObservedChanges
 from ntkrun.dynamics.ensemble import Ensemble
-from ntkrun.dynamics.network import Network
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult, cell_key
 from ntkrun.experiments.setup import compare_rates, critical_rate, model_from
 from ntkrun.fits import PowerLaw, power_law
-from ntkrun.kernels.empirical import ntk_scale
+from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.progress import Progress
 from ntkrun.reference import paper_panel
 from ntkrun.settings import EnsembleSettings
+from ntkrun.types import Array, Params
 
 # Fits leave out narrower networks: there the next order of 1/n bends the curve (the paper's own slopes differ by .05).
 WIDE = 256
@@ -59,12 +61,25 @@ def build_ensemble(settings: WidthChangeSettings, data: Dataset) -> Ensemble:
     x, y = jnp.asarray(inputs, dtype), jnp.asarray(data.y_train, dtype)
     model = model_from(settings.model, n_outputs=y.shape[1], trained=settings.trained)
     tx = Optimizer(settings.optimizer).scaled(ntk_scale(model))
-    members = []
-    for member in settings.members:
-        theta0 = jax.jit(model.init)(cell_key(member, "theta0"), x[:1])["params"]
-        network = Network(theta0, x, y, x[:1], model=model, tx=tx, loss=settings.loss, watched=())
-        members.append(ObservedChanges.of(network, unseen_squares(member, left_out)))
-    return Ensemble.of(members, ObservedChanges.VARYING)
+    keys = jnp.stack([cell_key(member, "theta0") for member in settings.members])
+    theta0, ntk0, nngp0 = draw(model, keys, x)
+    unseen = jnp.asarray([unseen_squares(member, left_out) for member in settings.members], jnp.float64)
+    stacked: dict[str, Any] = dict(theta0=theta0, ntk0=ntk0, nngp0=nngp0, unseen=unseen)
+    member = ObservedChanges(
+        **stacked, x_train=x, y_train=y, x_test=x[:1], model=model, tx=tx, loss=settings.loss, watched=()
+    )
+    return Ensemble(member, ObservedChanges.VARYING)
+
+
+@partial(jax.jit, static_argnames="model")
+def draw(model: nn.Module, keys: Array, x: Array) -> tuple[Params, Array, Array]:
+    """theta0, Theta_hat_0 and K_hat_0 of every network, in one program however many there are."""
+
+    def one(key: Array) -> tuple[Params, Array, Array]:
+        theta0 = model.init(key, x[:1])["params"]
+        return theta0, empirical_ntk(model, theta0, x), empirical_nngp(model, theta0, x)
+
+    return jax.lax.map(one, keys)
 
 
 def unseen_squares(settings: EnsembleSettings, left_out: int) -> float:
@@ -124,8 +139,9 @@ def by_width(table: pd.DataFrame, curve: str, time: float, index: int = -1) -> p
 def common_end(table: pd.DataFrame, net: str) -> float:
     """The latest time that every width has reached: changes at different times cannot be held against the width."""
     part = table[table["curve"] == f"ntk_change/{net}"]
-    shared = set.intersection(*(set(times) for _, times in part.groupby("width")["time"]))
-    return float(max(shared, default=np.nan)) if len(part) else float("nan")
+    if part.empty:
+        return float("nan")
+    return float(max(set.intersection(*(set(times) for _, times in part.groupby("width")["time"])), default=np.nan))
 
 
 def layers(table: pd.DataFrame, net: str) -> list[int]:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
-from ntkrun.experiments import width_changes
+from ntkrun.experiments import figs6, width_changes
 from ntkrun.experiments.base import load_experiment
 from ntkrun.progress import Silent
 from ntkrun.reference import paper_panel
@@ -87,3 +87,18 @@ def test_the_left_out_weights_have_the_squares_of_standard_normals(settings_of):
     assert np.mean(draws) == pytest.approx(12_800, abs=180)
     assert np.std(draws) > 40
     assert width_changes.unseen_squares(settings, 0) == 0.0
+
+
+def test_the_late_rise_and_the_mean_distance_of_figure_s6():
+    panel = "relu1_ntk_change_vs_time"
+    paper = {int(name[1:]): points.set_index("x")["y"] for name, points in paper_panel("figs6", panel).items()}
+    times = [512.0, 1024.0]
+    rows = []
+    for width, curve in paper.items():
+        values = tables.rows("ntk_change/relu1", "", [0, 1], times, 2.0 * curve.loc[times].to_numpy())
+        rows.append(tables.tidy([values], figure="figs6", cell=f"width={width}", seed=0, width=width))
+    table = pd.concat(rows, ignore_index=True)
+    assert figs6.mean_octaves("relu1", 1024.0)(table) == pytest.approx(1.0, abs=1e-9)
+    assert -0.02 < figs6.late_rise(table) < 0.05, "paper_numbers: flat after 2^9"
+    earlier = table["time"] == 512.0
+    assert figs6.late_rise(table.assign(value=table["value"].where(~earlier, table["value"] / 2))) > 0.98

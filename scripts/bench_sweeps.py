@@ -1,0 +1,89 @@
+"""What packing saves: cells of 3 networks of n = 64 against cells of one, each pair timed in turn in one run.
+
+1. the whole cell (images, theta0, kernels at every record point, compilation) for 2^13 steps of Figure 1; target 1.5
+2. a step alone; no target: on a CPU one network of n = 64 already runs at the speed of its matrix products, so that three
+   take three times as long.  The speed of a step is printed beside that of a product of two 1024 x 1024 matrices.
+
+    python scripts/bench_sweeps.py [--pairs 3]
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+import jax
+import jax.numpy as jnp
+
+from ntkrun import cli
+from ntkrun.dynamics.protocol import advance
+from ntkrun.experiments import width_changes
+from ntkrun.experiments.base import load_experiment
+from ntkrun.progress import Silent
+from ntkrun.runner.plan import make_cells
+
+jax.config.update("jax_enable_x64", True)
+STEPS = 256
+
+
+def settings_of(networks: int) -> Any:
+    overrides = ["experiment=fig1", "scale=paper", "model.width=64", "optimizer.steps=8192", f"networks={networks}"]
+    with hydra.initialize_config_dir(str(Path(__file__).parent.parent / "configs"), version_base="1.3"):
+        (cell,) = make_cells(load_experiment("fig1"), cli.compose(overrides))
+    return cell.settings
+
+
+def whole_cell(settings: Any) -> float:
+    """Seconds, compilation included: what a user waits for."""
+    jax.clear_caches()
+    began = time.perf_counter()
+    width_changes.run(settings, "bench", Silent())
+    return time.perf_counter() - began
+
+
+def stepper(settings: Any) -> Any:
+    """A call that takes STEPS steps and returns the seconds of one."""
+    ensemble = (width_changes.build_ensemble(settings, width_changes.load_images(settings, Silent())),)
+    states = jax.tree.map(jnp.copy, tuple(each.init() for each in ensemble))
+
+    def timed() -> float:
+        nonlocal states
+        began = time.perf_counter()
+        states = jax.block_until_ready(advance(ensemble, states, None, jnp.asarray(STEPS, jnp.int32)))
+        return (time.perf_counter() - began) / STEPS
+
+    timed()
+    return timed
+
+
+def product_speed() -> float:
+    """GFLOP/s of a float32 product of two 1024 x 1024 matrices."""
+    a, product = jnp.ones((1024, 1024), jnp.float32), jax.jit(jnp.matmul)
+    jax.block_until_ready(product(a, a))
+    began = time.perf_counter()
+    for _ in range(5):
+        jax.block_until_ready(product(a, a))
+    return 5 * 2 * 1024**3 / (time.perf_counter() - began) / 1e9
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=3)
+    pairs = parser.parse_args().pairs
+    one, three = settings_of(1), settings_of(3)
+    cells = [(whole_cell(one), whole_cell(three)) for _ in range(pairs)]
+    ratio = statistics.median(b / a for a, b in cells)
+    print(f"whole cell, 3 networks over 1: {ratio:.2f} (target <= 1.5); seconds {cells[-1][0]:.1f}, {cells[-1][1]:.1f}")
+    first, second = stepper(one), stepper(three)
+    steps = [(first(), second()) for _ in range(4 * pairs)]
+    single = statistics.median(a for a, _ in steps)
+    # forward, gradient of the weights, gradient of the inputs (not of the first layer's), N = 128 and 128 inputs
+    flops = 2 * 128 * (2 * 128 * 64 + 3 * (2 * 64 * 64 + 64 * 10))
+    print(f"a step, 3 networks over 1: {statistics.median(b / a for a, b in steps):.2f}")
+    print(f"a step of one: {flops / single / 1e9:.0f} GFLOP/s; 1024 x 1024 products: {product_speed():.0f} GFLOP/s")
+
+
+if __name__ == "__main__":
+    main()
