@@ -26,6 +26,7 @@ from ntkrun.experiments.width_changes import (
     worst_octaves,
 )
 from ntkrun.experiments.width_panels import draw_row
+from ntkrun.experiments.work import change_work
 from ntkrun.plotting import panel_letter
 
 ROWS = {"relu1": "one hidden ReLU layer, CIFAR-10", "tanh3": "three hidden tanh layers, MNIST"}
@@ -130,4 +131,5 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=WidthChangeSettings,
+    work=change_work,
 )

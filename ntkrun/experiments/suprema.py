@@ -18,9 +18,9 @@ import optax
 import pandas as pd
 
 from ntkrun import tables
+from ntkrun.data.basis import span_coordinates
 from ntkrun.data.dataset import load_dataset
 from ntkrun.data.images import stand_in_warning
-from ntkrun.data.span import span_coordinates
 from ntkrun.dynamics.changes import ObservedDistances
 from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
 from ntkrun.dynamics.ensemble import Ensemble
@@ -79,7 +79,7 @@ def run(settings: SupremaSettings, cell: str, progress: Progress) -> CellResult:
     if data.is_stand_in:
         progress.warn(stand_in_warning(data.name, data.requested))
     # Few dimensions keep the standard parameterization's extra term of the input layer, n_0/n, small.
-    inputs = span_coordinates(np.concatenate([data.x_train, data.x_test]))
+    (inputs,) = span_coordinates(np.concatenate([data.x_train, data.x_test]))
     x, x_test = np.split(inputs, [len(data.x_train)])
     eta, end = descent_of(settings, x, data.y_train)
     ensemble = build_ensemble(settings, x, x_test, data.y_train, eta)
