@@ -163,20 +163,28 @@ def fit(points: pd.DataFrame) -> PowerLaw:
     return power_law(wide.index, wide["mean"])
 
 
-def octaves_by_width(table: pd.DataFrame, net: str, figure: str, panel: str, time: float) -> np.ndarray:
-    """log2(ours / the paper's) of the kernel's change at one time, over the paper's widths; nan where ours has none."""
+def octaves_by_width(
+    table: pd.DataFrame, net: str, figure: str, panel: str, time: float, widest: float = np.inf
+) -> np.ndarray:
+    """log2(ours / the paper's) of the kernel's change at one time, over the paper's widths up to `widest`.
+
+    nan where ours has none.
+    """
     ours = by_width(table, f"ntk_change/{net}", time)["mean"]
     paper = {}
     for curve, points in paper_panel(figure, panel).items():
         at_time = points.loc[np.isclose(points["x"], time), "y"]
         paper[int(curve.removeprefix("n"))] = float(at_time.iloc[0])
-    return np.log2(ours.reindex(list(paper)).to_numpy() / np.array(list(paper.values())))
+    widths = [width for width in sorted(paper) if width <= widest]
+    return np.log2(ours.reindex(widths).to_numpy() / np.array([paper[width] for width in widths]))
 
 
-def worst_octaves(net: str, figure: str, panel: str, time: float) -> Callable[[pd.DataFrame], float]:
+def worst_octaves(
+    net: str, figure: str, panel: str, time: float, widest: float = np.inf
+) -> Callable[[pd.DataFrame], float]:
     """Measure: the largest |octaves_by_width|; nan, a fail, when a width is missing or has not come so far."""
 
     def measure(table: pd.DataFrame) -> float:
-        return float(np.max(np.abs(octaves_by_width(table, net, figure, panel, time))))
+        return float(np.max(np.abs(octaves_by_width(table, net, figure, panel, time, widest))))
 
     return measure
