@@ -73,10 +73,13 @@ class Network:
 
     def step(self, state: tuple[Params, Any], batch: Batch | None) -> tuple[Params, Any]:
         theta, optimizer_state = state
-        x, y = (self.x_train, self.y_train) if batch is None else batch.of(self.x_train, self.y_train)
-        gradient = jax.grad(partial(self._loss, x=x, y=y))(theta)
-        updates, optimizer_state = self.tx.update(gradient, optimizer_state, theta)
+        updates, optimizer_state = self.tx.update(self.gradient(theta, batch), optimizer_state, theta)
         return optax.apply_updates(theta, updates), optimizer_state
+
+    def gradient(self, theta: Params, batch: Batch | None) -> Params:
+        """dL/dtheta on the batch."""
+        x, y = (self.x_train, self.y_train) if batch is None else batch.of(self.x_train, self.y_train)
+        return jax.grad(partial(self._loss, x=x, y=y))(theta)
 
     def _loss(self, theta: Params, x: Array, y: Array) -> Array:
         return LOSSES[self.loss](jnp.asarray(self.model.apply({"params": theta}, x)), y)

@@ -131,6 +131,7 @@ EXPERIMENT = Experiment(
     title="Figure S6: change of weights and kernels, one hidden ReLU layer and three of tanh",
     run=run,
     plot=plot,
+    work=change_work,
     claims=CLAIMS,
     settings=WidthChangeSettings,
     work=change_work,

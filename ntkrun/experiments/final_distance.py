@@ -6,6 +6,7 @@ from the spectrum of Theta_hat_0, before the network moves.  Curves: "rmse/<mode
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import jax
@@ -115,5 +116,6 @@ def work(settings: FinalDistanceSettings) -> tuple[int, list[Piece]]:
         network = Network(*arrays, model=model, tx=optax.sgd(1.0), loss="mse", watched=())
         return network.step(network.init(), None)
 
-    training = Piece("step", step, (theta0, x, y, x_test), settings.descent.max_steps)
-    return count(theta0), [training, *kernel_pieces(model, theta0, x, x_test)]
+    copies = getattr(settings, "networks", 1)
+    training = Piece("step", step, (theta0, x, y, x_test), settings.descent.max_steps, copies)
+    return count(theta0), [training, *(replace(p, copies=copies) for p in kernel_pieces(model, theta0, x, x_test))]

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
 from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.final_distance import work
 from ntkrun.experiments.suprema import SupremaSettings, law, run, suprema
 from ntkrun.plotting import BLUE, GREEN, VERMILION, panel_letter
 
@@ -131,6 +132,7 @@ EXPERIMENT = Experiment(
     title="Theorem 2.1: the three suprema against width",
     run=run,
     plot=plot,
+    work=work,
     claims=CLAIMS,
     settings=SupremaSettings,
     version=2,  # the basis of the inputs' span is another one since: other draws of the same networks

@@ -1,17 +1,15 @@
 """The convolutional network of Figures S2 and S5."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ntkrun.activations import Activation, resolve_activation
+from ntkrun.activations import resolve_activation
 from ntkrun.errors import UserError
-from ntkrun.models.layers import Conv, Dense, readout_input
+from ntkrun.models.layers import Conv, ConvNet, Dense, readout_input
 from ntkrun.types import Array, Float, NumpyArray
 
 
-class CNN(nn.Module):
+class CNN(ConvNet):
     """L = depth convolutions 3 x 3 of n = width channels, phi behind each, pooling, and a linear readout.
 
     pool "average": the mean over all positions (the readout's fan_in is n); "flatten": every position by itself (fan_in
@@ -21,18 +19,8 @@ class CNN(nn.Module):
     Raises `UserError` for a depth below 1, an unknown pool, and inputs that are no images.
     """
 
-    width: int
-    depth: int
-    n_outputs: int
-    activation: str | Activation
-    sigma_w2: float
-    sigma_b2: float
     pool: str = "average"  # or "flatten"
     stride: int = 1
-    parameterization: str = "ntk"  # or "standard"
-    dtype: Any = jnp.float32
-    matmul: str = "as_dtype"  # or "bfloat16"
-    trained: str = "all"  # or "readout": see `layers.readout_input`
 
     @nn.compact
     def __call__(self, x: Float[Array | NumpyArray, "n ..."]) -> Float[Array, "n k"]:
@@ -42,14 +30,7 @@ class CNN(nn.Module):
                 f"{self.pool}, inputs of shape {x.shape[1:]}"
             )
         phi = resolve_activation(self.activation).phi
-        common: dict[str, Any] = dict(
-            sigma_w2=self.sigma_w2,
-            sigma_b2=self.sigma_b2,
-            parameterization=self.parameterization,
-            dtype=self.dtype,
-            matmul=self.matmul,
-        )
         for layer in range(1, self.depth + 1):
-            x = phi(Conv(self.width, stride=self.stride, name=f"layer_{layer}", **common)(x))
+            x = phi(Conv(self.width, stride=self.stride, name=f"layer_{layer}", **self.common)(x))
         x = jnp.mean(x, axis=(1, 2)) if self.pool == "average" else jnp.reshape(x, (x.shape[0], -1))
-        return Dense(self.n_outputs, name=f"layer_{self.depth + 1}", **common)(readout_input(x, self.trained))
+        return Dense(self.n_outputs, name=f"layer_{self.depth + 1}", **self.common)(readout_input(x, self.trained))

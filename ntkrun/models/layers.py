@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ntkrun.activations import Activation
 from ntkrun.errors import UserError
 from ntkrun.types import Array, Float, NumpyArray
 
@@ -145,6 +146,27 @@ class Conv(Affine):
     def _patches(self, x: Array) -> Float[Array, "n p fan_in"]:
         """What each position of the output sees."""
         return neighbourhoods(x, self.stride).reshape(x.shape[0], -1, KERNEL * KERNEL * x.shape[-1])
+
+
+class ConvNet(nn.Module):
+    """The settings that all convolutional networks have, and what of them every layer is given."""
+
+    width: int
+    depth: int
+    n_outputs: int
+    activation: str | Activation
+    sigma_w2: float
+    sigma_b2: float
+    parameterization: str = "ntk"  # or "standard"
+    dtype: Any = jnp.float32
+    matmul: str = "as_dtype"  # or "bfloat16"
+    trained: str = "all"  # or "readout": see `readout_input`
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Arguments of `Conv` and `Dense`."""
+        names = ("sigma_w2", "sigma_b2", "parameterization", "dtype", "matmul")
+        return {name: getattr(self, name) for name in names}
 
 
 def neighbourhoods(x: Float[Array, "n h w c"], stride: int) -> Float[Array, "n h_out w_out fan_in"]:

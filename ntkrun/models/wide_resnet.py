@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ntkrun.activations import Activation, resolve_activation
+from ntkrun.activations import resolve_activation
 from ntkrun.errors import UserError
-from ntkrun.models.layers import Conv, Dense, readout_input
+from ntkrun.models.layers import Conv, ConvNet, Dense, readout_input
 from ntkrun.types import Array, Float, NumpyArray
 
 GROUPS = (("conv2", 1), ("conv3", 2), ("conv4", 2))  # name, stride of the first block: 32 x 32, 16 x 16, 8 x 8
@@ -44,7 +44,7 @@ class Block(nn.Module):
         return x + main
 
 
-class WideResNet(nn.Module):
+class WideResNet(ConvNet):
     """Table S1: a 3 x 3 stem, three groups of N pre-activation blocks, the mean over the last 8 x 8 map, a dense readout.
 
     depth = 6 N + 4 counts the stem, 6 N convolutions in the blocks, the two shortcuts and the readout; n = width
@@ -55,17 +55,7 @@ class WideResNet(nn.Module):
     Raises `UserError` for a depth that is no 6 N + 4, an unknown norm, and inputs that are no images.
     """
 
-    width: int
-    depth: int
-    n_outputs: int
-    activation: str | Activation
-    sigma_w2: float
-    sigma_b2: float
     norm: str = "batch"  # or "none"
-    parameterization: str = "ntk"  # or "standard"
-    dtype: Any = jnp.float32
-    matmul: str = "as_dtype"  # or "bfloat16"
-    trained: str = "all"  # or "readout": see `layers.readout_input`
 
     @nn.compact
     def __call__(self, x: Float[Array | NumpyArray, "n ..."]) -> Float[Array, "n k"]:
@@ -75,18 +65,11 @@ class WideResNet(nn.Module):
                 f"wide_resnet needs depth 6 N + 4 (10, 16, ...), norm batch or none, and images, not depth {self.depth}"
                 f", norm {self.norm}, inputs of shape {x.shape[1:]}"
             )
-        common: dict[str, Any] = dict(
-            sigma_w2=self.sigma_w2,
-            sigma_b2=self.sigma_b2,
-            parameterization=self.parameterization,
-            dtype=self.dtype,
-            matmul=self.matmul,
-        )
         norm = batch_norm if self.norm == "batch" else lambda x: x
-        phi, conv = resolve_activation(self.activation).phi, {"features": self.width, **common}
+        phi, conv = resolve_activation(self.activation).phi, {"features": self.width, **self.common}
         x = Conv(name="conv1", **conv)(x)
         for group, stride in GROUPS:
             for block in range(1, blocks + 1):
                 x = Block(stride if block == 1 else 1, norm, phi, conv, name=f"{group}_{block}")(x)
         x = readout_input(jnp.mean(x, axis=(1, 2)), self.trained)
-        return Dense(self.n_outputs, name="readout", **common)(x)
+        return Dense(self.n_outputs, name="readout", **self.common)(x)

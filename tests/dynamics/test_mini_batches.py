@@ -12,11 +12,14 @@ import numpy as np
 import optax
 import pytest
 
+from ntkrun.data.batches import Batch
+from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network, in_chunks, predict
 from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.dynamics.protocol import FullBatch, MiniBatches, run_lockstep
+from ntkrun.dynamics.rates import AtRate
 from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.models import build_model
 from ntkrun.progress import Silent
@@ -65,6 +68,22 @@ def test_a_network_that_is_linear_is_its_linearization_under_any_optimizer(setti
     assert gap(start["network"], end["network"]) > 0.1, "it moves"
     (plain,) = observed(rivals(OneLayer(), tx), [20], MiniBatches(jax.random.key(1), 8, 4))
     assert gap(plain["network"], end["network"]) > 1e-3, "augmentation matters"
+
+
+def test_a_member_at_a_rate_is_the_network_of_that_rate():
+    network, batches = rivals(OneLayer(), optax.sgd(1.0, momentum=0.9))["network"], MiniBatches(jax.random.key(1), 8, 4)
+    fields = {name: getattr(network, name) for name in Network.__dataclass_fields__}
+    members = AtRate(**fields, rate=jnp.asarray([0.01, 0.03, 1e30]), y_test=Y[:3])
+    state = Ensemble(members, AtRate.VARYING).init()
+    (seen,) = observed({"all": Ensemble(members, AtRate.VARYING)}, [40], batches)
+    (alone,) = observed({"network": network.replace(tx=optax.sgd(0.03, momentum=0.9))}, [40], batches)
+    right = np.argmax(alone["network"]["test"], axis=1) == np.argmax(np.asarray(Y[:3]), axis=1)
+    assert seen["all"]["accuracy"][1] == np.mean(right)
+    one = Ensemble(members, AtRate.VARYING).step(state, Batch(jnp.arange(4)))[0]
+    plain = network.replace(tx=optax.sgd(0.03))
+    moved, _ = plain.step(plain.init(), Batch(jnp.arange(4)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-12), one, moved)
+    assert seen["all"]["finite"].tolist() == [1.0, 1.0, 0.0] and seen["all"]["accuracy"][2] == 0.0
 
 
 def test_weight_decay_is_the_gradient_of_half_the_square():
