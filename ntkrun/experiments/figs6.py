@@ -131,7 +131,6 @@ EXPERIMENT = Experiment(
     title="Figure S6: change of weights and kernels, one hidden ReLU layer and three of tanh",
     run=run,
     plot=plot,
-    work=change_work,
     claims=CLAIMS,
     settings=WidthChangeSettings,
     work=change_work,
