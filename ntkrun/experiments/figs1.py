@@ -11,12 +11,20 @@ from matplotlib.figure import Figure
 from ntkrun.claims import Claim
 from ntkrun.experiments.band_panels import band_panels
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.output_ensemble import OutputEnsembleSettings, curve, follow_ensemble, functions, grid, probes
+from ntkrun.experiments.output_ensemble import (
+    OutputEnsembleSettings,
+    all_layers,
+    curve,
+    follow_ensemble,
+    functions,
+    grid,
+    probes,
+)
 from ntkrun.experiments.work import span_work
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    return band_panels(table, "figs1", members=True)
+    return band_panels(all_layers(table), "figs1", members=True)
 
 
 def inside(table: pd.DataFrame) -> float:
@@ -31,7 +39,7 @@ CLAIMS = (
         "figs1.inside_2_sd",
         "Figure S1, last panel: single functions against the 2 sd band of (14), (15)",
         "theory",
-        inside,
+        lambda table: inside(all_layers(table)),
         ".954 for a Gaussian",
         0.89,
         1.0,

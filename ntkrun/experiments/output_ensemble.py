@@ -138,6 +138,20 @@ def probes(alphas: np.ndarray) -> np.ndarray:
     return np.abs(alphas[:, None] - np.array(PROBES)).argmin(axis=0)
 
 
+def readout_part(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells of part `readout`, in which only the last layer is trained."""
+    return table[_is_readout(table)]
+
+
+def all_layers(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells in which all layers are trained."""
+    return table[~_is_readout(table)]
+
+
+def _is_readout(table: pd.DataFrame) -> pd.Series:
+    return table["cell"].str.startswith("part=readout")
+
+
 def grid(table: pd.DataFrame) -> np.ndarray:
     """The alphas, (m,)."""
     return table[table["curve"] == "alpha"].groupby("index")["value"].first().to_numpy()

@@ -14,7 +14,7 @@ from ntkrun.experiments.setup import set_up
 from ntkrun.progress import Silent
 from ntkrun.runner.plan import make_cells
 
-SMALL = ("data.source=stand_in", "seed=0", "networks=2", "alphas=6")
+SMALL = ("data.source=stand_in", "seed=0", "networks=2", "alphas=6", "parts.readout=null")
 
 
 def cell_of(settings_of, *overrides: str):
