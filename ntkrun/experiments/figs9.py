@@ -45,7 +45,7 @@ def plot(table: pd.DataFrame) -> Figure:
         for colour, m in zip(shades(len(errors.columns)), errors.columns, strict=True):
             draw_curve(ax, errors[m], ("figs9", f"{kernel}_l{depth}", f"m{m}"), colour, f"M = {m}")
         widths = errors.index.to_numpy(float)
-        ax.plot(widths, 0.4 * errors.to_numpy().min() * (widths / widths[-1]) ** -0.5, color="0.4", linestyle=":")
+        ax.plot(widths, 4.0 * (widths / widths[0]) ** -0.5, color="0.4", linestyle=":")  # above all curves
         ax.set(xscale="log", yscale="log")
         ax.set_xscale("log", base=2)
     for ax in axes[:, 0]:

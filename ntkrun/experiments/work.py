@@ -14,6 +14,7 @@ from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.experiments.setup import KERNEL_ROWS, function_space, has_analytic_kernel, model_from, step_by_step
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
+from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.models import build_model
 from ntkrun.settings import DataSettings, EnsembleSettings, MonteCarloSettings, RunSettings
 from ntkrun.types import Params
@@ -133,6 +134,14 @@ def draw_work(settings: MonteCarloSettings) -> tuple[int, list[Piece]]:
     dtype = jnp.dtype(settings.model.dtype)
     theta = parameter_shapes(model, (settings.inputs,), dtype)  # n_0 dimensions in a basis of the inputs' span
     kernels: tuple[Callable[..., Any], ...] = (empirical_ntk, empirical_nngp)
+    if is_projectable(model, settings.inputs):
+        key = jax.eval_shape(lambda: jax.random.key(0))
+
+        def draw(x: Any, key: Any) -> Any:
+            return projected_kernels(model, x, key, drawn_projections(key))
+
+        x = shape(settings.inputs, settings.inputs, dtype=dtype)
+        return count(theta), [Piece("draw", draw, (x, key), settings.draws)]
     x = shape(settings.inputs, settings.inputs, dtype=dtype)
     pieces = [Piece("draw", lambda theta, x, of=of: of(model, theta, x), (theta, x), settings.draws) for of in kernels]
     return count(theta), pieces
