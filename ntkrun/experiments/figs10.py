@@ -34,7 +34,7 @@ from ntkrun.settings import MonteCarloSettings
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(9.4, 6.6), layout="constrained")
+    figure = Figure(figsize=(10.2, 6.6), layout="constrained")
     axes = figure.subplots(2, 2)
     for row, kernel in enumerate(NAMES):
         errors = grid(table, f"{kernel}_l1")
@@ -46,7 +46,7 @@ def plot(table: pd.DataFrame) -> Figure:
     for letter, ax in zip("abcd", axes.flat, strict=True):
         panel_letter(ax, letter)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    axes[0, 0].legend(handles, labels, ncols=3, loc="lower left")
+    figure.legend(handles, labels, loc="outside right center")
     look = {"color": "0.3"}
     entries = {"ours": look, "paper": PAPER_MARK | look, r"$M^{-1/2}$": {"color": "0.4", "linestyle": ":"}}
     key(axes[1, 0], entries, loc="lower left")

@@ -34,7 +34,7 @@ DEPTHS = (1, 3)
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(7.6, 6.2), layout="constrained")
+    figure = Figure(figsize=(8.4, 6.2), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
     for letter, ax, (kernel, depth) in zip("abcd", axes.flat, [(k, d) for k in NAMES for d in DEPTHS], strict=True):
         panel_letter(ax, letter)
@@ -53,7 +53,7 @@ def plot(table: pd.DataFrame) -> Figure:
     for ax in axes[-1]:
         ax.set_xlabel("width n")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    axes[0, 0].legend(handles, labels, ncols=2, loc="lower left")
+    figure.legend(handles, labels, loc="outside right center")
     key(
         axes[0, 1],
         {"ours": {"color": "0.3"}, "paper": PAPER_MARK | {"color": "0.3"}, r"$n^{-1/2}$": {"color": "0.4", "ls": ":"}},
