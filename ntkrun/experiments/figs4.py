@@ -22,7 +22,7 @@ from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult, Experiment
-from ntkrun.experiments.setup import set_up
+from ntkrun.experiments.setup import check_learning_rate, set_up
 from ntkrun.experiments.trajectories import build_rivals, flow_rivals, kernels_at_init
 from ntkrun.fits import power_law
 from ntkrun.plotting import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, key, panel_letter
@@ -40,6 +40,7 @@ def run(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     kernels = kernels_at_init(setup)
     if kernels is None or settings.loss != "cross_entropy" or settings.optimizer.name != "gd":
         raise UserError("figs4 compares two routes to f_lin under loss=cross_entropy: full batches with optimizer=gd")
+    facts = check_learning_rate(setup, progress) | {"data": setup.data.describe()}
     kernels = replace(kernels, analytic_train=None, analytic_test=None)
     times, label = setup.optimizer.flow_times(), f"{settings.experiment} {cell}"
     steps = record_steps(times, settings.record.first_time, settings.record.per_octave)
@@ -59,7 +60,7 @@ def run(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     frames.append(tables.rows("loss/network", "train", steps, list(times[steps]), np.asarray(loss)))
     same = dict(figure=settings.experiment, cell=cell)
     table = tables.tidy(frames, seed=settings.seed, width=settings.model.width, **same)
-    return CellResult(table, {"data": setup.data.describe()})
+    return CellResult(table, facts)
 
 
 def draw(ax: Axes, table: pd.DataFrame, width: int) -> None:
