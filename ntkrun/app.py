@@ -82,7 +82,7 @@ def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, com
     progress = Console()
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     if first.stage in ("verify", "plan"):
-        return verify(store) if first.stage == "verify" else plan(experiment, cells)
+        return verify(store) if first.stage == "verify" else plan(source, cells)
     if first.stage in ("run", "all"):
         mine = shard_of(cells, first.shard, first.shards)
         tally = Tally(len(mine))

@@ -21,6 +21,7 @@ from ntkrun import cli
 from ntkrun.dynamics.protocol import advance
 from ntkrun.experiments import width_changes
 from ntkrun.experiments.base import load_experiment
+from ntkrun.experiments.setup import load
 from ntkrun.progress import Silent
 from ntkrun.runner.plan import make_cells
 
@@ -45,7 +46,7 @@ def whole_cell(settings: Any) -> float:
 
 def stepper(settings: Any) -> Any:
     """A call that takes STEPS steps and returns the seconds of one."""
-    ensemble = (width_changes.build_ensemble(settings, width_changes.load_images(settings, Silent())),)
+    ensemble = (width_changes.build_ensemble(settings, load(settings.data, settings.loss, Silent())),)
     states = jax.tree.map(jnp.copy, tuple(each.init() for each in ensemble))
 
     def timed() -> float:

@@ -9,11 +9,12 @@ from ntkrun.experiments import NOT_FIGURES
 
 PACKAGE = Path(__file__).parent.parent / "ntkrun"
 LEAVES = {
-    "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "settings", "validation", "activations",
+    "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "sections", "settings", "validation", "activations",
     "reference", "fits", "costs"
 }  # fmt: skip
 # layer -> what it may import besides itself
 ALLOWED = {layer: {"errors", "types", "progress"} for layer in LEAVES}
+ALLOWED["settings"] = {"sections"}
 ALLOWED |= {layer: LEAVES for layer in ("data", "models", "kernels")}
 ALLOWED["dynamics"] = LEAVES | {"data", "models", "kernels"}
 ALLOWED["experiments"] = ALLOWED["dynamics"] | {"dynamics"}
@@ -85,7 +86,7 @@ def test_nothing_unpickles_or_evaluates():
 
 
 # Raise a limit only with a reason.
-LIMITS = {"cli.py": 130, "settings.py": 340}  # settings.py: every field of every run, in one place
+LIMITS = {"cli.py": 130}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

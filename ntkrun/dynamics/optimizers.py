@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ntkrun.settings import AdamSettings, OptimizerSettings, Schedule
+from ntkrun.sections import AdamSettings, OptimizerSettings, Schedule
 from ntkrun.types import Float, NumpyArray
 
 

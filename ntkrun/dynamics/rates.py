@@ -14,7 +14,7 @@ from ntkrun.types import Array, Params
 
 @struct.dataclass(kw_only=True)
 class AtRate(Network):
-    """The rival `Network` whose every step is `rate` times that of `tx`; for `tx` linear in the gradient of rate 1.
+    """The rival `Network` whose every step is `rate` times that of `tx`, which Optax scales by its own rate last.
 
     rate is a scalar, y_test (m, k).  Observed are the test accuracy and whether all test outputs are finite; the
     accuracy of a network that diverged is 0.

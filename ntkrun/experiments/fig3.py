@@ -13,10 +13,10 @@ Here     the paper's eta = .01 is .02 under our loss, its time t = .01 i half of
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.claims import ALL_SCALES, Claim
+from ntkrun.claims import Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import FLOW_RIVALS, loss_panel, outputs_panel, rmse_panel, weights_panel
-from ntkrun.experiments.trajectories import bump_time, follow
+from ntkrun.experiments.trajectories import bump_time, follow, starts_together
 from ntkrun.plotting import panel_letter
 from ntkrun.tables import at, last, series
 
@@ -159,18 +159,7 @@ CLAIMS = (
         ("paper",),
         "a factor 2 for draw of images and theta_0; other widths are not comparable",
     ),
-    Claim(
-        "fig3.starts_together",
-        "eq. (5): f_lin = f at theta_0",
-        "theory",
-        lambda table: series(table, "rmse/linear", "test").iloc[0],
-        "0",
-        0.0,
-        1e-6,
-        ALL_SCALES,
-        "outputs of order 1 in float32: a few units of 1.2e-7",
-        real_data=False,
-    ),
+    starts_together("fig3", 1e-6, "outputs of order 1 in float32: a few units of 1.2e-7"),
 )
 
 EXPERIMENT = Experiment(

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.claims import ALL_SCALES, Claim
+from ntkrun.claims import Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import accuracy_panel, loss_panel, outputs_panel
-from ntkrun.experiments.trajectories import follow
+from ntkrun.experiments.trajectories import follow, starts_together
 from ntkrun.plotting import panel_letter
 from ntkrun.tables import at, last, series
 
@@ -75,27 +75,19 @@ CLAIMS = (
         "at equal accuracy p two models that disagree on a quarter of 512 images differ by .022; features learnt by "
         "narrow networks add to it: .1 is where the curves would be seen apart",
     ),
-    Claim(
-        "fig4.network_above_chance",
-        "Figure 4, accuracy panel: test accuracy of the network at step 1000",
-        "read_off",
-        lambda table: at(table, "accuracy/network", 1000.0, "test"),
-        "0.43 at 1024 channels",
-        0.25,
-        0.60,
-        REGIME,
-        CHANCE,
-    ),
-    Claim(
-        "fig4.linear_above_chance",
-        "Figure 4, accuracy panel: test accuracy of the linearised model at step 1000",
-        "read_off",
-        lambda table: at(table, "accuracy/linear", 1000.0, "test"),
-        "0.43 at 1024 channels",
-        0.25,
-        0.60,
-        REGIME,
-        CHANCE,
+    *(
+        Claim(
+            f"fig4.{rival}_above_chance",
+            f"Figure 4, accuracy panel: test accuracy of {model} at step 1000",
+            "read_off",
+            lambda table, rival=rival: at(table, f"accuracy/{rival}", 1000.0, "test"),
+            "0.43 at 1024 channels",
+            0.25,
+            0.60,
+            REGIME,
+            CHANCE,
+        )
+        for rival, model in (("network", "the network"), ("linear", "the linearised model"))
     ),
     Claim(
         "fig4.test_accuracy_end",
@@ -108,18 +100,7 @@ CLAIMS = (
         ("paper",),
         "the paper's 128 images have a standard error of .04",
     ),
-    Claim(
-        "fig4.starts_together",
-        "eq. (5): f_lin = f at theta_0",
-        "theory",
-        lambda table: series(table, "rmse/linear", "test").iloc[0],
-        "0",
-        0.0,
-        1e-5,
-        ALL_SCALES,
-        "outputs of order 1 in float32 through ten layers",
-        real_data=False,
-    ),
+    starts_together("fig4", 1e-5, "outputs of order 1 in float32 through ten layers"),
 )
 
 EXPERIMENT = Experiment(

@@ -20,7 +20,6 @@ from ntkrun.experiments.output_ensemble import (
     grid,
     probes,
 )
-from ntkrun.experiments.work import span_work
 
 
 def plot(table: pd.DataFrame) -> Figure:
@@ -55,7 +54,6 @@ EXPERIMENT = Experiment(
     title="Figure S1: the functions of 100 trained networks and their distribution at infinite width (tanh, L = 3)",
     run=follow_ensemble,
     plot=plot,
-    work=span_work,
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
     cells_of="fig2",

@@ -109,4 +109,5 @@ EXPERIMENT = Experiment(
     work=draw_work,
     claims=CLAIMS,
     settings=MonteCarloSettings,
+    version=2,  # inputs in another basis of their span: other draws of the same kernels
 )

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.claims import ALL_SCALES, Claim
+from ntkrun.claims import Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import STEP_RIVALS, six_panels
-from ntkrun.experiments.trajectories import follow
+from ntkrun.experiments.trajectories import follow, starts_together
 from ntkrun.fits import power_law
 from ntkrun.tables import at, last, series
 
@@ -108,18 +108,7 @@ CLAIMS = (
         REGIME,
         "the paper's 128 images have a standard error of .04, ours of .02, the draw of the 128 others about .03: 2 sd",
     ),
-    Claim(
-        "figs2.starts_together",
-        "eq. (5): f_lin = f at theta_0",
-        "theory",
-        lambda table: series(table, "rmse/linear", "test").iloc[0],
-        "0",
-        0.0,
-        1e-6,
-        ALL_SCALES,
-        "outputs of order 1 in float32: a few units of 1.2e-7",
-        real_data=False,
-    ),
+    starts_together("figs2", 1e-6, "outputs of order 1 in float32: a few units of 1.2e-7"),
 )
 
 EXPERIMENT = Experiment(

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.claims import ALL_SCALES, Claim
+from ntkrun.claims import Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import STEP_RIVALS, six_panels
-from ntkrun.experiments.trajectories import follow
+from ntkrun.experiments.trajectories import follow, starts_together
 from ntkrun.fits import power_law
 from ntkrun.tables import at, series
 
@@ -113,18 +113,7 @@ CLAIMS = (
         REGIME,
         "a factor 2 for the draw at n = 2048; at n = 512 the distance grows by a factor 2 (1/sqrt n) to 4 (1/n)",
     ),
-    Claim(
-        "figs3.starts_together",
-        "eq. (5): f_lin = f at theta_0",
-        "theory",
-        lambda table: series(table, "rmse/linear", "test").iloc[0],
-        "0",
-        0.0,
-        1e-5,
-        ALL_SCALES,
-        "outputs of order 2 in float32: a few units of 1.2e-7",
-        real_data=False,
-    ),
+    starts_together("figs3", 1e-5, "outputs of order 2 in float32: a few units of 1.2e-7"),
 )
 
 EXPERIMENT = Experiment(

@@ -12,23 +12,25 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkrun import tables
 from ntkrun.claims import Claim
+from ntkrun.costs import Piece
 from ntkrun.dynamics.ensemble import Ensemble
-from ntkrun.dynamics.protocol import MiniBatches, run_lockstep
+from ntkrun.dynamics.protocol import run_lockstep
 from ntkrun.dynamics.rates import AtRate
-from ntkrun.experiments.base import CellResult, Experiment, cell_key
-from ntkrun.experiments.setup import set_up
+from ntkrun.experiments.base import CellResult, Experiment
+from ntkrun.experiments.setup import batches_of, set_up
+from ntkrun.experiments.work import training_work
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.plotting import PAPER_MARK, SERIES, key, panel_letter
 from ntkrun.progress import Progress
 from ntkrun.reference import paper_panel
-from ntkrun.settings import Count, Positive, RunSettings
+from ntkrun.sections import Count, Positive
+from ntkrun.settings import RunSettings
 
 LOSSES = {"mse": "mse", "cross_entropy": "xent"}
 CASES = [f"{phi}_{loss}" for phi in ("relu", "tanh") for loss in ("mse", "xent")]
@@ -51,16 +53,15 @@ class RateSettings(RunSettings):
 def run(settings: RateSettings, cell: str, progress: Progress) -> CellResult:
     """Train one network a rate, all on the same batches; their test accuracies at the end."""
     setup, optimizer = set_up(settings, progress), settings.optimizer
-    dtype, size = setup.x_train.dtype, optimizer.batch_size or len(setup.x_train)
+    dtype = setup.x_train.dtype
     y_train, y_test = (jnp.asarray(y, dtype) for y in (setup.data.y_train, setup.data.y_test))
     members = AtRate(
         theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test, model=setup.model,
-        tx=optax.sgd(ntk_scale(setup.model), momentum=optimizer.momentum), loss=settings.loss, watched=(),
+        tx=setup.optimizer.scaled(ntk_scale(setup.model)), loss=settings.loss, watched=(),
         chunk=settings.record.chunk, rate=jnp.asarray(settings.etas, dtype), y_test=y_test,
     )  # fmt: skip
-    batches = MiniBatches(cell_key(settings, "batches"), len(setup.x_train), size)
     rivals = {"network": Ensemble(members, AtRate.VARYING)}
-    lockstep = run_lockstep(rivals, [optimizer.steps], batches, progress, f"{settings.experiment} {cell}")
+    lockstep = run_lockstep(rivals, [optimizer.steps], batches_of(setup), progress, f"{settings.experiment} {cell}")
     (seen,) = [found["network"] for _, found in lockstep]
     name = f"{settings.data.name}/{settings.model.activation}_{LOSSES[settings.loss]}_{settings.model.parameterization}"
     steps = [optimizer.steps] * settings.rates
@@ -68,8 +69,12 @@ def run(settings: RateSettings, cell: str, progress: Progress) -> CellResult:
         tables.rows(f"{what}/{name}", "test", steps, list(settings.etas), np.asarray(values))
         for what, values in seen.items()
     ]
-    table = tables.tidy(frames, figure="figs7", cell=cell, seed=settings.seed, width=settings.model.width)
+    table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
     return CellResult(table, {"data": setup.data.describe()})
+
+
+def work(settings: RateSettings) -> tuple[int, list[Piece]]:
+    return training_work(settings, networks=settings.rates)
 
 
 def curve(table: pd.DataFrame, data: str, case: str, parameterization: str) -> pd.Series:
@@ -164,4 +169,5 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=RateSettings,
+    work=work,
 )

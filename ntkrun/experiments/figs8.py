@@ -12,11 +12,11 @@ Here     eta_0 = .035 and t = .01 i, read off the curves, which the printed rate
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.claims import ALL_SCALES, Claim
+from ntkrun.claims import Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import FLOW_RIVALS, six_panels
-from ntkrun.experiments.trajectories import bump_time, follow
-from ntkrun.tables import at, last, series
+from ntkrun.experiments.trajectories import bump_time, follow, starts_together
+from ntkrun.tables import at, last
 
 
 def plot(table: pd.DataFrame) -> Figure:
@@ -102,18 +102,7 @@ CLAIMS = (
         ("paper",),
         "a factor 2 for draw of images and theta_0; other widths are not comparable",
     ),
-    Claim(
-        "figs8.starts_together",
-        "eq. (5): f_lin = f at theta_0",
-        "theory",
-        lambda table: series(table, "rmse/linear", "test").iloc[0],
-        "0",
-        0.0,
-        1e-6,
-        ALL_SCALES,
-        "outputs of order 1 in float32: a few units of 1.2e-7",
-        real_data=False,
-    ),
+    starts_together("figs8", 1e-6, "outputs of order 1 in float32: a few units of 1.2e-7"),
 )
 
 

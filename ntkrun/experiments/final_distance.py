@@ -18,18 +18,19 @@ from pydantic import Field
 from ntkrun import metrics, tables
 from ntkrun.costs import Piece
 from ntkrun.data.basis import span_coordinates
-from ntkrun.data.dataset import Dataset, load_dataset
-from ntkrun.data.images import stand_in_warning
+from ntkrun.data.dataset import Dataset
 from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
 from ntkrun.dynamics.learning_rate import eta_critical
 from ntkrun.dynamics.network import Network, predict
+from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult, cell_key
-from ntkrun.experiments.setup import model_from
+from ntkrun.experiments.setup import load, model_from
 from ntkrun.experiments.work import IMAGES, count, kernel_pieces, parameter_shapes, shape, sizes
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.progress import Progress
-from ntkrun.settings import CommonSettings, Count, DataSettings, ModelSettings, Section
+from ntkrun.sections import Count, DataSettings, ModelSettings, Section
+from ntkrun.settings import CommonSettings
 
 
 class DescentSettings(Section):
@@ -67,11 +68,8 @@ def inputs_of(data: Dataset, net: str) -> tuple[np.ndarray, np.ndarray]:
 
 def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellResult:
     """Find eta and the last step from Theta_hat_0, train, compare at the steps 2^j and the last."""
-    options, descent, net = settings.data, settings.descent, settings.model.name
-    fields = options.model_dump(include={"name", "source", "classes", "n_train", "n_test", "preprocess", "seed"})
-    data = load_dataset(**fields, targets=options.target_kind("mse"))
-    if data.is_stand_in:
-        progress.warn(stand_in_warning(data.name, data.requested))
+    descent, net = settings.descent, settings.model.name
+    data = load(settings.data, "mse", progress)
     model, dtype = model_from(settings.model, n_outputs=data.y_train.shape[1]), jnp.dtype(settings.model.dtype)
     x, x_test, y = (jnp.asarray(a, dtype) for a in (*inputs_of(data, settings.model.name), data.y_train))
     theta0 = jax.jit(model.init)(cell_key(settings, "theta0"), x[:1])["params"]
@@ -81,7 +79,7 @@ def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellR
     f0, f0_test = (np.asarray(predict(model, theta0, inputs), np.float64) for inputs in (x, x_test))
     linear = gradient_descent(train, data.y_train, f0, np.full(descent.max_steps, eta))
     end = steps_to_loss(linear, data.y_train, descent.loss_fraction, descent.max_steps)
-    steps = sorted({0, *(2**j for j in range(end.bit_length()) if 2**j <= end), end})
+    steps = record_steps(np.arange(end + 1.0), 1.0, 1)
     network = Network(theta0, x, y, x_test, model=model, tx=optax.sgd(eta * scale), loss="mse", watched=())
     lockstep = run_lockstep({"network": network}, steps, FullBatch(), progress, f"{settings.experiment} {cell}")
     seen = [found["network"] for _, found in lockstep]

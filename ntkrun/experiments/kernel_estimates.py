@@ -17,10 +17,11 @@ from matplotlib.colors import to_hex
 
 from ntkrun import tables
 from ntkrun.claims import Claim
+from ntkrun.data.basis import span_coordinates
 from ntkrun.experiments.base import CellResult, cell_key, shared_key
 from ntkrun.fits import power_law
 from ntkrun.kernels.analytic import analytic_kernels
-from ntkrun.kernels.monte_carlo import reduced_inputs, sampled_kernels
+from ntkrun.kernels.monte_carlo import sampled_kernels
 from ntkrun.models import build_model
 from ntkrun.plotting import PAPER_MARK
 from ntkrun.progress import Progress
@@ -39,7 +40,7 @@ def estimate(settings: MonteCarloSettings, cell: str, progress: Progress) -> Cel
     kept = ("depth", "activation", "sigma_w2", "sigma_b2", "parameterization")
     tiles, width = settings.theory.tile_bytes, settings.model.width
     exact = analytic_kernels(x, **{name: fields[name] for name in kept}, width=width, tile_bytes=tiles)
-    drawn = sampled_kernels(model, reduced_inputs(x), cell_key(settings, "networks"), settings.draws)
+    drawn = sampled_kernels(model, span_coordinates(x)[0], cell_key(settings, "networks"), settings.draws)
     progress.start(f"{settings.experiment} {cell}", settings.draws)
     counts, errors = [], []
     for count, kernels in drawn:

@@ -9,12 +9,10 @@ Setting  whatever the command line says; see the groups model, data, optimizer a
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.claims import ALL_SCALES, Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import STEP_RIVALS, six_panels
-from ntkrun.experiments.trajectories import follow
+from ntkrun.experiments.trajectories import follow, starts_together
 from ntkrun.experiments.width_slopes import slopes_figure
-from ntkrun.tables import series
 
 
 def plot(table: pd.DataFrame) -> Figure:
@@ -23,20 +21,7 @@ def plot(table: pd.DataFrame) -> Figure:
     return six_panels(table, None, STEP_RIVALS)
 
 
-CLAIMS = (
-    Claim(
-        "lockstep.starts_together",
-        "eq. (5): f_lin = f at theta_0",
-        "theory",
-        lambda table: series(table, "rmse/linear", "test").iloc[0],
-        "0",
-        0.0,
-        1e-5,
-        ALL_SCALES,
-        "outputs of order 1 in float32 through up to ~20 layers",
-        real_data=False,
-    ),
-)
+CLAIMS = (starts_together("lockstep", 1e-5, "outputs of order 1 in float32 through up to ~20 layers"),)
 
 EXPERIMENT = Experiment(
     name="lockstep",

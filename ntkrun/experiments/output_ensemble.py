@@ -32,7 +32,8 @@ from ntkrun.experiments.base import CellResult, cell_key
 from ntkrun.experiments.setup import Setup, check_learning_rate, set_up
 from ntkrun.experiments.trajectories import analytic_pair
 from ntkrun.progress import Progress
-from ntkrun.settings import Count, EnsembleSettings, Index, NonNegative, Positive
+from ntkrun.sections import Count, Index, NonNegative, Positive
+from ntkrun.settings import EnsembleSettings
 
 # Far apart, so that the outputs there are not nearly one number; away from the training points, where variances vanish.
 PROBES = (-2.0, -1.0, 0.5, 2.0, 3.0)

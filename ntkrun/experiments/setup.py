@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
+from numpy.typing import DTypeLike
 
 from ntkrun.data.dataset import Dataset, load_dataset
 from ntkrun.data.images import stand_in_warning
@@ -15,12 +16,14 @@ from ntkrun.dynamics.learning_rate import eta_critical, largest_eigenvalue, stab
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network, Watched
 from ntkrun.dynamics.optimizers import Optimizer
+from ntkrun.dynamics.protocol import FullBatch, MiniBatches
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import cell_key
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.models import build_model
 from ntkrun.progress import Progress
-from ntkrun.settings import ModelSettings, RunSettings
+from ntkrun.sections import DataSettings, ModelSettings
+from ntkrun.settings import RunSettings
 from ntkrun.types import Array, Params
 
 # Kernels over all training examples are built up to this many (example, output) pairs: 8192^2 float64 are 512 MB.
@@ -48,25 +51,21 @@ class Setup:
         return self.data.y_train.shape[1]
 
 
-def set_up(settings: RunSettings, progress: Progress) -> Setup:
-    """Load the images, draw theta0; says so when the images are stand-ins."""
-    loss, options = settings.loss, settings.data
-    dtype = np.dtype(settings.model.dtype)
-    # Kernels in closed form take the inputs in float64; sets too large for kernels are not kept twice as large as needed.
-    small = options.n_train is not None and options.n_train <= KERNEL_ROWS
-    data = load_dataset(
-        name=options.name,
-        source=options.source,
-        classes=options.classes,
-        n_train=options.n_train,
-        n_test=options.n_test,
-        preprocess=options.preprocess,
-        targets=options.target_kind(loss),
-        seed=options.seed,
-        dtype=np.float64 if small else dtype,
-    )
+def load(options: DataSettings, loss: str, progress: Progress, dtype: DTypeLike = np.float64) -> Dataset:
+    """The images of a run; says so when they are stand-ins."""
+    fields = options.model_dump(include={"name", "source", "classes", "n_train", "n_test", "preprocess", "seed"})
+    data = load_dataset(**fields, targets=options.target_kind(loss), dtype=dtype)
     if data.is_stand_in:
         progress.warn(stand_in_warning(data.name, data.requested))
+    return data
+
+
+def set_up(settings: RunSettings, progress: Progress) -> Setup:
+    """Load the images, draw theta0."""
+    options, dtype = settings.data, np.dtype(settings.model.dtype)
+    # Kernels in closed form take the inputs in float64; sets too large for kernels are not kept twice as large as needed.
+    small = options.n_train is not None and options.n_train <= KERNEL_ROWS
+    data = load(options, settings.loss, progress, np.float64 if small else dtype)
     batch = settings.optimizer.batch_size
     if batch is not None and batch > len(data.x_train):
         raise UserError(f"optimizer.batch_size={batch} is larger than the {len(data.x_train)} training images")
@@ -77,6 +76,15 @@ def set_up(settings: RunSettings, progress: Progress) -> Setup:
     watched = choose_weights(theta0, settings.record.weights)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
     return Setup(settings, data, model, theta0, x_train, x_test, optimizer, watched)
+
+
+def batches_of(setup: Setup) -> FullBatch | MiniBatches:
+    """Which training examples every step sees."""
+    images, size = setup.settings.data, setup.settings.optimizer.batch_size
+    if size is None:
+        return FullBatch()
+    key = cell_key(setup.settings, "batches")
+    return MiniBatches(key, len(setup.data.x_train), size, flip=images.flip, crop=images.crop)
 
 
 def model_from(settings: ModelSettings, n_outputs: int, trained: str = "all", matmul: str = "as_dtype") -> nn.Module:

@@ -19,22 +19,21 @@ import pandas as pd
 
 from ntkrun import tables
 from ntkrun.data.basis import span_coordinates
-from ntkrun.data.dataset import load_dataset
-from ntkrun.data.images import stand_in_warning
 from ntkrun.dynamics.changes import ObservedDistances
 from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
 from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.learning_rate import eta_critical
 from ntkrun.dynamics.network import Network
+from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult, cell_key
 from ntkrun.experiments.final_distance import FinalDistanceSettings
-from ntkrun.experiments.setup import model_from
+from ntkrun.experiments.setup import load, model_from
 from ntkrun.fits import PowerLaw, power_law
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.progress import Progress
-from ntkrun.settings import Count, ModelSettings
+from ntkrun.sections import Count, ModelSettings
 
 PER_OCTAVE = 2  # record points: the distances vary on the scale of their time
 
@@ -66,24 +65,15 @@ def descent_of(settings: SupremaSettings, x: np.ndarray, y: np.ndarray) -> tuple
     return eta, steps_to_loss(linear, y, descent.loss_fraction, descent.max_steps)
 
 
-def record_points(end: int) -> list[int]:
-    octaves = int(PER_OCTAVE * np.log2(max(end, 1)))
-    return sorted({0, end, *(round(2 ** (j / PER_OCTAVE)) for j in range(octaves + 1))})
-
-
 def run(settings: SupremaSettings, cell: str, progress: Progress) -> CellResult:
     """Train the networks of one width until f_lin has fitted; their distances at log-spaced steps."""
-    options = settings.data
-    fields = options.model_dump(include={"name", "source", "classes", "n_train", "n_test", "preprocess", "seed"})
-    data = load_dataset(**fields, targets=options.target_kind("mse"))
-    if data.is_stand_in:
-        progress.warn(stand_in_warning(data.name, data.requested))
+    data = load(settings.data, "mse", progress)
     # Few dimensions keep the standard parameterization's extra term of the input layer, n_0/n, small.
     (inputs,) = span_coordinates(np.concatenate([data.x_train, data.x_test]))
     x, x_test = np.split(inputs, [len(data.x_train)])
     eta, end = descent_of(settings, x, data.y_train)
     ensemble = build_ensemble(settings, x, x_test, data.y_train, eta)
-    steps = record_points(end)
+    steps = record_steps(np.arange(end + 1.0), 1.0, PER_OCTAVE)
     lockstep = run_lockstep({"network": ensemble}, steps, FullBatch(), progress, f"{settings.experiment} {cell}")
     seen = [found["network"] for _, found in lockstep]
     found = distances(ensemble.members, eta, data.y_train, seen, steps, settings.model)

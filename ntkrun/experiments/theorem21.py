@@ -135,5 +135,5 @@ EXPERIMENT = Experiment(
     work=work,
     claims=CLAIMS,
     settings=SupremaSettings,
-    version=2,  # the basis of the inputs' span is another one since: other draws of the same networks
+    version=3,  # other record points
 )

@@ -19,17 +19,19 @@ import numpy as np
 import pandas as pd
 
 from ntkrun import metrics, tables
+from ntkrun.claims import ALL_SCALES, Claim
 from ntkrun.dynamics.closed_form import apply_kernel, gradient_flow
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.network import Watched, predict
 from ntkrun.dynamics.ode import LossGradient, linear_flow
 from ntkrun.dynamics.optimizers import record_steps
-from ntkrun.dynamics.protocol import FullBatch, MiniBatches, Observation, run_lockstep
+from ntkrun.dynamics.protocol import Observation, run_lockstep
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import CellResult, cell_key
+from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.setup import (
     KERNEL_ROWS,
     Setup,
+    batches_of,
     check_learning_rate,
     function_space,
     has_analytic_kernel,
@@ -204,17 +206,11 @@ def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     kernels = kernels_at_init(setup)
     axis = setup.optimizer.axis_times()
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
-    batch_size, batches = settings.optimizer.batch_size, FullBatch()
-    if batch_size is not None:
-        images = settings.data
-        batches = MiniBatches(
-            cell_key(settings, "batches"), len(setup.data.x_train), batch_size, flip=images.flip, crop=images.crop
-        )
     # before the network moves: a horizon that the solver cannot reach ends the run here
     flows = flow_rivals(setup, kernels, steps) if kernels is not None and has_flow(settings) else {}
     seen: dict[str, list[Observation]] = {}
     for _, observations in run_lockstep(
-        build_rivals(setup, kernels), steps, batches, progress, f"{settings.experiment} {cell}"
+        build_rivals(setup, kernels), steps, batches_of(setup), progress, f"{settings.experiment} {cell}"
     ):
         for rival, observation in observations.items():
             seen.setdefault(rival, []).append(observation)
@@ -255,6 +251,22 @@ def shown(f: np.ndarray, count: int, follow: str = "auto") -> np.ndarray:
     """The outputs that are followed one by one: the first of `count` examples, or all k of the first example."""
     examples = follow == "examples" or (follow == "auto" and f.shape[1] == 1)
     return f[:count, 0] if examples else f[0]
+
+
+def starts_together(figure: str, high: float, why: str) -> Claim:
+    """The claim that f_lin = f at theta_0."""
+    return Claim(
+        f"{figure}.starts_together",
+        "eq. (5): f_lin = f at theta_0",
+        "theory",
+        lambda table: tables.series(table, "rmse/linear", "test").iloc[0],
+        "0",
+        0.0,
+        high,
+        ALL_SCALES,
+        why,
+        real_data=False,
+    )
 
 
 def bump_time(table: pd.DataFrame) -> float:

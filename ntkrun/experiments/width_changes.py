@@ -17,14 +17,13 @@ from flax import linen as nn
 
 from ntkrun import tables
 from ntkrun.data.basis import span_coordinates
-from ntkrun.data.dataset import Dataset, load_dataset
-from ntkrun.data.images import stand_in_warning
+from ntkrun.data.dataset import Dataset
 from ntkrun.dynamics.changes import ObservedChanges
 from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult, cell_key
-from ntkrun.experiments.setup import compare_rates, critical_rate, model_from
+from ntkrun.experiments.setup import compare_rates, critical_rate, load, model_from
 from ntkrun.fits import PowerLaw, power_law
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.progress import Progress
@@ -40,15 +39,6 @@ class WidthChangeSettings(EnsembleSettings):
     """`inputs`: the images as they are, or in a basis of their span (`data.basis`: exact, d -> N input dimensions)."""
 
     inputs: Literal["full", "span"]
-
-
-def load_images(settings: WidthChangeSettings, progress: Progress) -> Dataset:
-    options = settings.data
-    fields = options.model_dump(include={"name", "source", "classes", "n_train", "n_test", "preprocess", "seed"})
-    data = load_dataset(**fields, targets=options.target_kind(settings.loss))
-    if data.is_stand_in:
-        progress.warn(stand_in_warning(data.name, data.requested))
-    return data
 
 
 def build_ensemble(settings: WidthChangeSettings, data: Dataset) -> Ensemble:
@@ -93,7 +83,7 @@ def unseen_squares(settings: EnsembleSettings, left_out: int) -> float:
 
 def run(settings: WidthChangeSettings, cell: str, progress: Progress) -> CellResult:
     """Train the networks of one width; their changes at log-spaced times."""
-    data = load_images(settings, progress)
+    data = load(settings.data, settings.loss, progress)
     optimizer = Optimizer(settings.optimizer)
     axis = optimizer.axis_times()
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
@@ -163,28 +153,25 @@ def fit(points: pd.DataFrame) -> PowerLaw:
     return power_law(wide.index, wide["mean"])
 
 
-def octaves_by_width(
-    table: pd.DataFrame, net: str, figure: str, panel: str, time: float, widest: float = np.inf
-) -> np.ndarray:
-    """log2(ours / the paper's) of the kernel's change at one time, over the paper's widths up to `widest`.
-
-    nan where ours has none.
+def octaves_by_width(table: pd.DataFrame, net: str, figure: str, panel: str, time: float) -> np.ndarray:
+    """log2(ours / the paper's) of the kernel's change at one time, over the paper's widths up to our widest (a scale is
+    cut from the top); nan where ours has none.
     """
     ours = by_width(table, f"ntk_change/{net}", time)["mean"]
     paper = {}
     for curve, points in paper_panel(figure, panel).items():
         at_time = points.loc[np.isclose(points["x"], time), "y"]
         paper[int(curve.removeprefix("n"))] = float(at_time.iloc[0])
+    widest = table.loc[table["curve"] == f"ntk_change/{net}", "width"].max()
     widths = [width for width in sorted(paper) if width <= widest]
     return np.log2(ours.reindex(widths).to_numpy() / np.array([paper[width] for width in widths]))
 
 
-def worst_octaves(
-    net: str, figure: str, panel: str, time: float, widest: float = np.inf
-) -> Callable[[pd.DataFrame], float]:
+def worst_octaves(net: str, figure: str, panel: str, time: float) -> Callable[[pd.DataFrame], float]:
     """Measure: the largest |octaves_by_width|; nan, a fail, when a width is missing or has not come so far."""
 
     def measure(table: pd.DataFrame) -> float:
-        return float(np.max(np.abs(octaves_by_width(table, net, figure, panel, time, widest))))
+        apart = octaves_by_width(table, net, figure, panel, time)
+        return float(np.max(np.abs(apart))) if len(apart) else float("nan")
 
     return measure

@@ -16,7 +16,8 @@ from ntkrun.experiments.setup import KERNEL_ROWS, function_space, has_analytic_k
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.models import build_model
-from ntkrun.settings import DataSettings, EnsembleSettings, MonteCarloSettings, RunSettings
+from ntkrun.sections import DataSettings
+from ntkrun.settings import EnsembleSettings, MonteCarloSettings, RunSettings
 from ntkrun.types import Params
 
 IMAGES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -43,8 +44,10 @@ def count(params: Params) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-def training_work(settings: RunSettings, inputs: tuple[int, ...] | None = None) -> tuple[int, list[Piece]]:
-    """Parameters of a network, and the pieces of `trajectories.follow` (or of an ensemble of networks alone).
+def training_work(
+    settings: RunSettings, inputs: tuple[int, ...] | None = None, networks: int | None = None
+) -> tuple[int, list[Piece]]:
+    """Parameters of a network, and the pieces of `trajectories.follow`, or of that many networks without rivals.
 
     inputs: shape of an input where it is not an image.  Left out: the rivals of gradient flow and of the analytic
     kernel, whose cost does not grow with the width.
@@ -60,11 +63,10 @@ def training_work(settings: RunSettings, inputs: tuple[int, ...] | None = None) 
     size = settings.optimizer.batch_size
     rows: Any = None if size is None else shape(size, dtype=jnp.int32)
     tx = optimizer.scaled(ntk_scale(model))
-    ensemble = isinstance(settings, EnsembleSettings)
 
     def rivals(theta0: Params, x: Any, y: Any, x_test: Any) -> tuple[Any, ...]:
         found = step_by_step(settings, model, tx, (), theta0=theta0, x_train=x, y_train=y, x_test=x_test)
-        return (found["network"],) if ensemble else tuple(found.values())
+        return tuple(found.values()) if networks is None else (found["network"],)
 
     def step(states: Any, theta0: Params, rows: Any, *arrays: Any) -> Any:
         moving, batch = rivals(theta0, *arrays), None if rows is None else Batch(rows)
@@ -75,14 +77,16 @@ def training_work(settings: RunSettings, inputs: tuple[int, ...] | None = None) 
         return [rival.observe(state) for rival, state in zip(moving, states, strict=True)]
 
     states = jax.eval_shape(lambda *given: [rival.init() for rival in rivals(*given)], theta0, *arrays)
-    copies = settings.networks if ensemble else 1
+    copies = networks or 1
     pieces = [
         Piece("step", step, (states, theta0, rows, *arrays), steps, copies),
         Piece("observation", observe, (states, theta0, *arrays), records, copies),
     ]
-    if n * k <= KERNEL_ROWS and (function_space(settings) or has_analytic_kernel(settings)) and not ensemble:
+    if networks is not None:
+        return count(theta0), pieces
+    if n * k <= KERNEL_ROWS and (function_space(settings) or has_analytic_kernel(settings)):
         pieces += kernel_pieces(model, theta0, arrays[0], arrays[2])
-    if function_space(settings) and not ensemble:
+    if function_space(settings):
         pieces.append(function_space_piece(settings, n, k, steps))
     return count(theta0), pieces
 
@@ -107,16 +111,16 @@ def function_space_piece(settings: RunSettings, n: int, k: int, steps: int) -> P
     return Piece("step", step, (shape(rows, rows, dtype=wide), *[shape(n, k, dtype=wide)] * 2), steps)
 
 
-def span_work(settings: RunSettings) -> tuple[int, list[Piece]]:
-    """The same on inputs in a basis of their span, of at most n dimensions."""
+def span_work(settings: EnsembleSettings) -> tuple[int, list[Piece]]:
+    """An ensemble on inputs in a basis of their span, of at most n dimensions."""
     n, *_ = sizes(settings.data, settings.loss)
-    return training_work(settings, (min(n, math.prod(IMAGES[settings.data.name])),))
+    return training_work(settings, (min(n, math.prod(IMAGES[settings.data.name])),), settings.networks)
 
 
 def change_work(settings: EnsembleSettings) -> tuple[int, list[Piece]]:
     """`width_changes.run`: the networks, and both kernels of each at every record point."""
     in_span = getattr(settings, "inputs", "full") == "span"
-    parameters, pieces = (span_work if in_span else training_work)(settings)
+    parameters, pieces = span_work(settings) if in_span else training_work(settings, networks=settings.networks)
     step, observation = pieces[:2]
     _, theta0, _, x, *_ = step.arguments
     model = model_from(settings.model, n_outputs=sizes(settings.data, settings.loss)[2], trained=settings.trained)
@@ -133,15 +137,14 @@ def draw_work(settings: MonteCarloSettings) -> tuple[int, list[Piece]]:
     model = build_model(fields.pop("name"), n_outputs=1, **fields)
     dtype = jnp.dtype(settings.model.dtype)
     theta = parameter_shapes(model, (settings.inputs,), dtype)  # n_0 dimensions in a basis of the inputs' span
-    kernels: tuple[Callable[..., Any], ...] = (empirical_ntk, empirical_nngp)
+    x = shape(settings.inputs, settings.inputs, dtype=dtype)
     if is_projectable(model, settings.inputs):
         key = jax.eval_shape(lambda: jax.random.key(0))
 
         def draw(x: Any, key: Any) -> Any:
             return projected_kernels(model, x, key, drawn_projections(key))
 
-        x = shape(settings.inputs, settings.inputs, dtype=dtype)
         return count(theta), [Piece("draw", draw, (x, key), settings.draws)]
-    x = shape(settings.inputs, settings.inputs, dtype=dtype)
+    kernels: tuple[Callable[..., Any], ...] = (empirical_ntk, empirical_nngp)
     pieces = [Piece("draw", lambda theta, x, of=of: of(model, theta, x), (theta, x), settings.draws) for of in kernels]
     return count(theta), pieces

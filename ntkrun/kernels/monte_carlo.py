@@ -29,20 +29,6 @@ _GROUP_NUMBERS = 2**20
 _LARGEST_GROUP = 64
 
 
-def reduced_inputs(x: Float[NumpyArray, "n d"]) -> Float[NumpyArray, "n r"]:
-    """Inputs of r = min(n, d) dimensions whose networks have the distribution that those of x have.
-
-    The rows of x span at most n dimensions: x = R Q^T with orthonormal columns Q (d, r).  The first layer sees x W =
-    R (Q^T W), and Q^T W is again a matrix of independent N(0, 1): a layer of fan-in r with inputs R draws the same h^1.
-    Gradients by W enter kernels through x.x' alone, which is R.R'.  The scale sigma_w2 / d of the layer becomes
-    sigma_w2 / r when its fan-in does, so R is multiplied by sqrt(r / d).
-    """
-    n, d = x.shape
-    if d <= n:
-        return x
-    return np.linalg.qr(x.T)[1].T * np.sqrt(n / d)
-
-
 def sampled_kernels(
     model: nn.Module, x: Float[NumpyArray | Array, "n d"], key: PRNGKeyArray, draws: int
 ) -> Iterator[tuple[int, Kernels]]:

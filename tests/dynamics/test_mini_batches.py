@@ -23,7 +23,7 @@ from ntkrun.dynamics.rates import AtRate
 from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.models import build_model
 from ntkrun.progress import Silent
-from ntkrun.settings import AdamSettings, LinearInGradientSettings
+from ntkrun.sections import AdamSettings, LinearInGradientSettings
 
 RNG = np.random.default_rng(5)
 X, X_TEST = jnp.asarray(RNG.standard_normal((8, 4, 4, 2))), jnp.asarray(RNG.standard_normal((3, 4, 4, 2)))

@@ -8,7 +8,7 @@ import pytest
 
 from ntkrun import tables
 from ntkrun.experiments.base import load_experiment
-from ntkrun.experiments.suprema import law, record_points
+from ntkrun.experiments.suprema import law
 from ntkrun.progress import Silent
 from ntkrun.runner.plan import make_cells
 
@@ -43,8 +43,3 @@ def test_a_law_is_that_of_each_network_s_largest_value():
             frames.append(tables.tidy([rows], figure="theorem21", cell=f"width={width}", seed=seed, width=width))
     fitted = law(pd.concat(frames), "kernel/erf_ntk")
     assert fitted.slope == pytest.approx(-1.0) and fitted.prefactor == pytest.approx(2.0)
-
-
-def test_record_points_end_with_the_last_step():
-    assert record_points(8) == [0, 1, 2, 3, 4, 6, 8]
-    assert record_points(1) == [0, 1]

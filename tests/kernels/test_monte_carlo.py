@@ -5,13 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ntkrun.data.basis import span_coordinates
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk
-from ntkrun.kernels.monte_carlo import reduced_inputs, sampled_kernels
+from ntkrun.kernels.monte_carlo import sampled_kernels
 from ntkrun.models import build_model
 
 X = np.random.default_rng(0).standard_normal((5, 40))
+(REDUCED,) = span_coordinates(X)
 KEY = jax.random.key(3)
 
 
@@ -21,21 +23,14 @@ def network(width: int, depth: int):
     )
 
 
-def test_reduced_inputs_keep_what_kernels_depend_on():
-    reduced = reduced_inputs(X)
-    assert reduced.shape == (5, 5)
-    np.testing.assert_allclose(reduced @ reduced.T / 5, X @ X.T / 40, atol=1e-14)
-    np.testing.assert_array_equal(reduced_inputs(X.T), X.T)  # nothing to be saved
-
-
 def test_running_averages_are_those_of_the_networks_one_by_one():
-    model, x = network(7, 2), jnp.asarray(reduced_inputs(X))
+    model, x = network(7, 2), jnp.asarray(REDUCED)
     alone = []
     for draw in range(4):
         params = model.init(jax.random.fold_in(KEY, draw), x[:1])["params"]
         theta = empirical_ntk(model, params, x, method="jacobian", trace_outputs=True)
         alone.append([np.asarray(empirical_nngp(model, params, x)), np.asarray(theta)])
-    found = list(sampled_kernels(model, reduced_inputs(X), KEY, 4))
+    found = list(sampled_kernels(model, REDUCED, KEY, 4))
     assert [count for count, _ in found] == [1, 2, 4]
     for count, kernels in found:
         np.testing.assert_allclose(kernels, np.mean(alone[:count], axis=0), rtol=1e-12)  # sums in another order
@@ -53,7 +48,7 @@ def test_the_error_is_that_of_an_average_over_independent_units():
     slope = (h > 0).astype(float) * np.random.default_rng(2).standard_normal((len(h), 1))
     ntk = outer + 2.0 * slope[:, :, None] * slope[:, None, :] * k1
     keys = jax.random.split(KEY, draws)
-    drawn = [next(sampled_kernels(network(width, 1), reduced_inputs(X), key, 1))[1] for key in keys]
+    drawn = [next(sampled_kernels(network(width, 1), REDUCED, key, 1))[1] for key in keys]
     for kernels, units, target in zip(zip(*drawn, strict=True), (outer, ntk), exact, strict=True):
         spread = np.mean(np.sum((units - target) ** 2, axis=(1, 2)))
         ratios = np.sum((np.stack(kernels) - target) ** 2, axis=(1, 2)) * width / spread
