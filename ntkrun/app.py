@@ -2,12 +2,12 @@
 
 import signal
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from ntkrun.experiments.base import Experiment
+    from ntkrun.progress import Console
     from ntkrun.runner.plan import Cell
     from ntkrun.runner.store import Store
 
@@ -23,6 +23,7 @@ def departures(settings: dict[str, Any], paper: dict[str, Any], prefix: str = ""
         "style",
         "checkpoint_minutes",
         "flop_rate",
+        "compilation_cache",
         "seed",
         "data.source",
         "data.seed",
@@ -56,7 +57,7 @@ def verify(store: "Store") -> int:
     return 1 if damaged else 0
 
 
-def plan(experiment: "Experiment", cells: "Sequence[Cell]") -> int:
+def plan(experiment: "Experiment", cells: "list[Cell]") -> int:
     """Print what the cells will cost."""
     from ntkrun.runner.forecast import forecast, forecast_table
 
@@ -64,16 +65,22 @@ def plan(experiment: "Experiment", cells: "Sequence[Cell]") -> int:
     return 0
 
 
-def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, command: str) -> int:
-    """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input."""
+def execute(settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chosen_by: str, command: str) -> int:
+    """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input.
+
+    `paper()`: the settings of the paper's own run, for what is said on the figure.
+    """
+    from ntkrun.runner.plan import check_shared_settings
+
+    check_shared_settings(settings)  # before the imports below, which take seconds
     from ntkrun.experiments.base import computing, load_experiment
     from ntkrun.progress import Console
-    from ntkrun.report.judge import claims_table
-    from ntkrun.report.render import report
-    from ntkrun.runner.plan import make_cells, shard_of
-    from ntkrun.runner.run import Tally, run_cells
+    from ntkrun.runner.compiled import keep_compiled_programs
+    from ntkrun.runner.plan import make_cells
     from ntkrun.runner.store import Store
 
+    if settings["compilation_cache"]:
+        keep_compiled_programs()
     experiment = load_experiment(settings["experiment"])
     source = computing(experiment)
     cells = make_cells(source, settings | {"experiment": source.name})
@@ -84,24 +91,47 @@ def execute(settings: dict[str, Any], paper: dict[str, Any], chosen_by: str, com
     if first.stage in ("verify", "plan"):
         return verify(store) if first.stage == "verify" else plan(source, cells)
     if first.stage in ("run", "all"):
-        mine = shard_of(cells, first.shard, first.shards)
-        tally = Tally(len(mine))
-        try:
-            run_cells(source, mine, store, progress, tally)
-        except KeyboardInterrupt as interruption:
-            progress.close()
-            print(f"interrupted: {tally}; they are kept, and this goes on from there:\n  {command}", file=sys.stderr)
-            return 128 + getattr(interruption, "signum", signal.SIGINT)
-        print(tally)
-        for cell in tally.elsewhere:
-            progress.info(f"being run elsewhere: {cell}")
+        code = compute(source, cells, store, progress, command)
+        if code:
+            return code
+        if first.stage == "all" and first.shards > 1 and (missing := [c.name for c in cells if not store.has(c)]):
+            print(f"{len(missing)} of {len(cells)} cells are left to other shards; the last one draws the figure")
+            return 0
     if first.stage in ("report", "all"):
-        made = report(experiment, cells, store, departures(settings, paper) if experiment.name != "lockstep" else [])
-        for name in made.stand_ins:
-            progress.warn(
-                f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set"
-            )
-        if made.missing:
-            progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
-        print(f"\nfigure: {made.picture}\n\n{claims_table(made.verdicts)}")
+        show(experiment, cells, store, progress, departures(settings, paper()) if experiment.name != "lockstep" else [])
     return 0
+
+
+def compute(source: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", command: str) -> int:
+    """Run the cells of this shard; the exit code is that of a signal when one ended it."""
+    from ntkrun.runner.plan import shard_of
+    from ntkrun.runner.run import Tally, run_cells
+
+    first = cells[0].settings
+    mine = shard_of(cells, first.shard, first.shards)
+    tally = Tally(len(mine))
+    try:
+        run_cells(source, mine, store, progress, tally)
+    except KeyboardInterrupt as interruption:
+        progress.close()
+        print(f"interrupted: {tally}; they are kept, and this goes on from there:\n  {command}", file=sys.stderr)
+        return 128 + getattr(interruption, "signum", signal.SIGINT)
+    print(tally)
+    for cell in tally.elsewhere:
+        progress.info(f"being run elsewhere: {cell}")
+    return 0
+
+
+def show(
+    experiment: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", differs: list[str]
+) -> None:
+    """Draw and judge what is stored, and say what it is worth."""
+    from ntkrun.report.judge import claims_table
+    from ntkrun.report.render import report
+
+    made = report(experiment, cells, store, differs)
+    for name in made.stand_ins:
+        progress.warn(f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set")
+    if made.missing:
+        progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
+    print(f"\nfigure: {made.picture}\n\n{claims_table(made.verdicts)}")

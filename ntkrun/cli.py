@@ -7,14 +7,14 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ntkrun import __version__
 from ntkrun.app import execute
-from ntkrun.config_errors import one_line
+from ntkrun.command_line import check_arguments
+from ntkrun.config_errors import is_about_input, one_line
 from ntkrun.errors import UserError
 from ntkrun.experiments import experiment_names
 
@@ -25,9 +25,13 @@ CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.par
 exit_codes: list[int] = []
 
 
-def compose(overrides: list[str]) -> dict[str, Any]:
+def plain(config: DictConfig) -> dict[str, Any]:
     """The configuration as a plain dict; nothing below sees Hydra's objects."""
-    return OmegaConf.to_container(hydra.compose("config", overrides=overrides), resolve=True)  # type: ignore[return-value]
+    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+
+
+def compose(overrides: list[str]) -> dict[str, Any]:
+    return plain(hydra.compose("config", overrides=overrides))
 
 
 def resolve_scale() -> str:
@@ -38,26 +42,29 @@ def resolve_scale() -> str:
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")
-def task(config: DictConfig) -> None:
-    """One job: a single run, or one of a multirun."""
-    hydra_config = HydraConfig.get()
-    overrides = [item for item in hydra_config.overrides.task if not item.startswith("scale=")]
+def task(config: DictConfig) -> int:
+    """One job: a single run, or one of a multirun; returns its exit code."""
     try:
-        scale, chosen_by = config.scale, "as asked"
+        hydra_config = HydraConfig.get()
+        overrides = [item for item in hydra_config.overrides.task if not item.startswith("scale=")]
+        settings, scale, chosen_by = plain(config), config.scale, "as asked"
         if scale == "auto":
             scale = resolve_scale()
             chosen_by = "auto: no accelerator" if scale == "cpu" else "auto: accelerator found"
-        settings = compose([*overrides, f"scale={scale}"])
-        experiment = settings["experiment"]
-        paper = compose([f"experiment={experiment}", "scale=paper"])
+            settings = compose([*overrides, f"scale={scale}"])
+
+        def paper() -> dict[str, Any]:
+            return compose([f"experiment={settings['experiment']}", "scale=paper"])
+
         code = execute(settings, paper, chosen_by, command(overrides, scale))
-        if code > 128:
-            sys.exit(code)  # a signal ends a multirun, too
-        exit_codes.append(code)
-    except UserError as error:
-        exit_codes.append(complain(error))
-        if hydra_config.mode is RunMode.RUN and debugging():
+    except (UserError, OmegaConfBaseException) as error:
+        if debugging() and HydraConfig.get().mode is RunMode.RUN:
             raise
+        code = complain(one_line(error))
+    if code > 128:
+        sys.exit(code)  # a signal ends a multirun, too
+    exit_codes.append(code)
+    return code
 
 
 def command(overrides: list[str], scale: str) -> str:
@@ -93,6 +100,10 @@ def main() -> None:
     if "--version" in arguments:
         print(f"ntkrun {__version__}")
         return
+    try:
+        check_arguments(arguments)
+    except UserError as error:
+        sys.exit(complain(error))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions arrive here instead of being printed over many lines
     asked_for_text = any(item in ("--help", "-h", "--hydra-help", "--info", "-i") for item in arguments)
     if not asked_for_text and not any(item.startswith("experiment=") for item in arguments):
@@ -106,12 +117,14 @@ def main() -> None:
         sys.argv = [sys.argv[0], *kept[:beside], f"scale={resolve_scale()}", *kept[beside:]]
     try:
         task()
-    except (HydraException, OmegaConfBaseException, UserError) as error:
-        if debugging():
+    except Exception as error:
+        if debugging() or not is_about_input(error):
             raise
-        sys.exit(complain(one_line(error, known_keys())))
+        sys.exit(complain(one_line(error, known_keys)))
     sys.exit(max(exit_codes, default=0))
 
 
 if __name__ == "__main__":
+    from ntkrun.cli import main  # the module that jobs of a cluster import, not `__main__`
+
     main()

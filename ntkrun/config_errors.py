@@ -2,22 +2,36 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from ntkrun.errors import UserError
 
 
-def one_line(error: Exception, known_keys: Iterable[str] = ()) -> str:
-    """What is wrong, in the user's words; `known_keys` ("model.width", ...) feed the suggestion for a misspelt one."""
+def is_about_input(error: Exception) -> bool:
+    """Whether Hydra or OmegaConf raised it (they do not keep to exceptions of their own), or it was meant for the user."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return isinstance(error, UserError) or module.split(".")[0] in ("hydra", "omegaconf", "antlr4")
+
+
+def one_line(error: Exception, known_keys: Callable[[], Iterable[str]] = tuple) -> str:
+    """What is wrong, in the user's words; `known_keys()` ("model.width", ...) feed the suggestion for a misspelt one."""
     text = str(error)
+    if isinstance(error, UserError):
+        return text
     if match := re.search(r"Could not find '([\w/]+)/([^'/]+)'", text):
         group, option = match.groups()
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
         return f"{group}={option} is not known; choose one of {', '.join(choices)}"
     if match := re.search(r"Could not override '([^']+)'", text):
-        return f"{match[1]} is not a setting{_closest(match[1], known_keys)} (see --cfg job)"
+        return f"{match[1]} is not a setting of this experiment{_closest(match[1], known_keys())} (see --cfg job)"
     if match := re.search(r"Could not (?:append|delete)[^']*'?([\w.]+)", text):
         return f"cannot apply the override for {match[1]}: " + text.splitlines()[0]
     if match := re.search(
-        r"(?:mismatched input|extraneous input|missing|no viable alternative|token recognition).*", text
+        r"(?:mismatched input|extraneous input|missing|no viable alternative|LexerNoViableAlt|token recognition).*",
+        text,
     ):
         return f"cannot read the command line: {' '.join(text.split())[:200]} (quote values with special characters)"
     lines = [line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
@@ -25,5 +39,5 @@ def one_line(error: Exception, known_keys: Iterable[str] = ()) -> str:
 
 
 def _closest(key: str, known_keys: Iterable[str]) -> str:
-    close = difflib.get_close_matches(key, list(known_keys), n=1, cutoff=0.6)
+    close = difflib.get_close_matches(key, set(known_keys) - {key}, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""

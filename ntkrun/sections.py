@@ -12,6 +12,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
@@ -28,7 +29,7 @@ class DataSettings(Section):
     n_test: Count | None  # images; null: all
     preprocess: Literal["global", "sphere", "zca"]
     targets: Literal["auto", "signed", "one_hot"]  # auto: +1/-1 for two classes under mse, else 0/1 one-hot
-    seed: Index  # chooses the images; `seed` of the run chooses the network
+    seed: Seed  # chooses the images; `seed` of the run chooses the network
     flip: bool  # each training image of a batch is mirrored with probability 1/2
     crop: Index  # pixels: each training image of a batch is shifted by -crop..crop in both directions, zeros move in
 

@@ -17,6 +17,7 @@ from ntkrun.sections import (
     Positive,
     RecordSettings,
     Section,
+    Seed,
     TheorySettings,
     WideResnetSettings,
 )
@@ -30,11 +31,12 @@ class CommonSettings(Section):
     stage: Literal["run", "report", "all", "verify", "plan"]
     shard: Index
     shards: Count
-    seed: Index
-    results_dir: str
+    seed: Seed
+    results_dir: Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
     style: Literal["paper", "slides"]
     checkpoint_minutes: Positive  # between two checkpoints of a cell under way
     flop_rate: Positive  # FLOP/s, for the hours that stage=plan names
+    compilation_cache: bool  # compiled programs are kept in the user's cache folder
     theory: TheorySettings
 
     @property
@@ -149,7 +151,18 @@ class EnsembleSettings(RunSettings):
 # fingerprint of the images themselves is hashed in its place, `scale` because its values are.
 LOCAL: dict[str, Any] = {
     **dict.fromkeys(
-        ("scale", "stage", "shard", "shards", "results_dir", "style", "checkpoint_minutes", "flop_rate"), True
+        (
+            "scale",
+            "stage",
+            "shard",
+            "shards",
+            "results_dir",
+            "style",
+            "checkpoint_minutes",
+            "flop_rate",
+            "compilation_cache",
+        ),
+        True,
     ),
     "data": {"source"},
 }

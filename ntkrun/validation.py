@@ -15,7 +15,7 @@ def validated(kind: type[S], raw: dict[str, Any]) -> S:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise UserError(_one_line(error, raw)) from error
+        raise UserError(" ".join(_one_line(error, raw).split())) from error
 
 
 def _one_line(error: ValidationError, raw: dict[str, Any]) -> str:
@@ -29,7 +29,7 @@ def _one_line(error: ValidationError, raw: dict[str, Any]) -> str:
         return f"{where} is not set"
     if isinstance(first["input"], dict) or first["input"] is None:
         return f"{where}: {message}" if where else message
-    return f"{where}={first['input']}: {message}"
+    return f"{where}={str(first['input'])[:60]}: {message}"
 
 
 def _keys(location: tuple[str | int, ...], raw: Any) -> Iterator[str]:

@@ -21,8 +21,9 @@ ALLOWED["experiments"] = ALLOWED["dynamics"] | {"dynamics"}
 ALLOWED["runner"] = ALLOWED["experiments"] | {"experiments"}
 ALLOWED["report"] = ALLOWED["runner"] | {"runner"}
 ALLOWED["app"] = ALLOWED["report"] | {"report"}
-ALLOWED["config_errors"] = set()
-ALLOWED["cli"] = {"app", "config_errors", "errors", "experiments"}
+ALLOWED["config_errors"] = {"errors"}
+ALLOWED["command_line"] = {"errors"}
+ALLOWED["cli"] = {"app", "command_line", "config_errors", "errors", "experiments"}
 SHARED_BY_FIGURES = NOT_FIGURES
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -10,70 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
+from entry_point import ntkrun  # noqa: F401  (a fixture)
 
-from ntkrun import cli
 from ntkrun.experiments import experiment_names
 from ntkrun.runner.store import read_table
-
-
-@pytest.fixture
-def ntkrun(monkeypatch, capsys, tmp_path):
-    """Call the entry point in this process; returns (exit code, stdout, stderr)."""
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        GlobalHydra.instance().clear()
-        cli.exit_codes.clear()
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["ntkrun", *arguments])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
-
-
-WRONG = {
-    "no experiment": ([], "fig3"),
-    "unknown experiment": (["experiment=fig99"], "fig3"),
-    "misspelt key": (["experiment=fig3", "model.widht=3"], "did you mean model.width"),
-    "added key": (["experiment=fig3", "+colour=red"], "colour"),
-    "unknown activation": (["experiment=fig3", "model.activation=swish"], "'relu', 'erf' or 'tanh'"),
-    "negative width": (["experiment=fig3", "model.width=-4"], "model.width"),
-    "width that is no number": (["experiment=fig3", "model.width=wide"], "model.width"),
-    "zero rate": (["experiment=fig3", "optimizer.learning_rate=0"], "optimizer.learning_rate"),
-    "negative rate": (["experiment=fig3", "optimizer.learning_rate=-.1"], "optimizer.learning_rate"),
-    "unknown scale": (["experiment=fig3", "scale=huge"], "auto, cpu, paper, smoke"),
-    "unknown stage": (["experiment=fig3", "stage=draw"], "stage"),
-    "unknown data": (["experiment=fig3", "data=svhn"], "cifar10, cifar10_binary, mnist"),
-    "unknown optimizer": (["experiment=fig3", "optimizer=lbfgs"], "gd, momentum, nesterov"),
-    "unknown loss": (["experiment=fig3", "loss=hinge"], "cross_entropy"),
-    "broken list": (["experiment=fig3", "model.width=[1,"], "cannot read the command line"),
-    "shard out of range": (["experiment=fig3", "shard=2", "shards=2"], "shard"),
-    "foreign target": (["experiment=fig3", "+model._target_=os.system"], "_target_"),
-    "report of nothing": (["experiment=fig3", "scale=smoke", "stage=report"], "stage=all"),
-    "unwritable results": (["experiment=fig3", "results_dir=/proc/nowhere"], "results_dir"),
-    "batch beyond the data": (["experiment=fig3", "optimizer.batch_size=10000"], "batch_size"),
-    "too many images": (
-        ["experiment=fig3", "scale=smoke", "data.source=stand_in", "data.n_train=70000"],
-        "data.n_train",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_command_is_one_line_and_exit_code_2(ntkrun, case, tmp_path):
-    arguments, names = WRONG[case]
-    code, _, err = ntkrun(*arguments)
-    lines = [line for line in err.splitlines() if line.strip() and not line.startswith("warning:")]
-    assert code == 2
-    assert len(lines) == 1 and lines[0].startswith("error: "), err
-    assert names in lines[0]
-    assert not list(tmp_path.rglob("*.parquet"))
 
 
 def test_an_unreadable_data_directory_is_named(ntkrun, monkeypatch):

@@ -39,7 +39,6 @@ def report(experiment: Experiment, cells: Sequence[Cell], store: Store, departur
     `departures`: how the settings differ from the paper's, for the stamp on the figure.  Raises ComputeForbiddenError
     when nothing is stored at all.
     """
-    store.prepare()
     found = {
         cell.name: store.stored(cell, cell.settings.images.source if cell.settings.images else "auto") for cell in cells
     }
@@ -52,6 +51,7 @@ def report(experiment: Experiment, cells: Sequence[Cell], store: Store, departur
             f"nothing is stored for these settings of {experiment.name} at scale={settings.scale}: "
             "run with stage=all first"
         )
+    store.prepare()
     table = pd.concat([pair[0] for pair in stored], ignore_index=True)
     facts = [pair[1] for pair in stored]
     stand_ins = sorted({f["facts"]["data"]["name"] for f in facts if f["data_source"] == "stand_in"})

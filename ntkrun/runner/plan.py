@@ -10,13 +10,17 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import Experiment
-from ntkrun.settings import LOCAL, CommonSettings
+from ntkrun.settings import LOCAL, CommonSettings, EnsembleSettings, MonteCarloSettings, RunSettings
 from ntkrun.validation import validated
+
+if TYPE_CHECKING:  # importing an experiment takes seconds, finding a wrong setting does not
+    from ntkrun.experiments.base import Experiment
+
+S = TypeVar("S", bound=CommonSettings)
 
 # Fields that are lists by nature.
 LIST_FIELDS = {
@@ -82,14 +86,32 @@ def _at_width(raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
-def make_cells(experiment: Experiment, raw: dict[str, Any]) -> list[Cell]:
-    """All cells of a run, validated; UserError in one line for a wrong, missing or unknown setting.
+def check_shared_settings(raw: dict[str, Any]) -> None:
+    """UserError for a wrong value of what experiments have in common; what is an experiment's own is let pass.
 
-    A part that is null is left out.
+    For an answer before the experiment is imported: `make_cells` checks everything.
     """
+    kinds = (EnsembleSettings, RunSettings, MonteCarloSettings, CommonSettings)  # the most specific ones first
+    for part in _parts(raw).values():
+        present = {key for key, value in part.items() if value is not None}
+        kind = next(kind for kind in kinds if kind.model_fields.keys() <= present or kind is CommonSettings)
+        shared = {key: value for key, value in part.items() if key in kind.model_fields}
+        for _ in _combinations(kind, shared):
+            pass
+
+
+def _parts(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Name of the part -> its settings; a part that is null is left out, "" stands for a run without parts."""
     shared = {key: value for key, value in raw.items() if key != "parts"}
-    parts = {name: part for name, part in (raw.get("parts") or {"": {}}).items() if part is not None}
-    cells = [cell for name, part in parts.items() for cell in _swept_cells(experiment, _merged(shared, part), name)]
+    parts = raw.get("parts") or {"": {}}
+    if not isinstance(parts, dict) or not all(part is None or isinstance(part, dict) for part in parts.values()):
+        raise UserError("parts must be a mapping from names to settings (null leaves a part out)")
+    return {name: _merged(shared, part) for name, part in parts.items() if part is not None}
+
+
+def make_cells(experiment: "Experiment", raw: dict[str, Any]) -> list[Cell]:
+    """All cells of a run, validated; UserError in one line for a wrong, missing or unknown setting."""
+    cells = [cell for name, part in _parts(raw).items() for cell in _swept_cells(experiment, part, name)]
     if not cells:
         raise UserError("every one of the parts is null: nothing to run")
     if "parts" in raw and len({cell.config_hash for cell in cells}) < len(cells):
@@ -97,26 +119,31 @@ def make_cells(experiment: Experiment, raw: dict[str, Any]) -> list[Cell]:
     return cells
 
 
-def _swept_cells(experiment: Experiment, raw: dict[str, Any], part: str) -> list[Cell]:
+def _swept_cells(experiment: "Experiment", raw: dict[str, Any], part: str) -> list[Cell]:
+    cells = []
+    for values, settings in _combinations(experiment.settings, raw):
+        name = ",".join(f"{key}={value}" for key, value in (values or {"seed": settings.seed}).items())
+        cells.append(Cell(f"part={part},{name}" if part else name, settings, config_hash(experiment, settings)))
+    return cells
+
+
+def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[str, Any], S]]:
+    """(swept values by name, settings) of every combination."""
     swept = {path: value for path, value in _leaves(raw) if isinstance(value, list) and path not in LIST_FIELDS}
     for path, values in swept.items():
         if path[0] in UNSWEPT:
             raise UserError(f"{'.'.join(path)} takes one value, not a list")
         if not values or len({json.dumps(value) for value in values}) != len(values):
             raise UserError(f"{'.'.join(path)} is swept over an empty list or a list with repeated values")
-    cells = []
     for combination in itertools.product(*swept.values()):
         single = raw
         for path, value in zip(swept, combination, strict=True):
             single = _replaced(single, path, value)
-        settings = validated(experiment.settings, _at_width(single))
-        values = {path[-1]: value for path, value in zip(swept, combination, strict=True)} or {"seed": settings.seed}
-        name = ",".join(f"{key}={value}" for key, value in values.items())
-        cells.append(Cell(f"part={part},{name}" if part else name, settings, config_hash(experiment, settings)))
-    return cells
+        values = {path[-1]: value for path, value in zip(swept, combination, strict=True)}
+        yield values, validated(kind, _at_width(single))
 
 
-def config_hash(experiment: Experiment, settings: CommonSettings) -> str:
+def config_hash(experiment: "Experiment", settings: CommonSettings) -> str:
     """16 hex digits over the settings that determine numbers and the versions of the code that makes them."""
     numbers = settings.model_dump(mode="json", exclude=LOCAL)
     identity = json.dumps([numbers, experiment.name, experiment.version, NUMERICS_VERSION], sort_keys=True)

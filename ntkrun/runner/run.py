@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ntkrun.data.dataset import dataset_fingerprint
+from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.progress import Progress
 from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
@@ -48,7 +49,15 @@ def run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progr
     Stored tables are read first, so that a damaged one ends the run before anything is computed.  A cell that another
     process is running is left to it; whether that process still lives is looked into when the other cells are done.
     """
-    store.prepare()
+    try:
+        store.prepare()
+        _run_cells(experiment, cells, store, progress, tally)
+    except UserError:
+        store.take_back()
+        raise
+
+
+def _run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress, tally: Tally) -> None:
     tasks = [_task(cell, store) for cell in cells]
     for task in tasks:
         if task.path.exists():

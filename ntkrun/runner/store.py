@@ -7,6 +7,7 @@ results/<scale>/<experiment>/table.parquet, figure.png, figure.pdf, claims.json,
 Every file is there whole or not at all (`files`), and every table carries the hash of its content.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -37,10 +38,13 @@ class Store:
         at_scale = Path(results_dir).expanduser() / scale
         self.folder = at_scale / experiment
         self.cells = at_scale / (cells_of or experiment) / "cells"
+        self._made: list[Path] = []  # folders of this process, the innermost first
 
     def prepare(self) -> None:
         """Make the folders and prove that they can be written to; UserError otherwise."""
         try:
+            wanted = dict.fromkeys((self.cells, self.folder, *self.cells.parents))
+            self._made = [path for path in wanted if not path.exists()]
             self.folder.mkdir(parents=True, exist_ok=True)
             self.cells.mkdir(parents=True, exist_ok=True)
             probe = self.cells / f".probe-{os.getpid()}"
@@ -51,8 +55,20 @@ class Store:
                 f"results cannot be written to {self.folder} ({error.strerror}); choose another results_dir=..."
             ) from error
 
+    def take_back(self) -> None:
+        """Remove what `prepare` made if nothing came into it; call it when a run ends in an error."""
+        with contextlib.suppress(OSError):
+            if self._made and [path.name for path in self.cells.iterdir()] == [".guard"]:
+                (self.cells / ".guard").unlink()
+            for path in self._made:
+                path.rmdir()
+
     def cell_path(self, cell: Cell, fingerprint: str) -> Path:
         return self.cells / f"{cell.config_hash}-{fingerprint[:8]}.parquet"
+
+    def has(self, cell: Cell) -> bool:
+        """Whether a table of this cell is there, whatever images it came from."""
+        return any(self.cells.glob(f"{cell.config_hash}-*.parquet"))
 
     def stored(self, cell: Cell, source: str = "auto") -> tuple[pd.DataFrame, dict[str, Any]] | None:
         """A stored table of this cell whatever images it came from: real ones before stand-ins, the newest first.

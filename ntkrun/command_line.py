@@ -1,0 +1,118 @@
+"""What a command line may ask of Hydra: settings, and how jobs are launched; never what is imported or called.
+
+Hydra builds its launcher, sweeper, callbacks and logging from names in the configuration.  Here these names come from
+ntkrun's own files alone: command lines and the files of --config-dir set everything else.  The settings themselves name
+nothing that is built: they are validated against closed lists (`ntkrun.settings`), and unknown keys are refused.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ntkrun.errors import UserError
+
+SHOWN = {"job", "hydra", "all"}
+# flag -> the values that it takes (None: any), or no entry in VALUES for one that takes none
+PLAIN_FLAGS = {"--help", "-h", "--hydra-help", "--version", "--multirun", "-m", "--resolve"}
+VALUES: dict[str, set[str] | None] = {
+    "--cfg": SHOWN,
+    "-c": SHOWN,
+    "--package": None,
+    "-p": None,
+    "--config-dir": None,
+    "-cd": None,
+}
+INFO = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
+LAUNCHERS = {"basic", "local", "slurm"}
+LAUNCHER_FIELDS = {
+    "account", "array_parallelism", "comment", "constraint", "cpus_per_gpu", "cpus_per_task", "exclude", "gpus_per_node",
+    "gpus_per_task", "gres", "max_num_timeout", "mem_gb", "mem_per_cpu", "mem_per_gpu", "name", "nodes", "partition", "qos",
+    "signal_delay_s", "stderr_to_stdout", "submitit_folder", "tasks_per_node", "timeout_min",
+}  # fmt: skip
+HYDRA_KEYS = {f"hydra.launcher.{name}" for name in LAUNCHER_FIELDS} | {"hydra.sweep.dir", "hydra.verbose"}
+# what a value of a launcher may consist of: it ends up in a job script
+HARMLESS = re.compile(r"[\w.,:=@%/+\[\]{}()&|*$ '\"-]*")
+
+
+def check_arguments(arguments: list[str]) -> None:
+    """UserError for a flag that does not exist here, or an override of what Hydra would import or call."""
+    rest, given = iter(arguments), set()
+    for argument in rest:
+        if argument.startswith("-"):
+            _check_flag(argument, rest)
+            continue
+        key = argument.partition("=")[0]
+        if key in given:
+            raise UserError(f"{key} is given twice")
+        given.add(key)
+        if "hydra" in key.lower():
+            _check_hydra(key, argument)
+
+
+def _check_flag(argument: str, rest: Iterator[str]) -> None:
+    flag, given, value = argument.partition("=")
+    if flag in PLAIN_FLAGS and not given:
+        return
+    if flag in ("--info", "-i"):
+        value = value if given else next(rest, "all")
+        if value not in INFO and "=" not in value:
+            raise UserError(f"{flag} takes one of {', '.join(sorted(INFO))}, not {value!r}")
+        return
+    if flag not in VALUES:
+        known = sorted({*PLAIN_FLAGS, *VALUES, "--info", "-i"})
+        raise UserError(f"{flag} is not a flag of ntkrun; there are {', '.join(known)}")
+    value, allowed = value if given else next(rest, ""), VALUES[flag]
+    if not value or (allowed is not None and value not in allowed):
+        raise UserError(
+            f"{flag} takes {'one of ' + ', '.join(sorted(allowed)) if allowed else 'a value'}, not {value!r}"
+        )
+    if flag in ("--config-dir", "-cd"):
+        check_files(Path(value))
+
+
+def _check_hydra(key: str, argument: str) -> None:
+    value = argument.partition("=")[2]
+    if key == "hydra/launcher":
+        if value not in LAUNCHERS:
+            raise UserError(f"{argument} is not known; choose one of {', '.join(sorted(LAUNCHERS))}")
+        return
+    if key not in HYDRA_KEYS:
+        raise UserError(
+            f"{key} is not for the command line: of Hydra only hydra/launcher, hydra.launcher.* "
+            f"({', '.join(sorted(LAUNCHER_FIELDS))}), hydra.sweep.dir and hydra.verbose can be set"
+        )
+    if key.startswith("hydra.launcher.") and not HARMLESS.fullmatch(value):
+        raise UserError(f"{key}={value!r:.60} holds characters that have no place in a job script")
+
+
+def check_files(folder: Path) -> None:
+    """UserError for a file of --config-dir that is no YAML or speaks of Hydra or of something to import."""
+    if not folder.is_dir():
+        raise UserError(f"--config-dir={folder} is not a folder")
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml")):
+        try:
+            text = path.read_text()
+            content = yaml.safe_load(text)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+            raise UserError(f"{path} is not readable YAML ({' '.join(str(error).split())[:160]})") from error
+        if not isinstance(content, dict | None):
+            raise UserError(f"{path} must be a mapping from settings to values")
+        headers = [line for line in text.splitlines() if "@package" in line]
+        for word in [*headers, *_texts(content)]:
+            if "hydra" in word.lower() or word == "_target_" or ("@" in word and "$" in word):
+                raise UserError(
+                    f"{path}: {word!r:.60} has no place in a file of settings: they import and call nothing"
+                )
+
+
+def _texts(node: Any, inside: frozenset[int] = frozenset()) -> Iterator[str]:
+    """All keys and strings; YAML's aliases can make a node contain itself."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list) and id(node) not in inside:
+        items = [*node, *node.values()] if isinstance(node, dict) else node
+        for item in items:
+            yield from _texts(item, inside | {id(node)})

@@ -1,0 +1,28 @@
+"""The command line called in this process."""
+
+import sys
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from ntkrun import cli
+
+
+@pytest.fixture
+def ntkrun(monkeypatch, capsys, tmp_path):
+    """Call the entry point in this process; returns (exit code, stdout, stderr)."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        GlobalHydra.instance().clear()
+        cli.exit_codes.clear()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["ntkrun", *arguments])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call

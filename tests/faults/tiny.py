@@ -1,0 +1,71 @@
+"""The smallest experiment that is like the others: two lockstep runs a cell, with checkpoints at every chance."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+
+from ntkrun import tables
+from ntkrun.dynamics.network import Network
+from ntkrun.dynamics.protocol import MiniBatches, run_lockstep
+from ntkrun.experiments.base import CellResult, Experiment, load_experiment
+from ntkrun.models import build_model
+from ntkrun.progress import Silent
+from ntkrun.report.render import report
+from ntkrun.runner.plan import Cell
+from ntkrun.runner.run import Tally, run_cells
+from ntkrun.runner.store import Store, read_table
+
+RNG = np.random.default_rng(0)
+X, Y = jnp.asarray(RNG.normal(size=(12, 5)), jnp.float32), jnp.asarray(np.eye(2)[RNG.integers(0, 2, 12)], jnp.float32)
+MODEL = build_model(
+    "fc", width=7, depth=1, n_outputs=2, activation="tanh", sigma_w2=1.5, sigma_b2=0.1, dtype=jnp.float32
+)
+STEPS = [0, 1, 40, 200]
+
+
+def compute(settings, name, progress) -> CellResult:
+    theta0 = MODEL.init(jax.random.key(settings.seed), X[:1])["params"]
+    network = Network(theta0, X, Y, X[:3], model=MODEL, tx=optax.sgd(0.5, momentum=0.9), loss="mse", watched=())
+    frames = []
+    for label, steps in (("first", STEPS), ("second", [0, 100])):
+        batches = MiniBatches(jax.random.key(settings.seed), 12, 4)
+        for step, seen in run_lockstep({"network": network}, steps, batches, progress, label):
+            for quantity, values in seen["network"].items():
+                frames.append(
+                    tables.rows(f"{label}/{quantity}", "train", [step], [float(step)], np.ravel(values)[None])
+                )
+    facts = {"data": {"name": "photos", "source": "stand_in"}}
+    return CellResult(tables.tidy(frames, figure="fig3", cell=name, seed=settings.seed, width=7), facts)
+
+
+def draw(table: pd.DataFrame):
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().plot(table["value"])
+    return figure
+
+
+def experiment() -> Experiment:
+    return replace(load_experiment("fig3"), run=compute, plot=draw, claims=())
+
+
+def run(cells: list[Cell], store: Store, *, figure: bool = False) -> Silent:
+    """All cells, and the report where asked; returns the progress with its warnings."""
+    progress = Silent()
+    run_cells(experiment(), cells, store, progress, Tally(len(cells)))
+    if figure:
+        report(experiment(), cells, store, [])
+    return progress
+
+
+def stored(store: Store) -> dict[str, pd.DataFrame]:
+    return {path.name: read_table(path)[0] for path in sorted(store.cells.glob("*.parquet"))}
+
+
+def same(found: dict[str, pd.DataFrame], expected: dict[str, pd.DataFrame]) -> bool:
+    return found.keys() == expected.keys() and all(table.equals(expected[name]) for name, table in found.items())

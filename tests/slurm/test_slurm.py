@@ -1,0 +1,97 @@
+"""A sweep over a real SLURM: a job is requeued in mid-cell, another is pre-empted, and no number changes."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from one_machine import OneMachine, missing
+
+from ntkrun.runner.store import read_table
+
+pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(missing()), reason=missing() or "runs")]
+
+SWEEP = [
+    "experiment=fig3", "scale=smoke", "data.source=stand_in", "seed=[0,1,2,3]", "optimizer.steps=15000",
+    "checkpoint_minutes=.002",
+]  # fmt: skip
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    with OneMachine(tmp_path / "slurm", cpus=2) as running:
+        yield running
+
+
+def ntkrun(*arguments: str, folder: Path, environment: dict[str, str]) -> subprocess.Popen:
+    # the numbers of one machine depend on how many threads share a sum
+    one_thread = {"XLA_FLAGS": f"{environment.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "ntkrun.cli", *arguments],
+        cwd=folder,
+        env=environment | one_thread,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def in_mid_cell(folder: Path) -> dict[str, Path]:
+    """Jobs, "<array>_<task>", that have a checkpoint of a cell that is not finished, with the cell's lock."""
+    found = {}
+    for lock in folder.rglob("cells/*.lock"):
+        saved = [path for path in lock.with_suffix(".checkpoints").glob("*") if path.name.isdecimal()]
+        try:
+            pid = int(lock.read_text().split('"pid": ')[1].split(",")[0])
+            variables = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        except (OSError, IndexError):
+            continue
+        job = dict(line.split("=", 1) for line in variables if "=" in line)
+        if saved and "SLURM_ARRAY_JOB_ID" in job:
+            found[f"{job['SLURM_ARRAY_JOB_ID']}_{job['SLURM_ARRAY_TASK_ID']}"] = lock
+    return found
+
+
+def test_a_sweep_that_is_requeued_and_preempted_gives_the_local_table(slurm, tmp_path):
+    sweep = ntkrun(
+        "-m", *SWEEP, "shards=4", "shard=range(4)", "hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1",
+        "results_dir=cluster", folder=tmp_path, environment=slurm.environment,
+    )  # fmt: skip
+    try:
+        ways = [("scontrol", "requeue"), ("scancel", "--signal=USR2")]
+        hit: list[str] = []
+        deadline = time.monotonic() + 240
+        while len(hit) < len(ways):
+            assert sweep.poll() is None and time.monotonic() < deadline, f"{hit} {slurm.logs()} {sweep.communicate()}"
+            for job in in_mid_cell(tmp_path / "cluster"):
+                if job not in hit and len(hit) < len(ways):
+                    slurm.ask(*ways[len(hit)], job)
+                    hit.append(job)
+            time.sleep(0.05)
+        out, _ = sweep.communicate(timeout=400)
+    finally:
+        sweep.kill()
+    assert sweep.returncode == 0 and "4 of 4 jobs finished, 0 failed" in out, out
+    for job in hit:
+        text = "".join(path.read_text() for path in tmp_path.glob(f"cluster/sweeps/jobs/{job}/*_log.*"))
+        assert "going on from step" in text, f"{job}: {text}"
+    whole = ntkrun(*SWEEP, "results_dir=local", folder=tmp_path, environment=dict(os.environ))
+    assert whole.wait(timeout=300) == 0
+    ours, theirs = (read_table(tmp_path / name / "smoke/fig3/table.parquet")[0] for name in ("cluster", "local"))
+    assert ours.equals(theirs), "the merged table is the one of a local run, bit for bit"
+    assert not list(tmp_path.rglob("*.checkpoints")) and not list(tmp_path.rglob("cells/*.lock"))
+
+
+def test_a_job_that_is_lost_is_named_and_stops_no_other(slurm, tmp_path):
+    # the second shard's images are asked for in a number that does not exist
+    sweep = ntkrun(
+        "-m", *SWEEP[:3], "stage=run", "data.n_train=16,70000,17", "hydra/launcher=slurm", "results_dir=cluster",
+        "hydra.launcher.cpus_per_task=1", folder=tmp_path, environment=slurm.environment,
+    )  # fmt: skip
+    out, _ = sweep.communicate(timeout=300)
+    assert sweep.returncode == 2 and "2 of 3 jobs finished, 1 failed" in out, out
+    (line,) = [line for line in out.splitlines() if line.startswith("failed:")]
+    assert "data.n_train=70000" in line and "exit code 2" in line and "_log.err" in line
+    assert len(list(tmp_path.rglob("cells/*.parquet"))) == 2
