@@ -7,10 +7,10 @@ SCALE ?= cpu
 BIN := .venv/bin
 NTKRUN := $(BIN)/ntkrun
 
-.PHONY: help setup fig3 figures report data test lint types bench clean
+.PHONY: help setup fig3 figures report data test test-faults test-slurm lint types bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## make .venv with the pinned versions (the other targets do it by themselves)
 
@@ -38,6 +38,14 @@ data: .venv/.ready ## download and prepare MNIST and CIFAR-10 through TensorFlow
 
 test: .venv/.ready ## all tests; NTKRUN_DATA_DIR=... for those on the real data
 	$(BIN)/python -m pytest -n auto
+
+test-faults: .venv/.ready ## kills, failing writes, corruption, wrong input at length; prints how many were tried
+	$(BIN)/python -m pytest -m faults -p no:xdist
+
+test-slurm: .venv/.ready ## a sweep over a real SLURM, which it installs with apt and starts on this machine, as root
+	@command -v slurmctld >/dev/null && command -v munged >/dev/null || { apt-get update -q && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends slurm-wlm munge; } >/dev/null || true
+	$(BIN)/python -m pytest -m slurm -rs tests/slurm
 
 lint: .venv/.ready ## ruff: rules and formatting
 	$(BIN)/ruff check .

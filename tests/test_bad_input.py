@@ -1,8 +1,8 @@
 """Wrong command lines and config files: exit code 2, one line that says what to type instead, nothing written."""
 
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Set
 from pathlib import Path
 
@@ -174,14 +174,16 @@ def test_at_least_sixty_are_tried():
 
 @pytest.mark.parametrize("arguments", [["experiment=fig3", "model.width=-4"], list(list(FOREIGN)[5]), ["--no"]])
 def test_the_answer_takes_less_than_three_seconds(arguments, tmp_path):
-    began = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
         [sys.executable, "-m", "ntkrun.cli", *arguments], cwd=tmp_path, capture_output=True, text=True
     )
-    took = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert_refused((done.returncode, done.stdout, done.stderr), "", tmp_path)
-    # twice the three seconds: other tests run beside this one
-    assert took < 6
+    # seconds of the processor, not of the clock, for other tests run beside this one; half as much again for the caches
+    # that they share
+    assert took < 4.5
 
 
 KEYS = st.sampled_from(

@@ -33,7 +33,7 @@ def cache_folder() -> Path:
 
 def keep_compiled_programs() -> None:
     """Switch the cache on, unless the user has set JAX's own; a folder that cannot be made means no cache."""
-    if jax.config.jax_compilation_cache_dir or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    if jax.config.values["jax_compilation_cache_dir"] or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: no home folder
         folder = cache_folder()

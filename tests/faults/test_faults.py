@@ -259,7 +259,8 @@ def test_the_clock_jumps(cells, uninterrupted, store, seed):
         patch.setattr(time, "time", lambda: now() + rng.uniform(-1e8, 1e8))
         interrupt(cells, store, rng.randrange(2, 9))
         for path in store.cells.rglob("*"):
-            os.utime(path, (rng.uniform(0, 4e9),) * 2)
+            when = rng.uniform(0, 4e9)
+            os.utime(path, (when, when))
         tiny.run(cells, store, figure=True)
     assert tiny.same(tiny.stored(store), uninterrupted)
     TRIED["runs with a jumping clock"] += 1

@@ -10,7 +10,10 @@ from ntkrun.runner import compiled
 def no_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    before = jax.config.jax_compilation_cache_dir, jax.config.jax_persistent_cache_min_compile_time_secs
+    before = (
+        jax.config.values["jax_compilation_cache_dir"],
+        jax.config.values["jax_persistent_cache_min_compile_time_secs"],
+    )
     jax.config.update("jax_compilation_cache_dir", None)
     yield tmp_path
     jax.config.update("jax_compilation_cache_dir", before[0])
@@ -21,7 +24,7 @@ def test_the_folder_is_the_users_and_named_after_versions_and_processor(no_cache
     compiled.keep_compiled_programs()
     folder = compiled.cache_folder()
     assert folder.is_dir() and folder.parent == no_cache / "ntkrun" and jax.__version__ in folder.name
-    assert jax.config.jax_compilation_cache_dir == str(folder)
+    assert jax.config.values["jax_compilation_cache_dir"] == str(folder)
 
 
 def test_another_processor_has_another_folder(monkeypatch, no_cache):
@@ -33,10 +36,10 @@ def test_another_processor_has_another_folder(monkeypatch, no_cache):
 def test_a_cache_of_the_users_own_stays(monkeypatch, no_cache):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
     compiled.keep_compiled_programs()
-    assert jax.config.jax_compilation_cache_dir is None and not list(no_cache.iterdir())
+    assert jax.config.values["jax_compilation_cache_dir"] is None and not list(no_cache.iterdir())
 
 
 def test_a_folder_that_cannot_be_made_means_no_cache(monkeypatch, no_cache):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     compiled.keep_compiled_programs()
-    assert jax.config.jax_compilation_cache_dir is None
+    assert jax.config.values["jax_compilation_cache_dir"] is None
