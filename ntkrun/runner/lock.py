@@ -118,6 +118,7 @@ class Lock:
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
+        self.path.parent.mkdir(parents=True, exist_ok=True)  # a process that came to nothing may have taken it back
         with open(self.path.with_name(".guard"), "a") as handle:
             with contextlib.suppress(OSError):  # no such locks on this file system: see the module's text
                 fcntl.flock(handle, fcntl.LOCK_EX)

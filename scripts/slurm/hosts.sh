@@ -1,5 +1,5 @@
 #!/bin/bash
-# Several hosts as one JAX machine (jax.distributed): ensembles are spread over all devices of all hosts.
+# Several hosts: one shard each, on all of the host's own GPUs.  Cells need nothing from each other: no jax.distributed.
 # Adapt the lines marked <<<, then: sbatch hosts.sh experiment=fig1 scale=paper
 #
 # Started again after a pre-emption or a time-out it goes on from the newest checkpoint; SIGUSR1 comes two minutes
@@ -16,7 +16,7 @@
 #SBATCH --output=ntkrun-%A_%a.log
 set -uo pipefail
 # <<< module load ...; source .venv/bin/activate; export NTKRUN_DATA_DIR=...
-srun ntkrun "$@"
+srun --kill-on-bad-exit=0 bash -c 'ntkrun "$@" shard="$SLURM_PROCID" shards="$SLURM_NTASKS"' ntkrun "$@"
 code=$?
 if [ "$code" -eq 138 ]; then scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"; fi
 exit "$code"
