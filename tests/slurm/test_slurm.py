@@ -41,7 +41,7 @@ def ntkrun(*arguments: str, folder: Path, environment: dict[str, str]) -> subpro
 def in_mid_cell(folder: Path) -> dict[str, Path]:
     """Jobs, "<array>_<task>", that have a checkpoint of a cell that is not finished, with the cell's lock."""
     found = {}
-    for lock in folder.rglob("cells/*.lock"):
+    for lock in folder.glob("smoke/*/cells/*.lock"):
         saved = [path for path in lock.with_suffix(".checkpoints").glob("*") if path.name.isdecimal()]
         try:
             pid = int(lock.read_text().split('"pid": ')[1].split(",")[0])
