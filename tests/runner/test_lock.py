@@ -134,6 +134,7 @@ def test_of_many_that_find_a_dead_owner_one_takes_over(path):
 
 
 def test_an_unwritable_folder_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
     with pytest.raises(UserError, match="results_dir") as caught:
-        Lock(tmp_path / "missing" / "cell.lock").acquire()
+        Lock(tmp_path / "file" / "cell.lock").acquire()
     assert "\n" not in str(caught.value)
