@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-# Most of the suite's time is compilation.  Without LLVM's optimisation it takes three fifths of it; products still run in
-# Eigen.  Subprocesses inherit it, flags of the user's own win.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Most of the suite's time is compilation.  Without LLVM's optimisation it takes three fifths of it, with XLA's older code
+# generator half of that; products still run in Eigen.  Subprocesses inherit it, flags of the user's own win.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
 
 # Workers and subprocesses of one session compile each program once: many tests of the command line run the same smoke cells.
 _programs = Path(
@@ -19,10 +19,19 @@ _programs = Path(
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_programs))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", ".1")
 
+# While the hook below imports a module of ntkrun, the compiled bytecode of all that it imports in turn is looked for under
+# another name and not found: what is large comes first.
+import diffrax  # noqa: E402, F401
+import flax.linen  # noqa: E402, F401
+import jax  # noqa: E402
+import matplotlib.pyplot  # noqa: E402, F401
+import optax  # noqa: E402, F401
+import pandas  # noqa: E402, F401
+import pydantic  # noqa: E402, F401
+import scipy.stats  # noqa: E402, F401
+
 # Before any module of ntkrun is imported.
 _hook = install_import_hook("ntkrun", "beartype.beartype")
-
-import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")

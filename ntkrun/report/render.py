@@ -98,6 +98,7 @@ def write_all(
         _stamp(figure, stamp, alarming=bool(provenance["stand_in_data"] or provenance["missing_cells"]))
         record = json.dumps(provenance)
         png = _saved(figure, "png", {"Title": experiment.title, "ntkrun": record})
+        figure.set_layout_engine("none")  # the panels stay where they are: both files show one layout, made once
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
         pdf = _saved(figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None})
     lock = store.report_lock()

@@ -88,6 +88,7 @@ for name, values in trained(together, FullBatch()).items():
 
 
 def test_members_spread_over_devices_move_alike(root):
-    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "PYTHONPATH": str(root)}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(root)}
     done = subprocess.run([sys.executable, "-c", SPREAD], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]

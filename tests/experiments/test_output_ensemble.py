@@ -68,11 +68,11 @@ def synthetic(members: int, shift: float, scale: float, seed: int) -> pd.DataFra
     f = mu + scale * rng.standard_normal((members, 11)) @ root.T + shift / np.sqrt(members)
     frames = [tables.rows("alpha", "", [0], [0.0], alphas[None]), tables.rows("mean/ntk", "test", [1], [1.0], mu[None])]
     frames.append(tables.rows("covariance/ntk", "test", [1], [1.0], sigma[at[:, None], at].reshape(1, -1)))
-    whole = [tables.tidy(frames, figure="fig2", cell="c", seed=0, width=1)]
-    for number, values in enumerate(f):
-        rows = [tables.rows("output/network", "test", [1], [1.0], values[None])]
-        whole.append(tables.tidy(rows, figure="fig2", cell="c", seed=number, width=1))
-    return pd.concat(whole, ignore_index=True)
+    theory = tables.tidy(frames, figure="fig2", cell="c", seed=0, width=1)
+    rows = [tables.rows("output/network", "test", [1], [1.0], f.reshape(1, -1))]
+    networks = tables.tidy(rows, figure="fig2", cell="c", seed=0, width=1)
+    networks["seed"], networks["index"] = (index.ravel() for index in np.indices(f.shape))
+    return pd.concat([theory, networks], ignore_index=True)
 
 
 def test_z_scores_are_calibrated_and_see_a_wrong_mean_or_variance():
