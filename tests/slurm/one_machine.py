@@ -1,5 +1,6 @@
 """A SLURM of one machine, started by hand: munged, slurmctld and slurmd, as root, without systemd and without accounting."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -86,6 +87,12 @@ class OneMachine:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # jobs outlive the daemons that started them
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired, TimeoutError):
+            if self.ask("squeue", "-h", "-o", "%i").strip():
+                self.ask("scancel", "--signal=KILL", "--full", "--user=root")
+                self.ask("scancel", "--user=root")
+                _until(lambda: not self.ask("squeue", "-h", "-o", "%i").strip(), 30, "all jobs are gone")
         for daemon in reversed(self._daemons):
             daemon.terminate()
             try:

@@ -38,6 +38,12 @@ def ntkrun(*arguments: str, folder: Path, environment: dict[str, str]) -> subpro
     )
 
 
+def end(process: subprocess.Popen) -> None:
+    """Kill it if it still runs, and close its pipe."""
+    process.kill()
+    process.communicate()
+
+
 def in_mid_cell(folder: Path) -> dict[str, Path]:
     """Jobs, "<array>_<task>", that have a checkpoint of a cell that is not finished, with the cell's lock."""
     found = {}
@@ -62,24 +68,28 @@ def test_a_sweep_that_is_requeued_and_preempted_gives_the_local_table(slurm, tmp
     try:
         ways = [("scontrol", "requeue"), ("scancel", "--signal=USR2")]
         hit: list[str] = []
+        asked: list[subprocess.Popen] = []
         deadline = time.monotonic() + 240
         while len(hit) < len(ways):
             assert sweep.poll() is None and time.monotonic() < deadline, f"{hit} {slurm.logs()} {sweep.communicate()}"
             for job in in_mid_cell(tmp_path / "cluster"):
                 if job not in hit and len(hit) < len(ways):
-                    # not waited for: the step may be gone before it has answered
-                    subprocess.Popen([*ways[len(hit)], job], env=slurm.environment)
+                    # not waited for here: the step may be gone before it has answered
+                    asked.append(subprocess.Popen([*ways[len(hit)], job], env=slurm.environment))
                     hit.append(job)
             time.sleep(0.05)
         out, _ = sweep.communicate(timeout=400)
+        for command in asked:
+            command.wait(timeout=60)
     finally:
-        sweep.kill()
+        end(sweep)
     assert sweep.returncode == 0 and "4 of 4 jobs finished, 0 failed" in out, out
     for job in hit:
         text = "".join(path.read_text() for path in tmp_path.glob(f"cluster/sweeps/jobs/{job}/*_log.*"))
         assert "going on from step" in text, f"{job}: {text}"
     whole = ntkrun(*SWEEP, "results_dir=local", folder=tmp_path, environment=dict(os.environ))
-    assert whole.wait(timeout=300) == 0
+    out, _ = whole.communicate(timeout=300)
+    assert whole.returncode == 0, out
     ours, theirs = (read_table(tmp_path / name / "smoke/fig3/table.parquet")[0] for name in ("cluster", "local"))
     assert ours.equals(theirs), "the merged table is the one of a local run, bit for bit"
     assert not list(tmp_path.rglob("*.checkpoints")) and not list(tmp_path.rglob("cells/*.lock"))
@@ -91,7 +101,10 @@ def test_a_job_that_is_lost_is_named_and_stops_no_other(slurm, tmp_path):
         "-m", *SWEEP[:3], "stage=run", "data.n_train=16,70000,17", "hydra/launcher=slurm", "results_dir=cluster",
         "hydra.launcher.cpus_per_task=1", folder=tmp_path, environment=slurm.environment,
     )  # fmt: skip
-    out, _ = sweep.communicate(timeout=300)
+    try:
+        out, _ = sweep.communicate(timeout=300)
+    finally:
+        end(sweep)
     assert sweep.returncode == 2 and "2 of 3 jobs finished, 1 failed" in out, out
     (line,) = [line for line in out.splitlines() if line.startswith("failed:")]
     assert "data.n_train=70000" in line and "exit code 2" in line and "_log.err" in line
