@@ -156,9 +156,16 @@ class Lock:
                 "token": uuid.uuid4().hex,
             }
         )
-        write_bytes(self.path, f"{self._text}\n{0:012d}\n".encode())
-        # in place and through this handle: after a take-over it would be another file that moves
-        self._file = self.path.open("r+b", buffering=0)
+        try:
+            write_bytes(self.path, f"{self._text}\n{0:012d}\n".encode())
+            # in place and through this handle: after a take-over it would be another file that moves
+            self._file = self.path.open("r+b", buffering=0)
+        except (OSError, UserError):
+            # it may be in place all the same, and would look like that of a living owner
+            with contextlib.suppress(OSError):
+                if self.mine():
+                    self.path.unlink()
+            raise
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="lock heartbeat", daemon=True)
         self._thread.start()
