@@ -12,8 +12,13 @@ if TYPE_CHECKING:
     from ntkrun.runner.store import Store
 
 
-def departures(settings: dict[str, Any], paper: dict[str, Any], prefix: str = "") -> list[str]:
-    """How `settings` differ from the paper's own: "model.width=512 (paper 2048)"."""
+def departures(
+    settings: dict[str, Any], paper: dict[str, Any], prefix: str = "", rest: dict[str, Any] | None = None
+) -> list[str]:
+    """How `settings` differ from the paper's own: "model.width=512 (paper 2048)".
+
+    rest  what the paper has where `paper` names nothing: a part is merged over the settings outside `parts`
+    """
     skipped = {
         "scale",
         "stage",
@@ -31,11 +36,18 @@ def departures(settings: dict[str, Any], paper: dict[str, Any], prefix: str = ""
     }
     found = []
     for key, value in settings.items():
-        name, theirs = prefix + key, paper.get(key)
+        shared = (rest or {}).get(key)
+        name, theirs = prefix + key, paper.get(key, shared)
         if name in skipped or value == theirs:
             continue
-        if isinstance(value, dict) and isinstance(theirs, dict) and key != "schedule":
-            found += departures(value, theirs, f"{name}.")
+        if key == "parts" and value and theirs:
+            for part, own in value.items():
+                if own is None and theirs[part] is not None:
+                    found.append(f"{name}.{part} left out")
+                elif own is not None:
+                    found += departures(own, theirs.get(part) or {}, f"{name}.{part}.", paper)
+        elif isinstance(value, dict) and isinstance(theirs, dict) and key != "schedule":
+            found += departures(value, theirs, f"{name}.", shared)
         elif isinstance(theirs, dict) and not value:
             found.append(f"{name} left out")
         elif key == "schedule":

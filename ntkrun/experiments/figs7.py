@@ -35,7 +35,7 @@ from ntkrun.settings import RunSettings
 LOSSES = {"mse": "mse", "cross_entropy": "xent"}
 CASES = [f"{phi}_{loss}" for phi in ("relu", "tanh") for loss in ("mse", "xent")]
 STYLES = {"ntk": "-", "standard": (0, (4, 2))}
-MARKS = {"ntk": "o", "standard": "x"}
+MARKS = {"ntk": "o", "standard": "^"}
 
 
 class RateSettings(RunSettings):
@@ -85,7 +85,6 @@ def curve(table: pd.DataFrame, data: str, case: str, parameterization: str) -> p
 
 
 def draw(ax: Axes, table: pd.DataFrame, data: str) -> None:
-    entries: dict[str, dict[str, Any]] = {}
     paper = paper_panel("figs7", data)
     for case, colour in zip(CASES, SERIES, strict=False):
         for parameterization, line in STYLES.items():
@@ -95,22 +94,26 @@ def draw(ax: Axes, table: pd.DataFrame, data: str) -> None:
                 ax.plot(points["x"], points["y"], **look)
             ours = curve(table, data, case, parameterization)
             ax.plot(ours.index, ours, color=colour, linestyle=line)
-        entries[case.replace("_", ", ")] = {"color": colour}
-    entries |= {"NTK": {"color": "0.3"}, "standard": {"color": "0.3", "linestyle": STYLES["standard"]}}
-    entries["paper (longer runs)"] = PAPER_MARK | {"color": "0.3"}
     ax.set_xscale("log")
     ax.set_xlabel(r"$\eta$  ($\eta_{std} n$)")
     ax.set_title(data)
-    key(ax, entries, loc="lower center", bbox_to_anchor=(0.5, -0.42), ncols=4)
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(8.4, 4.2), layout="constrained")
+    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
     axes = figure.subplots(1, 2)
     for letter, ax, data in zip("ab", axes, ("mnist", "cifar10"), strict=True):
         draw(ax, table, data)
         panel_letter(ax, letter)
     axes[0].set_ylabel("test accuracy")
+    entries: dict[str, dict[str, Any]] = {
+        case.replace("_", ", "): {"color": colour} for case, colour in zip(CASES, SERIES, strict=False)
+    }
+    entries |= {"NTK": {"color": "0.3"}, "standard": {"color": "0.3", "linestyle": STYLES["standard"]}}
+    for parameterization, mark in MARKS.items():
+        look = PAPER_MARK | {"color": "0.3", "marker": mark}
+        entries[f"paper, {'NTK' if parameterization == 'ntk' else parameterization}"] = look
+    key(figure, entries, loc="outside right center")
     return figure
 
 
