@@ -28,6 +28,7 @@ def departures(
         "style",
         "checkpoint_minutes",
         "flop_rate",
+        "devices",
         "compilation_cache",
         "seed",
         "data.source",
@@ -116,10 +117,12 @@ def execute(settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chose
 
 def compute(source: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", command: str) -> int:
     """Run the cells of this shard; the exit code is that of a signal when one ended it."""
+    from ntkrun.dynamics.mesh import count_devices
     from ntkrun.runner.plan import shard_of
     from ntkrun.runner.run import Tally, run_cells
 
     first = cells[0].settings
+    count_devices(first.devices)  # UserError if they are not there
     mine = shard_of(cells, first.shard, first.shards)
     tally = Tally(len(mine))
     try:

@@ -24,7 +24,10 @@ from ntkrun.sections import (
 
 
 class CommonSettings(Section):
-    """What every experiment has; the fields of `LOCAL` say where and how to run and never change a number."""
+    """What every experiment has; the fields of `LOCAL` say where and how to run and never change a number.
+
+    `devices`, like the kind of device, changes the order of float sums: the provenance tells both, no identity does.
+    """
 
     experiment: str
     scale: Literal["smoke", "cpu", "paper"]
@@ -36,6 +39,7 @@ class CommonSettings(Section):
     style: Literal["paper", "slides"]
     checkpoint_minutes: Positive  # between two checkpoints of a cell under way
     flop_rate: Positive  # FLOP/s, for the hours that stage=plan names
+    devices: Count | Literal["all"]  # local ones, over which members or examples are dealt out
     compilation_cache: bool  # compiled programs are kept in the user's cache folder
     theory: TheorySettings
 
@@ -160,6 +164,7 @@ LOCAL: dict[str, Any] = {
             "style",
             "checkpoint_minutes",
             "flop_rate",
+            "devices",
             "compilation_cache",
         ),
         True,

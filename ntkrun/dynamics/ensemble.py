@@ -15,11 +15,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from ntkrun.data.batches import Batch
+from ntkrun.dynamics.mesh import MEMBERS, is_dealt_out, place
 from ntkrun.types import Array
 
 # Entries of a member's largest array: n = 128.  Measured: 64 is faster vmapped by a fifth, 256 in turn by a third or more.
@@ -32,14 +32,10 @@ def _largest_of_one(own: Any) -> int:
 
 @struct.dataclass
 class Ensemble:
-    """`members`: a rival whose fields named in `varying` carry the leading axis s; made by `Ensemble.of`.
-
-    dealt_out: whether the members lie on several devices.
-    """
+    """`members`: a rival whose fields named in `varying` carry the leading axis s; made by `Ensemble.of`."""
 
     members: Any
     varying: tuple[str, ...] = struct.field(pytree_node=False)
-    dealt_out: bool = struct.field(pytree_node=False, default=False)
 
     @classmethod
     def of(cls, rivals: Sequence[Any], varying: tuple[str, ...] = ("theta0",)) -> "Ensemble":
@@ -50,17 +46,16 @@ class Ensemble:
         }
         return cls(rivals[0].replace(**stacked), varying)
 
-    def spread(self) -> "Ensemble":
-        """The members dealt out over the local devices, as many of them as divide s; each moves its own.
+    @property
+    def count(self) -> int:
+        """s, the number of members."""
+        return len(jax.tree.leaves(getattr(self.members, self.varying[0]))[0])
 
-        Nothing passes between members, so that only the order of float sums may change (the s of one device's products).
-        """
-        own = {name: getattr(self.members, name) for name in self.varying}
-        count, devices = len(jax.tree.leaves(own)[0]), jax.local_devices()
-        used = max(d for d in range(1, len(devices) + 1) if count % d == 0)
-        over_members = NamedSharding(Mesh(np.array(devices[:used]), ("s",)), PartitionSpec("s"))
-        members = self.members.replace(**jax.device_put(own, over_members))
-        return Ensemble(members, self.varying, used > 1)
+    def placed(self, mesh: Mesh | None) -> "Ensemble":
+        """What varies dealt out over the mesh, what the members share whole on every device."""
+        own = {name: place(getattr(self.members, name), mesh, MEMBERS) for name in self.varying}
+        shared = place(self.members.replace(**dict.fromkeys(self.varying)), mesh)
+        return Ensemble(shared.replace(**own), self.varying)
 
     def _each(self, function: Any, *states: Any, largest: int = 0) -> Any:
         """function(member, *its states) for every member; `largest`: entries of the largest array it works on."""
@@ -69,7 +64,7 @@ class Ensemble:
         def one(fields: dict[str, Any], *state: Any) -> Any:
             return function(self.members.replace(**fields), *state)
 
-        if jax.default_backend() == "cpu" and not self.dealt_out and largest >= WIDE:
+        if jax.default_backend() == "cpu" and not is_dealt_out(MEMBERS) and largest >= WIDE:
             return jax.lax.map(lambda each: one(*each), (own, *states))
         return jax.vmap(one)(own, *states)
 

@@ -13,7 +13,7 @@ from flax import linen as nn
 from flax import struct
 
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics.network import CHUNK, Watched, in_chunks, read_weights
+from ntkrun.dynamics.network import CHUNK, Watched, examples, in_chunks, read_weights
 from ntkrun.metrics import LOSSES
 from ntkrun.types import Array, Params
 
@@ -44,7 +44,7 @@ class LinearParameterSpace:
 
     def step(self, state: tuple[Params, Any], batch: Batch | None) -> tuple[Params, Any]:
         omega, optimizer_state = state
-        x, y = (self.x_train, self.y_train) if batch is None else batch.of(self.x_train, self.y_train)
+        x, y = examples(batch, self.x_train, self.y_train)
         f0, tangent = jax.linearize(lambda theta: self.model.apply({"params": theta}, x), self.theta0)
         residual = jax.grad(lambda f: LOSSES[self.loss](f, y))(f0 + tangent(omega))
         (gradient,) = jax.linear_transpose(tangent, omega)(residual)

@@ -11,6 +11,7 @@ from flax import linen as nn
 from flax import struct
 
 from ntkrun.data.batches import Batch
+from ntkrun.dynamics.mesh import split
 from ntkrun.metrics import LOSSES
 from ntkrun.types import Array, Float, Params
 
@@ -26,15 +27,23 @@ def in_chunks(
     """function(x) for `chunk` images at a time; the last chunk is filled up from the beginning of the set."""
     n = x.shape[0]
     if n <= chunk:
-        return function(x)
+        return function(split(x))
     rows = jnp.arange(-(-n // chunk) * chunk).reshape(-1, chunk) % n
-    outputs = jax.lax.map(lambda some: function(x[some]), rows)
+    outputs = jax.lax.map(lambda some: function(split(x[some])), rows)
     return outputs.reshape(-1, outputs.shape[-1])[:n]
 
 
 def predict(model: nn.Module, params: Params, x: Float[Array, "n *d"], chunk: int = CHUNK) -> Float[Array, "n k"]:
     """f(x, theta) in chunks; a network with batch normalisation is the function of each chunk that it is."""
     return in_chunks(lambda images: jnp.asarray(model.apply({"params": params}, images)), x, chunk)
+
+
+def examples(
+    batch: Batch | None, x_train: Float[Array, "n *d"], y_train: Float[Array, "n k"]
+) -> tuple[Float[Array, "b *d"], Float[Array, "b k"]]:
+    """Inputs and targets of a step (None: all of them), dealt out over the devices in use."""
+    x, y = (x_train, y_train) if batch is None else batch.of(x_train, y_train)
+    return split(x), split(y)
 
 
 def read_weights(params: Params, watched: tuple[Watched, ...]) -> Float[Array, " w"]:
@@ -78,7 +87,7 @@ class Network:
 
     def gradient(self, theta: Params, batch: Batch | None) -> Params:
         """dL/dtheta on the batch."""
-        x, y = (self.x_train, self.y_train) if batch is None else batch.of(self.x_train, self.y_train)
+        x, y = examples(batch, self.x_train, self.y_train)
         return jax.grad(partial(self._loss, x=x, y=y))(theta)
 
     def _loss(self, theta: Params, x: Array, y: Array) -> Array:

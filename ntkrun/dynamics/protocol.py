@@ -4,6 +4,7 @@ A rival is a pytree: its arrays travel as arguments of one compiled loop (a clos
 program and compiled again), its static fields select the program.  Between two record points nothing returns to Python.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -12,12 +13,15 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from ntkrun.data.augment import draw_augmentation
 from ntkrun.data.batches import Batch, batch_indices
+from ntkrun.dynamics.ensemble import Ensemble
+from ntkrun.dynamics.mesh import EXAMPLES, MEMBERS, Devices, keep, make_mesh, place, use
 from ntkrun.errors import NonFiniteError
 from ntkrun.progress import Progress
-from ntkrun.types import Array, NumpyArray, PRNGKeyArray
+from ntkrun.types import AnyArray, Array, NumpyArray, PRNGKeyArray
 
 State = Any
 Observation = Mapping[
@@ -46,6 +50,7 @@ class FullBatch:
     """Every step sees all training examples."""
 
     BLOCK = 2**30
+    size = None
 
     def block(self, first: int, count: int) -> None:
         return None
@@ -57,26 +62,40 @@ class MiniBatches:
     BLOCK = 256  # steps whose indices are drawn at once; the compiled loop has this one shape
 
     def __init__(self, key: PRNGKeyArray, n: int, batch_size: int, *, flip: bool = False, crop: int = 0) -> None:
-        self.key, self.n, self.batch_size, self.flip, self.crop = key, n, batch_size, flip, crop
+        self.key, self.n, self.size, self.flip, self.crop = key, n, batch_size, flip, crop
 
     def block(self, first: int, count: int) -> Batch:
         """The batches of steps first .. first + count - 1, and some more to fill the block."""
-        rows = np.zeros((self.BLOCK, self.batch_size), np.int32)
-        rows[:count] = batch_indices(self.key, self.n, self.batch_size, first, count)
+        rows = np.zeros((self.BLOCK, self.size), np.int32)
+        rows[:count] = batch_indices(self.key, self.n, self.size, first, count)
         if not self.flip and self.crop == 0:
             return Batch(rows)
         key = jax.random.fold_in(self.key, np.uint32(0xFFFFFFFF))  # no epoch reaches this number
-        drawn = draw_augmentation(key, first, self.BLOCK, self.batch_size, flip=self.flip, crop=self.crop)
+        drawn = draw_augmentation(key, first, self.BLOCK, self.size, flip=self.flip, crop=self.crop)
         return Batch(rows, *drawn)
 
 
+def _axis_of(rival: Any) -> str | None:
+    """What the leading axis of its state is dealt out by; None: each device holds all of the state."""
+    return MEMBERS if isinstance(rival, Ensemble) else None
+
+
+def _mesh(rivals: tuple, batches: FullBatch | MiniBatches, devices: Devices) -> Mesh | None:
+    """Over the members where there are ensembles, else over the examples of a step."""
+    counts = [rival.count for rival in rivals if isinstance(rival, Ensemble)]
+    if counts:
+        return make_mesh(MEMBERS, math.gcd(*counts), devices)
+    return make_mesh(EXAMPLES, batches.size or len(rivals[0].y_train), devices)
+
+
 @partial(jax.jit, donate_argnums=1)
-def advance(rivals: tuple, states: tuple, batches: Batch | None, count: Array) -> tuple:
+def advance(rivals: tuple, states: tuple, batches: Batch | None, count: AnyArray | np.int32) -> tuple:
     """`count` steps of every rival without leaving the device; the states are donated."""
 
     def body(i: Array, states: tuple) -> tuple:
         batch = jax.tree.map(lambda steps: steps[i], batches)
-        return tuple(rival.step(state, batch) for rival, state in zip(rivals, states, strict=True))
+        moved = [rival.step(state, batch) for rival, state in zip(rivals, states, strict=True)]
+        return tuple(keep(state, _axis_of(rival)) for rival, state in zip(rivals, moved, strict=True))
 
     return jax.lax.fori_loop(0, count, body, states)
 
@@ -105,6 +124,7 @@ def run_lockstep(
     progress: Progress,
     label: str,
     converged: Callable[[Mapping[str, Observation]], bool] | None = None,
+    devices: Devices = 1,
 ) -> Iterator[tuple[int, dict[str, Observation]]]:
     """Advance all rivals together and yield (step, {rival: observation}) at each of the sorted `record_steps`.
 
@@ -112,14 +132,19 @@ def run_lockstep(
     stand for all later record points.  `progress.checkpoints` may let the run go on where an earlier process was
     interrupted: what was observed before is then yielded again, and all is bit for bit as without interruption.
 
+    Members or examples are dealt out over up to `devices` local devices (see `mesh`).
+
     Raises NonFiniteError naming the rival and the step as soon as a recorded output is not finite.
     """
     engines = tuple(rivals.values())
+    mesh = None if devices == 1 else _mesh(engines, batches, devices)
+    engines = tuple(e.placed(mesh) if isinstance(e, Ensemble) else place(e, mesh) for e in engines)
     # init may hand out the rivals' own arrays (theta0), and the loop donates its states: so they start as copies
     states = jax.tree.map(jnp.copy, tuple(engine.init() for engine in engines))
     pace = _Pace(batches.BLOCK)
     with progress.checkpoints.running(label, states) as resumed:
-        done, states, seen = resumed.step, resumed.states, resumed.seen
+        done, seen = resumed.step, resumed.seen
+        states = tuple(place(s, mesh, _axis_of(e)) for e, s in zip(engines, resumed.states, strict=True))
         progress.start(label, record_steps[-1], done)
         yield from tuple(seen)
         for record in record_steps[len(seen) :]:
@@ -131,12 +156,15 @@ def run_lockstep(
                     count = min(pace.steps, record - done)
                     began = time.monotonic()
                     block = batches.block(done, count)
-                    states = jax.block_until_ready(advance(engines, states, block, jnp.asarray(count, jnp.int32)))
+                    with use(mesh):
+                        states = jax.block_until_ready(advance(engines, states, block, np.int32(count)))
                     pace.adapt(count, time.monotonic() - began)
                     done += count
                     progress.advance(count)
                     progress.checkpoints.reached(done, states)
-                observations = dict(zip(rivals, jax.tree.map(np.asarray, _observe(engines, states)), strict=True))
+                with use(mesh):
+                    found = jax.tree.map(np.asarray, _observe(engines, states))
+                observations = dict(zip(rivals, found, strict=True))
                 _check_finite(observations, label, done)
             seen.append((done, observations))
             yield done, observations

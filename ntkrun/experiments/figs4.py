@@ -45,7 +45,8 @@ def run(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     times, label = setup.optimizer.flow_times(), f"{settings.experiment} {cell}"
     steps = record_steps(times, settings.record.first_time, settings.record.per_octave)
     seen = dict(flow=flow_rivals(setup, kernels, steps)["flow_empirical"], network=[], linear=[])
-    for _, found in run_lockstep(build_rivals(setup, kernels), steps, FullBatch(), progress, label):
+    rivals = build_rivals(setup, kernels)
+    for _, found in run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices):
         for rival, observation in found.items():
             seen[rival].append(observation)
     logits = {rival: np.stack([np.asarray(o["test"], np.float64)[:, 0] for o in all_]) for rival, all_ in seen.items()}

@@ -60,8 +60,9 @@ def run(settings: RateSettings, cell: str, progress: Progress) -> CellResult:
         tx=setup.optimizer.scaled(ntk_scale(setup.model)), loss=settings.loss, watched=(),
         chunk=settings.record.chunk, rate=jnp.asarray(settings.etas, dtype), y_test=y_test,
     )  # fmt: skip
+    label = f"{settings.experiment} {cell}"
     rivals = {"network": Ensemble(members, AtRate.VARYING)}
-    lockstep = run_lockstep(rivals, [optimizer.steps], batches_of(setup), progress, f"{settings.experiment} {cell}")
+    lockstep = run_lockstep(rivals, [optimizer.steps], batches_of(setup), progress, label, devices=settings.devices)
     (seen,) = [found["network"] for _, found in lockstep]
     name = f"{settings.data.name}/{settings.model.activation}_{LOSSES[settings.loss]}_{settings.model.parameterization}"
     steps = [optimizer.steps] * settings.rates

@@ -81,7 +81,8 @@ def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellR
     end = steps_to_loss(linear, data.y_train, descent.loss_fraction, descent.max_steps)
     steps = record_steps(np.arange(end + 1.0), 1.0, 1)
     network = Network(theta0, x, y, x_test, model=model, tx=optax.sgd(eta * scale), loss="mse", watched=())
-    lockstep = run_lockstep({"network": network}, steps, FullBatch(), progress, f"{settings.experiment} {cell}")
+    rivals, label = {"network": network}, f"{settings.experiment} {cell}"
+    lockstep = run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
     seen = [found["network"] for _, found in lockstep]
     outputs = {"train": linear.train_at(np.asarray(steps)), "test": linear.test_at(np.asarray(steps), f0_test, test)}
     frames = []

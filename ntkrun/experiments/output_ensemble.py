@@ -99,8 +99,8 @@ def train(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int], label
 
     axis = setup.optimizer.axis_times()
     recorded = sorted({*steps, *record_steps(axis, settings.record.first_time, settings.record.per_octave)})
-    ensemble = Ensemble(member, ("theta0",)).spread()
-    run = run_lockstep({"network": ensemble}, recorded, FullBatch(), progress, label, converged)
+    ensemble = Ensemble(member, ("theta0",))
+    run = run_lockstep({"network": ensemble}, recorded, FullBatch(), progress, label, converged, settings.devices)
     return {step: seen["network"]["test"][:, :, 0] for step, seen in run if step in steps}
 
 

@@ -74,7 +74,9 @@ def run(settings: SupremaSettings, cell: str, progress: Progress) -> CellResult:
     eta, end = descent_of(settings, x, data.y_train)
     ensemble = build_ensemble(settings, x, x_test, data.y_train, eta)
     steps = record_steps(np.arange(end + 1.0), 1.0, PER_OCTAVE)
-    lockstep = run_lockstep({"network": ensemble}, steps, FullBatch(), progress, f"{settings.experiment} {cell}")
+    lockstep = run_lockstep(
+        {"network": ensemble}, steps, FullBatch(), progress, f"{settings.experiment} {cell}", devices=settings.devices
+    )
     seen = [found["network"] for _, found in lockstep]
     found = distances(ensemble.members, eta, data.y_train, seen, steps, settings.model)
     net, times = f"{settings.model.activation}_{settings.model.parameterization}", [eta * i for i in steps]

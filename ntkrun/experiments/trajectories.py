@@ -209,9 +209,8 @@ def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     # before the network moves: a horizon that the solver cannot reach ends the run here
     flows = flow_rivals(setup, kernels, steps) if kernels is not None and has_flow(settings) else {}
     seen: dict[str, list[Observation]] = {}
-    for _, observations in run_lockstep(
-        build_rivals(setup, kernels), steps, batches_of(setup), progress, f"{settings.experiment} {cell}"
-    ):
+    rivals, label = build_rivals(setup, kernels), f"{settings.experiment} {cell}"
+    for _, observations in run_lockstep(rivals, steps, batches_of(setup), progress, label, devices=settings.devices):
         for rival, observation in observations.items():
             seen.setdefault(rival, []).append(observation)
     seen |= flows

@@ -89,10 +89,10 @@ def run(settings: WidthChangeSettings, cell: str, progress: Progress) -> CellRes
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
     ensemble = build_ensemble(settings, data)
     facts = check_learning_rates(settings, ensemble, optimizer, progress) | {"data": data.describe()}
-    rivals = {"network": ensemble}
+    rivals, label = {"network": ensemble}, f"{settings.experiment} {cell}"
     seen = [
         observations["network"]
-        for _, observations in run_lockstep(rivals, steps, FullBatch(), progress, f"{settings.experiment} {cell}")
+        for _, observations in run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
     ]
     net = f"{settings.model.activation}{settings.model.depth}"
     stacks = []

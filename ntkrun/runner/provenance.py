@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 import ntkrun
+from ntkrun.dynamics.mesh import Devices, count_devices
 from ntkrun.runner.plan import UNSWEPT, Cell
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas", "pyarrow", "hydra-core")
@@ -31,12 +32,12 @@ def code_version() -> dict[str, Any]:
     return version
 
 
-def versions_and_device() -> dict[str, Any]:
-    """What rounding may depend on besides the settings."""
+def versions_and_device(devices: Devices) -> dict[str, Any]:
+    """What rounding may depend on besides the settings that identify a cell; `devices` as in the settings."""
     device = jax.devices()[0]
     return {
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "device": {"platform": device.platform, "kind": device.device_kind, "used": count_devices(devices)},
     }
 
 
@@ -52,7 +53,7 @@ def cell_provenance(cell: Cell, fingerprint: str, started: datetime, facts: dict
         "settings": cell.settings.model_dump(mode="json", exclude=UNSWEPT - {"experiment", "scale"}),
         "code": code_version(),
         "python": platform.python_version(),
-        **versions_and_device(),
+        **versions_and_device(cell.settings.devices),
         "started": started.isoformat(timespec="seconds"),
         "finished": finished.isoformat(timespec="milliseconds"),
         "wall_seconds": round((finished - started).total_seconds(), 2),

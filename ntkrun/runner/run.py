@@ -103,7 +103,7 @@ def _attend(
             return True
         started, settings = datetime.now(UTC), task.cell.settings
         checkpoints = CellCheckpoints(
-            folder, settings.checkpoint_minutes, versions_and_device(), task.lock, stop, progress.warn
+            folder, settings.checkpoint_minutes, versions_and_device(settings.devices), task.lock, stop, progress.warn
         )
         progress.checkpoints = checkpoints
         result = experiment.run(settings, task.cell.name, progress)

@@ -1,9 +1,5 @@
 """An ensemble is its members, up to rounding."""
 
-import os
-import subprocess
-import sys
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,24 +67,3 @@ def test_what_is_converged_is_carried_forward():
     )
     assert [step for step, _ in seen] == [0, 5, 9, 10**9]
     assert seen[1][1] is seen[3][1] and not np.array_equal(seen[0][1]["r"]["train"], seen[1][1]["r"]["train"])
-
-
-SPREAD = """
-import numpy as np, jax
-from tests.dynamics.test_ensemble import Ensemble, FullBatch, network, trained
-assert jax.local_device_count() == 2
-together = Ensemble.of([network(seed) for seed in range(4)])
-spread = together.spread()
-assert len(spread.members.theta0["layer_2"]["omega"].sharding.device_set) == 2
-assert len(Ensemble.of([network(0)]).spread().members.theta0["layer_2"]["omega"].sharding.device_set) == 1
-for name, values in trained(together, FullBatch()).items():
-    # float64, 40 stable steps: see test_a_member_moves_as_it_does_by_itself
-    np.testing.assert_allclose(trained(spread, FullBatch())[name], values, rtol=0, atol=1e-13)
-"""
-
-
-def test_members_spread_over_devices_move_alike(root):
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
-    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(root)}
-    done = subprocess.run([sys.executable, "-c", SPREAD], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr[-2000:]
