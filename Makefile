@@ -54,7 +54,7 @@ lint: .venv/.ready ## ruff: rules and formatting
 types: .venv/.ready ## pyright on ntkrun and tests
 	$(BIN)/pyright
 
-bench: .venv/.ready ## the ratios to the floor: lockstep step, empirical kernel
+bench: .venv/.ready ## the ratios to the floor: lockstep steps, empirical kernel
 	$(BIN)/python scripts/bench_core.py
 
 clean: ## remove what was built; results stay

@@ -3,6 +3,11 @@
 1. a lockstep step (network and f_lin in function space) over a step of the network alone; floor 1
 2. the empirical kernel at theta_0 over the matrix products it cannot avoid: forward L + 1, backward L, and half of every
    Gram product of layer inputs and of back-propagated derivatives
+3. a mini-batch step of network and f_lin in parameter space over a step of the network alone, for FC 784-2x2048-10 at
+   batch 64 and the wide ResNet of 64 channels at batch 8; floor (3 + 5)/3 for square layers (3 products for the network, 1
+   primal, 2 tangent and 2 transposed for f_lin), less where no derivative by the images is formed: counted from the trace
+4. the speed of these steps beside that of a product of the shape of the network's largest one
+5. drawing a batch (order, gather, flips and crops) over a step of network and f_lin
 
     python scripts/bench_core.py [--width 2048] [--depth 5] [--examples 256] [--repeats 9]
 """
@@ -17,9 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ntkrun.costs import Piece
+from ntkrun.data.batches import Batch
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
+from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.protocol import advance
+from ntkrun.dynamics.protocol import MiniBatches, advance
 from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.models import build_model
 
@@ -43,7 +51,7 @@ def ratio(first: Callable[[], object], second: Callable[[], object], repeats: in
 def report(what: str, target: float, found: tuple[float, float, list[float]]) -> None:
     one, other, ratios = found
     print(
-        f"{what}: {statistics.median(ratios):.3f} (target <= {target}; {ratios[0]:.3f} to {ratios[-1]:.3f} "
+        f"{what}: {statistics.median(ratios):.3f} (target <= {target:.3g}; {ratios[0]:.3f} to {ratios[-1]:.3f} "
         f"over {len(ratios)} pairs; medians {one * 1e3:.1f} ms and {other * 1e3:.1f} ms)"
     )
 
@@ -106,19 +114,92 @@ class Setting:
         return lambda: products(self.x, hidden, first, inner)
 
 
+def moving(rivals: tuple, batches: Batch | None, steps: int) -> Callable[[], object]:
+    """A call that moves the rivals on by `steps` steps."""
+    box = [jax.tree.map(jnp.copy, tuple(rival.init() for rival in rivals))]
+
+    def run() -> object:
+        box[0] = advance(rivals, box[0], batches, jnp.asarray(steps, jnp.int32))
+        return box[0]
+
+    return run
+
+
 def lockstep_ratio(setting: Setting, repeats: int, steps: int = 4) -> tuple[float, float, list[float]]:
     network, linear = setting.rivals()
+    return ratio(moving((network, linear), None, steps), moving((network,), None, steps), repeats)
 
-    def call(rivals: tuple) -> Callable[[], object]:
-        box = [jax.tree.map(jnp.copy, tuple(rival.init() for rival in rivals))]
 
-        def run() -> object:
-            box[0] = advance(rivals, box[0], None, jnp.asarray(steps, jnp.int32))
-            return box[0]
+class MiniBatchSetting:
+    """Network and f_lin in parameter space on random images under heavy ball."""
 
-        return run
+    IMAGES = 10_000  # far more than any cache holds
 
-    return ratio(call((network, linear)), call((network,)), repeats)
+    def __init__(self, what: str, size: int, image: tuple[int, ...], product: tuple[int, int, int], **fields) -> None:
+        self.what, self.size, self.product = what, size, product
+        model = build_model(**fields, n_outputs=10, activation="relu", sigma_w2=2.0, dtype="float32")
+        x = jax.random.normal(jax.random.key(0), (self.IMAGES, *image), jnp.float32)
+        y = jax.nn.one_hot(jnp.arange(self.IMAGES) % 10, 10, dtype=jnp.float32)
+        theta0 = jax.jit(model.init)(jax.random.key(1), x[:1])["params"]
+        arguments = (theta0, x, y, x[:1], model, optax.sgd(1e-3, momentum=0.9), "mse", ())
+        self.network, self.linear = Network(*arguments), LinearParameterSpace(*arguments)
+        augmented = len(image) == 3
+        self.batches = MiniBatches(jax.random.key(2), len(x), size, flip=augmented, crop=4 * augmented)
+
+    def flops(self, *rivals: Network | LinearParameterSpace) -> float:
+        """Of one step, from its trace."""
+        rows = Batch(jnp.arange(self.size))
+        return sum(Piece("", lambda r, s: r.step(s, rows), (rival, rival.init())).flops_once for rival in rivals)
+
+    def compare(self, repeats: int, steps: int) -> None:
+        block, both = self.batches.block(0, steps), (self.network, self.linear)
+        network, all_flops = self.flops(self.network), self.flops(*both)
+        found = ratio(moving(both, block, steps), moving((self.network,), block, steps), repeats)
+        floor = all_flops / network
+        report(f"{self.what}: step of both / of the network (floor {floor:.2f})", 1.1 * floor, found)
+        print(f"  over the floor: {statistics.median(found[2]) / floor:.3f}")
+        speeds = [steps * flops / seconds / 1e9 for flops, seconds in zip((all_flops, network), found[:2], strict=True)]
+        m, k, n = self.product
+        seconds = self.one_product(repeats) / (2 * m * k * n / 1e9)
+        print(
+            f"  {speeds[0]:.0f} GFLOP/s in both, {speeds[1]:.0f} in the network, {1 / seconds:.0f} in a product of "
+            f"{m} x {k} with {k} x {n}"
+        )
+        drawing = self.drawing(repeats)
+        print(f"  drawing a batch: {drawing * 1e6:.0f} us, {drawing / (found[0] / steps):.4f} of a step of both")
+
+    def one_product(self, repeats: int, turns: int = 20) -> float:
+        """Seconds."""
+        m, k, n = self.product
+        left, right = (jax.random.normal(jax.random.key(3), shape, jnp.float32) for shape in ((m, k), (k, n)))
+
+        @jax.jit
+        def products(left, right):
+            # each turn needs the one before, or the compiler would form one product alone
+            return jax.lax.fori_loop(0, turns, lambda _, x: x + 1e-6 * (x @ right)[:, :1], left)
+
+        def call() -> object:
+            return products(left, right)
+
+        return ratio(call, call, repeats)[0] / turns
+
+    def drawing(self, repeats: int) -> float:
+        """Seconds a batch: the block of the host and what the compiled loop gathers and changes."""
+        block, images = self.batches.BLOCK, (self.network.x_train, self.network.y_train)
+
+        @jax.jit
+        def gathered(batches, x, y):
+            def body(i, total):
+                one_x, one_y = jax.tree.map(lambda steps: steps[i], batches).of(x, y)
+                return total[0] + one_x, total[1] + one_y
+
+            start = jax.tree.map(lambda a: jnp.zeros((self.size, *a.shape[1:]), a.dtype), (x, y))
+            return jax.lax.fori_loop(0, block, body, start)
+
+        def call() -> object:
+            return gathered(self.batches.block(0, block), *images)
+
+        return ratio(call, call, repeats)[0] / block
 
 
 def main() -> None:
@@ -137,6 +218,11 @@ def main() -> None:
         lambda: empirical_ntk(setting.model, setting.theta0, setting.x), setting.unavoidable_products(), options.repeats
     )
     report("empirical kernel / unavoidable products", 1.3, kernel)
+    fc = dict(name="fc", width=2048, depth=2, sigma_b2=0.1)
+    MiniBatchSetting("FC 784-2x2048-10, batch 64", 64, (784,), (64, 2048, 2048), **fc).compare(options.repeats, 8)
+    wrn = dict(name="wide_resnet", width=64, depth=10, sigma_b2=0.0, norm="batch")
+    # 32 x 32 positions of 8 images, and 3 x 3 neighbours of 64 channels
+    MiniBatchSetting("WRN 64 channels, batch 8", 8, (32, 32, 3), (8192, 576, 64), **wrn).compare(options.repeats, 2)
 
 
 if __name__ == "__main__":
