@@ -29,6 +29,7 @@ def departures(
         "checkpoint_minutes",
         "flop_rate",
         "devices",
+        "distributed",
         "compilation_cache",
         "seed",
         "data.source",
@@ -56,6 +57,15 @@ def departures(
         else:
             found.append(f"{name}={value} (paper {theirs})")
     return found
+
+
+def joined(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, after this process joined the others of its run if there are any."""
+    if settings.get("distributed") is True:
+        from ntkrun.dynamics.hosts import start
+
+        start()
+    return settings
 
 
 def verify(store: "Store") -> int:
@@ -86,6 +96,7 @@ def execute(settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chose
     from ntkrun.runner.plan import check_shared_settings
 
     check_shared_settings(settings)  # before the imports below, which take seconds
+    from ntkrun.dynamics.hosts import leads
     from ntkrun.experiments.base import computing, load_experiment
     from ntkrun.progress import Console
     from ntkrun.runner.compiled import keep_compiled_programs
@@ -98,6 +109,8 @@ def execute(settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chose
     source = computing(experiment)
     cells = make_cells(source, settings | {"experiment": source.name})
     first = cells[0].settings
+    if not leads():
+        return assist(source, cells)
     store = Store(first.results_dir, first.scale, experiment.name, source.name)
     progress = Console()
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
@@ -117,6 +130,7 @@ def execute(settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chose
 
 def compute(source: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", command: str) -> int:
     """Run the cells of this shard; the exit code is that of a signal when one ended it."""
+    from ntkrun.dynamics.hosts import leave
     from ntkrun.dynamics.mesh import count_devices
     from ntkrun.runner.plan import shard_of
     from ntkrun.runner.run import Tally, run_cells
@@ -130,10 +144,25 @@ def compute(source: "Experiment", cells: "list[Cell]", store: "Store", progress:
     except KeyboardInterrupt as interruption:
         progress.close()
         print(f"interrupted: {tally}; they are kept, and this goes on from there:\n  {command}", file=sys.stderr)
-        return 128 + getattr(interruption, "signum", signal.SIGINT)
+        code = 128 + getattr(interruption, "signum", signal.SIGINT)
+        leave(code)
+        return code
     print(tally)
     for cell in tally.elsewhere:
         progress.info(f"being run elsewhere: {cell}")
+    return 0
+
+
+def assist(source: "Experiment", cells: "list[Cell]") -> int:
+    """Compute with the leading process what it computes; it alone reads and writes results."""
+    from ntkrun.dynamics.mesh import count_devices
+    from ntkrun.runner.plan import shard_of
+    from ntkrun.runner.run import assist_cells
+
+    first = cells[0].settings
+    if first.stage in ("run", "all"):
+        count_devices(first.devices)
+        assist_cells(source, shard_of(cells, first.shard, first.shards))
     return 0
 
 

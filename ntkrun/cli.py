@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ntkrun import __version__
-from ntkrun.app import execute
+from ntkrun.app import execute, joined
 from ntkrun.command_line import check_arguments
 from ntkrun.config_errors import is_about_input, one_line
 from ntkrun.errors import UserError
@@ -47,7 +47,7 @@ def task(config: DictConfig) -> int:
     try:
         hydra_config = HydraConfig.get()
         overrides = [item for item in hydra_config.overrides.task if not item.startswith("scale=")]
-        settings, scale, chosen_by = plain(config), config.scale, "as asked"
+        settings, scale, chosen_by = joined(plain(config)), config.scale, "as asked"
         if scale == "auto":
             scale = resolve_scale()
             chosen_by = "auto: no accelerator" if scale == "cpu" else "auto: accelerator found"

@@ -39,7 +39,8 @@ class CommonSettings(Section):
     style: Literal["paper", "slides"]
     checkpoint_minutes: Positive  # between two checkpoints of a cell under way
     flop_rate: Positive  # FLOP/s, for the hours that stage=plan names
-    devices: Count | Literal["all"]  # local ones, over which members or examples are dealt out
+    devices: Count | Literal["all"]  # over which members or examples are dealt out
+    distributed: bool  # processes that a launcher started together share every cell
     compilation_cache: bool  # compiled programs are kept in the user's cache folder
     theory: TheorySettings
 
@@ -165,6 +166,7 @@ LOCAL: dict[str, Any] = {
             "checkpoint_minutes",
             "flop_rate",
             "devices",
+            "distributed",
             "compilation_cache",
         ),
         True,

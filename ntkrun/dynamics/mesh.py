@@ -1,4 +1,4 @@
-"""The mesh of a lockstep run: the local devices share its members or the examples of its batches, and hold the rest alike.
+"""The mesh of a lockstep run: devices share its members or the examples of its batches, and hold the rest alike.
 
 One axis: `MEMBERS` of an ensemble (nothing passes between them), else `EXAMPLES` of a batch, whose gradients are summed
 over the devices.  Inputs and states are placed, `split` marks what is dealt out, and the compiler partitions the
@@ -18,25 +18,35 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ntkrun.errors import UserError
 
 MEMBERS, EXAMPLES = "members", "examples"
-Devices = int | Literal["all"]  # of this process
+Devices = int | Literal["all"]
 
 
 def count_devices(asked: Devices) -> int:
-    """How many local devices the setting `devices` means.
+    """How many devices the setting `devices` means: local ones, with `hosts.start` those of all processes.
 
     Raises:
         UserError: more than there are.
     """
-    there = jax.local_device_count()
+    there = jax.device_count()
     if asked != "all" and asked > there:
         raise UserError(f"devices={asked}, but there are {there} here: use devices=all or a number up to {there}")
     return there if asked == "all" else asked
 
 
 def make_mesh(axis: str, size: int, devices: Devices) -> Mesh | None:
-    """Over the first d devices, d the largest number up to `devices` that divides `size`; None for one."""
-    used = max(d for d in range(1, count_devices(devices) + 1) if size % d == 0)
-    return Mesh(np.array(jax.local_devices()[:used]), (axis,)) if used > 1 else None
+    """Over d devices, d the largest number up to `devices` that divides `size`; None for one.
+
+    Raises:
+        UserError: several processes, and no such d is a multiple of their number.
+    """
+    processes = jax.process_count()
+    fits = [d for d in range(processes, count_devices(devices) + 1, processes) if size % d == 0]
+    if not fits:
+        raise UserError(
+            f"{size} {axis} cannot be shared by {processes} processes with devices={devices}: each needs as many of both"
+        )
+    groups = [jax.local_devices(process_index=p)[: fits[-1] // processes] for p in range(processes)]
+    return Mesh(np.array(groups).reshape(-1), (axis,)) if fits[-1] > 1 else None
 
 
 def use(mesh: Mesh | None) -> AbstractContextManager[Any]:

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from ntkrun.data.augment import draw_augmentation
 from ntkrun.data.batches import Batch, batch_indices
 from ntkrun.dynamics.ensemble import Ensemble
+from ntkrun.dynamics.hosts import agree, several
 from ntkrun.dynamics.mesh import EXAMPLES, MEMBERS, Devices, keep, make_mesh, place, use
 from ntkrun.errors import NonFiniteError
 from ntkrun.progress import Progress
@@ -102,7 +103,8 @@ def advance(rivals: tuple, states: tuple, batches: Batch | None, count: AnyArray
 
 @jax.jit
 def _observe(rivals: tuple, states: tuple) -> tuple:
-    return tuple(rival.observe(state) for rival, state in zip(rivals, states, strict=True))
+    # whole on every device, hence on every host
+    return tuple(keep(rival.observe(state), None) for rival, state in zip(rivals, states, strict=True))
 
 
 class _Pace:
@@ -137,7 +139,7 @@ def run_lockstep(
     Raises NonFiniteError naming the rival and the step as soon as a recorded output is not finite.
     """
     engines = tuple(rivals.values())
-    mesh = None if devices == 1 else _mesh(engines, batches, devices)
+    mesh = None if devices == 1 and not several() else _mesh(engines, batches, devices)
     engines = tuple(e.placed(mesh) if isinstance(e, Ensemble) else place(e, mesh) for e in engines)
     # init may hand out the rivals' own arrays (theta0), and the loop donates its states: so they start as copies
     states = jax.tree.map(jnp.copy, tuple(engine.init() for engine in engines))
@@ -153,9 +155,9 @@ def run_lockstep(
                 done, observations = record, seen[-1][1]
             else:
                 while done < record:
-                    count = min(pace.steps, record - done)
+                    count = agree(min(pace.steps, record - done))
                     began = time.monotonic()
-                    block = batches.block(done, count)
+                    block = place(batches.block(done, count), mesh)
                     with use(mesh):
                         states = jax.block_until_ready(advance(engines, states, block, np.int32(count)))
                     pace.adapt(count, time.monotonic() - began)

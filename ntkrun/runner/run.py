@@ -1,14 +1,16 @@
 """Run what is missing: cell by cell, each stored as soon as it is finished."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ntkrun.data.dataset import dataset_fingerprint
+from ntkrun.dynamics.hosts import END, agree, several
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
-from ntkrun.progress import Progress
+from ntkrun.progress import NoCheckpoints, Progress, Silent
 from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
@@ -41,6 +43,7 @@ class Task:
     fingerprint: str
     path: Path
     lock: Lock
+    number: int  # among the cells of this run
 
 
 def run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress, tally: Tally) -> None:
@@ -53,12 +56,22 @@ def run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progr
         store.prepare()
         _run_cells(experiment, cells, store, progress, tally)
     except UserError:
+        agree(END)
         store.take_back()
         raise
+    agree(END)
+
+
+def assist_cells(experiment: Experiment, cells: Sequence[Cell]) -> None:
+    """`run_cells` for a process that does not lead: computes the cells that the leader names, and keeps nothing."""
+    while (number := agree(END)) != END:
+        # whatever is wrong with the cell is wrong in the leading process, which says so
+        with contextlib.suppress(UserError):
+            experiment.run(cells[number].settings, cells[number].name, Silent())
 
 
 def _run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress, tally: Tally) -> None:
-    tasks = [_task(cell, store) for cell in cells]
+    tasks = [_task(cell, store, number) for number, cell in enumerate(cells)]
     for task in tasks:
         if task.path.exists():
             read_table(task.path)
@@ -73,11 +86,11 @@ def _run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, prog
                 tally.elsewhere.append(f"{task.cell.name} ({task.lock.describe()})")
 
 
-def _task(cell: Cell, store: Store) -> Task:
+def _task(cell: Cell, store: Store, number: int) -> Task:
     images = cell.settings.images
     fingerprint = NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
     path = store.cell_path(cell, fingerprint)
-    return Task(cell, fingerprint, path, store.lock(path))
+    return Task(cell, fingerprint, path, store.lock(path), number)
 
 
 def _attend(
@@ -105,7 +118,9 @@ def _attend(
         checkpoints = CellCheckpoints(
             folder, settings.checkpoint_minutes, versions_and_device(settings.devices), task.lock, stop, progress.warn
         )
-        progress.checkpoints = checkpoints
+        # the states of several hosts are in nobody's hands alone
+        progress.checkpoints = NoCheckpoints() if several() else checkpoints
+        agree(task.number)
         result = experiment.run(settings, task.cell.name, progress)
         facts = cell_provenance(task.cell, task.fingerprint, started, result.facts)
         store.write_cell(task.cell, task.fingerprint, result.table, facts)

@@ -16,6 +16,8 @@
 #SBATCH --output=ntkrun-%A_%a.log
 set -uo pipefail
 # <<< module load ...; source .venv/bin/activate; export NTKRUN_DATA_DIR=...
+# <<< all hosts on one cell at a time instead (no checkpoints inside a cell, SIGUSR1 then starts the cell again):
+# srun ntkrun "$@" distributed=true devices=all
 srun --kill-on-bad-exit=0 bash -c 'ntkrun "$@" devices=all shard="$SLURM_PROCID" shards="$SLURM_NTASKS"' ntkrun "$@"
 code=$?
 if [ "$code" -eq 138 ]; then scontrol requeue "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"; fi

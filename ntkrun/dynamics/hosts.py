@@ -1,0 +1,65 @@
+"""Several processes that compute one run together, usually one a host: all trace the same programs over all devices.
+
+The process of index 0 leads: what depends on a clock, a file or a signal is decided there and told to the others.
+Without `start` there is one process, which leads nobody, and nothing here communicates.
+"""
+
+import os
+import sys
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from ntkrun.errors import UserError
+
+
+def start() -> None:
+    """Join the other processes through `jax.distributed`; before anything else asks JAX for a device.
+
+    They find each other by JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES and JAX_PROCESS_ID, or
+    by what SLURM and other launchers tell their tasks.
+
+    Raises:
+        UserError: nothing tells where the others are, or they do not come.
+    """
+    count, own = (os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
+    if jax.distributed.is_initialized():  # an earlier job of a multirun
+        return
+    try:
+        jax.distributed.initialize(
+            num_processes=None if count is None else int(count), process_id=None if own is None else int(own)
+        )
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(
+            f"distributed=true found no other processes ({' '.join(str(error).split())[:120]}): start it as the tasks of "
+            "a launcher, or set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID"
+        ) from error
+
+
+END = -1  # no further cell
+
+
+def several() -> bool:
+    return jax.process_count() > 1
+
+
+def leads() -> bool:
+    """Whether this process decides and writes."""
+    return jax.process_index() == 0
+
+
+def leave(code: int) -> None:
+    """End this process at once if there are others: they wait in the middle of a step for what will not come.
+
+    The usual way out would wait for them in turn; JAX ends them when it misses this one.
+    """
+    if several():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def agree(number: int) -> int:
+    """The leader's number, in every process; all have to call this in the same order."""
+    return int(multihost_utils.broadcast_one_to_all(np.int32(number))) if several() else number
