@@ -7,7 +7,7 @@ SCALE ?= cpu
 BIN := .venv/bin
 NTKRUN := $(BIN)/ntkrun
 
-.PHONY: help setup fig3 figures report data test test-faults test-slurm lint types bench clean
+.PHONY: help setup fig3 figures report check data test test-faults test-slurm lint types bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +23,14 @@ setup: .venv/.ready ## make .venv with the pinned versions (the other targets do
 fig3: .venv/.ready ## Figure 3 (SCALE=cpu: about two minutes on two cores), with its claims
 	$(NTKRUN) experiment=fig3 scale=$(SCALE)
 
-figures: .venv/.ready ## all figures at SCALE
-	$(NTKRUN) -m 'experiment=glob(*)' scale=$(SCALE)
+figures: .venv/.ready ## all figures at SCALE, the gallery results/SCALE/index.html and a summary
+	$(NTKRUN) experiment=all scale=$(SCALE)
 
 report: .venv/.ready ## redraw and judge all figures from the stored tables
-	$(NTKRUN) -m 'experiment=glob(*)' scale=$(SCALE) stage=report
+	$(NTKRUN) experiment=all scale=$(SCALE) stage=report
+
+check: .venv/.ready ## judge all claims on the stored tables; fails when one fails
+	$(NTKRUN) experiment=all scale=$(SCALE) stage=check
 
 # TensorFlow is needed to PREPARE CIFAR-10, never to read it: it gets an environment of its own.
 data: .venv/.ready ## download and prepare MNIST and CIFAR-10 through TensorFlow Datasets

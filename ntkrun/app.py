@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ntkrun.all_figures import Outcome
+
 if TYPE_CHECKING:
     from ntkrun.experiments.base import Experiment
     from ntkrun.progress import Console
@@ -88,10 +90,26 @@ def plan(experiment: "Experiment", cells: "list[Cell]") -> int:
     return 0
 
 
-def execute(settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chosen_by: str, command: str) -> int:
+def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", outcome: Outcome) -> int:
+    """Judge what is stored and write nothing; 1 when a judged claim fails."""
+    from ntkrun.report.judge import claims_table
+    from ntkrun.report.render import gather, judge_stored
+
+    stored = gather(experiment, cells, store)
+    verdicts = judge_stored(experiment, stored, cells[0].settings.scale)
+    if stored.missing:
+        progress.warn(f"{len(stored.missing)} of {len(cells)} cells are not there: the claims are judged without them")
+    print(claims_table(verdicts))
+    outcome.judged(verdict.verdict for verdict in verdicts)
+    return 1 if outcome.failed else 0
+
+
+def execute(
+    settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chosen_by: str, command: str, outcome: Outcome
+) -> int:
     """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input.
 
-    `paper()`: the settings of the paper's own run, for what is said on the figure.
+    `paper()`: the settings of the paper's own run, for what is said on the figure.  `outcome` is kept up to date.
     """
     from ntkrun.runner.plan import check_shared_settings
 
@@ -116,19 +134,24 @@ def execute(settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chose
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     if first.stage in ("verify", "plan"):
         return verify(store) if first.stage == "verify" else plan(source, cells)
+    if first.stage == "check":
+        return check(experiment, cells, store, progress, outcome)
     if first.stage in ("run", "all"):
-        code = compute(source, cells, store, progress, command)
+        code = compute(source, cells, store, progress, command, outcome)
         if code:
             return code
         if first.stage == "all" and first.shards > 1 and (missing := [c.name for c in cells if not store.has(c)]):
             print(f"{len(missing)} of {len(cells)} cells are left to other shards; the last one draws the figure")
             return 0
     if first.stage in ("report", "all"):
-        show(experiment, cells, store, progress, departures(settings, paper()) if experiment.name != "lockstep" else [])
+        differs = departures(settings, paper()) if experiment.name != "lockstep" else []
+        outcome.judged(show(experiment, cells, store, progress, differs))
     return 0
 
 
-def compute(source: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", command: str) -> int:
+def compute(
+    source: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", command: str, outcome: Outcome
+) -> int:
     """Run the cells of this shard; the exit code is that of a signal when one ended it."""
     from ntkrun.dynamics.hosts import leave
     from ntkrun.dynamics.mesh import count_devices
@@ -147,6 +170,8 @@ def compute(source: "Experiment", cells: "list[Cell]", store: "Store", progress:
         code = 128 + getattr(interruption, "signum", signal.SIGINT)
         leave(code)
         return code
+    finally:
+        outcome.ran, outcome.cached = tally.ran, tally.cached
     print(tally)
     for cell in tally.elsewhere:
         progress.info(f"being run elsewhere: {cell}")
@@ -168,8 +193,9 @@ def assist(source: "Experiment", cells: "list[Cell]") -> int:
 
 def show(
     experiment: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", differs: list[str]
-) -> None:
-    """Draw and judge what is stored, and say what it is worth."""
+) -> list[str]:
+    """Draw and judge what is stored, and say what it is worth; returns the verdicts."""
+    from ntkrun.report.gallery import write_gallery
     from ntkrun.report.judge import claims_table
     from ntkrun.report.render import report
 
@@ -178,4 +204,6 @@ def show(
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set")
     if made.missing:
         progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
-    print(f"\nfigure: {made.picture}\n\n{claims_table(made.verdicts)}")
+    page = write_gallery(store.folder.parent)
+    print(f"\nfigure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts)}")
+    return [verdict.verdict for verdict in made.verdicts]

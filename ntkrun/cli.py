@@ -6,23 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ntkrun import __version__
+from ntkrun.all_figures import ALL, Outcome, run_all
 from ntkrun.app import execute, joined
 from ntkrun.command_line import check_arguments
 from ntkrun.config_errors import is_about_input, one_line
 from ntkrun.errors import UserError
-from ntkrun.experiments import experiment_names
+from ntkrun.experiments import experiment_names, in_the_papers_order
 
 PACKAGE = Path(__file__).parent
 # Inside a wheel the configs lie in the package, in a checkout beside it.
 CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
 
 exit_codes: list[int] = []
+outcomes: list[Outcome] = []
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -56,7 +59,8 @@ def task(config: DictConfig) -> int:
         def paper() -> dict[str, Any]:
             return compose([f"experiment={settings['experiment']}", "scale=paper"])
 
-        code = execute(settings, paper, chosen_by, command(overrides, scale))
+        outcome = outcomes[-1] if outcomes else Outcome()  # a job of a cluster is nobody's part
+        code = execute(settings, paper, chosen_by, command(overrides, scale), outcome)
     except (UserError, OmegaConfBaseException) as error:
         if debugging() and HydraConfig.get().mode is RunMode.RUN:
             raise
@@ -94,6 +98,21 @@ def known_keys() -> list[str]:
     return keys
 
 
+def once(arguments: list[str], outcome: Outcome) -> int:
+    """One call of Hydra, for one experiment or one multirun; its exit code."""
+    sys.argv = [sys.argv[0], *arguments]
+    exit_codes.clear()
+    outcomes.append(outcome)
+    GlobalHydra.instance().clear()  # an earlier call that ended in an error leaves it
+    try:
+        task()
+    except Exception as error:
+        if debugging() or not is_about_input(error):
+            raise
+        return complain(one_line(error, known_keys))
+    return max(exit_codes, default=0)
+
+
 def main() -> None:
     """Entry point: exit code 0 done, 1 a claim's or our own failure, 2 bad input, 128 + n ended by signal n."""
     arguments = sys.argv[1:]
@@ -115,13 +134,11 @@ def main() -> None:
         kept = [a for a in arguments if a != "scale=auto"]
         beside = next((i for i, a in enumerate(kept) if a.startswith("experiment=")), 0)
         sys.argv = [sys.argv[0], *kept[:beside], f"scale={resolve_scale()}", *kept[beside:]]
-    try:
-        task()
-    except Exception as error:
-        if debugging() or not is_about_input(error):
-            raise
-        sys.exit(complain(one_line(error, known_keys)))
-    sys.exit(max(exit_codes, default=0))
+        arguments = sys.argv[1:]
+    if ALL in arguments and not asked_for_text:
+        figures = in_the_papers_order(name for name in experiment_names() if name != "lockstep")
+        sys.exit(run_all(arguments, figures, once))
+    sys.exit(once([item for item in arguments if item != ALL], Outcome()))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class CommonSettings(Section):
 
     experiment: str
     scale: Literal["smoke", "cpu", "paper"]
-    stage: Literal["run", "report", "all", "verify", "plan"]
+    stage: Literal["run", "report", "all", "verify", "plan", "check"]
     shard: Index
     shards: Count
     seed: Seed

@@ -20,10 +20,11 @@ ALLOWED["dynamics"] = LEAVES | {"data", "models", "kernels"}
 ALLOWED["experiments"] = ALLOWED["dynamics"] | {"dynamics"}
 ALLOWED["runner"] = ALLOWED["experiments"] | {"experiments"}
 ALLOWED["report"] = ALLOWED["runner"] | {"runner"}
-ALLOWED["app"] = ALLOWED["report"] | {"report"}
+ALLOWED["all_figures"] = {"errors"}
+ALLOWED["app"] = ALLOWED["report"] | {"report", "all_figures"}
 ALLOWED["config_errors"] = {"errors"}
 ALLOWED["command_line"] = {"errors"}
-ALLOWED["cli"] = {"app", "command_line", "config_errors", "errors", "experiments"}
+ALLOWED["cli"] = {"all_figures", "app", "command_line", "config_errors", "errors", "experiments"}
 SHARED_BY_FIGURES = NOT_FIGURES
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -87,7 +88,7 @@ def test_nothing_unpickles_or_evaluates():
 
 
 # Raise a limit only with a reason.
-LIMITS = {"cli.py": 130}
+LIMITS = {"cli.py": 150}  # all that knows Hydra
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -79,6 +79,7 @@ COMMANDS = {
     (*FIG3, "stage=[run,report]"): "stage takes one value",
     (*FIG3, "stage=report"): "stage=all",
     (*FIG3, "stage=verify"): "stage=all",
+    (*FIG3, "stage=check"): "stage=all",
     (*FIG3, "seed=-1"): "seed",
     (*FIG3, "seed=99999999999999999999"): "less than 4294967296",
     (*FIG3, "shard=2", "shards=2"): "shard=2 must be below shards=2",

@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
+from ntkrun.claims import ALL_SCALES
 from ntkrun.experiments import experiment_names
+from ntkrun.experiments.base import load_experiment
 from ntkrun.runner.store import read_table
 
 
@@ -62,7 +65,9 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     png = (folder / "figure.png").read_bytes()
     assert png.startswith(b"\x89PNG") and b"mnist5k" in png
     assert b"mnist5k" in (folder / "figure.pdf").read_bytes()
-    assert str(tmp_path) not in json.dumps(provenance), "no path of this machine in what is handed on"
+    gallery = (folder.parent / "index.html").read_text()
+    assert 'src="lockstep/figure.png"' in gallery and "stand-in images mnist5k" in gallery
+    assert str(tmp_path) not in json.dumps(provenance) + gallery, "no path of this machine in what is handed on"
 
 
 def test_what_is_stored_is_not_computed_again(ntkrun, tmp_path, monkeypatch):
@@ -76,6 +81,18 @@ def test_what_is_stored_is_not_computed_again(ntkrun, tmp_path, monkeypatch):
     monkeypatch.setattr("ntkrun.data.images.load_images", None)
     code, out, _ = ntkrun(*SMOKE, "seed=[0,1,2]", "stage=report")
     assert code == 0 and "passed" in out
+
+
+def test_a_check_judges_what_is_stored_and_writes_nothing(ntkrun, tmp_path, monkeypatch):
+    ntkrun(*SMOKE, "stage=run")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("*")}
+    assert ntkrun(*SMOKE, "stage=check")[0] == 0
+    experiment = load_experiment("lockstep")
+    wrong = replace(experiment.claims[0], low=1.0, high=2.0, scales=ALL_SCALES, real_data=False)
+    monkeypatch.setattr("ntkrun.experiments.lockstep.EXPERIMENT", replace(experiment, claims=(wrong,)))
+    code, out, _ = ntkrun(*SMOKE, "stage=check")
+    assert code == 1 and "0 passed, 1 failed" in out
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("*")} == before
 
 
 def test_shards_in_any_order_give_the_unsharded_table(ntkrun, tmp_path):

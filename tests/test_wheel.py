@@ -27,6 +27,7 @@ def test_the_wheel_runs_anywhere(tmp_path: Path, root: Path):
     python("-m", "ntkrun.cli", *arguments, cwd=elsewhere, env=environment)
     folder = elsewhere / "results" / "smoke" / "fig3"
     assert (folder / "figure.png").stat().st_size > 10_000
+    assert "fig3/figure.png" in (folder.parent / "index.html").read_text()
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["stand_in_data"] == ["photos"]
     assert any("model.width=32 (paper 2048)" in line for line in provenance["departures_from_paper"])

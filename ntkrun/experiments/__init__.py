@@ -1,6 +1,7 @@
 """The figures, one a file; `base` says what a figure is and finds it by name."""
 
 import pkgutil
+from collections.abc import Iterable
 
 NOT_FIGURES = {
     "band_panels",
@@ -17,6 +18,16 @@ NOT_FIGURES = {
     "width_slopes",
     "work",
 }
+
+
+def in_the_papers_order(names: Iterable[str]) -> list[str]:
+    """1 ... 4, S1 ... S10, then what is no figure of the paper."""
+
+    def place(name: str) -> tuple[str, int]:
+        letters = name.rstrip("0123456789")
+        return letters, int(name[len(letters) :] or 0)
+
+    return sorted(names, key=place)
 
 
 def experiment_names() -> list[str]:

@@ -17,20 +17,22 @@ def as_records(verdicts: Sequence[Verdict]) -> list[dict]:
     return [asdict(verdict) for verdict in verdicts]
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Four digits, - for what could not be measured."""
     return "-" if value is None else f"{value:.4g}"
 
 
 def band(verdict: Verdict) -> str:
-    low = "" if verdict.low is None else f"{_number(verdict.low)} <= "
-    high = "" if verdict.high is None else f" <= {_number(verdict.high)}"
+    """The band as an inequality of the measured x."""
+    low = "" if verdict.low is None else f"{number(verdict.low)} <= "
+    high = "" if verdict.high is None else f" <= {number(verdict.high)}"
     return f"{low}x{high}"
 
 
 def claims_table(verdicts: Sequence[Verdict]) -> str:
     """The verdicts as lines of text, measured beside expected, and a count."""
     header = ("claim", "verdict", "measured", "band", "paper / theory")
-    lines = [(v.id, v.verdict, _number(v.measured), band(v), v.expected) for v in verdicts]
+    lines = [(v.id, v.verdict, number(v.measured), band(v), v.expected) for v in verdicts]
     widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
     text = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()

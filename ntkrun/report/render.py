@@ -33,12 +33,18 @@ class Report:
     stand_ins: list[str] = field(default_factory=list)
 
 
-def report(experiment: Experiment, cells: Sequence[Cell], store: Store, departures: Sequence[str]) -> Report:
-    """Draw and judge what is stored of `cells`.
+@dataclass(frozen=True)
+class Stored:
+    """What the store holds of the cells: their tables as one, their provenance, and what is to be said about it."""
 
-    `departures`: how the settings differ from the paper's, for the stamp on the figure.  Raises ComputeForbiddenError
-    when nothing is stored at all.
-    """
+    table: pd.DataFrame
+    facts: list[dict[str, Any]]
+    missing: list[str]
+    stand_ins: list[str]
+
+
+def gather(experiment: Experiment, cells: Sequence[Cell], store: Store) -> Stored:
+    """Read what is stored of `cells`.  Raises ComputeForbiddenError when that is nothing."""
     found = {
         cell.name: store.stored(cell, cell.settings.images.source if cell.settings.images else "auto") for cell in cells
     }
@@ -51,24 +57,41 @@ def report(experiment: Experiment, cells: Sequence[Cell], store: Store, departur
             f"nothing is stored for these settings of {experiment.name} at scale={settings.scale}: "
             "run with stage=all first"
         )
-    store.prepare()
-    table = pd.concat([pair[0] for pair in stored], ignore_index=True)
     facts = [pair[1] for pair in stored]
-    stand_ins = sorted({f["facts"]["data"]["name"] for f in facts if f["data_source"] == "stand_in"})
-    verdicts = judge_all(experiment, table, scale=settings.scale, stand_in=bool(stand_ins))
+    return Stored(
+        table=pd.concat([pair[0] for pair in stored], ignore_index=True),
+        facts=facts,
+        missing=missing,
+        stand_ins=sorted({f["facts"]["data"]["name"] for f in facts if f["data_source"] == "stand_in"}),
+    )
+
+
+def judge_stored(experiment: Experiment, stored: Stored, scale: str) -> list[Verdict]:
+    return judge_all(experiment, stored.table, scale=scale, stand_in=bool(stored.stand_ins))
+
+
+def report(experiment: Experiment, cells: Sequence[Cell], store: Store, departures: Sequence[str]) -> Report:
+    """Draw and judge what is stored of `cells`.
+
+    `departures`: how the settings differ from the paper's, for the stamp on the figure.  Raises ComputeForbiddenError
+    when nothing is stored at all.
+    """
+    stored, settings = gather(experiment, cells, store), cells[0].settings
+    store.prepare()
+    verdicts = judge_stored(experiment, stored, settings.scale)
     provenance = {
         "experiment": experiment.name,
         "title": experiment.title,
         "scale": settings.scale,
         "departures_from_paper": list(departures),
-        "stand_in_data": stand_ins,
-        "missing_cells": missing,
+        "stand_in_data": stored.stand_ins,
+        "missing_cells": stored.missing,
         "drawn_by": code_version(),
-        "cells": facts,
+        "cells": stored.facts,
     }
-    stamp = stamp_lines(settings.scale, departures, stand_ins, missing, len(cells))
-    write_all(experiment, store, settings.style, table, verdicts, provenance, stamp)
-    return Report(store.folder / "figure.png", verdicts, missing, stand_ins)
+    stamp = stamp_lines(settings.scale, departures, stored.stand_ins, stored.missing, len(cells))
+    write_all(experiment, store, settings.style, stored.table, verdicts, provenance, stamp)
+    return Report(store.folder / "figure.png", verdicts, stored.missing, stored.stand_ins)
 
 
 def stamp_lines(

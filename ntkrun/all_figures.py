@@ -1,0 +1,75 @@
+"""`experiment=all`: every figure one after the other, whatever becomes of the others, and a summary of all."""
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+ALL = "experiment=all"
+
+
+@dataclass
+class Outcome:
+    """What has become of one figure; kept up to date, so that an interruption can say so."""
+
+    experiment: str = ""
+    ran: int = 0
+    cached: int = 0
+    passed: int = 0
+    failed: int = 0
+    not_judged: int = 0
+    seconds: float = 0.0
+    code: int | None = None  # exit code; None: not reached
+
+    def judged(self, verdicts: Iterable[str]) -> None:
+        for verdict in verdicts:
+            name = {"pass": "passed", "fail": "failed"}.get(verdict, verdict)
+            setattr(self, name, getattr(self, name) + 1)
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """One line a figure and their sum."""
+    header = ("figure", "cells run", "stored before", "minutes", "passed", "failed", "not judged", "")
+    counted = ("ran", "cached", "seconds", "passed", "failed", "not_judged")
+    total = Outcome("all", **{name: sum(getattr(o, name) for o in outcomes) for name in counted})
+    lines: list[tuple[str, ...]] = [header]
+    for o in (*outcomes, total):
+        state = "" if o is total or o.code == 0 else "not reached" if o.code is None else f"exit code {o.code}"
+        numbers = (o.ran, o.cached, f"{o.seconds / 60:.1f}", o.passed, o.failed, o.not_judged)
+        lines.append((o.experiment, *map(str, numbers), state))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if place in (0, 7) else text.rjust(width)
+            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def run_all(arguments: Sequence[str], names: Sequence[str], once: Callable[[list[str], Outcome], int]) -> int:
+    """Call `once` with the arguments for each figure and sum up; a signal ends it, nothing else does.
+
+    `once(arguments, outcome)` runs one experiment and notes in `outcome` what became of it.  Returns 0 when all figures
+    returned it, 2 when none had good input, 128 + n after signal n, else 1.
+    """
+    outcomes = [Outcome(name) for name in names]
+    began = time.monotonic()
+    for place, outcome in enumerate(outcomes, start=1):
+        minutes = (time.monotonic() - began) / 60
+        print(f"\n[{place}/{len(outcomes)}] {outcome.experiment}, {minutes:.1f} min so far", flush=True)
+        started = time.monotonic()
+        try:
+            outcome.code = once([f"experiment={outcome.experiment}" if a == ALL else a for a in arguments], outcome)
+        except SystemExit as stop:
+            outcome.code = stop.code if isinstance(stop.code, int) else 1
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            outcome.code = 1
+        outcome.seconds = time.monotonic() - started
+        if outcome.code > 128:
+            break
+    print(f"\n{summary(outcomes)}")
+    codes = [outcome.code or 0 for outcome in outcomes]
+    return max(codes) if max(codes) > 128 or len(set(codes)) == 1 else 1

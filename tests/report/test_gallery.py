@@ -1,0 +1,209 @@
+"""The page of a scale: parsed, and opened in a real browser where there is one."""
+
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import zlib
+from dataclasses import asdict
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from ntkrun.claims import Verdict
+from ntkrun.report import gallery
+from ntkrun.report.gallery import symbols, write_gallery
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+HOSTILE = "<script>document.title='owned'</script> & n^-1/2"
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def png(width: int, height: int) -> bytes:
+    """A grey picture."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = (b"\x00" + b"\x80" * width) * height
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def cell(seed: int) -> dict:
+    return {
+        "cell": f"seed={seed}",
+        "settings": {"experiment": "fig1", "scale": "cpu", "seed": seed, "model": {"width": 64, "name": "fc"}},
+        "code": {"ntkrun": "0.1.0", "commit": "0123456789abcdef", "dirty": False},
+        "python": "3.11.7",
+        "packages": {"jax": "0.9"},
+        "device": {"platform": "cpu", "kind": "cpu", "count": 1},
+        "finished": "2026-01-02T03:04:05.678+00:00",
+        "wall_seconds": 90.0,
+        "facts": {"data": {"name": "mnist", "source": "tfds", "fingerprint": "ab" * 32}} if seed else {},
+    }
+
+
+def put_report(folder: Path, verdicts: list[str], why: str = "theory +- .1") -> None:
+    folder.mkdir(parents=True)
+    records = [
+        asdict(Verdict(f"{folder.name}.{i}", folder.name, "eq (5)", "theory", "-1", -1.2, None, -1.0, verdict, why))  # type: ignore[arg-type]
+        for i, verdict in enumerate(verdicts)
+    ]
+    provenance = {
+        "title": f"Figure of {folder.name}",
+        "departures_from_paper": ["model.width=64 (paper 2048)"],
+        "stand_in_data": [],
+        "missing_cells": ["seed=9"],
+        "drawn_by": {"ntkrun": "0.1.0", "commit": None, "dirty": None},
+        "cells": [cell(0), cell(1)],
+    }
+    (folder / "claims.json").write_text(json.dumps(records))
+    (folder / "provenance.json").write_text(json.dumps(provenance))
+    (folder / "figure.png").write_bytes(png(600, 200))
+    (folder / "figure.pdf").write_bytes(b"%PDF-1.4")
+    (folder / "table.parquet").write_bytes(b"PAR1")
+
+
+@pytest.fixture
+def at_scale(tmp_path: Path) -> Path:
+    put_report(tmp_path / "cpu" / "figs10", ["pass"])
+    put_report(tmp_path / "cpu" / "figs2", ["pass", "not_judged"])
+    put_report(tmp_path / "cpu" / "fig1", ["pass", "fail", "fail"], HOSTILE)
+    (tmp_path / "cpu" / "fig3" / "cells").mkdir(parents=True)  # computed, not reported
+    return tmp_path / "cpu"
+
+
+class Page(HTMLParser):
+    """Every element and its attributes; the nesting must close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.stack: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.stack
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag, self.getpos()
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def test_every_link_leads_to_a_file_or_an_element_and_nothing_comes_from_a_network(at_scale):
+    page = Page(write_gallery(at_scale).read_text())
+    links = [a["href"] for a in page.all("a")] + [i["src"] for i in page.all("img")]
+    assert len(links) > 3 * 6
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+    for link in links:
+        parts = urlsplit(link)
+        assert not parts.scheme and not parts.netloc, link
+        assert parts.fragment in ids if parts.fragment else (at_scale / parts.path).is_file(), link
+    assert [attributes["href"] for attributes in page.all("link")] == ["data:,"]
+    assert not any("src" in attributes for attributes in page.all("script"))
+    assert not re.search(r"@import|url\(|https?://", (at_scale / "index.html").read_text())
+
+
+def test_pictures_have_their_size_and_a_text_that_says_what_is_in_them(at_scale):
+    images = Page(write_gallery(at_scale).read_text()).all("img")
+    assert len(images) == 3
+    for image in images:
+        assert (image["width"], image["height"]) == ("600", "200") and "(a" in image["alt"]
+
+
+def test_figures_stand_in_the_papers_order_with_verdicts_and_minutes(at_scale):
+    text = write_gallery(at_scale).read_text()
+    page = Page(text)
+    assert [attributes["id"] for attributes in page.all("article")] == ["fig1", "figs2", "figs10"]
+    rows = [attributes["data-verdict"] for attributes in page.all("tr") if "data-verdict" in attributes]
+    assert sorted(rows) == ["fail", "fail", "not_judged", "pass", "pass", "pass"]
+    assert "2, 3.0 minutes together" in text and "1 of 3 cells are not there" in text
+    assert "model.width=64 (paper 2048)" in text and "-1.2 ≤ x" in text
+
+
+def test_what_a_file_holds_stays_text(at_scale):
+    page = Page(write_gallery(at_scale).read_text())
+    assert len(page.all("script")) == 1
+
+
+def test_one_damaged_report_is_named_and_hides_no_other(at_scale):
+    (at_scale / "figs2" / "claims.json").write_text('[{"id": ')
+    page = write_gallery(at_scale)
+    assert "the report cannot be read" in page.read_text()
+    assert len(Page(page.read_text()).all("img")) == 2
+
+
+def test_a_report_that_ends_while_the_page_is_written_is_on_it(at_scale, monkeypatch):
+    written, write = [], gallery.write_bytes
+
+    def interrupted(path: Path, content: bytes) -> None:
+        if not written:
+            put_report(at_scale / "figs9", ["pass"])
+        written.append(path)
+        write(path, content)
+
+    monkeypatch.setattr(gallery, "write_bytes", interrupted)
+    assert 'id="figs9"' in write_gallery(at_scale).read_text() and len(written) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("Theta_hat_0 - Theta <= n^-1/2", "Θ̂<sub>0</sub> - Θ ≤ n<sup>-1/2</sup>"),
+        ("sigma_w^2, theta_t, f_lin, sqrt(eta)", "σ<sub>w</sub><sup>2</sup>, θ<sub>t</sub>, f<sub>lin</sub>, √(η)"),  # noqa: RUF001
+        ("docs/figure_s4.md, time_per_eta, `beta_1`", "docs/figure_s4.md, time_per_eta, <code>beta_1</code>"),
+    ],
+)
+def test_words_become_the_papers_symbols_and_names_stay(text, html):
+    assert symbols(text) == html
+
+
+PROBE = """<script>addEventListener("load", function () {
+  document.querySelector('button[data-verdict="fail"]').click();
+  var open = function (what) { return [...document.querySelectorAll(what)].filter(e => e.offsetParent).length; };
+  var seen = {widths: [...document.images].map(i => i.naturalWidth), rows: open("tr[data-verdict]"),
+              figures: open("article"), overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth};
+  document.body.setAttribute("data-seen", JSON.stringify(seen)); });</script></body>"""
+
+
+def browse(page: Path, profile: Path) -> tuple[str, str]:
+    """The page as Chromium has it after loading, and what Chromium logs."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr"]
+    run = subprocess.run(
+        [str(CHROMIUM), *options, f"--user-data-dir={profile}", "--window-size=500,900", "--dump-dom", page.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": "disabled:"},
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout, run.stderr
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt install chromium)")
+def test_a_browser_shows_the_pictures_filters_and_has_nothing_to_complain_about(at_scale, tmp_path):
+    text = write_gallery(at_scale).read_text()
+    probed = at_scale / "probed.html"
+    probed.write_text(text.replace("</body>", PROBE))
+    dom, log = browse(probed, tmp_path / "profile")
+    seen = json.loads(Page(dom).all("body")[0]["data-seen"])
+    assert seen == {"widths": [600] * 3, "rows": 2, "figures": 1, "overflow": 0}
+    assert "CONSOLE" not in log
+    # the same eyes see a picture that is not there and an error
+    (at_scale / "fig1" / "figure.png").write_bytes(b"no picture")
+    probed.write_text(text.replace("</body>", "<script>console.error('oh')</script>" + PROBE))
+    dom, log = browse(probed, tmp_path / "profile")
+    assert json.loads(Page(dom).all("body")[0]["data-seen"])["widths"] == [0, 600, 600]
+    assert "CONSOLE" in log
