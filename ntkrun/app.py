@@ -145,7 +145,8 @@ def execute(
             return 0
     if first.stage in ("report", "all"):
         differs = departures(settings, paper()) if experiment.name != "lockstep" else []
-        outcome.judged(show(experiment, cells, store, progress, differs))
+        redraw = first.stage == "report" or outcome.ran > 0
+        outcome.judged(show(experiment, cells, store, progress, differs, redraw))
     return 0
 
 
@@ -192,14 +193,19 @@ def assist(source: "Experiment", cells: "list[Cell]") -> int:
 
 
 def show(
-    experiment: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", differs: list[str]
+    experiment: "Experiment",
+    cells: "list[Cell]",
+    store: "Store",
+    progress: "Console",
+    differs: list[str],
+    redraw: bool,
 ) -> list[str]:
     """Draw and judge what is stored, and say what it is worth; returns the verdicts."""
     from ntkrun.report.gallery import write_gallery
     from ntkrun.report.judge import claims_table
     from ntkrun.report.render import report
 
-    made = report(experiment, cells, store, differs)
+    made = report(experiment, cells, store, differs, redraw)
     for name in made.stand_ins:
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set")
     if made.missing:

@@ -83,6 +83,26 @@ def test_what_is_stored_is_not_computed_again(ntkrun, tmp_path, monkeypatch):
     assert code == 0 and "passed" in out
 
 
+def test_a_second_run_draws_again_only_what_says_something_new(ntkrun, tmp_path, monkeypatch):
+    code = {"ntkrun": "0", "commit": "abc", "dirty": False}
+    monkeypatch.setattr("ntkrun.report.render.code_version", lambda: code)
+    picture = tmp_path / "results/smoke/lockstep/figure.png"
+
+    def drawn(*arguments: str) -> bool:
+        before = picture.stat().st_mtime_ns if picture.exists() else 0
+        assert ntkrun(*SMOKE, *arguments)[0] == 0
+        return picture.stat().st_mtime_ns != before
+
+    assert drawn()
+    assert not drawn()
+    assert drawn("stage=report")
+    assert drawn("style=slides") and not drawn("style=slides")
+    picture.with_suffix(".pdf").unlink()
+    assert drawn("style=slides")
+    code["dirty"] = True
+    assert drawn("style=slides") and drawn("style=slides")
+
+
 def test_a_check_judges_what_is_stored_and_writes_nothing(ntkrun, tmp_path, monkeypatch):
     ntkrun(*SMOKE, "stage=run")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("*")}

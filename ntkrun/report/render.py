@@ -20,6 +20,7 @@ from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
 from ntkrun.runner.store import Store, parquet_bytes
 
+REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "provenance.json")
 PATIENCE = 60.0  # seconds to wait for another process that writes the same five files, which takes about one
 
 
@@ -70,8 +71,10 @@ def judge_stored(experiment: Experiment, stored: Stored, scale: str) -> list[Ver
     return judge_all(experiment, stored.table, scale=scale, stand_in=bool(stored.stand_ins))
 
 
-def report(experiment: Experiment, cells: Sequence[Cell], store: Store, departures: Sequence[str]) -> Report:
-    """Draw and judge what is stored of `cells`.
+def report(
+    experiment: Experiment, cells: Sequence[Cell], store: Store, departures: Sequence[str], redraw: bool = True
+) -> Report:
+    """Draw and judge what is stored of `cells`; without `redraw` only where that would say anything new.
 
     `departures`: how the settings differ from the paper's, for the stamp on the figure.  Raises ComputeForbiddenError
     when nothing is stored at all.
@@ -87,11 +90,25 @@ def report(experiment: Experiment, cells: Sequence[Cell], store: Store, departur
         "stand_in_data": stored.stand_ins,
         "missing_cells": stored.missing,
         "drawn_by": code_version(),
+        "style": settings.style,
         "cells": stored.facts,
     }
     stamp = stamp_lines(settings.scale, departures, stored.stand_ins, stored.missing, len(cells))
-    write_all(experiment, store, settings.style, stored.table, verdicts, provenance, stamp)
+    if redraw or not _says_the_same(store.folder, provenance, verdicts):
+        write_all(experiment, store, settings.style, stored.table, verdicts, provenance, stamp)
     return Report(store.folder / "figure.png", verdicts, stored.missing, stored.stand_ins)
+
+
+def _says_the_same(folder: Path, provenance: dict[str, Any], verdicts: Sequence[Verdict]) -> bool:
+    """Whether the report in the folder is of these very cells, by this very code; of changed code nobody knows."""
+    if provenance["drawn_by"]["dirty"] or not all((folder / name).is_file() for name in REPORT_FILES):
+        return False
+    written = {"provenance.json": provenance, "claims.json": as_records(verdicts)}
+    return all((folder / name).read_bytes() == _json(content) for name, content in written.items())
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, indent=1).encode()
 
 
 def stamp_lines(
@@ -131,8 +148,8 @@ def write_all(
         write_bytes(store.folder / "table.parquet", parquet_bytes(table, provenance))
         write_bytes(store.folder / "figure.png", png)
         write_bytes(store.folder / "figure.pdf", pdf)
-        write_bytes(store.folder / "claims.json", json.dumps(as_records(verdicts), indent=1).encode())
-        write_bytes(store.folder / "provenance.json", json.dumps(provenance, indent=1).encode())
+        write_bytes(store.folder / "claims.json", _json(as_records(verdicts)))
+        write_bytes(store.folder / "provenance.json", _json(provenance))
 
 
 def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:
