@@ -53,8 +53,10 @@ class Ensemble:
 
     def placed(self, mesh: Mesh | None) -> "Ensemble":
         """What varies dealt out over the mesh, what the members share whole on every device."""
+        if mesh is None:
+            return self
         own = {name: place(getattr(self.members, name), mesh, MEMBERS) for name in self.varying}
-        shared = place(self.members.replace(**dict.fromkeys(self.varying)), mesh)
+        shared = place(self.members.replace(**dict.fromkeys(self.varying, jnp.zeros(()))), mesh)
         return Ensemble(shared.replace(**own), self.varying)
 
     def _each(self, function: Any, *states: Any, largest: int = 0) -> Any:

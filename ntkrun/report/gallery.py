@@ -240,6 +240,8 @@ def _origin(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "drawn by", _code(provenance["drawn_by"])
     packages = (f"{name} {number}" for cell in cells for name, number in cell["packages"].items())
     yield "versions", ", ".join(dict.fromkeys([*(f"Python {cell['python']}" for cell in cells), *packages]))
-    yield "device", _joined([f"{c['device']['count']} x {c['device']['kind']}" for c in cells])
+    devices = [cell["device"] for cell in cells]
+    # tables made before `devices` was a setting say how many there were
+    yield "device", _joined([f"{d['used'] if 'used' in d else d['count']} x {d['kind']}" for d in devices])
     yield "cells", f"{len(cells)}, {_minutes(cells):.1f} minutes together"
     yield "finished", max(cell["finished"] for cell in cells)[:19].replace("T", " ") + " UTC"

@@ -41,7 +41,7 @@ def cell(seed: int) -> dict:
         "code": {"ntkrun": "0.1.0", "commit": "0123456789abcdef", "dirty": False},
         "python": "3.11.7",
         "packages": {"jax": "0.9"},
-        "device": {"platform": "cpu", "kind": "cpu", "count": 1},
+        "device": {"platform": "cpu", "kind": "cpu", "used": 1},
         "finished": "2026-01-02T03:04:05.678+00:00",
         "wall_seconds": 90.0,
         "facts": {"data": {"name": "mnist", "source": "tfds", "fingerprint": "ab" * 32}} if seed else {},
