@@ -8,7 +8,7 @@ come from the taps of the layers (`models.layers`): c_w = sigma_w2/fan_in, c_b =
 and 1 in the standard one.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -195,7 +195,16 @@ def _slices(n: int, most: int) -> list[slice]:
 
 def _bytes_per_example(model: nn.Module, params: Params, x: Array) -> int:
     """Taps and, for convolutions in the form "gradients", k gradients of one example."""
-    layers = jax.eval_shape(partial(_taps, model), params, x[:1])
+    leaves, structure = jax.tree.flatten(params)
+    arrays = (*leaves, x[:1])
+    return _bytes_of_shapes(model, structure, tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays))
+
+
+# A trace of the network takes as long as its kernel on small sets.
+@lru_cache(maxsize=256)
+def _bytes_of_shapes(model: nn.Module, structure: Any, shapes: tuple[jax.ShapeDtypeStruct, ...]) -> int:
+    *leaves, x = shapes
+    layers = jax.eval_shape(partial(_taps, model), jax.tree.unflatten(structure, leaves), x)
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(layers))
     for sown, delta in layers:
         if len(sown["x"].shape) == 3:
