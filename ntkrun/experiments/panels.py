@@ -116,6 +116,8 @@ def rmse_panel(ax: Axes, table: pd.DataFrame, rivals: dict[str, tuple[str, str]]
         entries[label] = {"color": colour}
     _time_axis(ax, table)
     ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    ax.set_ylim(low * (low / high) ** (0.075 * len(entries)), high)  # a row of the legend takes so much of the height
     key(ax, entries, loc="lower right")
     ax.set_title("test RMSE to the network")
 
