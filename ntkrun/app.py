@@ -21,23 +21,10 @@ def departures(
 
     rest  what the paper has where `paper` names nothing: a part is merged over the settings outside `parts`
     """
-    skipped = {
-        "scale",
-        "stage",
-        "shard",
-        "shards",
-        "results_dir",
-        "style",
-        "checkpoint_minutes",
-        "flop_rate",
-        "devices",
-        "distributed",
-        "compilation_cache",
-        "seed",
-        "data.source",
-        "data.seed",
-        "experiment",
-    }
+    from ntkrun.settings import LOCAL
+
+    local = {key for key, fields in LOCAL.items() if fields is True} | {f"data.{field}" for field in LOCAL["data"]}
+    skipped = local | {"seed", "data.seed", "experiment"}
     found = []
     for key, value in settings.items():
         shared = (rest or {}).get(key)
