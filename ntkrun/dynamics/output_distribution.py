@@ -18,7 +18,7 @@ from ntkrun.kernels.psd import check_psd
 from ntkrun.types import Float, Float64, NumpyArray
 
 _BLOCK_POINTS = 128  # test points treated together: r 128 N numbers, 30 MB for N = 1,000
-_BLOCK_ROWS = 1024  # test points x times per work array
+_BLOCK_MODES = 256  # columns of A H formed together: 20 MB for 100 times and 100 points
 
 
 @runtime_checkable
@@ -171,25 +171,31 @@ def _half_change(
     gain: Float64[NumpyArray, "times n"],
     diagonal_only: bool,
 ) -> Float64[NumpyArray, "times m *other"]:
-    """Z = (A K / 2 - G) A^T, (T, m, m) or its diagonal (T, m): A K A^T - (G A^T + h.c.) = Z + Z^T, A = b diag(gain).
+    """Z = (A H - G) A^T, (T, m, m) or its diagonal (T, m), with A = b diag(gain) and K = H + H^T, H lower triangular.
 
-    Only A K costs m n^2.  It is linear in the gain, so it is formed for a basis of the gains and mixed for each time.
+    A K A^T - (G A^T + h.c.) = Z + Z^T.  A H, half of m n^2, is linear in the gain: it is formed for a basis of the gains
+    and mixed for each time, some of its columns at once.
     """
+    half = np.tril(rotated)
+    np.fill_diagonal(half, 0.5 * np.diagonal(rotated))
     mix, basis = _compress(gain)
-    z = np.empty((len(gain), len(b)) if diagonal_only else (len(gain), len(b), len(b)))
-    for start in range(0, len(b), _BLOCK_POINTS):
-        rows = slice(start, start + _BLOCK_POINTS)
-        products = np.stack([(b[rows] * (0.5 * w)) @ rotated for w in basis])
-        step = max(1, _BLOCK_ROWS // products.shape[1])
-        for times in (slice(t, t + step) for t in range(0, len(gain), step)):
-            change = np.tensordot(mix[times], products, axes=1)
-            change -= g[None, rows]
-            change *= gain[times, None, :]
+    z = np.zeros((len(gain), len(b)) if diagonal_only else (len(gain), len(b), len(b)))
+    for rows in _slices(len(b), _BLOCK_POINTS):
+        weighted = basis[:, None] * b[rows]
+        for modes in _slices(len(half), _BLOCK_MODES):
+            below = weighted[:, :, modes.start :].reshape(-1, len(half) - modes.start) @ half[modes.start :, modes]
+            change = (mix @ below.reshape(len(basis), -1)).reshape(len(gain), -1, below.shape[1])
+            change -= g[rows, modes]
+            change *= gain[:, None, modes]
             if diagonal_only:
-                z[times, rows] = np.einsum("tmn,mn->tm", change, b[rows])
+                z[:, rows] += np.einsum("tmn,mn->tm", change, b[rows, modes])
             else:
-                z[times, rows] = change @ b.T
+                z[:, rows] += (change.reshape(-1, change.shape[2]) @ b[:, modes].T).reshape(len(gain), -1, len(b))
     return z
+
+
+def _slices(total: int, most: int) -> list[slice]:
+    return [slice(start, min(start + most, total)) for start in range(0, total, most)]
 
 
 def _add_prior(
