@@ -141,34 +141,34 @@ def _tile_side(tile_bytes: int, itemsize: int, longest: int) -> int:
 
 def _blocks(
     x: Float[Array, "n d"], dual: DualActivation, p: Float[Array, "depth n"], side: int
-) -> list[tuple[Array, list[Rows]]]:
-    """Blocks of `side` inputs, the last filled up with zeros, each with the per-input terms of the dual at every layer.
+) -> list[tuple[Array, Rows]]:
+    """Blocks of `side` inputs, the last filled up with zeros, each with the per-input terms of the dual, layers first.
 
     One shape for all tiles means one compilation.
     """
     padding = -x.shape[0] % side
     x = jnp.pad(x, ((0, padding), (0, 0)))
-    rows = [dual.rows(p_l) for p_l in jnp.pad(p, ((0, 0), (0, padding)))]
+    rows = jax.vmap(dual.rows)(jnp.pad(p, ((0, 0), (0, padding))))
     starts = range(0, x.shape[0], side)
     return [(x[i : i + side], jax.tree.map(lambda row, i=i: row[..., i : i + side], rows)) for i in starts]
 
 
 @partial(jax.jit, static_argnames=("dual",))
-def _tile(
-    x1: Array, rows1: list[Rows], x2: Array, rows2: list[Rows], c: Coefficients, dual: DualActivation
-) -> tuple[Array, Array]:
+def _tile(x1: Array, rows1: Rows, x2: Array, rows2: Rows, c: Coefficients, dual: DualActivation) -> tuple[Array, Array]:
+    """The recursion as a scan: unrolled, XLA computes a layer again for every use that the next one makes of it."""
+
+    def layer(kernels: tuple[Array, Array], rows: tuple[Rows, Rows]) -> tuple[tuple[Array, Array], None]:
+        nngp, ntk = kernels
+        t, tdot = dual.pair(*rows, nngp)
+        return (c.sigma_w2 * t + c.sigma_b2, c.weight * t + c.bias + c.sigma_w2 * ntk * tdot), None
+
     gram = jnp.matmul(x1, x2.T, precision="highest")
-    nngp = c.sigma_w2 / x1.shape[1] * gram + c.sigma_b2
-    ntk = c.input_weight * gram + c.bias
-    for row1, row2 in zip(rows1, rows2, strict=True):
-        t, tdot = dual.pair(row1, row2, nngp)
-        nngp = c.sigma_w2 * t + c.sigma_b2
-        ntk = c.weight * t + c.bias + c.sigma_w2 * ntk * tdot
-    return nngp, ntk
+    first = (c.sigma_w2 / x1.shape[1] * gram + c.sigma_b2, c.input_weight * gram + c.bias)
+    return jax.lax.scan(layer, first, (rows1, rows2))[0]
 
 
 def _assemble(
-    blocks: list[list[tuple[Array, list[Rows]]]], shape: tuple[int, int], c: Coefficients, dual: DualActivation
+    blocks: list[list[tuple[Array, Rows]]], shape: tuple[int, int], c: Coefficients, dual: DualActivation
 ) -> Kernels:
     """All tiles, or those on and below the diagonal and their mirror images."""
     symmetric = len(blocks) == 1
