@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ntkrun import __version__
 from ntkrun.all_figures import ALL, Outcome, run_all
 from ntkrun.app import execute, joined
-from ntkrun.command_line import check_arguments
+from ntkrun.command_line import check_arguments, completed
 from ntkrun.config_errors import is_about_input, one_line
 from ntkrun.errors import UserError
 from ntkrun.experiments import experiment_names, in_the_papers_order
@@ -123,6 +123,8 @@ def main() -> None:
         check_arguments(arguments)
     except UserError as error:
         sys.exit(complain(error))
+    arguments = completed(arguments)
+    sys.argv = [sys.argv[0], *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions arrive here instead of being printed over many lines
     asked_for_text = any(item in ("--help", "-h", "--hydra-help", "--info", "-i") for item in arguments)
     if not asked_for_text and not any(item.startswith("experiment=") for item in arguments):

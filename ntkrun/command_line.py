@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from ntkrun.errors import UserError
+from ntkrun.own_networks import registered
 
 SHOWN = {"job", "hydra", "all"}
 # flag -> the values that it takes (None: any), or no entry in VALUES for one that takes none
@@ -32,6 +33,7 @@ LAUNCHER_FIELDS = {
     "gpus_per_task", "gres", "max_num_timeout", "mem_gb", "mem_per_cpu", "mem_per_gpu", "name", "nodes", "partition", "qos",
     "signal_delay_s", "stderr_to_stdout", "submitit_folder", "tasks_per_node", "timeout_min",
 }  # fmt: skip
+OPTIONS = {"fc", "cnn", "wide_resnet", "own", "none"}  # of the group model
 HYDRA_KEYS = {f"hydra.launcher.{name}" for name in LAUNCHER_FIELDS} | {"hydra.sweep.dir", "hydra.verbose"}
 # what a value of a launcher may consist of: it ends up in a job script
 HARMLESS = re.compile(r"[\w.,:=@%/+\[\]{}()&|*$ '\"-]*")
@@ -50,6 +52,20 @@ def check_arguments(arguments: list[str]) -> None:
         given.add(key)
         if "hydra" in key.lower():
             _check_hydra(key, argument)
+
+
+def completed(arguments: list[str]) -> list[str]:
+    """The same for Hydra where they speak of the user's own networks: `model=own` for what names one, and its arguments
+    added to the configuration, which cannot know them."""
+    given = {argument.partition("=")[0] for argument in arguments}
+    found = ["model=own"] if "model.path" in given and "model" not in given else []
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key == "model" and value not in OPTIONS and value in registered():
+            found += ["model=own", f"model.path={value}"]
+        else:
+            found.append(f"++{argument}" if key.startswith("model.args.") else argument)
+    return found
 
 
 def _check_flag(argument: str, rest: Iterator[str]) -> None:
@@ -106,6 +122,8 @@ def check_files(folder: Path) -> None:
                 raise UserError(
                     f"{path}: {word!r:.60} has no place in a file of settings: they import and call nothing"
                 )
+            if word == "allow_custom":
+                raise UserError(f"{path}: allow_custom is for the command line only, where you see what is imported")
 
 
 def _texts(node: Any, inside: frozenset[int] = frozenset()) -> Iterator[str]:

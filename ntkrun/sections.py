@@ -4,9 +4,12 @@ YAML fills every field, nothing has a default here, unknown keys are refused.  N
 stand in the field's comment.  Checks that need no data are made here, before anything is computed.
 """
 
-from typing import Annotated, Literal
+from functools import cached_property
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, computed_field, model_validator
+
+from ntkrun.own_networks import is_path, source_hash
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -80,6 +83,51 @@ class WideResnetSettings(ModelSettings):
     def _whole_blocks(self) -> "WideResnetSettings":
         if self.depth < 10 or (self.depth - 4) % 6:
             raise ValueError(f"model.depth={self.depth} of wide_resnet must be 6 N + 4: 10, 16, 22, ...")
+        return self
+
+
+def _plain(value: Any) -> Any:
+    """A number, a word, or a tuple of them, which is hashable."""
+    items = value if isinstance(value, list | tuple) else (value,)
+    if not all(item is None or isinstance(item, bool | int | float | str) for item in items):
+        raise ValueError("an argument is a number, a word, true, false, null, or a list of them")
+    return tuple(value) if isinstance(value, list) else value
+
+
+class OwnSettings(Section):
+    """A Flax module of the user's.  Its source is part of its settings, so that an edited module is another network."""
+
+    name: Literal["own"]
+    path: (
+        Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")] | None
+    )  # module:Class, or a registered name
+    width: Count | None  # n, for the module's field of that name; model.args.width is the same
+    args: dict[str, Annotated[Any, AfterValidator(_plain)]]  # of the module's other fields
+    dtype: Literal["float32", "float64"]  # of parameters and inputs
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether it may be imported only when the user has said so."""
+        return self.path is not None and is_path(self.path)
+
+    @computed_field
+    @cached_property
+    def source(self) -> str:
+        """Hash of the source, as it was when the settings were read."""
+        return source_hash(str(self.path))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_width(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and isinstance(raw.get("args"), dict) and "width" in raw["args"]:
+            args = dict(raw["args"])
+            return raw | {"width": args.pop("width"), "args": args}
+        return raw
+
+    @model_validator(mode="after")
+    def _named(self) -> "OwnSettings":
+        if self.path is None:
+            raise ValueError("model=own needs a network: set model.path=my_module:MyNet and allow_custom=true")
         return self
 
 

@@ -14,6 +14,7 @@ from ntkrun.sections import (
     LinearInGradientSettings,
     ModelSettings,
     NonNegative,
+    OwnSettings,
     Positive,
     RecordSettings,
     Section,
@@ -141,6 +142,30 @@ class RunSettings(CommonSettings):
         return self
 
 
+class FreeSettings(RunSettings):
+    """Any combination, also with a network of the user's own."""
+
+    allow_custom: bool  # a module that the user names may be imported
+    model: Annotated[  # pyright: ignore[reportIncompatibleVariableOverride]
+        FcSettings | CnnSettings | WideResnetSettings | OwnSettings, Field(discriminator="name")
+    ]
+
+    @property
+    def drawn_for(self) -> dict[str, Any]:
+        # an edited module starts from the same draws
+        return self.model.model_dump(mode="json", exclude={"source"})
+
+    @model_validator(mode="after")
+    def _asked_for(self) -> "FreeSettings":
+        if isinstance(self.model, OwnSettings):
+            if self.model.is_custom and not self.allow_custom:
+                raise ValueError(
+                    f"model.path={self.model.path} imports and runs a module of yours: add allow_custom=true"
+                )
+            _ = self.model.source  # UserError if it is not there
+        return self
+
+
 class EnsembleSettings(RunSettings):
     """One cell trains several networks that differ in theta_0 alone; how many is part of the cell's identity."""
 
@@ -168,6 +193,7 @@ LOCAL: dict[str, Any] = {
             "devices",
             "distributed",
             "compilation_cache",
+            "allow_custom",
         ),
         True,
     ),

@@ -10,10 +10,11 @@ from ntkrun.experiments import NOT_FIGURES
 PACKAGE = Path(__file__).parent.parent / "ntkrun"
 LEAVES = {
     "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "sections", "settings", "validation", "activations",
-    "reference", "fits", "costs"
+    "reference", "fits", "costs", "own_networks"
 }  # fmt: skip
 # layer -> what it may import besides itself
 ALLOWED = {layer: {"errors", "types", "progress"} for layer in LEAVES}
+ALLOWED["sections"] |= {"own_networks"}
 ALLOWED["settings"] = {"sections"}
 ALLOWED |= {layer: LEAVES for layer in ("data", "models", "kernels")}
 ALLOWED["dynamics"] = LEAVES | {"data", "models", "kernels"}
@@ -23,7 +24,7 @@ ALLOWED["report"] = ALLOWED["runner"] | {"runner"}
 ALLOWED["all_figures"] = {"errors"}
 ALLOWED["app"] = ALLOWED["report"] | {"report", "all_figures"}
 ALLOWED["config_errors"] = {"errors"}
-ALLOWED["command_line"] = {"errors"}
+ALLOWED["command_line"] = {"errors", "own_networks"}
 ALLOWED["cli"] = {"all_figures", "app", "command_line", "config_errors", "errors", "experiments"}
 SHARED_BY_FIGURES = NOT_FIGURES
 MODULES = sorted(PACKAGE.rglob("*.py"))

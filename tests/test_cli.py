@@ -180,6 +180,17 @@ def command(*arguments: str, **options) -> subprocess.Popen:
     )
 
 
+def test_the_names_for_notebooks_are_there_and_cost_nothing_until_used():
+    script = (
+        "import sys, ntkrun\n"
+        "assert not {'jax', 'flax', 'numpy', 'pandas'} & set(sys.modules)\n"
+        "assert set(ntkrun.__all__) <= set(dir(ntkrun)) and not hasattr(ntkrun, 'no_such_name')\n"
+        "for name in ntkrun.__all__: assert getattr(ntkrun, name) is not None\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_imports_neither_jax_nor_tensorflow_datasets():
     # what keeps `ntkrun --help` under two seconds; the time itself is not tested here
     script = (

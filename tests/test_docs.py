@@ -1,18 +1,146 @@
-"""The snippets of the notes run as they stand, in order."""
+"""The snippets of the README and of docs/ run as they stand, a page's in their order.
 
+```python          runs; a snippet whose first line is `# name.py` is that file
+```bash            runs, `ntkrun` being the command line of this package
+```bash composed   takes longer than a test may: its `ntkrun` lines are composed and validated to the last cell, and targets
+                   of make looked for; likewise with commands that stand indented
+"""
+
+import os
 import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
+import hydra
+import pytest
 import yaml
 
 import ntkrun
+from ntkrun import cli
+from ntkrun.command_line import check_arguments, completed
+from ntkrun.experiments import experiment_names
+from ntkrun.experiments.base import computing, load_experiment
+from ntkrun.runner.plan import make_cells
+from ntkrun.runner.store import read_table
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SNIPPET = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
+NTKRUN = (
+    'ntkrun() { "$PYTHON" -P -m ntkrun.cli "$@"; }\n'  # -P: like the installed script, without the current directory
+)
 
 
-def test_the_snippets_of_the_theory_notes_run(root):
-    snippets = re.findall(r"```python\n(.*?)```", (root / "docs" / "theory.md").read_text(), flags=re.DOTALL)
-    assert len(snippets) == 3
-    names: dict = {}
-    for snippet in snippets:
-        exec(compile(snippet, "docs/theory.md", "exec"), names)
+def snippets(page: Path) -> list[tuple[str, str, str]]:
+    """(language, marks, text) of every snippet."""
+    return [(language, marks.strip(), text) for language, marks, text in SNIPPET.findall(page.read_text())]
+
+
+def commands(page: Path) -> list[str]:
+    """Lines that call the command line or make and are not run: in marked snippets, and in indented ones."""
+    marked = [text for language, marks, text in snippets(page) if (language, marks) == ("bash", "composed")]
+    prose = SNIPPET.sub("", page.read_text())
+    lines = [line for text in marked for line in text.splitlines()]
+    lines += [line.strip() for line in prose.splitlines() if line.startswith("    ")]
+    return [line for line in lines if re.match(r"(\w+=\S+ )*(ntkrun|make) ", line)]
+
+
+def run(page: Path, language: str, text: str, names: dict) -> None:
+    """In the current directory."""
+    if language == "bash":
+        environment = os.environ | {"PYTHON": sys.executable}
+        done = subprocess.run(["bash", "-euc", NTKRUN + text], capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+    elif match := re.match(r"# (\w+\.py)\n", text):
+        Path(match[1]).write_text(text)
+    else:
+        exec(compile(text, str(page), "exec"), names)
+
+
+RUN = [
+    page for page in PAGES if any(language in ("python", "bash") and not marks for language, marks, _ in snippets(page))
+]
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
+def test_the_snippets_of_a_page_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"__name__": "page"}
+    for language, marks, text in snippets(page):
+        if language in ("python", "bash") and not marks:
+            run(page, language, text, names)
+    if page.name == "own_network.md":
+        of_the_residual_mlp(tmp_path)
+
+
+def of_the_residual_mlp(folder: Path) -> None:
+    """What the page promises of its two commands."""
+    table, provenance = read_table(folder / "results/smoke/lockstep/table.parquet")
+    assert sorted(table["width"].unique()) == [16, 64]
+    assert {"rmse/linear", "rmse/flow_empirical", "loss/network", "weight_change/linear"} <= set(table["curve"])
+    network = provenance["cells"][0]["settings"]["model"]
+    assert network["path"] == "residual:ResidualMLP" and len(network["source"]) == 16
+    assert {cell["facts"]["theta_hat_by"] for cell in provenance["cells"]} == {"structured"}
+    assert not (folder / "__pycache__").exists(), "nothing is written beside the user's file"
+
+
+def test_every_snippet_says_what_it_is():
+    known = {("python", ""), ("bash", ""), ("bash", "composed"), ("toml", "")}
+    for page in PAGES:
+        assert {snippet[:2] for snippet in snippets(page)} <= known, page
+        assert page.read_text().count("```") == 2 * len(snippets(page)), page
+
+
+def test_commands_that_are_not_run_are_composed_and_validated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("my_module.py").touch()  # which some of them name
+    lines = {(line, page) for page in PAGES for line in commands(page)}
+    targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    tried = 0
+    with hydra.initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
+        for line, page in sorted(lines, key=str):
+            words = [word for word in shlex.split(line, comments=True) if not re.match(r"[A-Z_]+=", word)]
+            if words[0] == "make":
+                assert words[1] in targets, (page.name, line)
+            elif "NAME" not in line:
+                valid(words[1:], f"{page.name}: {line}")
+                tried += 1
+    assert tried > 20
+
+
+def valid(words: list[str], where: str) -> None:
+    """The words are settings of an experiment, and every cell of them is one; sweeps of Hydra by their first value."""
+    check_arguments(words)
+    overrides = [word for word in words if not word.startswith(("-", "hydra")) and word != "job"]
+    overrides = [re.sub(r"^shard=range\(\d+\)$", "shard=0", word) for word in completed(overrides)]
+    if not any(word.startswith("scale=") for word in overrides):
+        overrides.append("scale=cpu")
+    if "experiment=all" in overrides:
+        overrides.remove("experiment=all")
+        overrides.append("experiment=fig1")
+    assert any(word.startswith("experiment=") for word in overrides), where
+    settings = cli.compose(overrides)
+    experiment = load_experiment(settings["experiment"])
+    source = computing(experiment)
+    assert make_cells(source, settings | {"experiment": source.name}), where
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_an_experiment_names_its_page(name):
+    text = (ROOT / "ntkrun" / "experiments" / f"{name}.py").read_text().split('"""')[1]
+    notes = re.findall(r"docs/\w+\.md", text)
+    assert notes, f"the docstring of {name} names no page of docs/"
+    assert all((ROOT / note).is_file() for note in notes)
+
+
+def test_links_between_the_pages_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), (page.name, target)
+        for named in re.findall(r"(?<![\w/])(?:docs|scripts|tests|configs|ntkrun)/[\w/]+\.\w+", page.read_text()):
+            assert (ROOT / named).exists(), (page.name, named)
 
 
 def test_the_citation_is_of_this_version(root):

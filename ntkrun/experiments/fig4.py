@@ -4,7 +4,7 @@ Panels   (a) single train outputs, (b) single test outputs, (c) loss, (d) accura
 Setting  CIFAR-10, 50,000 images, ten classes as 0/1 one-hot, squared loss, heavy ball with eta = 1, beta = .9, batch 8,
          wide ResNet of Table S1 with N = 1 and 1024 channels, batch normalisation, sigma_w^2 = 1, sigma_b^2 = 0.
 Theory   f_lin by (5) on the same mini-batches, batch normalisation linearised as the function of the batch that it is.
-Here     losses and accuracies are means over more images than the paper's 128.
+Here     losses and accuracies are means over more images than the paper's 128 (docs/figure4.md).
 """
 
 import numpy as np

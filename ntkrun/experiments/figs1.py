@@ -1,7 +1,7 @@
 """Figure S1: Figure 2 with every one of the 100 functions.
 
 Panels   as Figure 2, and the outputs of the single networks in grey.
-Setting, theory, departures: as Figure 2, whose cells it draws again.
+Setting, theory, departures: as Figure 2, whose cells it draws again (docs/figure2.md).
 """
 
 import numpy as np

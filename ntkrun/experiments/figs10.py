@@ -6,7 +6,7 @@ Setting  ReLU, L = 1, the inputs and constants of Figure S9, whose L = 1 panels 
 Theory   (S24)-(S29).  An estimate is an average over n M independent units: error ~ (n M)^-1/2 in both directions, and
          the heat map is constant along n M = const.
 Here     every width has draws of its own, as in the paper: one run of n M units could serve the whole grid, but its
-         curves would then not be independent, and their agreement would show nothing.
+         curves would then not be independent, and their agreement would show nothing (docs/figure_s9_s10.md).
 """
 
 import numpy as np

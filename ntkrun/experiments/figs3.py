@@ -5,7 +5,8 @@ Panels   (a) train output, (b) test output, all ten logits of one image each, (c
 Setting  MNIST, 50,000 images, ten classes, cross-entropy, heavy ball with eta = 1, beta = .9, batch 64, ReLU, L = 2,
          n = 2048, sigma_w^2 = 2, sigma_b^2 = .1, NTK parameterization.
 Theory   f_lin by (5) on the same mini-batches: J(x) omega of one linearization at theta_0.
-Here     accuracies are means over more images than the paper's 512; inputs centred and scaled by one number each.
+Here     accuracies are means over more images than the paper's 512; inputs centred and scaled by one number each
+         (docs/figure_s3.md).
 """
 
 import numpy as np

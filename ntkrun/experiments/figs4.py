@@ -6,7 +6,7 @@ Setting  CIFAR-10, two classes, cross-entropy, full-batch gradient descent, tanh
          parameterization, t = .1 .. 79433.
 Theory   f_lin by function space, c_{i+1} = c_i - eta dL/df (the same steps), and by (S10), c' = -dL/df (an ODE solver).
 Here     eta = .1 is recovered: the digitised times are .1 floor(10^(k/20)).  N, sigma_w^2, sigma_b^2 are ours, see
-         configs/experiment/figs4.yaml; at cpu scale eta grows with t (configs/sizes/cpu/figs4.yaml).
+         configs/experiment/figs4.yaml and docs/figure_s4.md; at cpu scale eta grows with t (configs/sizes/cpu/figs4.yaml).
 """
 
 from dataclasses import replace

@@ -3,7 +3,7 @@
 Panels   (a) fully-connected networks of depth L, (b) convolutional networks, (c) wide ResNets, (d) fully-connected
          networks by the size |D| of the training set: RMSE of the test outputs to f_lin at the end, against n.
 Setting  CIFAR-10, two classes (+1 / -1), squared loss, full-batch gradient descent, ReLU, sigma_w^2 = 2, sigma_b^2 = .1;
-         N = 128 in (a)-(c).  A cell is one network.
+         N = 128 in (a)-(c).  A cell is one network (docs/figure_s5.md).
 Theory   f_lin at any step of gradient descent from the spectrum of Theta_hat_0 (eqs (8)-(11) with (1 - eta Theta)^i).
 Here     "final" is the first step at which f_lin has `loss_fraction` of its initial train loss, known from the spectrum
          before the network is trained; eta is a share of eta_critical.  (d) has L = 2: the paper's |D| = 128 is its

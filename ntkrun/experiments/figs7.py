@@ -5,7 +5,8 @@ Panels   (a) MNIST, (b) CIFAR-10: test accuracy after training against eta, for 
 Setting  ours: a fully-connected network with L = 2, heavy ball, mini-batches; see configs/experiment/figs7.yaml.  A cell
          is one curve: all its networks start from one theta_0 and see the same batches.
 Theory   (S37): the standard parameterization moves like the NTK one with other rates of the layers.
-Here     a shorter run learns at larger eta: where accuracy begins to rise goes with eta times the number of steps.
+Here     a shorter run learns at larger eta: where accuracy begins to rise goes with eta times the number of steps
+         (docs/figure_s7.md).
 """
 
 from typing import Any

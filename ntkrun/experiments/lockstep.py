@@ -3,7 +3,8 @@
 Panels   train output, test output, weight change / loss, accuracy, RMSE of the test outputs to the linearised model
          moved by the same steps and to the same with the infinite-width kernel; all against t.  With a swept width:
          that RMSE, at the end and at its peak, against n with its power law.
-Setting  whatever the command line says; see the groups model, data, optimizer and the key loss.
+Setting  whatever the command line says; see the groups model, data, optimizer and the key loss (docs/lockstep.md).  The
+         network may be one of your own (docs/own_network.md).
 """
 
 import pandas as pd
@@ -13,6 +14,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.panels import STEP_RIVALS, six_panels
 from ntkrun.experiments.trajectories import follow, starts_together
 from ntkrun.experiments.width_slopes import slopes_figure
+from ntkrun.settings import FreeSettings
 
 
 def plot(table: pd.DataFrame) -> Figure:
@@ -29,4 +31,5 @@ EXPERIMENT = Experiment(
     run=follow,
     plot=plot,
     claims=CLAIMS,
+    settings=FreeSettings,
 )

@@ -1,6 +1,6 @@
 """What every training experiment starts from: images, theta_0, optimizer, and a look at the learning rate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -19,10 +19,12 @@ from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.dynamics.protocol import FullBatch, MiniBatches
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import cell_key
-from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
+from ntkrun.kernels.empirical import Method, empirical_ntk, ntk_scale
+from ntkrun.kernels.route import contraction_of
 from ntkrun.models import build_model
+from ntkrun.models.own import build_own, check_own, sees_one_example
 from ntkrun.progress import Progress
-from ntkrun.sections import DataSettings, ModelSettings
+from ntkrun.sections import DataSettings, ModelSettings, OwnSettings
 from ntkrun.settings import RunSettings
 from ntkrun.types import Array, Params
 
@@ -45,6 +47,7 @@ class Setup:
     x_test: Array
     optimizer: Optimizer
     watched: tuple[Watched, ...]
+    contraction: Method = "structured"  # that gives Theta_hat
 
     @property
     def k(self) -> int:
@@ -72,10 +75,31 @@ def set_up(settings: RunSettings, progress: Progress) -> Setup:
     k, choices = data.y_train.shape[1], dict(matmul=settings.matmul, trained=settings.trained)
     model = model_from(settings.model, n_outputs=k, **choices)
     x_train, x_test = jnp.asarray(data.x_train, dtype), jnp.asarray(data.x_test, dtype)
+    own = isinstance(settings.model, OwnSettings)
+    if own:
+        check_own(model, x_train, k)
     theta0 = jax.jit(model.init)(cell_key(settings, "theta0"), x_train[:1])["params"]
     watched = choose_weights(theta0, settings.record.weights)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
-    return Setup(settings, data, model, theta0, x_train, x_test, optimizer, watched)
+    setup = Setup(settings, data, model, theta0, x_train, x_test, optimizer, watched)
+    return own_network(setup, progress) if own else setup
+
+
+def own_network(setup: Setup, progress: Progress) -> Setup:
+    """The setup of a module that we have not written: parameters in the dtype asked for, and what its kernel takes."""
+    model, settings = setup.model, setup.settings
+    if settings.model.width is not None and not hasattr(model, "width"):
+        progress.warn(f"{type(model).__name__} has no field width: model.width={settings.model.width} is not used")
+    theta0 = jax.tree.map(lambda leaf: leaf.astype(settings.model.dtype), setup.theta0)
+    setup = replace(setup, theta0=theta0)
+    if not function_space(settings):
+        return setup
+    if not sees_one_example(model, theta0, setup.x_train):
+        raise UserError(
+            f"an output of {type(model).__name__} depends on the other images of its batch, and so does its kernel: "
+            "use linear_route=parameter_space"
+        )
+    return replace(setup, contraction=contraction_of(model, theta0, setup.x_train))
 
 
 def batches_of(setup: Setup) -> FullBatch | MiniBatches:
@@ -87,9 +111,15 @@ def batches_of(setup: Setup) -> FullBatch | MiniBatches:
     return MiniBatches(key, len(setup.data.x_train), size, flip=images.flip, crop=images.crop)
 
 
-def model_from(settings: ModelSettings, n_outputs: int, trained: str = "all", matmul: str = "as_dtype") -> nn.Module:
+def model_from(
+    settings: ModelSettings | OwnSettings, n_outputs: int, trained: str = "all", matmul: str = "as_dtype"
+) -> nn.Module:
+    offered: dict[str, Any] = dict(n_outputs=n_outputs, trained=trained, matmul=matmul)
+    if isinstance(settings, OwnSettings):
+        offered |= dict(width=settings.width, dtype=settings.dtype)
+        return build_own(str(settings.path), settings.source, settings.args, **offered)
     fields = settings.model_dump()
-    return build_model(fields.pop("name"), n_outputs=n_outputs, trained=trained, matmul=matmul, **fields)
+    return build_model(fields.pop("name"), **offered, **fields)
 
 
 def function_space(settings: RunSettings) -> bool:

@@ -41,6 +41,7 @@ from ntkrun.experiments.setup import (
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale, weight_jacobian
 from ntkrun.kernels.psd import check_psd
+from ntkrun.models.own import width_of
 from ntkrun.progress import Progress
 from ntkrun.settings import RunSettings
 from ntkrun.types import Array
@@ -93,7 +94,7 @@ def kernels_at_init(setup: Setup) -> KernelsAtInit | None:
     scale = ntk_scale(setup.model)
 
     def empirical(x1: Array, x2: Array | None = None) -> np.ndarray:
-        return scale * np.asarray(empirical_ntk(setup.model, setup.theta0, x1, x2))
+        return scale * np.asarray(empirical_ntk(setup.model, setup.theta0, x1, x2, method=setup.contraction))
 
     return KernelsAtInit(
         empirical_train=empirical(setup.x_train),
@@ -204,6 +205,7 @@ def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
         "watched_weights": _names(setup.watched),
     }
     kernels = kernels_at_init(setup)
+    facts |= {"theta_hat_by": setup.contraction} if kernels is not None else {}
     axis = setup.optimizer.axis_times()
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
     # before the network moves: a horizon that the solver cannot reach ends the run here
@@ -215,7 +217,7 @@ def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
             seen.setdefault(rival, []).append(observation)
     seen |= flows
     table = stack(setup, seen, steps, axis[steps])
-    width = settings.model.width
+    width = width_of(setup.model)
     return CellResult(tables.tidy(table, figure=settings.experiment, cell=cell, seed=settings.seed, width=width), facts)
 
 

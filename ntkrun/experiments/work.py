@@ -13,10 +13,12 @@ from ntkrun.data.batches import Batch
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.experiments.setup import KERNEL_ROWS, function_space, has_analytic_kernel, model_from, step_by_step
-from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
+from ntkrun.kernels.empirical import Method, empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
+from ntkrun.kernels.route import covered_by_taps
 from ntkrun.models import build_model
-from ntkrun.sections import DataSettings
+from ntkrun.models.own import check_own
+from ntkrun.sections import DataSettings, OwnSettings
 from ntkrun.settings import EnsembleSettings, MonteCarloSettings, RunSettings
 from ntkrun.types import Params
 
@@ -40,6 +42,17 @@ def parameter_shapes(model: nn.Module, image: tuple[int, ...], dtype: Any) -> Pa
     return jax.eval_shape(model.init, jax.random.key(0), shape(1, *image, dtype=dtype))["params"]
 
 
+def network_shapes(settings: RunSettings, model: nn.Module, image: tuple[int, ...], k: int) -> tuple[Params, Method]:
+    """theta_0 without its numbers, and by which contraction Theta_hat will be formed."""
+    dtype = jnp.dtype(settings.model.dtype)
+    if not isinstance(settings.model, OwnSettings):
+        return parameter_shapes(model, image, dtype), "structured"
+    two = shape(2, *image, dtype=dtype)
+    check_own(model, two, k)
+    theta0 = parameter_shapes(model, image, dtype)
+    return theta0, covered_by_taps(model, theta0, two)
+
+
 def count(params: Params) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
@@ -55,7 +68,7 @@ def training_work(
     n, m, k = sizes(settings.data, settings.loss)
     dtype, image = jnp.dtype(settings.model.dtype), inputs or IMAGES[settings.data.name]
     model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
-    theta0 = parameter_shapes(model, image, dtype)
+    theta0, method = network_shapes(settings, model, image, k)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
     steps, record = settings.optimizer.steps, settings.record
     records = len(record_steps(optimizer.axis_times(), record.first_time, record.per_octave))
@@ -85,17 +98,19 @@ def training_work(
     if networks is not None:
         return count(theta0), pieces
     if n * k <= KERNEL_ROWS and (function_space(settings) or has_analytic_kernel(settings)):
-        pieces += kernel_pieces(model, theta0, arrays[0], arrays[2])
+        pieces += kernel_pieces(model, theta0, arrays[0], arrays[2], method)
     if function_space(settings):
         pieces.append(function_space_piece(settings, n, k, steps))
     return count(theta0), pieces
 
 
-def kernel_pieces(model: nn.Module, theta0: Params, x: Any, x_test: Any) -> list[Piece]:
+def kernel_pieces(model: nn.Module, theta0: Params, x: Any, x_test: Any, method: Method = "structured") -> list[Piece]:
     """Theta_hat_0 on the training set and between test and training set."""
-    return [
-        Piece("kernel", lambda theta, *x: empirical_ntk(model, theta, *x), (theta0, *of)) for of in ((x,), (x_test, x))
-    ]
+
+    def kernel(theta: Params, *x: Any) -> Any:
+        return empirical_ntk(model, theta, *x, method=method)
+
+    return [Piece("kernel", kernel, (theta0, *of)) for of in ((x,), (x_test, x))]
 
 
 def function_space_piece(settings: RunSettings, n: int, k: int, steps: int) -> Piece:

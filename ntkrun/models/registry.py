@@ -1,16 +1,15 @@
 """Networks by name: the one place where a config's `model.name` becomes a Flax module."""
 
-from importlib.metadata import entry_points
-
 import flax.linen as nn
 
 from ntkrun.errors import UserError
 from ntkrun.models.cnn import CNN
 from ntkrun.models.fc import FC
+from ntkrun.models.own import build_own
 from ntkrun.models.wide_resnet import WideResNet
+from ntkrun.own_networks import registered, source_hash
 
 MODELS: dict[str, type[nn.Module]] = {"fc": FC, "cnn": CNN, "wide_resnet": WideResNet}
-ENTRY_POINTS = "ntkrun.models"  # a package of the user's registers its own modules under this group
 
 
 def build_model(name: str, **fields: object) -> nn.Module:
@@ -19,12 +18,13 @@ def build_model(name: str, **fields: object) -> nn.Module:
     Raises `UserError`, naming the choices, for a name that is neither in `MODELS` nor an entry point of the group
     `ntkrun.models`, and for fields which the module does not have or lacks.
     """
-    plugins = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}
-    if name not in MODELS and name not in plugins:
-        raise UserError(f"unknown model {name!r}: choose one of {', '.join(sorted({*MODELS, *plugins}))}")
-    model_class = MODELS[name] if name in MODELS else plugins[name].load()
     hashable = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+    if name not in MODELS:
+        plugins = registered()
+        if name not in plugins:
+            raise UserError(f"unknown model {name!r}: choose one of {', '.join(sorted({*MODELS, *plugins}))}")
+        return build_own(name, source_hash(name), hashable)
     try:
-        return model_class(**hashable)
+        return MODELS[name](**hashable)
     except TypeError as error:
         raise UserError(f"model {name!r}: {error}") from error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
-from ntkrun.settings import LOCAL, CommonSettings, EnsembleSettings, MonteCarloSettings, RunSettings
+from ntkrun.settings import LOCAL, CommonSettings, EnsembleSettings, FreeSettings, MonteCarloSettings, RunSettings
 from ntkrun.validation import validated
 
 if TYPE_CHECKING:  # importing an experiment takes seconds, finding a wrong setting does not
@@ -75,7 +75,8 @@ def _merged(raw: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 def _at_width(raw: dict[str, Any]) -> dict[str, Any]:
     """The settings of one cell with every rule replaced by its value at the cell's width."""
     rules = [(path, rule) for path, rule in _leaves(raw) if _is_rule(rule)]
-    width = raw.get("model", {}).get("width")
+    model = raw.get("model", {})
+    width = (model.get("args") or {}).get("width", model.get("width"))
     for path, rule in rules:
         name = ".".join(path)
         if not isinstance(width, int):
@@ -91,7 +92,7 @@ def check_shared_settings(raw: dict[str, Any]) -> None:
 
     For an answer before the experiment is imported: `make_cells` checks everything.
     """
-    kinds = (EnsembleSettings, RunSettings, MonteCarloSettings, CommonSettings)  # the most specific ones first
+    kinds = (EnsembleSettings, FreeSettings, RunSettings, MonteCarloSettings, CommonSettings)  # the most specific first
     for part in _parts(raw).values():
         present = {key for key, value in part.items() if value is not None}
         kind = next(kind for kind in kinds if kind.model_fields.keys() <= present or kind is CommonSettings)

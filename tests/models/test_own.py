@@ -1,0 +1,212 @@
+"""A module that we have not written: what is refused, what it is given, and which contraction its kernel takes."""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ntkrun.errors import UserError
+from ntkrun.experiments.base import load_experiment
+from ntkrun.kernels.empirical import empirical_ntk
+from ntkrun.kernels.route import contraction_of
+from ntkrun.models.layers import Dense
+from ntkrun.models.own import build_own, check_own, sees_one_example
+from ntkrun.progress import Silent
+from ntkrun.runner.plan import make_cells
+from ntkrun.tables import series
+
+
+class Plain(nn.Module):
+    """Layers of Flax, without taps."""
+
+    width: int
+    n_outputs: int = 1
+
+    @nn.compact
+    def __call__(self, x):
+        x = x.reshape(len(x), -1)
+        x = jnp.tanh(nn.Dense(self.width)(x))
+        return nn.Dense(self.n_outputs)(x + nn.Dense(self.width)(x))
+
+
+class Residual(nn.Module):
+    """Layers of ours, with taps."""
+
+    width: int = 8
+    n_outputs: int = 3
+    parameterization: str = "ntk"
+
+    @nn.compact
+    def __call__(self, x):
+        x = Dense(self.width, 1.0, 0.1, self.parameterization)(x.reshape(len(x), -1))
+        x = x + Dense(self.width, 1.0, 0.1, self.parameterization)(nn.relu(x))
+        return Dense(self.n_outputs, 1.0, 0.1, self.parameterization)(x)
+
+
+class Tied(nn.Module):
+    """A layer with taps whose weight is used once more, where no tap sees it."""
+
+    n_outputs: int = 3
+
+    @nn.compact
+    def __call__(self, x):
+        layer = Dense(8, 1.0, 0.0)
+        h = layer(x.reshape(len(x), -1))
+        omega = layer.variables["params"]["omega"]
+        return Dense(self.n_outputs, 1.0, 0.0)(h + 0.1 * jnp.sum(omega, axis=0)[None, :])
+
+
+class Normalised(Residual):
+    @nn.compact
+    def __call__(self, x):
+        x = Dense(self.width, 1.0, 0.1)(x.reshape(len(x), -1))
+        return Dense(self.n_outputs, 1.0, 0.1)(nn.relu(x - jnp.mean(x, axis=0, keepdims=True)))
+
+
+class Running(Residual):
+    @nn.compact
+    def __call__(self, x):
+        return nn.BatchNorm(use_running_average=False)(nn.Dense(3)(x.reshape(len(x), -1)))
+
+
+class Dropping(Residual):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(3)(nn.Dropout(0.5, deterministic=False)(x.reshape(len(x), -1)))
+
+
+class Constant(Residual):
+    def __call__(self, x):
+        return jnp.zeros((len(x), 3))
+
+
+class Two(Residual):
+    @nn.compact
+    def __call__(self, x):
+        y = nn.Dense(3)(x.reshape(len(x), -1))
+        return y, y
+
+
+class Unhashable(Residual):
+    table: Any = None
+
+    def setup(self):
+        self.layer = nn.Dense(3)
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """Builds a class of this file through its path, `own_nets:Class`."""
+    module = ModuleType("own_nets")
+    module.__dict__.update({kind.__name__: kind for kind in (Plain, Residual, Unhashable)}, function=len)
+    monkeypatch.setitem(sys.modules, "own_nets", module)
+    monkeypatch.setattr("ntkrun.own_networks.source_hash", lambda name: "0")
+    monkeypatch.setattr("ntkrun.sections.source_hash", lambda name: "0")
+    return lambda name, args, **offered: build_own(f"own_nets:{name}", "0", args, **offered)
+
+
+def test_a_module_is_given_what_it_has_fields_for(own):
+    model = own("Plain", {"width": 5}, n_outputs=10, dtype="float64", trained="all", matmul="as_dtype")
+    assert model == Plain(width=5, n_outputs=10)
+    assert own("Residual", {"n_outputs": 2}, width=7, n_outputs=10) == Residual(width=7, n_outputs=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "offered", "says"),
+    [
+        ("function", {}, {}, "no class derived from flax.linen.Module"),
+        ("Plain", {}, {}, "model.args.width is not set"),
+        ("Plain", {"widht": 3}, {}, "it has width, n_outputs"),
+        ("Plain", {"width": 3}, {"trained": "readout"}, "needs a field `trained: str`"),
+        ("Plain", {"width": 3}, {"matmul": "bfloat16"}, "needs a field `matmul: str`"),
+        ("Residual", {"parameterization": "mup"}, {}, "must be ntk or standard"),
+        ("Residual", {"parameterization": "standard", "width": None}, {}, "needs a field `width`"),
+        ("Unhashable", {"table": np.zeros(3)}, {}, "unhashable"),
+    ],
+)
+def test_fields_that_will_not_do_are_named(own, name, args, offered, says):
+    with pytest.raises(UserError, match=says):
+        own(name, args, **offered)
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (Running(), "batch_stats"),
+        (Dropping(), "without dropout"),
+        (Constant(), "no parameters"),
+        (Two(), "returns tuple"),
+        (Plain(width=4), r"returns \(2, 1\) .* `n_outputs: int`"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_modules_that_are_no_function_of_params_and_images_are_named(model, says):
+    with pytest.raises(UserError, match=says):
+        check_own(model, jax.ShapeDtypeStruct((1, 4, 4, 1), jnp.float32), 3)
+
+
+X = np.random.default_rng(0).standard_normal((6, 3, 2, 1)).astype(np.float32)
+
+
+def drawn(model: nn.Module) -> Any:
+    return model.init(jax.random.key(1), X)["params"]
+
+
+@pytest.mark.parametrize(
+    ("model", "method"), [(Residual(), "structured"), (Plain(8, 3), "jacobian"), (Tied(), "jacobian")]
+)
+def test_the_structured_kernel_is_taken_only_where_it_is_right(model, method):
+    params = drawn(model)
+    check_own(model, X, 3)
+    assert contraction_of(model, params, X) == method
+    jacobian = jax.jacrev(lambda theta: jnp.asarray(model.apply({"params": theta}, X)))(params)
+    flat = jnp.concatenate([leaf.reshape(6, 3, -1) for leaf in jax.tree.leaves(jacobian)], axis=-1)
+    oracle = jnp.einsum("iap,jbp->ijab", flat, flat)
+    # sums of some 100 float32 products in another order
+    np.testing.assert_allclose(empirical_ntk(model, params, X, method=method), oracle, rtol=1e-4, atol=1e-4)
+
+
+def test_an_output_that_depends_on_its_batch_is_seen():
+    assert sees_one_example(Residual(), drawn(Residual()), X)
+    assert not sees_one_example(Normalised(), drawn(Normalised()), X)
+
+
+RUN = ["model=own", "allow_custom=true", "data.source=stand_in", "data.n_train=8", "data.n_test=4", "optimizer.steps=8"]
+
+
+def cells(settings_of, *overrides: str):
+    experiment = load_experiment("lockstep")
+    return experiment, make_cells(experiment, settings_of("lockstep", "smoke", *RUN, *overrides))
+
+
+def test_both_linear_routes_of_a_module_without_taps_are_one(own, settings_of):
+    routes = "linear_route=[function_space,parameter_space]"
+    experiment, found = cells(
+        settings_of,
+        "model.path=own_nets:Plain",
+        "data=cifar10_binary",
+        routes,
+        "model.dtype=float64",
+        "optimizer.learning_rate=.001",
+        "record.first_time=.001",
+    )
+    function, parameter = (experiment.run(cell.settings, cell.name, Silent()) for cell in found)
+    assert function.facts["theta_hat_by"] == "jacobian" and "theta_hat_by" not in parameter.facts
+    for curve, split in (("output/linear", "train"), ("output/linear", "test"), ("weight_change/linear", "")):
+        one, other = (series(result.table, curve, split, 0) for result in (function, parameter))
+        assert len(one) > 3 and np.ptp(one) > 1e-6
+        # eight steps in float64, whose sums differ in order
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+    assert "rmse/flow_empirical" in set(function.table["curve"]), "gradient flow takes the same kernel"
+
+
+def test_a_batch_dependent_module_goes_by_parameter_space_alone(own, settings_of, monkeypatch):
+    monkeypatch.setattr(sys.modules["own_nets"], "Residual", Normalised)
+    experiment, (cell,) = cells(settings_of, "model.path=own_nets:Residual")
+    with pytest.raises(UserError, match="use linear_route=parameter_space"):
+        experiment.run(cell.settings, cell.name, Silent())
