@@ -1,4 +1,4 @@
-"""Tables -> table.parquet, figure.png, figure.pdf, claims.json, provenance.json; never computes a cell."""
+"""Tables -> table.parquet, figure.png, figure.pdf, claims.json, deviation.csv, provenance.json; never computes a cell."""
 
 import io
 import json
@@ -14,14 +14,15 @@ from ntkrun.claims import Verdict
 from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.plotting import style
+from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
 from ntkrun.runner.files import write_bytes
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
 from ntkrun.runner.store import Store, parquet_bytes
 
-REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "provenance.json")
-PATIENCE = 60.0  # seconds to wait for another process that writes the same five files, which takes about one
+REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "deviation.csv", "provenance.json")
+PATIENCE = 60.0  # seconds to wait for another process that writes the same files, which takes about one
 
 
 @dataclass
@@ -135,10 +136,11 @@ def write_all(
 ) -> None:
     with style(style_name):
         figure = experiment.plot(table)
+        apart = deviations(figure, experiment.name)
         _stamp(figure, stamp, alarming=bool(provenance["stand_in_data"] or provenance["missing_cells"]))
         record = json.dumps(provenance)
         png = _saved(figure, "png", {"Title": experiment.title, "ntkrun": record})
-        figure.set_layout_engine("none")  # the panels stay where they are: both files show one layout, made once
+        figure.set_layout_engine(None)  # the panels stay where they are: both files show one layout, made once
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
         pdf = _saved(figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None})
     lock = store.report_lock()
@@ -149,6 +151,7 @@ def write_all(
         write_bytes(store.folder / "figure.png", png)
         write_bytes(store.folder / "figure.pdf", pdf)
         write_bytes(store.folder / "claims.json", _json(as_records(verdicts)))
+        write_bytes(store.folder / "deviation.csv", apart.to_csv(index=False, float_format="%.4g").encode())
         write_bytes(store.folder / "provenance.json", _json(provenance))
 
 
