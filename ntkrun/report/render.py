@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Verdict
 from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
-from ntkrun.plotting import style
+from ntkrun.plotting import ENLARGED, style
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
 from ntkrun.runner.files import write_bytes
@@ -136,6 +137,7 @@ def write_all(
 ) -> None:
     with style(style_name):
         figure = experiment.plot(table)
+        figure.set_size_inches(ENLARGED[style_name] * figure.get_size_inches())
         apart = deviations(figure, experiment.name)
         _stamp(figure, stamp, alarming=bool(provenance["stand_in_data"] or provenance["missing_cells"]))
         record = json.dumps(provenance)
@@ -158,7 +160,12 @@ def write_all(
 def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:
     """A line below the panels; constrained layout makes room for it."""
     figure.supxlabel(
-        "\n".join(lines), fontsize=6, color="#B00020" if alarming else "0.45", x=0.01, ha="left", wrap=True
+        "\n".join(lines),
+        fontsize=0.75 * rcParams["font.size"],
+        color="#B00020" if alarming else "0.45",
+        x=0.01,
+        ha="left",
+        wrap=True,
     )
 
 
