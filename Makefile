@@ -7,7 +7,7 @@ SCALE ?= cpu
 BIN := .venv/bin
 NTKRUN := $(BIN)/ntkrun
 
-.PHONY: help setup fig3 figures report check data test test-faults test-slurm lint types bench clean
+.PHONY: help setup fig3 figures report readme check data test test-faults test-slurm lint types bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ figures: .venv/.ready ## all figures at SCALE, the gallery results/SCALE/index.h
 
 report: .venv/.ready ## redraw and judge all figures from the stored tables
 	$(NTKRUN) experiment=all scale=$(SCALE) stage=report
+
+readme: .venv/.ready ## the table of figures in README.md, from what is committed or staged below results/cpu
+	$(BIN)/python scripts/readme_table.py
 
 check: .venv/.ready ## judge all claims on the stored tables; fails when one fails
 	$(NTKRUN) experiment=all scale=$(SCALE) stage=check

@@ -86,7 +86,7 @@ def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progres
     verdicts = judge_stored(experiment, stored, cells[0].settings.scale)
     if stored.missing:
         progress.warn(f"{len(stored.missing)} of {len(cells)} cells are not there: the claims are judged without them")
-    print(claims_table(verdicts))
+    print(claims_table(verdicts, cells[0].settings.scale))
     outcome.judged(verdict.verdict for verdict in verdicts)
     return 1 if outcome.failed else 0
 
@@ -198,5 +198,5 @@ def show(
     if made.missing:
         progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
     page = write_gallery(store.folder.parent)
-    print(f"\nfigure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts)}")
+    print(f"\nfigure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts, cells[0].settings.scale)}")
     return [verdict.verdict for verdict in made.verdicts]

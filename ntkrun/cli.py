@@ -18,7 +18,7 @@ from ntkrun.app import execute, joined
 from ntkrun.command_line import check_arguments, completed
 from ntkrun.config_errors import is_about_input, one_line
 from ntkrun.errors import UserError
-from ntkrun.experiments import experiment_names, in_the_papers_order
+from ntkrun.experiments import experiment_names, figures
 
 PACKAGE = Path(__file__).parent
 # Inside a wheel the configs lie in the package, in a checkout beside it.
@@ -138,8 +138,7 @@ def main() -> None:
         sys.argv = [sys.argv[0], *kept[:beside], f"scale={resolve_scale()}", *kept[beside:]]
         arguments = sys.argv[1:]
     if ALL in arguments and not asked_for_text:
-        figures = in_the_papers_order(name for name in experiment_names() if name != "lockstep")
-        sys.exit(run_all(arguments, figures, once))
+        sys.exit(run_all(arguments, figures(), once))
     sys.exit(once([item for item in arguments if item != ALL], Outcome()))
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -54,6 +55,30 @@ SLIDES_STYLE = PAPER_STYLE | {
     "lines.linewidth": 2.0,
 }
 STYLES = {"paper": PAPER_STYLE, "slides": SLIDES_STYLE}
+ENLARGED = {"paper": 1.0, "slides": 1.35}  # figures nearly as much as their text, or legends would cover the curves
+
+
+class PaperCurve(Line2D):
+    """A digitised curve of the paper as light markers, and `ours`, the curve by x that it is held against.
+
+    panel, curve  its names in `ntkrun.reference`
+    note          what else sets the two apart: another image, another time
+    """
+
+    def __init__(
+        self, points: pd.DataFrame, panel: str, curve: str, ours: pd.Series | None, note: str, **look: Any
+    ) -> None:
+        super().__init__(points["x"].to_numpy(), points["y"].to_numpy(), **PAPER_MARK | look)
+        self.panel, self.curve, self.note = panel, curve, note
+        self.ours = pd.Series(dtype=float) if ours is None else ours
+
+
+def paper_curve(
+    ax: Axes, points: pd.DataFrame, named: tuple[str, str], ours: pd.Series | None, note: str = "", **look: Any
+) -> None:
+    """Draw the paper's points (x, y) of the curve `named` (panel, curve); the report measures how far `ours` is off."""
+    ax.add_line(PaperCurve(points, *named, ours, note, **look))
+    ax.autoscale_view()
 
 
 @contextmanager

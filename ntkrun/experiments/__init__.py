@@ -30,6 +30,11 @@ def in_the_papers_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=place)
 
 
+def figures() -> list[str]:
+    """What `experiment=all` runs, in the paper's order: all but the free combination."""
+    return in_the_papers_order(name for name in experiment_names() if name != "lockstep")
+
+
 def experiment_names() -> list[str]:
     """Names of all experiments that are there, without importing them."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name not in NOT_FIGURES)

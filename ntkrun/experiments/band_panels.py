@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkrun.experiments.output_ensemble import curve, functions, grid
-from ntkrun.plotting import BLUE, GREEN, PAPER_MARK, VERMILION, key
+from ntkrun.plotting import BLUE, GREEN, PAPER_MARK, VERMILION, key, paper_curve
 from ntkrun.reference import paper_panel
 
 COLOURS = {"nn": BLUE, "ntk": VERMILION, "nngp": GREEN}
 LABELS = {"nn": "networks", "ntk": "all layers, (14, 15)", "nngp": "readout only, (S22, S23)"}
+EDGES = {"lower": -2, "mean": 0, "upper": 2}  # of a band, in sd
 DOT_SPACING = 0.2  # of the paper's curves, which hold 200 points or a few corners
 
 
@@ -22,8 +23,7 @@ def band_panels(table: pd.DataFrame, paper: str, members: bool = False) -> Figur
     figure = Figure(figsize=(3.0 * len(times) + 0.6, 3.6), layout="constrained")
     axes = figure.subplots(1, len(times), sharey=True, squeeze=False)[0]
     for ax, time in zip(axes, times, strict=True):
-        _bands(ax, table, float(time), members)
-        _paper_dots(ax, paper, float(time))
+        _over_paper(ax, paper, float(time), _bands(ax, table, float(time), members))
         ax.set_title(f"t = {time:g}")
         ax.set_xlabel(r"$\alpha$")
         ax.set_ylim(-3.0, 3.0)
@@ -35,7 +35,8 @@ def band_panels(table: pd.DataFrame, paper: str, members: bool = False) -> Figur
     return figure
 
 
-def _bands(ax: Axes, table: pd.DataFrame, time: float, members: bool) -> None:
+def _bands(ax: Axes, table: pd.DataFrame, time: float, members: bool) -> dict[str, pd.Series]:
+    """Draw them; the curves by the paper's names, "nn_mean" and so on."""
     alphas, f = grid(table), functions(table, time)
     if members:
         ax.plot(alphas, f.T, color="0.55", linewidth=0.3, alpha=0.5, zorder=0.5)
@@ -44,20 +45,23 @@ def _bands(ax: Axes, table: pd.DataFrame, time: float, members: bool) -> None:
         # where the true variance is 0 rounding may leave -1e-16
         variance = np.maximum(curve(table, f"variance/{name}", time), 0.0)
         bands[name] = (curve(table, f"mean/{name}", time), np.sqrt(variance))
+    drawn = {}
     for name, (mean, sd) in bands.items():
-        ax.plot(alphas, mean, color=COLOURS[name])
-        for sign in (-2, 2):
-            ax.plot(alphas, mean + sign * sd, color=COLOURS[name], linestyle="--", linewidth=0.9)
+        for place, sign in EDGES.items():
+            drawn[f"{name}_{place}"] = line = pd.Series(mean + sign * sd, index=alphas)
+            look = {"linestyle": "--", "linewidth": 0.9} if sign else {}
+            ax.plot(line.index, line, color=COLOURS[name], **look)
     ax.fill_between(alphas, *(bands["nn"][0] + sign * bands["nn"][1] for sign in (-2, 2)), color=BLUE, alpha=0.12)
     ax.plot(
         [1.0, 0.0], curve(table, "target", 0.0), color="black", linestyle="none", marker="o", markersize=4, zorder=5
     )
+    return drawn
 
 
-def _paper_dots(ax: Axes, paper: str, time: float) -> None:
+def _over_paper(ax: Axes, paper: str, time: float, ours: dict[str, pd.Series]) -> None:
     x = np.arange(-2.0, 3.0 + 1e-9, DOT_SPACING)
     for name, points in paper_panel(paper, f"t{time:g}").items():
-        rival = name.split("_")[0]
-        if rival in COLOURS and len(points) > 1:
-            look = PAPER_MARK | {"color": COLOURS[rival], "markersize": 2.6}
-            ax.plot(x, np.interp(x, points["x"], points["y"]), **look)
+        if name in ours and len(points) > 1:
+            dots = pd.DataFrame({"x": x, "y": np.interp(x, points["x"], points["y"])})
+            look = {"color": COLOURS[name.split("_")[0]], "markersize": 2.6}
+            paper_curve(ax, dots, (f"t{time:g}", name), ours[name], **look)

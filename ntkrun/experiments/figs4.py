@@ -25,7 +25,7 @@ from ntkrun.experiments.base import CellResult, Experiment
 from ntkrun.experiments.setup import check_learning_rate, set_up
 from ntkrun.experiments.trajectories import build_rivals, flow_rivals, kernels_at_init
 from ntkrun.fits import power_law
-from ntkrun.plotting import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, key, panel_letter
+from ntkrun.plotting import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, key, panel_letter, paper_curve
 from ntkrun.progress import Progress
 from ntkrun.reference import paper_panel
 from ntkrun.settings import RunSettings
@@ -64,11 +64,15 @@ def run(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     return CellResult(table, facts)
 
 
+OTHER_IMAGE = "another image: which the paper shows is not known"
+
+
 def draw(ax: Axes, table: pd.DataFrame, width: int) -> None:
     part = table[(table["width"] == width) & (table["time"] > 0)]
     for name, points in paper_panel("figs4", f"n{width}").items():
-        look = PAPER_MARK | {"color": SERIES[int(name[5])], "markersize": 2.4 if name.endswith("network") else 1.2}
-        ax.plot(points["x"], points["y"], **look)
+        index, rival = int(name[5]), name.split("_")[1]
+        ours, size = tables.series(part, f"logit/{rival}", index=index), 2.4 if rival == "network" else 1.2
+        paper_curve(ax, points, (f"n{width}", name), ours, OTHER_IMAGE, color=SERIES[index], markersize=size)
     for index in range(POINTS):
         for rival, line in (("network", NETWORK), ("linear", LINEAR)):
             curve = tables.series(part, f"logit/{rival}", index=index)

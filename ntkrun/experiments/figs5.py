@@ -24,7 +24,7 @@ from ntkrun.claims import Claim
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.final_distance import FinalDistanceSettings, run, work
 from ntkrun.fits import power_law
-from ntkrun.plotting import PAPER_MARK, key, panel_letter
+from ntkrun.plotting import PAPER_MARK, key, panel_letter, paper_curve
 from ntkrun.reference import paper_panel
 
 
@@ -56,7 +56,7 @@ class Panel:
         return found
 
     def paper(self) -> dict[int, pd.Series]:
-        return {int(name[1:]): points.set_index("x")["y"] for name, points in paper_panel("figs5", self.name).items()}
+        return {int(c[1:]): p.set_index("x")["y"].rename(c) for c, p in paper_panel("figs5", self.name).items()}
 
 
 DEPTH = Panel("fc_depth", "fully connected, |D| = 128", "fc", "depth", ("n_train", 128), "L")
@@ -73,7 +73,7 @@ def draw(ax: Axes, panel: Panel, table: pd.DataFrame) -> None:
     for value, colour in zip(values, matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(values))), strict=True):
         points, label = paper.get(value), f"{panel.symbol} = {value}"
         if points is not None:
-            ax.plot(points.index, points, **PAPER_MARK | {"color": colour})
+            paper_curve(ax, points.rename("y").reset_index(), (panel.name, str(points.name)), ours.get(value), c=colour)
         if value in ours:
             ax.plot(ours[value].index, ours[value], color=colour, marker=".", markersize=3)
             cut = points is not None and ours[value].index.max() < points.index.max()

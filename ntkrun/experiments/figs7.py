@@ -27,7 +27,7 @@ from ntkrun.experiments.base import CellResult, Experiment
 from ntkrun.experiments.setup import batches_of, set_up
 from ntkrun.experiments.work import training_work
 from ntkrun.kernels.empirical import ntk_scale
-from ntkrun.plotting import PAPER_MARK, SERIES, key, panel_letter
+from ntkrun.plotting import PAPER_MARK, SERIES, key, panel_letter, paper_curve
 from ntkrun.progress import Progress
 from ntkrun.reference import paper_panel
 from ntkrun.sections import Count, Positive
@@ -90,11 +90,10 @@ def draw(ax: Axes, table: pd.DataFrame, data: str) -> None:
     paper = paper_panel("figs7", data)
     for case, colour in zip(CASES, SERIES, strict=False):
         for parameterization, line in STYLES.items():
-            points = paper.get(f"{case}_{parameterization}")
-            if points is not None:
-                look = PAPER_MARK | {"color": colour, "marker": MARKS[parameterization], "markersize": 1.6}
-                ax.plot(points["x"], points["y"], **look)
-            ours = curve(table, data, case, parameterization)
+            ours, name = curve(table, data, case, parameterization), f"{case}_{parameterization}"
+            if name in paper:
+                look = {"color": colour, "marker": MARKS[parameterization], "markersize": 1.6}
+                paper_curve(ax, paper[name], (data, name), ours, **look)
             ax.plot(ours.index, ours, color=colour, linestyle=line)
     ax.set_xscale("log")
     ax.set_xlabel(r"$\eta$  ($\eta_{std} n$)")

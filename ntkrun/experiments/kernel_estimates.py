@@ -5,8 +5,6 @@ is an average over n M independent units, so that error^2 has the mean V/(n M): 
 has one value for the whole grid.  Every width has its own draws; along M a draw serves all larger M.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +21,7 @@ from ntkrun.fits import power_law
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.monte_carlo import sampled_kernels
 from ntkrun.models import build_model
-from ntkrun.plotting import PAPER_MARK
+from ntkrun.plotting import paper_curve
 from ntkrun.progress import Progress
 from ntkrun.reference import paper_panel
 from ntkrun.settings import MonteCarloSettings
@@ -85,8 +83,7 @@ def draw_curve(ax: Axes, curve: pd.Series, paper: tuple[str, str, str], colour: 
     figure, panel, name = paper
     points = paper_panel(figure, panel).get(name)
     if points is not None:
-        look: dict[str, Any] = PAPER_MARK | {"color": colour}
-        ax.plot(points["x"], points["y"], **look)
+        paper_curve(ax, points, (panel, name), curve, color=colour)
     ax.plot(curve.index, curve.to_numpy(), color=colour, label=label)
 
 

@@ -10,7 +10,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntkrun.plotting import KERNEL_COLOURS, LINEAR, NETWORK, PAPER_MARK, SERIES, SPLIT_COLOURS, key, panel_letter
+from ntkrun.plotting import (
+    KERNEL_COLOURS,
+    LINEAR,
+    NETWORK,
+    PAPER_MARK,
+    SERIES,
+    SPLIT_COLOURS,
+    key,
+    panel_letter,
+    paper_curve,
+)
 from ntkrun.reference import paper_panel
 from ntkrun.tables import series
 
@@ -30,13 +40,16 @@ def _draw(ax: Axes, curve: pd.Series, **look: Any) -> None:
     ax.plot(curve.index, curve.to_numpy(), **look)
 
 
-def _paper(ax: Axes, figure: str | None, panel: str, curve: str, colour: str, rival: str = "network") -> bool:
+def _over_paper(
+    ax: Axes, named: tuple[str | None, str, str], ours: pd.Series, rival: str = "network", note: str = "", **look: Any
+) -> bool:
+    """Draw our curve over the paper's of that name (figure, panel, curve); False if it has none."""
+    figure, panel, curve = named
     points = paper_panel(figure, panel).get(curve) if figure else None
-    if points is None:
-        return False
-    look: dict[str, Any] = PAPER_MARK | DOTS[rival] | {"color": colour}
-    ax.plot(points["x"], points["y"], **look)
-    return True
+    if points is not None:
+        paper_curve(ax, points, (panel, curve), ours[ours.index > 0], note, **DOTS[rival], color=look["color"])
+    _draw(ax, ours, **look)
+    return points is not None
 
 
 def _models_key(ax: Axes, paper: bool, **options) -> None:
@@ -66,13 +79,12 @@ def _followed(
     ax: Axes, table: pd.DataFrame, quantity: str, split: str, panel: str, stem: str, paper: str | None
 ) -> None:
     part = table[(table["curve"] == f"{quantity}/network") & (table["split"] == split)]
-    drawn = False
+    drawn, note = False, f"another {'weight' if stem == 'weight' else 'image'}: which the paper shows is not known"
     for index in sorted(int(i) for i in part["index"].unique()):
         colour = SERIES[index % len(SERIES)]
         for rival, line in STYLES.items():
-            drawn |= _paper(ax, paper, panel, f"{stem}{index}_{rival}", colour, rival)
-            curve = series(table, f"{quantity}/{rival}", split, index)
-            _draw(ax, curve, color=colour, linestyle=line, linewidth=1.0)
+            named, curve = (paper, panel, f"{stem}{index}_{rival}"), series(table, f"{quantity}/{rival}", split, index)
+            drawn |= _over_paper(ax, named, curve, rival, note, color=colour, linestyle=line, linewidth=1.0)
     _time_axis(ax, part)
     _models_key(ax, drawn, loc="best")
 
@@ -81,8 +93,8 @@ def _split_panel(ax: Axes, table: pd.DataFrame, quantity: str, paper: str | None
     drawn = False
     for split, colour in SPLIT_COLOURS.items():
         for rival, line in STYLES.items():
-            drawn |= _paper(ax, paper, quantity, f"{split}_{rival}", colour, rival)
-            _draw(ax, series(table, f"{quantity}/{rival}", split), color=colour, linestyle=line)
+            named, curve = (paper, quantity, f"{split}_{rival}"), series(table, f"{quantity}/{rival}", split)
+            drawn |= _over_paper(ax, named, curve, rival, color=colour, linestyle=line)
     _time_axis(ax, table)
     entries: dict[str, dict[str, Any]] = {split: {"color": colour} for split, colour in SPLIT_COLOURS.items()}
     entries |= {"network": {"color": "0.3"}, "linearised": {"color": "0.3", "linestyle": LINEAR}}
@@ -110,9 +122,8 @@ def rmse_panel(ax: Axes, table: pd.DataFrame, rivals: dict[str, tuple[str, str]]
         if curve.empty:
             continue
         colour = KERNEL_COLOURS[kernel]
-        if _paper(ax, paper, "rmse", f"{kernel}_kernel", colour):
+        if _over_paper(ax, (paper, "rmse", f"{kernel}_kernel"), curve, color=colour):
             entries[f"paper, {kernel} kernel"] = PAPER_MARK | {"color": colour}
-        _draw(ax, curve, color=colour)
         entries[label] = {"color": colour}
     _time_axis(ax, table)
     ax.set_yscale("log")

@@ -5,7 +5,7 @@ dotted grey lines the guides 1/sqrt n and 1/n.  Against the width everything is 
 have reached; the paper's dots are taken at that time where it has them, else at its end, which the legend names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib
@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ntkrun.experiments.width_changes import by_width, common_end, fit, layers
-from ntkrun.plotting import BLACK, BLUE, GREEN, ORANGE, PAPER_MARK, PURPLE, VERMILION, key
+from ntkrun.plotting import BLACK, BLUE, GREEN, ORANGE, PAPER_MARK, PURPLE, VERMILION, key, paper_curve
 from ntkrun.reference import paper_panel
 
 LAYER_COLOURS = (BLUE, GREEN, ORANGE, VERMILION)
@@ -22,12 +22,13 @@ KERNELS = {"ntk": (r"$\hat\Theta$", PURPLE), "nngp": (r"$\hat K$", BLACK)}
 GUIDES: dict[str, tuple[float, Any]] = {r"$1/\sqrt{n}$": (-0.5, (0, (5, 3))), "$1/n$": (-1.0, (0, (1, 2)))}
 
 
-def draw_row(axes: Sequence[Axes], table: pd.DataFrame, net: str, figure: str, stem: str = "") -> None:
+def draw_row(axes: Iterable[Axes], table: pd.DataFrame, net: str, figure: str, stem: str = "") -> None:
     """The four panels of one kind of network; `stem` leads the names of the paper's panels."""
     end = common_end(table, net)
-    time_panel(axes[0], table, net, figure, f"{stem}ntk_change_vs_time")
-    weights_panel(axes[1], table, net, end, paper_panel(figure, f"{stem}weight_change_vs_width"), figure, stem)
-    for ax, what in zip(axes[2:], ("ntk", "nngp"), strict=True):
+    over_time, weights, *kernels = axes
+    time_panel(over_time, table, net, figure, f"{stem}ntk_change_vs_time")
+    weights_panel(weights, table, net, end, paper_panel(figure, f"{stem}weight_change_vs_width"), figure, stem)
+    for ax, what in zip(kernels, ("ntk", "nngp"), strict=True):
         kernel_panel(ax, table, net, end, what, figure, stem)
 
 
@@ -48,7 +49,7 @@ def time_panel(ax: Axes, table: pd.DataFrame, net: str, figure: str, panel: str)
         ax.errorbar(over.index, over["mean"], over["sem"], color=colour, label=f"n = {width}", elinewidth=0.7)
         points = paper.get(f"n{width}")
         if points is not None:
-            ax.plot(points["x"], points["y"], color=colour, **PAPER_MARK)
+            paper_curve(ax, points, (panel, f"n{width}"), over["mean"], color=colour)
     ax.plot([], [], color="0.3", label="paper", **PAPER_MARK)
     ax.set(xscale="log", yscale="log", xlabel="t", title=r"change of $\hat\Theta$ over time")
     ax.set_xscale("log", base=2)
@@ -56,6 +57,10 @@ def time_panel(ax: Axes, table: pd.DataFrame, net: str, figure: str, panel: str)
     low, high = part["value"].min(), part["value"].max()
     ax.set_ylim(low * (low / high) ** 0.55, high * 2)
     ax.legend(loc="lower right", ncols=3, columnspacing=0.8, handlelength=1.2)
+
+
+def _times(ours: float, theirs: float) -> str:
+    return "" if np.isclose(ours, theirs) else f"ours at t = {ours:g}, the paper's at {theirs:g}"
 
 
 def _widths_axis(ax: Axes, title: str) -> None:
@@ -98,9 +103,10 @@ def weights_panel(
         points = by_width(table, f"weight_change/{net}", end, index)
         _against_width(ax, points, colour)
         entries[_labelled(names[index], points)] = {"color": colour}
-        theirs = next((frame for name, frame in paper.items() if name.startswith(f"layer{index + 1}")), None)
-        if theirs is not None:
-            ax.plot(theirs["x"], theirs["y"], color=colour, **PAPER_MARK)
+        curve = next((name for name in paper if name.startswith(f"layer{index + 1}")), None)
+        if curve is not None:
+            named, note = (f"{stem}weight_change_vs_width", curve), _times(end, paper_end(figure, stem))
+            paper_curve(ax, paper[curve], named, points["mean"], note, color=colour)
     if indices:
         first = by_width(table, f"weight_change/{net}", end, indices[0])
         _guides(ax, list(first.index), 2.5 * float(first["mean"].iloc[0]))
@@ -135,7 +141,9 @@ def kernel_panel(ax: Axes, table: pd.DataFrame, net: str, end: float, what: str,
     points = by_width(table, f"{what}_change/{net}", end)
     _against_width(ax, points, colour)
     theirs, their_time = paper_kernel_points(figure, stem, what, end)
-    ax.plot(theirs.index, theirs, color=colour, **PAPER_MARK)
+    dots = pd.DataFrame({"x": theirs.index, "y": theirs.to_numpy()})
+    named = (f"{stem}{what}_change_vs_width", "network")
+    paper_curve(ax, dots, named, points["mean"], _times(end, their_time), color=colour)
     if len(points):
         _guides(ax, list(points.index), 1.6 * float(points["mean"].iloc[0]))
     _widths_axis(ax, rf"change of {symbol} at $t = {octave(end)}$")

@@ -15,6 +15,12 @@ def paper_curves() -> pd.DataFrame:
 
 def paper_panel(figure: str, panel: str) -> dict[str, pd.DataFrame]:
     """Curves of one panel by name, each a frame with x, y, y_err in the order of x; `figure` as in "fig3", "figs8"."""
-    table = paper_curves()
-    chosen = table[(table["figure"].str.lower() == figure) & (table["panel"] == panel)]
-    return {str(name): part.sort_values("x") for name, part in chosen.groupby("curve")}
+    return dict(_panels().get((figure, panel), {}))
+
+
+@cache
+def _panels() -> dict[tuple[str, str], dict[str, pd.DataFrame]]:
+    found: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
+    for (figure, panel, curve), part in paper_curves().groupby(["figure", "panel", "curve"]):
+        found.setdefault((str(figure).lower(), str(panel)), {})[str(curve)] = part.sort_values("x")
+    return found

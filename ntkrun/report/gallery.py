@@ -1,10 +1,11 @@
 """results/<scale>/index.html: every figure that is there beside what it claims, what it ran with and how far it got.
 
-The page reads only the json files of the reports, and the docstrings of the figures for their captions.  Style and
+The page reads only the json and csv files of the reports, and the docstrings of the figures for their captions.  Style and
 script are inside it; the pictures, one to a folder, stay beside it, so that it is small and always shows the newest.
 """
 
 import ast
+import csv
 import json
 import os
 import re
@@ -19,12 +20,19 @@ from markupsafe import Markup, escape
 
 from ntkrun import experiments
 from ntkrun.claims import Verdict
+from ntkrun.report.causes import cause_of
 from ntkrun.report.judge import band, number
 from ntkrun.runner.files import write_bytes
 
 CHECKOUT = Path(experiments.__path__[0]).parent.parent
 VERDICTS = ("pass", "fail", "not_judged")
-DOWNLOADS = {"figure.png": "PNG", "figure.pdf": "PDF", "table.parquet": "parquet", "claims.json": "claims"}
+DOWNLOADS = {
+    "figure.png": "PNG",
+    "figure.pdf": "PDF",
+    "table.parquet": "parquet",
+    "claims.json": "claims",
+    "deviation.csv": "deviation from the paper",
+}
 SYMBOLS = {
     r"\bTheta_hat": "Θ̂", r"\bK_hat": "K̂", r"\bTheta(?=_|\b)": "Θ", r"\btheta(?=_|\b)": "θ", r"\bphi\b": "φ",
     r"\bsigma(?=_|\b)": "\N{GREEK SMALL LETTER SIGMA}", r"\beta\b": "η", r"\bbeta\b": "β",
@@ -44,6 +52,16 @@ class Caption:
 
 
 @dataclass(frozen=True)
+class PanelApart:
+    """How far our curves of one panel are from the paper's: (curve, "points of the paper's", distances if it was run)."""
+
+    panel: str
+    unit: str
+    note: str
+    curves: list[tuple[str, str, list[str]]]
+
+
+@dataclass(frozen=True)
 class Entry:
     """One figure of the page.  With a `fault`, its files could not be read and the rest is empty."""
 
@@ -56,6 +74,7 @@ class Entry:
     claims: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VERDICTS, 0))
     departures: list[str] = field(default_factory=list)
+    apart: list["PanelApart"] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     settings: list[tuple[str, str]] = field(default_factory=list)
     origin: list[tuple[str, str]] = field(default_factory=list)
@@ -88,8 +107,12 @@ def render(at_scale: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters["symbols"] = symbols
+    there = {entry.name for entry in entries}
+    missing = [name for name in experiments.figures() if name not in there]
     total = {kind: sum(entry.counts[kind] for entry in entries) for kind in VERDICTS}
-    return environment.get_template("gallery.html.j2").render(scale=at_scale.name, entries=entries, total=total)
+    return environment.get_template("gallery.html.j2").render(
+        scale=at_scale.name, entries=entries, total=total, missing=missing
+    )
 
 
 def symbols(text: str) -> Markup:
@@ -134,9 +157,10 @@ def _entry(at_scale: Path, name: str) -> Entry:
             title=provenance["title"],
             size=_picture_size(folder / "figure.png"),
             files=list(_files(folder)),
-            claims=[{"claim": v, "measured": number(v.measured), "band": band(v)} for v in verdicts],
+            claims=[_claim(v, at_scale.name) for v in verdicts],
             counts={kind: sum(v.verdict == kind for v in verdicts) for kind in VERDICTS},
             departures=provenance["departures_from_paper"],
+            apart=list(_apart(folder / "deviation.csv")),
             warnings=list(_warnings(provenance)),
             settings=_settings([cell["settings"] for cell in cells]),
             origin=list(_origin(provenance)),
@@ -146,6 +170,29 @@ def _entry(at_scale: Path, name: str) -> Entry:
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"{type(error).__name__}: {error}"
         return Entry(name, caption, fault=f"the report cannot be read ({what}); make it again with stage=report")
+
+
+def _claim(verdict: Verdict, scale: str) -> dict[str, Any]:
+    cause = cause_of(scale, verdict.id) if verdict.verdict == "fail" else ""
+    return {"claim": verdict, "measured": number(verdict.measured), "band": band(verdict), "cause": cause}
+
+
+def _apart(path: Path) -> Iterator[PanelApart]:
+    """By panel, in the order of drawing; nothing for a figure that has no curve of the paper."""
+    if not path.is_file():  # a report of an earlier version
+        return
+    with path.open(newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    for panel in dict.fromkeys(row["panel"] for row in rows):
+        part = [row for row in rows if row["panel"] == panel]
+        octaves, note = part[0]["unit"] == "octaves", part[0]["note"]
+
+        def shown(row: dict[str, str], octaves: bool = octaves) -> list[str]:
+            values = [float(row[name]) for name in ("median", "largest", "signed_median") if row[name]]
+            return [f"{value:.2f}" if octaves else f"{100 * value:.1f}" for value in values]
+
+        curves = [(row["curve"], f"{row['points']} of {row['paper_points']}", shown(row)) for row in part]
+        yield PanelApart(panel, "octaves" if octaves else "% of the panel", note, curves)
 
 
 def _caption(name: str, at_scale: Path) -> Caption:

@@ -1,5 +1,6 @@
 """Tables -> verdicts: claims.json and the table that is printed."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -7,6 +8,7 @@ import pandas as pd
 
 from ntkrun.claims import Verdict, judge
 from ntkrun.experiments.base import Experiment
+from ntkrun.report.causes import cause_of
 
 
 def judge_all(experiment: Experiment, table: pd.DataFrame, *, scale: str, stand_in: bool) -> list[Verdict]:
@@ -29,8 +31,8 @@ def band(verdict: Verdict) -> str:
     return f"{low}x{high}"
 
 
-def claims_table(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts as lines of text, measured beside expected, and a count."""
+def claims_table(verdicts: Sequence[Verdict], scale: str) -> str:
+    """The verdicts as lines of text, measured beside expected, why those fail that do, and a count."""
     header = ("claim", "verdict", "measured", "band", "paper / theory")
     lines = [(v.id, v.verdict, number(v.measured), band(v), v.expected) for v in verdicts]
     widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
@@ -38,6 +40,8 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in [header, *lines]
     ]
+    failing = (f"{v.id} fails: {cause_of(scale, v.id)}" for v in verdicts if v.verdict == "fail")
+    text += [textwrap.fill(line, 120, subsequent_indent="    ") for line in failing]
     count = {kind: sum(v.verdict == kind for v in verdicts) for kind in ("pass", "fail", "not_judged")}
     text.append(f"{count['pass']} passed, {count['fail']} failed, {count['not_judged']} not judged")
     return "\n".join(text)

@@ -1,4 +1,4 @@
-"""Tables -> table.parquet, figure.png, figure.pdf, claims.json, provenance.json; never computes a cell."""
+"""Tables -> table.parquet, figure.png, figure.pdf, claims.json, deviation.csv, provenance.json; never computes a cell."""
 
 import io
 import json
@@ -8,20 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Verdict
 from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
-from ntkrun.plotting import style
+from ntkrun.plotting import ENLARGED, style
+from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
 from ntkrun.runner.files import write_bytes
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
 from ntkrun.runner.store import Store, parquet_bytes
 
-REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "provenance.json")
-PATIENCE = 60.0  # seconds to wait for another process that writes the same five files, which takes about one
+REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "deviation.csv", "provenance.json")
+PATIENCE = 60.0  # seconds to wait for another process that writes the same files, which takes about one
 
 
 @dataclass
@@ -135,10 +137,12 @@ def write_all(
 ) -> None:
     with style(style_name):
         figure = experiment.plot(table)
+        figure.set_size_inches(ENLARGED[style_name] * figure.get_size_inches())
+        apart = deviations(figure, experiment.name)
         _stamp(figure, stamp, alarming=bool(provenance["stand_in_data"] or provenance["missing_cells"]))
         record = json.dumps(provenance)
         png = _saved(figure, "png", {"Title": experiment.title, "ntkrun": record})
-        figure.set_layout_engine("none")  # the panels stay where they are: both files show one layout, made once
+        figure.set_layout_engine(None)  # the panels stay where they are: both files show one layout, made once
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
         pdf = _saved(figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None})
     lock = store.report_lock()
@@ -149,13 +153,19 @@ def write_all(
         write_bytes(store.folder / "figure.png", png)
         write_bytes(store.folder / "figure.pdf", pdf)
         write_bytes(store.folder / "claims.json", _json(as_records(verdicts)))
+        write_bytes(store.folder / "deviation.csv", apart.to_csv(index=False, float_format="%.4g").encode())
         write_bytes(store.folder / "provenance.json", _json(provenance))
 
 
 def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:
     """A line below the panels; constrained layout makes room for it."""
     figure.supxlabel(
-        "\n".join(lines), fontsize=6, color="#B00020" if alarming else "0.45", x=0.01, ha="left", wrap=True
+        "\n".join(lines),
+        fontsize=0.75 * rcParams["font.size"],
+        color="#B00020" if alarming else "0.45",
+        x=0.01,
+        ha="left",
+        wrap=True,
     )
 
 

@@ -15,9 +15,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from ntkrun.claims import Verdict
-from ntkrun.report import gallery
+from ntkrun.report import causes, gallery
 from ntkrun.report.gallery import symbols, write_gallery
 
+DEVIATION = """figure,panel,curve,unit,points,paper_points,median,largest,signed_median,note
+fig1,loss,train_network,of the panel,3,4,0.0125,0.25,-0.0125,another draw
+fig1,loss,test_network,of the panel,0,4,,,,another draw
+fig1,rmse,empirical_kernel,octaves,4,4,0.375,1.5,0.375,
+"""
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 HOSTILE = "<script>document.title='owned'</script> & n^-1/2"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -67,6 +72,7 @@ def put_report(folder: Path, verdicts: list[str], why: str = "theory +- .1") -> 
     (folder / "figure.png").write_bytes(png(600, 200))
     (folder / "figure.pdf").write_bytes(b"%PDF-1.4")
     (folder / "table.parquet").write_bytes(b"PAR1")
+    (folder / "deviation.csv").write_text(DEVIATION)
 
 
 @pytest.fixture
@@ -131,6 +137,30 @@ def test_figures_stand_in_the_papers_order_with_verdicts_and_minutes(at_scale):
     assert sorted(rows) == ["fail", "fail", "not_judged", "pass", "pass", "pass"]
     assert "2, 3.0 minutes together" in text and "1 of 3 cells are not there" in text
     assert "model.width=64 (paper 2048)" in text and "-1.2 ≤ x" in text
+
+
+def test_the_distance_from_the_paper_is_there_by_panel_and_curve(at_scale):
+    text = write_gallery(at_scale).read_text()
+    assert text.count("<code>loss</code>, % of the panel; another draw") == 3
+    assert re.search(r"train_network</code></td><td[^>]*>3 of 4</td>\s*<td[^>]*>1\.2</td>\s*<td[^>]*>25\.0</td>", text)
+    assert re.search(r"test_network</code></td><td[^>]*>0 of 4</td>\s*<td[^>]*>not run</td>", text)
+    assert re.search(r"empirical_kernel</code></td><td[^>]*>4 of 4</td>\s*<td[^>]*>0\.38</td>\s*<td[^>]*>1\.50", text)
+    (at_scale / "figs2" / "deviation.csv").unlink()
+    (at_scale / "fig1" / "deviation.csv").write_text(DEVIATION.replace("0.375", "none"))
+    text = write_gallery(at_scale).read_text()
+    assert text.count("<code>loss</code>, % of the panel; another draw") == 1 and "the report cannot be read" in text
+
+
+def test_a_failing_claim_has_its_cause_beside_it_and_no_other_claim_has(at_scale, monkeypatch):
+    monkeypatch.setattr(causes, "causes", lambda: {"cpu": {"fig1.1": "too <few> channels", "figs2.0": "never"}})
+    text = write_gallery(at_scale).read_text()
+    assert text.count("Why it fails:") == 2
+    assert "<b>Why it fails:</b> too &lt;few&gt; channels" in text and f"<b>Why it fails:</b> {causes.UNKNOWN}" in text
+
+
+def test_figures_that_are_not_there_are_named(at_scale):
+    text = write_gallery(at_scale).read_text()
+    assert re.search(r"not yet: fig2, fig3, fig4, figs1, figs3, .*figs9, theorem21\.", text)
 
 
 def test_what_a_file_holds_stays_text(at_scale):

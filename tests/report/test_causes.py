@@ -1,0 +1,32 @@
+"""What is said about failing claims is about claims that are there, and about notes that are there."""
+
+import re
+
+from ntkrun.claims import ALL_SCALES, Verdict
+from ntkrun.experiments import experiment_names
+from ntkrun.experiments.base import load_experiment
+from ntkrun.report.causes import UNKNOWN, cause_of, causes
+from ntkrun.report.judge import claims_table
+
+
+def test_every_cause_is_of_a_claim_and_says_where_it_stands(root):
+    judged = {claim.id: claim.scales for name in experiment_names() for claim in load_experiment(name).claims}
+    assert set(causes()) <= set(ALL_SCALES)
+    for scale, named in causes().items():
+        for claim, text in named.items():
+            assert scale in judged[claim], f"{claim} is not judged at {scale}"
+            places = re.findall(r"(?:docs|configs)/[\w/]+\.\w+", text)
+            assert places and all((root / place).is_file() for place in places), claim
+            assert "\n" not in text and text.endswith(".")
+
+
+def test_a_failing_claim_is_listed_with_its_cause():
+    def verdict(claim: str, kind) -> Verdict:
+        return Verdict(claim, "fig2", "s", "theory", "0", 0.0, 1.0, 2.0, kind, "w")
+
+    failing, passing = "fig2.variance_z_t256", "fig2.variance_z_t65536"
+    lines = claims_table([verdict(failing, "fail"), verdict("fig2.x", "fail"), verdict(passing, "pass")], "cpu")
+    flat = " ".join(lines.split())
+    assert f"{failing} fails: {cause_of('cpu', failing)}" in flat and f"fig2.x fails: {UNKNOWN}" in flat
+    assert f"{passing} fails" not in flat and max(map(len, lines.splitlines())) <= 120
+    assert cause_of("paper", failing) == UNKNOWN

@@ -1,0 +1,58 @@
+"""The table of figures in README.md is that of the committed reports."""
+
+import importlib.util
+import json
+import re
+
+import pytest
+
+from ntkrun.experiments import figures
+
+
+@pytest.fixture(scope="module")
+def script(root):
+    spec = importlib.util.spec_from_file_location("readme_table", root / "scripts" / "readme_table.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def readme(root) -> str:
+    return (root / "README.md").read_text()
+
+
+def test_the_table_is_not_stale(script, readme, root):
+    if not (root / ".git").exists():
+        pytest.skip("what is committed is known to git alone")
+    assert script.rewritten(readme) == readme, "git add results/cpu and run make readme"
+
+
+def test_a_row_says_what_the_report_says(script, readme, monkeypatch):
+    def committed(path: str) -> str | None:
+        name, file = path.split("/")[2:]
+        verdicts = ["pass", "pass", "fail", "not_judged"] if name == "fig1" else ["pass"]
+        reports = {
+            "provenance.json": json.dumps({"cells": [{"wall_seconds": 90.0}, {"wall_seconds": 30.0}]}),
+            "claims.json": json.dumps([{"verdict": verdict} for verdict in verdicts]),
+        }
+        return None if name == "figs9" else reports[file]
+
+    monkeypatch.setattr(script, "committed", committed)
+    new = script.rewritten(readme)
+    assert new != readme and script.rewritten(new) == new
+    rows = dict(zip(figures(), new.split(script.BEGIN)[1].splitlines()[3:], strict=False))
+    assert rows["fig1"].endswith("| `ntkrun experiment=fig1` | 2.0 | 2 of 3, 1 not judged |")
+    assert rows["figs1"].endswith("| with fig2 | 1 of 1 |") and rows["figs9"].endswith("| | not committed |")
+    assert "results/cpu/fig1/figure.png" in rows["fig1"] and "[notes](docs/figure1.md)" in rows["fig1"]
+
+
+def test_markers_that_are_gone_are_named(script, readme):
+    with pytest.raises(ValueError, match="make readme"):
+        script.rewritten(readme.replace(script.BEGIN, ""))
+
+
+def test_pictures_and_notes_of_the_readme_are_there(root, readme):
+    targets = re.findall(r"\]\(([^)#:]+)\)", readme) + re.findall(r'src="([^"]+)"', readme)
+    assert len(targets) > 20 and all((root / target).exists() for target in targets)
