@@ -93,6 +93,12 @@ class Lock:
                 return False
             time.sleep(0.2)
 
+    def clear(self) -> None:
+        """Remove the lock of an owner who died after his work was done."""
+        if self.path.exists() and self.acquire():
+            with self:
+                pass
+
     def describe(self) -> str:
         """The owner in words: "process 12 on host, since ..."."""
         owner = self.owner or {}
