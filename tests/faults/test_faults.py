@@ -118,6 +118,26 @@ def test_killed_at_random_moments(whole, tmp_path, seed):
     assert met.total() >= 10 and resumed > met.total() / 4, "the kills meet what they are meant for"
 
 
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1", "SIGUSR2", "SIGINT"])
+def test_a_signal_saves_what_is_under_way_and_says_how_to_go_on(whole, tmp_path, name):
+    run = [word for word in RUN if "checkpoint" not in word]  # none is due by the clock
+    process, deadline = start(run, tmp_path), time.monotonic() + 120
+    while not (tmp_path / "phases").exists() or [phase for _, phase in told(tmp_path)].count("training") < 6:
+        assert process.is_alive() and time.monotonic() < deadline
+        time.sleep(0.01)
+    assert process.pid is not None
+    os.kill(process.pid, getattr(signal, name))
+    process.join(60)
+    assert process.exitcode == 128 + getattr(signal, name)
+    assert "interrupted: 0 of 2 cells finished" in (tmp_path / "log").read_text()
+    assert len(list(tmp_path.rglob("*.checkpoints/[0-9]*"))) == 1
+    again = start(run, tmp_path)
+    again.join(300)
+    assert again.exitcode == 0 and "going on from step" in (tmp_path / "log").read_text()
+    assert tiny.same(finished(tmp_path), finished(whole))
+    TRIED["signals that ask to stop"] += 1
+
+
 def test_two_processes_compete_and_one_is_killed(tmp_path):
     whole = tmp_path / "whole"
     whole.mkdir()
