@@ -29,6 +29,8 @@ def one_line(error: Exception, known_keys: Callable[[], Iterable[str]] = tuple) 
         return f"{match[1]} is not a setting of this experiment{_closest(match[1], known_keys())} (see --cfg job)"
     if match := re.search(r"Could not (?:append|delete)[^']*'?([\w.]+)", text):
         return f"cannot apply the override for {match[1]}: " + text.splitlines()[0]
+    if "Config group override must be" in text:
+        return "a group (data, model, optimizer, training, scale, experiment) takes the name of one of its choices: see --help"
     if match := re.search(
         r"(?:mismatched input|extraneous input|missing|no viable alternative|LexerNoViableAlt|token recognition).*",
         text,

@@ -19,10 +19,12 @@ def validated(kind: type[S], raw: dict[str, Any]) -> S:
 
 
 def _one_line(error: ValidationError, raw: dict[str, Any]) -> str:
-    first = error.errors()[0]
+    first, *others = error.errors()
     where = ".".join(_keys(first["loc"], raw))
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    # a field of several kinds is wrong in as many ways
+    found = [first, *(each for each in others if ".".join(_keys(each["loc"], raw)) == where)]
+    texts = [each["msg"].removeprefix("Value error, ") for each in found]
+    message = ", or ".join(text[0].lower() + text[1:] for text in texts)
     if first["type"] == "extra_forbidden":
         return f"{where} is not a setting of this experiment (see --cfg job)"
     if first["type"] == "missing":
@@ -33,9 +35,11 @@ def _one_line(error: ValidationError, raw: dict[str, Any]) -> str:
 
 
 def _keys(location: tuple[str | int, ...], raw: Any) -> Iterator[str]:
-    """The dotted name as it is typed: pydantic puts the `name` that chose a variant between its section and its field."""
+    """The dotted name as it is typed: pydantic adds the `name` that chose a variant, and the kinds that a value could have."""
     for part in location:
+        if not isinstance(raw, dict | list):
+            return
         if isinstance(raw, dict) and part not in raw and part == raw.get("name"):
             continue
         yield str(part)
-        raw = raw.get(part) if isinstance(raw, dict) else None
+        raw = raw.get(part) if isinstance(raw, dict) else raw[part] if isinstance(part, int) else None

@@ -10,6 +10,7 @@ Both flows also under cross-entropy and heavy ball, by the ODE solver, with theo
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,6 @@ from ntkrun.claims import ALL_SCALES, Claim
 from ntkrun.dynamics.closed_form import apply_kernel, gradient_flow
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.network import Watched, predict
-from ntkrun.dynamics.ode import LossGradient, linear_flow
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import Observation, run_lockstep
 from ntkrun.errors import UserError
@@ -176,6 +176,8 @@ def flow_coefficients(setup: Setup, ntk: np.ndarray, f0: np.ndarray, times: np.n
     settings, optimizer = setup.settings, setup.settings.optimizer
     if settings.loss == "mse" and optimizer.name == "gd":
         return np.asarray(gradient_flow(ntk, setup.data.y_train, f0).coefficients_at(times))
+    from ntkrun.dynamics.ode import linear_flow  # brings diffrax, which takes a second to import
+
     with_momentum = optimizer.name == "momentum"
     flow = settings.theory.flow
     return linear_flow(
@@ -193,7 +195,7 @@ def flow_coefficients(setup: Setup, ntk: np.ndarray, f0: np.ndarray, times: np.n
 
 
 @functools.cache
-def _gradient_of(loss: str) -> LossGradient:
+def _gradient_of(loss: str) -> Callable[[Any, Any], Any]:
     return jax.grad(metrics.LOSSES[loss])
 
 

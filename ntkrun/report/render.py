@@ -17,7 +17,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.plotting import ENLARGED, style
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
-from ntkrun.runner.files import write_bytes
+from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
 from ntkrun.runner.store import Store, parquet_bytes
@@ -149,12 +149,17 @@ def write_all(
     if not lock.acquire(judge=True, patience=PATIENCE):
         raise UserError(f"{store.folder} is being written by {lock.describe()}: wait for it, then use stage=report")
     with lock:
-        write_bytes(store.folder / "table.parquet", parquet_bytes(table, provenance))
-        write_bytes(store.folder / "figure.png", png)
-        write_bytes(store.folder / "figure.pdf", pdf)
-        write_bytes(store.folder / "claims.json", _json(as_records(verdicts)))
-        write_bytes(store.folder / "deviation.csv", apart.to_csv(index=False, float_format="%.4g").encode())
-        write_bytes(store.folder / "provenance.json", _json(provenance))
+        contents = {
+            "table.parquet": parquet_bytes(table, provenance),
+            "figure.png": png,
+            "figure.pdf": pdf,
+            "claims.json": _json(as_records(verdicts)),
+            "deviation.csv": apart.to_csv(index=False, float_format="%.4g").encode(),
+            "provenance.json": _json(provenance),
+        }
+        for name, content in contents.items():
+            remove_leftovers(store.folder / name)
+            write_bytes(store.folder / name, content)
 
 
 def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:

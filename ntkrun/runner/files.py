@@ -4,7 +4,6 @@ import contextlib
 import errno
 import os
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 from ntkrun.errors import UserError
@@ -38,6 +37,8 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def leftovers(path: Path) -> Iterator[Path]:
-    """What killed writers of `path` left beside it."""
-    return path.parent.glob(f".{path.name}.*")
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of `path` left beside it, if the disk lets us; nobody else may be writing it."""
+    with contextlib.suppress(OSError):
+        for left in path.parent.glob(f".{path.name}.*"):
+            left.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ntkrun.errors import UserError
-from ntkrun.runner.files import write_bytes
+from ntkrun.runner.files import remove_leftovers, write_bytes
 
 BEAT = 15.0  # seconds
 STALE = 90.0  # six beats: a busy file server may hold back a few
@@ -93,6 +93,12 @@ class Lock:
                 return False
             time.sleep(0.2)
 
+    def clear(self) -> None:
+        """Remove the lock of an owner who died after his work was done."""
+        if self.path.exists() and self.acquire():
+            with self:
+                pass
+
     def describe(self) -> str:
         """The owner in words: "process 12 on host, since ..."."""
         owner = self.owner or {}
@@ -157,6 +163,7 @@ class Lock:
             }
         )
         try:
+            remove_leftovers(self.path)
             write_bytes(self.path, f"{self._text}\n{0:012d}\n".encode())
             # in place and through this handle: after a take-over it would be another file that moves
             self._file = self.path.open("r+b", buffering=0)

@@ -106,6 +106,7 @@ def _attend(
     folder = store.checkpoints(task.path)
     if task.path.exists():
         remove_checkpoints(folder)
+        task.lock.clear()
         tally.cached += 1
         return True
     if not task.lock.acquire(judge=judge):

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ntkrun.errors import UserError
-from ntkrun.runner.files import leftovers, write_bytes
+from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
 from ntkrun.tables import COLUMNS, conform
@@ -97,8 +97,7 @@ class Store:
     def write_cell(self, cell: Cell, fingerprint: str, table: pd.DataFrame, facts: dict[str, Any]) -> Path:
         """Store a finished cell; the caller holds its lock."""
         path = self.cell_path(cell, fingerprint)
-        for left in leftovers(path):
-            left.unlink(missing_ok=True)
+        remove_leftovers(path)
         write_bytes(path, parquet_bytes(table, facts))
         return path
 

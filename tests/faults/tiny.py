@@ -24,12 +24,13 @@ X, Y = jnp.asarray(RNG.normal(size=(12, 5)), jnp.float32), jnp.asarray(np.eye(2)
 MODEL = build_model(
     "fc", width=7, depth=1, n_outputs=2, activation="tanh", sigma_w2=1.5, sigma_b2=0.1, dtype=jnp.float32
 )
+TX = optax.sgd(0.5, momentum=0.9)  # one object: the runs of a process share their compiled programs
 STEPS = [0, 1, 40, 200]
 
 
 def compute(settings, name, progress) -> CellResult:
     theta0 = MODEL.init(jax.random.key(settings.seed), X[:1])["params"]
-    network = Network(theta0, X, Y, X[:3], model=MODEL, tx=optax.sgd(0.5, momentum=0.9), loss="mse", watched=())
+    network = Network(theta0, X, Y, X[:3], model=MODEL, tx=TX, loss="mse", watched=())
     frames = []
     for label, steps in (("first", STEPS), ("second", [0, 100])):
         batches = MiniBatches(jax.random.key(settings.seed), 12, 4)
@@ -45,8 +46,10 @@ def compute(settings, name, progress) -> CellResult:
 def draw(table: pd.DataFrame):
     from matplotlib.figure import Figure
 
-    figure = Figure()
-    figure.subplots().plot(table["value"])
+    figure = Figure(figsize=(1, 1))
+    axes = figure.subplots()
+    axes.plot(table["value"])
+    axes.axis("off")  # fonts are half a second
     return figure
 
 

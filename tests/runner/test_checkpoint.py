@@ -66,7 +66,9 @@ class Cell:
         self.folder, self.lock = tmp_path / "cell.checkpoints", Lock(tmp_path / "cell.lock")
         assert self.lock.acquire()
 
-    def run(self, *, stop_at: int | None = None, minutes: float = 60.0, made_by: str = "v1") -> tuple[list, Silent]:
+    def run(
+        self, *, stop_at: int | None = None, minutes: float = 60.0, made_by: str = "v1", signum: int = signal.SIGTERM
+    ) -> tuple[list, Silent]:
         self.progress = progress = Silent()
         with StopRequests() as stop:
             keep = CellCheckpoints(self.folder, minutes, {"by": made_by}, self.lock, stop, progress.warn)
@@ -75,16 +77,16 @@ class Cell:
 
             def counted(step: int, states) -> None:
                 if next(calls) == stop_at:
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    os.kill(os.getpid(), signum)
                 reached(step, states)
 
             keep.reached = counted
             return cell(progress), progress
 
-    def interrupted(self, stop_at: int, **options) -> "Cell":
+    def interrupted(self, stop_at: int, signum: int = signal.SIGTERM, **options) -> "Cell":
         with pytest.raises(Interrupted) as caught:
-            self.run(stop_at=stop_at, **options)
-        assert caught.value.signum == signal.SIGTERM
+            self.run(stop_at=stop_at, signum=signum, **options)
+        assert caught.value.signum == signum
         return self
 
     def newest(self, count: int = 1) -> list:
@@ -106,9 +108,10 @@ def test_resumed_is_uninterrupted_bit_for_bit(a_cell, uninterrupted, stop_at):
     assert not a_cell.folder.exists()
 
 
-def test_interrupted_again_and_again(a_cell, uninterrupted):
-    for stop_at in (3, 1, 4, 2, 5):
-        a_cell.interrupted(stop_at)
+def test_interrupted_again_and_again_by_every_signal(a_cell, uninterrupted):
+    signals = signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGTERM
+    for stop_at, signum in zip((3, 1, 4, 2, 5), signals, strict=True):
+        a_cell.interrupted(stop_at, signum)
         assert len(list(a_cell.folder.iterdir())) <= checkpoint.KEEP
     assert equal(a_cell.run()[0], uninterrupted)
 

@@ -55,6 +55,14 @@ def test_a_killed_owners_lock_is_taken_over(path):
         assert mine.mine()
 
 
+def test_what_a_killed_writer_left_beside_the_lock_is_removed(path):
+    (path.parent / f".{path.name}.0123abcd").touch()
+    lock = Lock(path)
+    assert lock.acquire()
+    with lock:
+        assert {entry.name for entry in path.parent.iterdir()} == {path.name, ".guard"}
+
+
 def test_a_recycled_process_number_is_not_the_owner(path):
     foreign(path, pid=os.getpid(), born="1", machine=locks.machine())
     lock = Lock(path)

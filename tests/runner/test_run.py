@@ -11,6 +11,7 @@ from ntkrun import tables
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult, load_experiment
 from ntkrun.progress import Silent
+from ntkrun.runner import lock as locks
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.run import Tally, run_cells
 from ntkrun.runner.store import Store
@@ -61,6 +62,18 @@ def test_a_cell_that_another_process_runs_is_left_to_it_and_named(experiment, ce
     assert tally.ran == 2 and "1 being run by another process" in str(tally)
     assert f"process {os.getpid()}" in tally.elsewhere[0] and "seed=0" in tally.elsewhere[0]
     assert run(experiment, cells, store).ran == 1
+
+
+def test_the_lock_of_who_died_behind_his_table_is_removed(experiment, cells, store, monkeypatch):
+    run(experiment, cells[:1], store)
+    (path,) = store.cells.glob("*.parquet")
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, "process_start", lambda pid: "earlier")
+        lock = store.lock(path)
+        assert lock.acquire()
+    with lock:
+        assert run(experiment, cells[:1], store).cached == 1
+        assert not lock.path.exists()
 
 
 def test_a_full_disk_loses_nothing_finished_and_frees_the_lock(experiment, cells, store, monkeypatch):

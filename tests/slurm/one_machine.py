@@ -33,7 +33,7 @@ JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
 ReturnToService=2
 JobRequeue=1
-KillWait=10
+KillWait=1
 SchedulerParameters=sched_interval=2,batch_sched_delay=1
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP
@@ -49,16 +49,17 @@ def missing() -> str:
 
 
 class OneMachine:
-    """`with OneMachine(folder) as slurm:` runs the daemons; `slurm.environment` makes the commands find them."""
+    """The daemons run from `start` to `end`; `environment` makes the commands find them."""
 
     def __init__(self, folder: Path, cpus: int = 4) -> None:
         self.folder, self.cpus = folder, cpus
         self.environment = os.environ | {"SLURM_CONF": str(folder / "slurm.conf")}
         self._daemons: list[subprocess.Popen] = []
 
-    def __enter__(self) -> "OneMachine":
+    def start(self) -> None:
+        """Raises TimeoutError when a daemon does not come up."""
         for name in ("state", "spool"):
-            (self.folder / name).mkdir(parents=True)
+            (self.folder / name).mkdir()
         ports = _free_ports(2)
         text = CONFIGURATION.format(
             host=socket.gethostname().split(".")[0],
@@ -73,20 +74,19 @@ class OneMachine:
         key.chmod(0o400)
         here = {name: f"{self.folder}/munge.{name}" for name in ("socket", "pid", "log", "seed")}
         try:
-            self._start(
+            self._run(
                 "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={here['socket']}",
                 f"--pid-file={here['pid']}", f"--log-file={here['log']}", f"--seed-file={here['seed']}",
             )  # fmt: skip
             _until(lambda: Path(here["socket"]).exists(), 10, "munged makes its socket")
-            self._start("slurmctld", "-D")
-            self._start("slurmd", "-D")
+            self._run("slurmctld", "-D")
+            self._run("slurmd", "-D")
             _until(lambda: "idle" in self.ask("sinfo", "-h", "-o", "%t"), 40, "the node is idle")
         except BaseException:
-            self.__exit__()
+            self.end()
             raise
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> None:
         # jobs outlive the daemons that started them
         with contextlib.suppress(OSError, subprocess.TimeoutExpired, TimeoutError):
             if self.ask("squeue", "-h", "-o", "%i").strip():
@@ -109,7 +109,7 @@ class OneMachine:
         """The ends of the daemons' logs, for the message of a failed test."""
         return "\n".join(f"{path.name}:\n{path.read_text()[-1500:]}" for path in self.folder.glob("*.log"))
 
-    def _start(self, *command: str) -> None:
+    def _run(self, *command: str) -> None:
         with (self.folder / f"{command[0]}.out").open("w") as out:
             self._daemons.append(subprocess.Popen(command, env=self.environment, stdout=out, stderr=out))
 
