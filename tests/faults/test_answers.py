@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from test_bad_input import COMMANDS, FIG3, FILES, FOREIGN
+from tried import TRIED
 
 pytestmark = pytest.mark.faults
 
@@ -43,4 +44,5 @@ def test_every_wrong_command_line_is_answered_soon_by_a_line_that_names_the_fiel
         assert any(field in lines[0] for field in fields) or any(text in lines[0] for text in UNREADABLE), (case, err)
         assert seconds < SECONDS, (case, seconds)
         slowest = max(slowest, seconds)
-    print(f"\ntried: {len(cases)} wrong command lines ({len(FILES)} wrong files besides), the slowest {slowest:.1f} s")
+    TRIED[f"wrong command lines, each answered within {slowest:.1f} s of the processor"] += len(cases)
+    TRIED["wrong files (in the tests of wrong input)"] += len(FILES)

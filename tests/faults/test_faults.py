@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import tiny
 from children import PHASES, draw_moment, start, told
+from tried import TRIED
 from writes import watch
 
 from ntkrun.dynamics import protocol
@@ -33,18 +34,10 @@ pytestmark = [pytest.mark.faults, pytest.mark.filterwarnings("ignore::pytest.Pyt
 # of each sequence of kills: what the run is about when it is killed
 PLAN = ["start-up", "training", "compiling", "checkpoint", "checkpoint", "table", "training", "checkpoint", "checkpoint",
         "checkpoint", "table", "report", "report", "report"]  # fmt: skip
-TRIED: collections.Counter[str] = collections.Counter()
 RUN = [
     "experiment=lockstep", "scale=smoke", "data=mnist", "data.source=stand_in", "seed=[0,1]", "optimizer.steps=1200",
     "optimizer.batch_size=4", "checkpoint_minutes=.001",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def counts(request):
-    yield
-    terminal = request.config.pluginmanager.getplugin("terminalreporter")
-    terminal.write_line("\ntried: " + ", ".join(f"{count} {what}" for what, count in TRIED.items()))
 
 
 @pytest.fixture(scope="module")
