@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -114,8 +115,6 @@ def _integrate(
     theta: flat Theta/(N k), so that f = f_0 + theta u and u' = -N k dL/df are free of N and k.
     """
 
-    import diffrax  # takes as long as JAX itself, and what only draws needs no solver
-
     def force(u):
         rows = theta @ (u if len(theta) == len(y) else u.reshape(-1, 1))
         return -y.size * loss_gradient(f0 + rows.reshape(y.shape), y)
@@ -126,7 +125,6 @@ def _integrate(
         u, velocity = state
         return velocity, -friction * velocity + force(u)
 
-    last_time = diffrax.SubSaveAt(t1=True, fn=lambda t, state, args: t)
     # Landing on every requested time makes the tolerance apply to the output itself, not to an interpolant.  The
     # proportional term damps the step size's oscillation about the stability limit, where late times are spent.
     controller = diffrax.PIDController(rtol=rtol, atol=atol, pcoeff=0.3, icoeff=0.4)
@@ -137,7 +135,7 @@ def _integrate(
         t1=ts[-1],
         dt0=None,
         y0=(jnp.zeros_like(y),) * (1 if friction is None else 2),
-        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=ts, fn=lambda t, state, args: state[0]), last_time]),
+        saveat=diffrax.SaveAt(subs=[diffrax.SubSaveAt(ts=ts, fn=lambda t, state, args: state[0]), _LAST_TIME]),
         stepsize_controller=diffrax.ClipStepSizeController(controller, step_ts=ts),
         adjoint=diffrax.ForwardMode(),  # nothing is differentiated: a plain loop, no checkpoints
         max_steps=max_steps,
@@ -146,3 +144,6 @@ def _integrate(
     ys: Any = solution.ys  # Optional in the hints: a SaveAt could ask for nothing
     u, reached = ys
     return u, reached[-1], solution.stats["num_steps"], solution.result == diffrax.RESULTS.successful
+
+
+_LAST_TIME = diffrax.SubSaveAt(t1=True, fn=lambda t, state, args: t)

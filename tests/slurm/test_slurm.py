@@ -14,7 +14,7 @@ from ntkrun.runner.store import read_table
 pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(missing()), reason=missing() or "runs")]
 
 SWEEP = [
-    "experiment=fig3", "scale=smoke", "data.source=stand_in", "seed=[0,1,2,3]", "optimizer.steps=12000",
+    "experiment=fig3", "scale=smoke", "data.source=stand_in", "seed=[0,1,2,3]", "optimizer.steps=15000",
     "checkpoint_minutes=.002",
 ]  # fmt: skip
 
