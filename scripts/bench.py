@@ -147,9 +147,8 @@ def ensemble_row(size: float, budget: float) -> Iterator[str]:
     """100 networks of n = 64, as those of Figures 2 and S1."""
     count, steps, n, width = max(int(100 * size), 2), 4, 128, 64
     setting = Setting(width, 3, n)
-    thetas = [
-        jax.jit(setting.model.init)(jax.random.key(i), setting.x[:1])["params"] for i in range(count)
-    ]  # fmt: skip
+    init = jax.jit(setting.model.init)
+    thetas = [init(jax.random.key(i), setting.x[:1])["params"] for i in range(count)]
     networks = [Network(t, setting.x, setting.y, setting.x[:1], setting.model, setting.tx, "mse", ()) for t in thetas]
     together, each = moving((Ensemble.of(networks),), None, steps), [moving((net,), None, steps) for net in networks]
     found = pairs(together, lambda: [call() for call in each], budget)
