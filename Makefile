@@ -61,8 +61,8 @@ lint: .venv/.ready ## ruff: rules and formatting
 types: .venv/.ready ## pyright on ntkrun and tests
 	$(BIN)/pyright
 
-bench: .venv/.ready ## the ratios to the floor: lockstep steps, empirical kernel
-	$(BIN)/python scripts/bench_core.py
+bench: .venv/.ready ## ratios to the floor, speeds and exponents of growth, into docs/speed.md; under ten minutes, idle machine
+	$(BIN)/python scripts/bench.py
 
 clean: ## remove what was built; results stay
 	rm -rf .venv .venv-data build dist *.egg-info

@@ -54,7 +54,7 @@ class NtkrunLauncher(BaseSubmititLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Raises UserError when no job can be submitted."""
-        from ntkrun.cli import exit_codes
+        from ntkrun.cli import exit_codes, outcomes
 
         jobs = self._submit(job_overrides, initial_job_idx)
         names = [" ".join(filter_overrides(overrides)) for overrides in job_overrides]
@@ -64,8 +64,11 @@ class NtkrunLauncher(BaseSubmititLauncher):
         try:
             for job, name in zip(jobs, names, strict=True):
                 outcome, reason = _outcome(job)
-                exit_codes.append(outcome.return_value if outcome is not None else 1)
-                returned += [outcome] if outcome is not None else []
+                exit_codes.append(1)
+                if outcome is not None:
+                    exit_codes[-1] = outcome.return_value.code
+                    outcomes[-1].add(outcome.return_value)
+                    returned.append(outcome)
                 if reason:
                     failed.append(f"job {job.job_id} ({name}): {reason}; see {job.paths.stderr}")
         except KeyboardInterrupt:
@@ -113,7 +116,7 @@ def _outcome(job: Any) -> tuple[JobReturn | None, str]:
     """What a job returned once it is over, and why it failed ("" if it did not)."""
     try:
         (outcome,) = job.results()[:1]
-        code = outcome.return_value
+        code = outcome.return_value.code
     # whatever the job raised, or was lost with, arrives here
     except Exception as error:
         lines = [line for line in str(error).splitlines() if line.strip()]

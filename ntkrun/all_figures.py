@@ -6,6 +6,8 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ntkrun.outlook import Outlook
+
 ALL = "experiment=all"
 
 
@@ -21,18 +23,27 @@ class Outcome:
     not_judged: int = 0
     seconds: float = 0.0
     code: int | None = None  # exit code; None: not reached
+    outlook: Outlook | None = None  # on all figures, where this is one of them
 
     def judged(self, verdicts: Iterable[str]) -> None:
-        for verdict in verdicts:
-            name = {"pass": "passed", "fail": "failed"}.get(verdict, verdict)
-            setattr(self, name, getattr(self, name) + 1)
+        """The verdicts of the report that lies in the folder now: a later job of a sweep writes it anew."""
+        found = list(verdicts)
+        self.passed, self.failed, self.not_judged = (found.count(kind) for kind in ("pass", "fail", "not_judged"))
+
+    def add(self, job: "Outcome") -> None:
+        """What one job of a sweep, in a process of its own, has made of its share of the cells."""
+        self.ran, self.cached = self.ran + job.ran, self.cached + job.cached
+        if job.passed + job.failed + job.not_judged:  # the others left the report to it
+            self.passed, self.failed, self.not_judged = job.passed, job.failed, job.not_judged
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
     """One line a figure and their sum."""
     header = ("figure", "cells run", "stored before", "minutes", "passed", "failed", "not judged", "")
     counted = ("ran", "cached", "seconds", "passed", "failed", "not_judged")
-    total = Outcome("all", **{name: sum(getattr(o, name) for o in outcomes) for name in counted})
+    total = Outcome("all")
+    for name in counted:
+        setattr(total, name, sum(getattr(o, name) for o in outcomes))
     lines: list[tuple[str, ...]] = [header]
     for o in (*outcomes, total):
         state = "" if o is total or o.code == 0 else "not reached" if o.code is None else f"exit code {o.code}"
@@ -48,26 +59,40 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def run_all(arguments: Sequence[str], names: Sequence[str], once: Callable[[list[str], Outcome], int]) -> int:
+def run_all(
+    arguments: Sequence[str],
+    names: Sequence[str],
+    once: Callable[[list[str], Outcome], int],
+    expect: Callable[[list[str]], tuple[str, dict[str, float]]],
+) -> int:
     """Call `once` with the arguments for each figure and sum up; a signal ends it, nothing else does.
 
-    `once(arguments, outcome)` runs one experiment and notes in `outcome` what became of it.  Returns 0 when all figures
+    `once(arguments, outcome)` runs one experiment and notes in `outcome` what became of it; `expect(arguments)` says
+    what its cells will take (experiment that computes them, {cell: seconds}).  Returns 0 when all figures
     returned it, 2 when none had good input, 128 + n after signal n, else 1.
     """
-    outcomes = [Outcome(name) for name in names]
     began = time.monotonic()
+
+    def of(name: str) -> list[str]:
+        return [f"experiment={name}" if a == ALL else a for a in arguments]
+
+    outlook = Outlook.of(dict(expect(of(name)) for name in names))
+    outcomes = [Outcome(name, outlook=outlook if outlook.total else None) for name in names]
+    if outlook.total:
+        print(outlook, flush=True)
     for place, outcome in enumerate(outcomes, start=1):
         minutes = (time.monotonic() - began) / 60
         print(f"\n[{place}/{len(outcomes)}] {outcome.experiment}, {minutes:.1f} min so far", flush=True)
         started = time.monotonic()
         try:
-            outcome.code = once([f"experiment={outcome.experiment}" if a == ALL else a for a in arguments], outcome)
+            outcome.code = once(of(outcome.experiment), outcome)
         except SystemExit as stop:
             outcome.code = stop.code if isinstance(stop.code, int) else 1
         except Exception:
             traceback.print_exc(file=sys.stderr)
             outcome.code = 1
         outcome.seconds = time.monotonic() - started
+        outlook.given_up(outcome.experiment)
         if outcome.code > 128:
             break
     print(f"\n{summary(outcomes)}")

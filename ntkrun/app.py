@@ -91,6 +91,22 @@ def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progres
     return 1 if outcome.failed else 0
 
 
+def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
+    """(experiment that computes, seconds to expect by cell) of what `execute` would run; UserError for bad input."""
+    from ntkrun.experiments.base import computing, load_experiment
+    from ntkrun.runner.forecast import expected_seconds
+    from ntkrun.runner.plan import make_cells, shard_of
+    from ntkrun.runner.store import Store
+
+    source = computing(load_experiment(settings["experiment"]))
+    cells = make_cells(source, settings | {"experiment": source.name})
+    first = cells[0].settings
+    if first.stage not in ("run", "all"):
+        return source.name, {}
+    store = Store(first.results_dir, first.scale, settings["experiment"], source.name)
+    return source.name, expected_seconds(source, shard_of(cells, first.shard, first.shards), store)
+
+
 def execute(
     settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chosen_by: str, command: str, outcome: Outcome
 ) -> int:
@@ -117,7 +133,7 @@ def execute(
     if not leads():
         return assist(source, cells)
     store = Store(first.results_dir, first.scale, experiment.name, source.name)
-    progress = Console()
+    progress = Console(outcome.outlook)
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     if first.stage in ("verify", "plan"):
         return verify(store) if first.stage == "verify" else plan(source, cells)
@@ -159,7 +175,7 @@ def compute(
         leave(code)
         return code
     finally:
-        outcome.ran, outcome.cached = tally.ran, tally.cached
+        outcome.ran, outcome.cached = outcome.ran + tally.ran, outcome.cached + tally.cached
     print(tally)
     for cell in tally.elsewhere:
         progress.info(f"being run elsewhere: {cell}")

@@ -14,9 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ntkrun import __version__
 from ntkrun.all_figures import ALL, Outcome, run_all
-from ntkrun.app import execute, joined
+from ntkrun.app import execute, expected, joined
 from ntkrun.command_line import check_arguments, completed
-from ntkrun.config_errors import is_about_input, one_line
+from ntkrun.config_errors import dotted, is_about_input, one_line
 from ntkrun.errors import UserError
 from ntkrun.experiments import experiment_names, figures
 
@@ -45,8 +45,9 @@ def resolve_scale() -> str:
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")
-def task(config: DictConfig) -> int:
-    """One job: a single run, or one of a multirun; returns its exit code."""
+def task(config: DictConfig) -> Outcome:
+    """One job: a single run, or one of a multirun."""
+    outcome = outcomes[-1] if outcomes else Outcome()  # in a process of its own a job has nobody's
     try:
         hydra_config = HydraConfig.get()
         overrides = [item for item in hydra_config.overrides.task if not item.startswith("scale=")]
@@ -59,7 +60,6 @@ def task(config: DictConfig) -> int:
         def paper() -> dict[str, Any]:
             return compose([f"experiment={settings['experiment']}", "scale=paper"])
 
-        outcome = outcomes[-1] if outcomes else Outcome()  # a job of a cluster is nobody's part
         code = execute(settings, paper, chosen_by, command(overrides, scale), outcome)
     except (UserError, OmegaConfBaseException) as error:
         if debugging() and HydraConfig.get().mode is RunMode.RUN:
@@ -68,7 +68,8 @@ def task(config: DictConfig) -> int:
     if code > 128:
         sys.exit(code)  # a signal ends a multirun, too
     exit_codes.append(code)
-    return code
+    outcome.code = code
+    return outcome
 
 
 def command(overrides: list[str], scale: str) -> str:
@@ -88,14 +89,22 @@ def known_keys() -> list[str]:
     """Dotted names of all settings, for suggestions."""
     with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
         settings = compose([])
-    keys, stack = [], [("", settings)]
-    while stack:
-        prefix, node = stack.pop()
-        for name, value in node.items():
-            keys.append(prefix + name)
-            if isinstance(value, dict):
-                stack.append((f"{prefix}{name}.", value))
-    return keys
+    return dotted(settings)
+
+
+def expect(arguments: list[str]) -> tuple[str, dict[str, float]]:
+    """What the cells of one figure will take; nothing for jobs elsewhere, and for what its own turn will refuse."""
+    if any(item.startswith(("-", "hydra")) for item in arguments):
+        return "", {}
+    given = [item for item in arguments if item.startswith("scale=") and item != "scale=auto"]
+    scale = given or [f"scale={resolve_scale()}"]
+    try:
+        with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            return expected(compose([item for item in arguments if not item.startswith("scale=")] + scale))
+    except Exception as error:
+        if not is_about_input(error):
+            raise
+        return "", {}
 
 
 def once(arguments: list[str], outcome: Outcome) -> int:
@@ -138,7 +147,7 @@ def main() -> None:
         sys.argv = [sys.argv[0], *kept[:beside], f"scale={resolve_scale()}", *kept[beside:]]
         arguments = sys.argv[1:]
     if ALL in arguments and not asked_for_text:
-        sys.exit(run_all(arguments, figures(), once))
+        sys.exit(run_all(arguments, figures(), once, expect))
     sys.exit(once([item for item in arguments if item != ALL], Outcome()))
 
 

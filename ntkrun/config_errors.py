@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from ntkrun.errors import UserError
 
@@ -43,3 +44,9 @@ def one_line(error: Exception, known_keys: Callable[[], Iterable[str]] = tuple) 
 def _closest(key: str, known_keys: Iterable[str]) -> str:
     close = difflib.get_close_matches(key, set(known_keys) - {key}, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def dotted(settings: dict[str, Any], prefix: str = "") -> list[str]:
+    """Names of all settings, sections included."""
+    below = [dotted(value, f"{prefix}{name}.") for name, value in settings.items() if isinstance(value, dict)]
+    return [prefix + name for name in settings] + [name for names in below for name in names]

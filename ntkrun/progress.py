@@ -13,6 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from tqdm import tqdm
 
+from ntkrun.outlook import Outlook
+
 
 @dataclass
 class Resumed:
@@ -60,6 +62,9 @@ class Progress(Protocol):
     def advance(self, steps: int) -> None: ...
     def info(self, line: str) -> None: ...
     def warn(self, line: str) -> None: ...
+    def cell(self, figure: str, name: str, identity: str) -> AbstractContextManager[None]:
+        """Around the computation of one cell."""
+        ...
 
 
 class Silent:
@@ -78,13 +83,17 @@ class Silent:
     def warn(self, line: str) -> None:
         self.warnings.append(line)
 
+    def cell(self, figure: str, name: str, identity: str) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
 
 class Console:
-    """Progress on stderr; stdout stays free for results."""
+    """Progress on stderr; stdout stays free for results.  `outlook`: on all figures, where this is a run of all."""
 
     PLAIN_SECONDS = 15.0  # between two plain lines: a log of a 10-minute run has about 40
 
-    def __init__(self) -> None:
+    def __init__(self, outlook: Outlook | None = None) -> None:
+        self.outlook = outlook
         self.terminal = sys.stderr.isatty()
         self.bar: tqdm | None = None
         self.checkpoints: Checkpoints = NoCheckpoints()
@@ -95,12 +104,14 @@ class Console:
         self.started = self.spoke = time.monotonic()
         if self.terminal:
             self.bar = tqdm(total=steps, initial=done, desc=label, unit="step", dynamic_ncols=True, smoothing=0.1)
+            self._postfix()
         else:
             self.info(f"{label}: {steps} steps" + (f", going on from step {done}" if done else ""))
 
     def advance(self, steps: int) -> None:
         self.done += steps
         if self.bar is not None:
+            self._postfix()
             self.bar.update(steps)
             if self.done >= self.total:
                 self.close()
@@ -110,6 +121,21 @@ class Console:
             self.spoke = now
             left = (now - self.started) / max(self.done - self.before, 1) * (self.total - self.done)
             self.info(f"{self.label}: {self.done}/{self.total} steps, about {left:.0f} s left")
+
+    def _postfix(self) -> None:
+        if self.bar is not None and self.outlook is not None:
+            self.bar.set_postfix_str(str(self.outlook), refresh=False)
+
+    @contextlib.contextmanager
+    def cell(self, figure: str, name: str, identity: str) -> Iterator[None]:
+        if self.outlook is None:
+            yield
+            return
+        began = time.monotonic()
+        with self.outlook.cell(figure, identity):
+            yield
+        self.close()
+        self.info(f"{figure} {name}: {time.monotonic() - began:.1f} s; {self.outlook}")
 
     def info(self, line: str) -> None:
         tqdm.write(line, file=sys.stderr)

@@ -1,5 +1,8 @@
 """experiment=all: one figure after the other, and what the summary and the exit code say."""
 
+import subprocess
+import sys
+
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
@@ -26,6 +29,11 @@ def figures(codes: dict[str, int | Exception | SystemExit]):
     return once, called
 
 
+def nothing(arguments: list[str]) -> tuple[str, dict[str, float]]:
+    """Nothing is expected."""
+    return "", {}
+
+
 @pytest.mark.parametrize(
     ("codes", "expected"),
     [
@@ -39,7 +47,7 @@ def figures(codes: dict[str, int | Exception | SystemExit]):
 )
 def test_no_figure_stops_another_and_the_exit_code_says_it(codes, expected, capsys):
     once, called = figures(codes)
-    assert run_all(ARGUMENTS, list(codes), once) == expected
+    assert run_all(ARGUMENTS, list(codes), once, nothing) == expected
     assert called == ["experiment=fig1", "experiment=fig2"]
     out, err = capsys.readouterr()
     assert ("broken" in err) == any(isinstance(code, RuntimeError) for code in codes.values())
@@ -50,10 +58,55 @@ def test_no_figure_stops_another_and_the_exit_code_says_it(codes, expected, caps
 
 def test_a_signal_ends_it_and_the_summary_names_what_was_not_reached(capsys):
     once, called = figures({"fig1": 0, "fig2": SystemExit(143), "fig3": 0})
-    assert run_all(ARGUMENTS, ["fig1", "fig2", "fig3"], once) == 143
+    assert run_all(ARGUMENTS, ["fig1", "fig2", "fig3"], once, nothing) == 143
     assert len(called) == 2
     *_, fig2, fig3, _ = capsys.readouterr().out.splitlines()
     assert fig2.endswith("exit code 143") and fig3.endswith("not reached")
+
+
+def test_what_is_left_is_told_over_all_figures_and_one_that_ends_early_is_taken_off(capsys):
+    def once(arguments: list[str], outcome: Outcome) -> int:
+        assert outcome.outlook is not None
+        lines.append(str(outcome.outlook))
+        if outcome.experiment == "fig1":
+            with outcome.outlook.cell("fig1", "a"):
+                pass
+        return 0
+
+    lines: list[str] = []
+    expected = {"experiment=fig1": ("fig1", {"a": 600.0, "b": 600.0}), "experiment=fig2": ("fig2", {"c": 1200.0})}
+    assert run_all(ARGUMENTS, ["fig1", "fig2"], once, lambda arguments: expected[arguments[0]]) == 0
+    assert lines[0] == "all figures: 0 of 3 cells, about 40 min left" and lines[0] in capsys.readouterr().out
+    # cell a took no time in place of 600 s, cell b was given up: 60/(600 + 60) of what was expected of c
+    assert lines[1] == "all figures: 1 of 2 cells, about 2 min left"
+
+
+def test_jobs_of_other_processes_are_counted_and_the_last_report_is_what_is_judged():
+    outcome = Outcome("fig1")
+    for job in (Outcome(ran=2, cached=1), Outcome(ran=1, passed=3, failed=1), Outcome(ran=1)):
+        outcome.add(job)
+    assert (outcome.ran, outcome.cached, outcome.passed, outcome.failed, outcome.not_judged) == (4, 1, 3, 1, 0)
+    outcome.judged(["pass"] * 4)
+    assert (outcome.passed, outcome.failed) == (4, 0)
+
+
+def test_a_run_of_all_over_processes_counts_their_cells_and_says_how_long_it_takes(ntkrun, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "figures", lambda: ["figs9"])
+    sweep = ["-m", "experiment=all", "scale=smoke", "shards=2", "shard=0,1", "hydra/launcher=local"]
+    script = "from ntkrun import cli; cli.figures = lambda: ['figs9']; cli.main()"
+    # in a process of its own: what a job takes along is pickled, and the wrappers of the tests cannot be
+    done = subprocess.run([sys.executable, "-c", script, *sweep], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    *_, figs9, total = done.stdout.splitlines()
+    cells = int(total.split()[1])
+    assert cells >= 2 and total.split()[4:7] == figs9.split()[4:7] and sum(map(int, total.split()[4:7])) == 12
+    code, out, err = ntkrun("experiment=all", "scale=smoke", "results_dir=again")
+    assert code == 0 and f"all figures: 0 of {cells} cells" in out
+    told = [line for line in err.splitlines() if "min left" in line]
+    assert len(told) == cells and told[-1].endswith(f"all figures: {cells} of {cells} cells, about 0 min left")
+    code, out, err = ntkrun("experiment=all", "scale=smoke", "results_dir=again")
+    assert code == 0 and "min left" not in out + err
 
 
 def test_all_are_the_figures_of_the_paper_and_the_theorem_each_composed_for_itself(ntkrun, monkeypatch):

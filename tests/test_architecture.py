@@ -10,18 +10,19 @@ from ntkrun.experiments import NOT_FIGURES
 PACKAGE = Path(__file__).parent.parent / "ntkrun"
 LEAVES = {
     "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "sections", "settings", "validation", "activations",
-    "reference", "fits", "costs", "own_networks"
+    "reference", "fits", "costs", "outlook", "own_networks"
 }  # fmt: skip
 # layer -> what it may import besides itself
 ALLOWED = {layer: {"errors", "types", "progress"} for layer in LEAVES}
 ALLOWED["sections"] |= {"own_networks"}
 ALLOWED["settings"] = {"sections"}
+ALLOWED["progress"] = {"outlook"}
 ALLOWED |= {layer: LEAVES for layer in ("data", "models", "kernels")}
 ALLOWED["dynamics"] = LEAVES | {"data", "models", "kernels"}
 ALLOWED["experiments"] = ALLOWED["dynamics"] | {"dynamics"}
 ALLOWED["runner"] = ALLOWED["experiments"] | {"experiments"}
 ALLOWED["report"] = ALLOWED["runner"] | {"runner"}
-ALLOWED["all_figures"] = {"errors"}
+ALLOWED["all_figures"] = {"errors", "outlook"}
 ALLOWED["app"] = ALLOWED["report"] | {"report", "all_figures"}
 ALLOWED["config_errors"] = {"errors"}
 ALLOWED["command_line"] = {"errors", "own_networks"}
@@ -89,7 +90,7 @@ def test_nothing_unpickles_or_evaluates():
 
 
 # Raise a limit only with a reason.
-LIMITS = {"cli.py": 150}  # all that knows Hydra
+LIMITS = {"cli.py": 160}  # all that knows Hydra, for one figure and for all of them
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

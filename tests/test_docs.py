@@ -155,3 +155,9 @@ def test_files_that_the_guide_for_contributors_names_are_there(root):
     assert len(named) == 2 and all((root / name).is_file() for name in named)
     for target in re.findall(r"^    make (\w+)", text, flags=re.MULTILINE):
         assert f"\n{target}:" in (root / "Makefile").read_text()
+
+
+def test_the_page_of_ratios_has_the_markers_that_make_bench_writes_between(root):
+    page, script = (root / "docs" / "speed.md").read_text(), (root / "scripts" / "bench.py").read_text()
+    for name in ("BEGIN", "END"):
+        assert page.count(re.findall(r"<!-- [^>]+ -->", script)[name == "END"]) == 1

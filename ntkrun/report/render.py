@@ -137,7 +137,7 @@ def write_all(
 ) -> None:
     with style(style_name):
         figure = experiment.plot(table)
-        figure.set_size_inches(ENLARGED[style_name] * figure.get_size_inches())
+        figure.set_size_inches(*(ENLARGED[style_name] * figure.get_size_inches()))
         apart = deviations(figure, experiment.name)
         _stamp(figure, stamp, alarming=bool(provenance["stand_in_data"] or provenance["missing_cells"]))
         record = json.dumps(provenance)

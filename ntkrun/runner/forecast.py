@@ -7,6 +7,7 @@ from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.work import training_work
 from ntkrun.runner.plan import Cell
+from ntkrun.runner.store import Store
 from ntkrun.settings import RunSettings
 
 
@@ -41,10 +42,28 @@ def forecast(experiment: Experiment, cell: Cell) -> Forecast:
         cell.name,
         parameters,
         max((piece.times for piece in steps), default=0),
-        sum(piece.flops_once for piece in steps),
+        float(sum(piece.flops_once for piece in steps)),
         sum(piece.flops for piece in pieces),
         max(piece.peak_bytes for piece in pieces),
     )
+
+
+START_UP = 5.0  # seconds that a cell takes beside its FLOPs: compilation, images
+
+
+def expected_seconds(experiment: Experiment, cells: Sequence[Cell], store: Store) -> dict[str, float]:
+    """Seconds to expect of the cells that are not stored, by config hash.
+
+    As long as the same cell took in the report that lies in the store's folder, on whatever machine; where there is
+    none, its FLOPs at the setting `flop_rate`.
+    """
+    known = {facts["config_hash"]: float(facts["wall_seconds"]) for facts in store.reported_cells()}
+    return {
+        cell.config_hash: known.get(cell.config_hash)
+        or START_UP + forecast(experiment, cell).flops / cell.settings.flop_rate
+        for cell in cells
+        if not store.has(cell)
+    }
 
 
 def forecast_table(found: Sequence[Forecast], flop_rate: float) -> str:

@@ -122,7 +122,8 @@ def _attend(
         # the states of several hosts are in nobody's hands alone
         progress.checkpoints = NoCheckpoints() if several() else checkpoints
         agree(task.number)
-        result = experiment.run(settings, task.cell.name, progress)
+        with progress.cell(experiment.name, task.cell.name, task.cell.config_hash):
+            result = experiment.run(settings, task.cell.name, progress)
         facts = cell_provenance(task.cell, task.fingerprint, started, result.facts)
         store.write_cell(task.cell, task.fingerprint, result.table, facts)
         checkpoints.remove()
