@@ -2,7 +2,7 @@
 
 Every statistic is one of the training examples alone and is applied to the test set as it is.
 
-`zca` (paper.md section 2), on pixels in [0, 1]: with m and C the mean and the covariance of the training pixels,
+`zca`, on pixels in [0, 1]: with m and C the mean and the covariance of the training pixels,
 C = (1/N) sum_i (x_i - m)(x_i - m)^T, inputs become (C + eps I)^(-1/2) (x - m), then go to the sphere.  C is the MEAN
 over examples and eps = 1 is absolute; a sum, or an eps relative to C's eigenvalues, contradicts what is known about it.
 Found by kernel regression with the analytic NTK (ReLU, L = 5, sw2 = 2, sb2 = .1; 256 training and 512 test images of
@@ -79,7 +79,7 @@ def preprocess(
 def rescale_to_sphere(x: Float[NumpyArray, "n ..."]) -> Float[NumpyArray, "n ..."]:
     """Each example scaled to ||x||^2 = n_0, its number of entries; the dtype of `x`.
 
-    Figure 2 needs it again after interpolating between two inputs (paper.md section 2).
+    Figure 2 needs it again after interpolating between two inputs.
 
     Raises:
         UserError: an example is 0 (after centring: it equals the mean image) or not finite.

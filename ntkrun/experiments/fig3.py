@@ -72,7 +72,7 @@ CLAIMS = (
     ),
     Claim(
         "fig3.same_steps_closer_than_flow",
-        "paper.md section 2: the bump of the RMSE at t = .08 is the discretisation error of gradient descent",
+        "docs/figure3.md: the bump of the RMSE at t = .08 is the discretisation error of gradient descent",
         "theory",
         lambda table: at(table, "rmse/linear", 0.08, "test") / at(table, "rmse/flow_empirical", 0.08, "test"),
         "about 1e-4 / .032 at n = 2048",
