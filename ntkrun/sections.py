@@ -86,6 +86,9 @@ class WideResnetSettings(ModelSettings):
         return self
 
 
+AnyModelSettings = Annotated[FcSettings | CnnSettings | WideResnetSettings, Field(discriminator="name")]
+
+
 def _plain(value: Any) -> Any:
     """A number, a word, or a tuple of them, which is hashable."""
     items = value if isinstance(value, list | tuple) else (value,)

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from ntkrun.sections import (
     AdamSettings,
+    AnyModelSettings,
     CnnSettings,
     Count,
     DataSettings,
@@ -90,7 +91,7 @@ class RunSettings(CommonSettings):
     weight_decay: NonNegative  # adds weight_decay / 2 ||theta||^2 to the loss
     matmul: Literal["as_dtype", "bfloat16"]  # of the network and its linearization in parameter space
     data: DataSettings
-    model: Annotated[FcSettings | CnnSettings | WideResnetSettings, Field(discriminator="name")]
+    model: AnyModelSettings
     optimizer: Annotated[LinearInGradientSettings | AdamSettings, Field(discriminator="name")]
     record: RecordSettings
 

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from ntkrun.data.image_set import ImageSet
 from ntkrun.data.images import load_images
 from ntkrun.data.preprocess import preprocess as preprocess_images
+from ntkrun.data.preprocess import shrunk
 from ntkrun.data.targets import make_targets
 from ntkrun.errors import UserError
 from ntkrun.types import Float, Float64, Int, NumpyArray
@@ -64,6 +65,7 @@ def load_dataset(
     preprocess: str,
     targets: str,
     seed: int,
+    averaged: int = 1,
     cache_dir: Path | None = None,
     dtype: DTypeLike = np.float64,
 ) -> Dataset:
@@ -76,6 +78,7 @@ def load_dataset(
         preprocess: see `preprocess.RULES`.
         targets: see `targets.KINDS`.
         seed: of the choice of examples, >= 0.
+        averaged: images become smaller, each pixel the mean over a square of so many by so many.
         dtype: of the inputs; all 50,000 of CIFAR-10 take 1.2 GB in float64, half of that in float32.
 
     Raises:
@@ -85,13 +88,13 @@ def load_dataset(
     chosen = select_classes(images, classes)
     rows_train = _choose(images, "train", chosen, n_train, seed)
     rows_test = _choose(images, "test", chosen, n_test, seed)
-    x_train, x_test = preprocess_images(
-        images.train_images[rows_train], images.test_images[rows_test], preprocess, dtype=dtype
-    )
+    pixels = (shrunk(images.train_images[rows_train], averaged), shrunk(images.test_images[rows_test], averaged))
+    x_train, x_test = preprocess_images(*pixels, preprocess, dtype=dtype)
     labels_train, labels_test = (
         _renumber(labels, chosen) for labels in (images.train_labels[rows_train], images.test_labels[rows_test])
     )
     settings = {"n_train": len(rows_train), "n_test": len(rows_test), "preprocess": preprocess, "targets": targets}
+    settings |= {"averaged": averaged} if averaged > 1 else {}
     return Dataset(
         x_train,
         make_targets(labels_train, len(chosen), targets),

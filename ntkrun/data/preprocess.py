@@ -95,6 +95,21 @@ def rescale_to_sphere(x: Float[NumpyArray, "n ..."]) -> Float[NumpyArray, "n ...
     return (x * np.sqrt(n0 / squares)).astype(x.dtype, copy=False)
 
 
+def shrunk(images: Num[NumpyArray, "n h w c"], size: int) -> Num[NumpyArray, "n h_small w_small c"]:
+    """Pixels in [0, 1] (uint8 are taken as pixels / 255), each the mean over a square of size x size; as they are for 1.
+
+    Raises:
+        UserError: squares that do not fill the image.
+    """
+    if size == 1:
+        return images
+    n, h, w, c = images.shape
+    if size < 1 or h % size or w % size:
+        raise UserError(f"data.averaged={size}: squares of that size do not fill images of {h} x {w} pixels")
+    scale = 255.0 if images.dtype == np.uint8 else 1.0
+    return images.reshape(n, h // size, size, w // size, size, c).mean(axis=(2, 4), dtype=np.float64) / scale
+
+
 def _global(train: NumpyArray) -> Transform:
     mean, std = _scalar_statistics(train)
     return lambda part: (part - mean) / std

@@ -25,11 +25,11 @@ from ntkrun.dynamics.network import Network, predict
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult, cell_key
-from ntkrun.experiments.setup import load, model_from
-from ntkrun.experiments.work import IMAGES, count, kernel_pieces, parameter_shapes, shape, sizes
+from ntkrun.experiments.setup import drawn, load, model_from
+from ntkrun.experiments.work import IMAGES, count, kernel_piece, parameter_shapes, shape, sizes
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.progress import Progress
-from ntkrun.sections import Count, DataSettings, ModelSettings, Section
+from ntkrun.sections import AnyModelSettings, Count, DataSettings, Section
 from ntkrun.settings import CommonSettings
 
 
@@ -45,7 +45,7 @@ class FinalDistanceSettings(CommonSettings):
     """One network on one data set, descended until f_lin has fitted it."""
 
     data: DataSettings
-    model: ModelSettings
+    model: AnyModelSettings
     descent: DescentSettings
 
     @property
@@ -57,30 +57,42 @@ class FinalDistanceSettings(CommonSettings):
         return self.model.model_dump(mode="json")
 
 
-def inputs_of(data: Dataset, net: str) -> tuple[np.ndarray, np.ndarray]:
-    """Training and test inputs; those of a fully-connected network in a basis of their common span, if that is smaller."""
-    n, rows = len(data.x_train), len(data.x_train) + len(data.x_test)
-    if net != "fc" or rows >= data.x_train[0].size:
-        return data.x_train, data.x_test
-    (z,) = span_coordinates(np.concatenate([data.x_train, data.x_test]).reshape(rows, -1))
-    return z[:n], z[n:]
+class SmallerImages(DataSettings):
+    averaged: Count  # every pixel is the mean over a square of so many by so many, before anything else
+
+
+class ImageDistanceSettings(FinalDistanceSettings):
+    """The same with images that may be made smaller, for convolutional networks."""
+
+    data: SmallerImages
+
+
+def inputs_of(data: Dataset, net: str) -> np.ndarray:
+    """Training, then test inputs; those of a fully-connected network in a basis of their span, if that is smaller."""
+    images = np.concatenate([data.x_train, data.x_test])
+    if net != "fc" or len(images) >= images[0].size:
+        return images
+    (z,) = span_coordinates(images.reshape(len(images), -1))
+    return z
 
 
 def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellResult:
     """Find eta and the last step from Theta_hat_0, train, compare at the steps 2^j and the last."""
     descent, net = settings.descent, settings.model.name
     data = load(settings.data, "mse", progress)
-    model, dtype = model_from(settings.model, n_outputs=data.y_train.shape[1]), jnp.dtype(settings.model.dtype)
-    x, x_test, y = (jnp.asarray(a, dtype) for a in (*inputs_of(data, settings.model.name), data.y_train))
-    theta0 = jax.jit(model.init)(cell_key(settings, "theta0"), x[:1])["params"]
-    scale = ntk_scale(model)
-    train, test = (scale * np.asarray(empirical_ntk(model, theta0, *of)) for of in ((x,), (x_test, x)))
-    eta = descent.share_of_critical * eta_critical(train, y.shape[1])
-    f0, f0_test = (np.asarray(predict(model, theta0, inputs), np.float64) for inputs in (x, x_test))
+    n, k = data.y_train.shape
+    model, dtype = model_from(settings.model, n_outputs=k), jnp.dtype(settings.model.dtype)
+    images, y = jnp.asarray(inputs_of(data, net), dtype), jnp.asarray(data.y_train, dtype)
+    theta0, scale = drawn(model, cell_key(settings, "theta0"), images), ntk_scale(model)
+    # One program instead of two; and its columns in full, as the symmetric half of 512 takes XLA half a minute to compile.
+    kernel = scale * np.asarray(empirical_ntk(model, theta0, images, images[:n]))
+    train, test = np.split(kernel, [n])
+    f0, f0_test = np.split(np.asarray(jax.jit(predict, static_argnums=0)(model, theta0, images), np.float64), [n])
+    eta = descent.share_of_critical * eta_critical(train, k)
     linear = gradient_descent(train, data.y_train, f0, np.full(descent.max_steps, eta))
     end = steps_to_loss(linear, data.y_train, descent.loss_fraction, descent.max_steps)
     steps = record_steps(np.arange(end + 1.0), 1.0, 1)
-    network = Network(theta0, x, y, x_test, model=model, tx=optax.sgd(eta * scale), loss="mse", watched=())
+    network = Network(theta0, images[:n], y, images[n:], model=model, tx=optax.sgd(eta * scale), loss="mse", watched=())
     rivals, label = {"network": network}, f"{settings.experiment} {cell}"
     lockstep = run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
     seen = [found["network"] for _, found in lockstep]
@@ -97,7 +109,7 @@ def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellR
         add("loss/network", split, [float(metrics.mse(a, target)) for a in f])
         add("loss/linear", split, [float(metrics.mse(a, target)) for a in f_lin])
     add(f"depth/{net}", "", [float(settings.model.depth)], [end])
-    add(f"n_train/{net}", "", [float(len(x))], [end])
+    add(f"n_train/{net}", "", [float(n)], [end])
     table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
     facts = {"eta": eta, "steps": end, "loss_reached": end < descent.max_steps, "data": data.describe()}
     return CellResult(table, facts)
@@ -106,7 +118,9 @@ def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellR
 def work(settings: FinalDistanceSettings) -> tuple[int, list[Piece]]:
     """Parameters of the network, and at most so many steps: where training ends is known from the kernel only."""
     n, m, k = sizes(settings.data, "mse")
-    dtype, image = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
+    dtype, (h, w, c) = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
+    side = getattr(settings.data, "averaged", 1)
+    image = (h // side, w // side, c)
     model = model_from(settings.model, n_outputs=k)
     theta0 = parameter_shapes(model, image, dtype)
     x, y, x_test = (shape(rows, *row, dtype=dtype) for rows, row in ((n, image), (n, (k,)), (m, image)))
@@ -117,4 +131,5 @@ def work(settings: FinalDistanceSettings) -> tuple[int, list[Piece]]:
 
     copies = getattr(settings, "networks", 1)
     training = Piece("step", step, (theta0, x, y, x_test), settings.descent.max_steps, copies)
-    return count(theta0), [training, *(replace(p, copies=copies) for p in kernel_pieces(model, theta0, x, x_test))]
+    kernel = kernel_piece(model, theta0, shape(n + m, *image, dtype=dtype), x)
+    return count(theta0), [training, replace(kernel, copies=copies)]

@@ -26,7 +26,7 @@ from ntkrun.models.own import build_own, check_own, sees_one_example
 from ntkrun.progress import Progress
 from ntkrun.sections import DataSettings, ModelSettings, OwnSettings
 from ntkrun.settings import RunSettings
-from ntkrun.types import Array, Params
+from ntkrun.types import Array, Float, Params, PRNGKeyArray
 
 # Kernels over all training examples are built up to this many (example, output) pairs: 8192^2 float64 are 512 MB.
 KERNEL_ROWS = 8192
@@ -56,7 +56,8 @@ class Setup:
 
 def load(options: DataSettings, loss: str, progress: Progress, dtype: DTypeLike = np.float64) -> Dataset:
     """The images of a run; says so when they are stand-ins."""
-    fields = options.model_dump(include={"name", "source", "classes", "n_train", "n_test", "preprocess", "seed"})
+    names = {"name", "source", "classes", "n_train", "n_test", "preprocess", "seed", "averaged"}
+    fields = options.model_dump(include=names)
     data = load_dataset(**fields, targets=options.target_kind(loss), dtype=dtype)
     if data.is_stand_in:
         progress.warn(stand_in_warning(data.name, data.requested))
@@ -100,6 +101,15 @@ def own_network(setup: Setup, progress: Progress) -> Setup:
             "use linear_route=parameter_space"
         )
     return replace(setup, contraction=contraction_of(model, theta0, setup.x_train))
+
+
+def drawn(model: nn.Module, key: PRNGKeyArray, x: Float[Array, "n ..."]) -> Params:
+    """theta_0 of a network on inputs like x.
+
+    It runs once: on the CPU the compiler is spared its optimisations, which take five times as long.
+    """
+    options: dict[str, bool | str] = {"xla_backend_optimization_level": "0"} if jax.default_backend() == "cpu" else {}
+    return jax.jit(model.init, compiler_options=options)(key, x[:1])["params"]
 
 
 def batches_of(setup: Setup) -> FullBatch | MiniBatches:

@@ -39,8 +39,9 @@ from ntkrun.experiments.setup import (
     step_by_step,
 )
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
-from ntkrun.kernels.empirical import empirical_ntk, ntk_scale, weight_jacobian
+from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.psd import check_psd
+from ntkrun.kernels.weight_jacobian import weight_jacobian
 from ntkrun.models.own import width_of
 from ntkrun.progress import Progress
 from ntkrun.settings import RunSettings

@@ -13,7 +13,7 @@ from ntkrun.data.batches import Batch
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.experiments.setup import KERNEL_ROWS, function_space, has_analytic_kernel, model_from, step_by_step
-from ntkrun.kernels.empirical import Method, empirical_nngp, empirical_ntk, ntk_scale
+from ntkrun.kernels.empirical import Method, blocks_of, empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.kernels.route import covered_by_taps
 from ntkrun.models import build_model
@@ -106,11 +106,24 @@ def training_work(
 
 def kernel_pieces(model: nn.Module, theta0: Params, x: Any, x_test: Any, method: Method = "structured") -> list[Piece]:
     """Theta_hat_0 on the training set and between test and training set."""
+    return [kernel_piece(model, theta0, *of, method=method) for of in ((x,), (x_test, x))]
+
+
+def kernel_piece(model: nn.Module, theta0: Params, x1: Any, x2: Any = None, *, method: Method = "structured") -> Piece:
+    """`empirical_ntk` of x1 with x2; where it falls into blocks, the largest one as often as there are blocks."""
 
     def kernel(theta: Params, *x: Any) -> Any:
         return empirical_ntk(model, theta, *x, method=method)
 
-    return [Piece("kernel", kernel, (theta0, *of)) for of in ((x,), (x_test, x))]
+    pair = (x1,) if x2 is None else (x1, x2)
+    if method == "jacobian":
+        return Piece("kernel", kernel, (theta0, *pair))
+    rows, columns = blocks_of(model, theta0, *pair)
+    if len(rows) == len(columns) == 1:
+        return Piece("kernel", kernel, (theta0, *pair))
+    turns = len(rows) * (len(rows) + 1) // 2 if x2 is None else len(rows) * len(columns)
+    block = [shape(part[0].stop, *x1.shape[1:], dtype=x1.dtype) for part in (rows, columns)]
+    return Piece("kernel", kernel, (theta0, *block), turns)
 
 
 def function_space_piece(settings: RunSettings, n: int, k: int, steps: int) -> Piece:

@@ -20,7 +20,6 @@ from ntkrun.kernels.contraction import Layer, contribution, gram, prepared
 from ntkrun.types import Array, Float, NumpyArray, Params
 
 AnyArray = Array | NumpyArray
-Watched = tuple[tuple[str, ...], int]  # a scalar weight: its path in the parameter tree, its flat index in that array
 Method = Literal["structured", "jacobian"]
 
 _STRIP = 64  # columns per product of the symmetric half; narrower ones run below the speed of a full product
@@ -84,28 +83,7 @@ def ntk_scale(model: nn.Module) -> float:
     return 1.0 / (width if isinstance(width, int) else max(width))
 
 
-def weight_jacobian(
-    model: nn.Module, params: Params, x: Float[AnyArray, "n ..."], watched: tuple[Watched, ...]
-) -> Float[Array, "w n k"]:
-    """df_a(x_i)/dtheta_w of single weights, each named by (path in `params`, flat index); (w, n, k).
-
-    One linearisation, then one forward derivative per weight..  Raises `UserError` for a path or an index that is not
-    there.
-    """
-    for path, index in watched:
-        leaf = _leaf(params, path)
-        if not 0 <= index < getattr(leaf, "size", 0):
-            raise UserError(f"no weight {'/'.join(path)}[{index}] in the parameters")
-    return _weight_jacobian(model, params, jnp.asarray(x), watched)
-
-
-def _leaf(params: Params, path: tuple[str, ...]) -> Any:
-    for part in path:
-        params = params[part] if isinstance(params, dict) and part in params else None
-    return params
-
-
-def _outputs(model: nn.Module, params: Params, x: Array) -> Array:
+def outputs_of(model: nn.Module, params: Params, x: Array) -> Array:
     output: Any = model.apply({"params": params}, x)
     return output
 
@@ -117,8 +95,16 @@ def _tapped_apply(model: nn.Module, params: Params, perturbations: Any, x: Array
 
 
 def _zero_perturbations(model: nn.Module, x: Array) -> Any:
-    shapes = jax.eval_shape(model.init, jax.random.key(0), x).get("perturbations", {})
-    return jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
+    shapes = _perturbations_of_one(model, x.shape[1:], x.dtype)
+    return jax.tree.map(lambda shape: jnp.zeros((x.shape[0], *shape.shape[1:]), shape.dtype), shapes)
+
+
+# A trace of the network takes as long as its kernel on small sets.
+@lru_cache(maxsize=256)
+def _perturbations_of_one(model: nn.Module, image: tuple[int, ...], dtype: Any) -> Any:
+    """Shapes of h of one example in every tapped layer."""
+    one = jax.ShapeDtypeStruct((1, *image), dtype)
+    return jax.eval_shape(model.init, jax.random.key(0), one).get("perturbations", {})
 
 
 def _layers(taps: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
@@ -170,8 +156,7 @@ def _in_blocks(
     model: nn.Module, params: Params, x1: Array, x2: Array | None, trace_outputs: bool, memory_bytes: int
 ) -> Array:
     """The kernel from blocks of examples whose taps fit; of x1 with itself only the blocks on and below the diagonal."""
-    most = max(1, int(memory_bytes // (2 * _bytes_per_example(model, params, x1))))
-    rows, columns = _slices(len(x1), most), _slices(len(x1 if x2 is None else x2), most)
+    rows, columns = blocks_of(model, params, x1, x2, memory_bytes)
     if len(rows) == len(columns) == 1:
         return _structured_ntk(model, params, x1, x2, trace_outputs)
     blocks: list[list[Any]] = [[None] * len(columns) for _ in rows]
@@ -187,28 +172,43 @@ def _in_blocks(
     return jnp.concatenate([jnp.concatenate(row, axis=1) for row in blocks], axis=0)
 
 
+def blocks_of(
+    model: nn.Module, params: Params, x1: Any, x2: Any = None, memory_bytes: int = MEMORY_BYTES
+) -> tuple[list[slice], list[slice]]:
+    """The examples of x1 and of x2 (None: x1) that are worked on together; of arrays or of their shapes."""
+    most = max(1, int(memory_bytes // (2 * _bytes_per_example(model, params, x1))))
+    return _slices(x1.shape[0], most), _slices((x1 if x2 is None else x2).shape[0], most)
+
+
 def _slices(n: int, most: int) -> list[slice]:
     """As few and as equal slices of n examples as hold at most `most` each."""
     size = -(-n // -(-n // most))
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def _bytes_per_example(model: nn.Module, params: Params, x: Array) -> int:
+def _bytes_per_example(model: nn.Module, params: Params, x: Any) -> int:
     """Taps and, for convolutions in the form "gradients", k gradients of one example."""
     leaves, structure = jax.tree.flatten(params)
-    arrays = (*leaves, x[:1])
-    return _bytes_of_shapes(model, structure, tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays))
+    shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
+    return _bytes_of_shapes(model, structure, (*shapes, jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype)))
 
 
-# A trace of the network takes as long as its kernel on small sets.
 @lru_cache(maxsize=256)
 def _bytes_of_shapes(model: nn.Module, structure: Any, shapes: tuple[jax.ShapeDtypeStruct, ...]) -> int:
     *leaves, x = shapes
-    layers = jax.eval_shape(partial(_taps, model), jax.tree.unflatten(structure, leaves), x)
-    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(layers))
-    for sown, delta in layers:
+    params = jax.tree.unflatten(structure, leaves)
+    output, taps = jax.eval_shape(
+        lambda theta, x: _tapped_apply(model, theta, _zero_perturbations(model, x), x), params, x
+    )
+    layers = _layers(taps)
+    _check_covered(params, layers)
+    k, held = output.shape[1], 0
+    h_of = _paths(_perturbations_of_one(model, x.shape[1:], x.dtype))
+    for path, (sown,) in layers.items():
+        delta = k * h_of[path].size * h_of[path].dtype.itemsize
+        held += delta + sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(sown))
         if len(sown["x"].shape) == 3:
-            held += delta.shape[1] * sown["x"].shape[-1] * delta.shape[-1] * delta.dtype.itemsize
+            held += k * sown["x"].shape[-1] * h_of[path].shape[-1] * h_of[path].dtype.itemsize
     return held
 
 
@@ -247,8 +247,8 @@ def _examples(array: Array, start: int, stop: int) -> Array:
 @partial(jax.jit, static_argnames=("model", "trace_outputs"))
 def _jacobian_ntk(model: nn.Module, params: Params, x1: Array, x2: Array, trace_outputs: bool) -> Array:
     """One column Theta_hat[:, j, :, b] = J(x1) J(x2)_jb^T at a time: a backward pass over x2, a forward one over x1."""
-    output, vjp = jax.vjp(lambda theta: _outputs(model, theta, x2), params)
-    _, jvp = jax.linearize(lambda theta: _outputs(model, theta, x1), params)
+    output, vjp = jax.vjp(lambda theta: outputs_of(model, theta, x2), params)
+    _, jvp = jax.linearize(lambda theta: outputs_of(model, theta, x1), params)
     n2, k = output.shape
 
     def column(index: Array) -> Array:
@@ -270,27 +270,3 @@ def _nngp(model: nn.Module, params: Params, x1: Array, x2: Array | None) -> Arra
     layer = readout(x1)
     other = layer if x2 is None else readout(x2)
     return layer["weight_variance"] * gram(layer["x"], other["x"]) + layer["bias_variance"]
-
-
-@partial(jax.jit, static_argnames=("model", "watched"))
-def _weight_jacobian(model: nn.Module, params: Params, x: Array, watched: tuple[Watched, ...]) -> Array:
-    def outputs(shifts: list[Array]) -> Array:
-        # Only the watched scalars vary, so arrays without one cost nothing in the forward derivative.
-        moved = params
-        for (path, index), shift in zip(watched, shifts, strict=True):
-            moved = _shifted(moved, path, index, shift)
-        return _outputs(model, moved, x)
-
-    dtypes = [_leaf(params, path).dtype for path, _ in watched]
-    output, jvp = jax.linearize(outputs, [jnp.zeros((), dtype) for dtype in dtypes])
-    if not watched:
-        return jnp.zeros((0, *output.shape), output.dtype)
-    directions = [jnp.eye(len(watched), dtype=dtype)[row] for row, dtype in enumerate(dtypes)]
-    return jax.lax.map(jvp, directions)
-
-
-def _shifted(params: Params, path: tuple[str, ...], index: int, shift: Array) -> Params:
-    """`params` with `shift` added to one scalar."""
-    if not path:
-        return params.reshape(-1).at[index].add(shift).reshape(params.shape)
-    return {**params, path[0]: _shifted(params[path[0]], path[1:], index, shift)}

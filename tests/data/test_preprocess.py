@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ntkrun.data.preprocess import RULES, ZCA_EPS, preprocess, rescale_to_sphere
+from ntkrun.data.preprocess import RULES, ZCA_EPS, preprocess, rescale_to_sphere, shrunk
 from ntkrun.errors import UserError
 
 
@@ -158,3 +158,13 @@ def test_rules_make_the_regression_as_hard_as_known(cifar10, rule, rate, loss, a
     f = f0[256:] + ntk[256:, :256] @ np.linalg.solve(ntk[:256, :256], y[:, None] - f0[:256])
     assert loss[0] < np.mean((f - y_test[:, None]) ** 2) / 2 < loss[1]
     assert accuracy[0] < np.mean(np.sign(f) == y_test[:, None]) < accuracy[1]
+
+
+def test_smaller_images_are_means_over_squares():
+    images = random_images(3, (4, 6, 2))
+    small = shrunk(images, 2)
+    by_hand = [images[1, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2, 1].sum() / 4 / 255 for i in range(2) for j in range(3)]
+    np.testing.assert_allclose(small[1, :, :, 1].ravel(), by_hand, rtol=1e-14)
+    assert small.shape == (3, 2, 3, 2) and shrunk(images, 1) is images
+    with pytest.raises(UserError, match="4 x 6"):
+        shrunk(images, 3)

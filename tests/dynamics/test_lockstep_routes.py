@@ -15,7 +15,8 @@ from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network, predict
 from ntkrun.dynamics.protocol import FullBatch, MiniBatches, run_lockstep
 from ntkrun.errors import NonFiniteError
-from ntkrun.kernels.empirical import empirical_ntk, weight_jacobian
+from ntkrun.kernels.empirical import empirical_ntk
+from ntkrun.kernels.weight_jacobian import weight_jacobian
 from ntkrun.metrics import LOSSES
 from ntkrun.models import build_model
 from ntkrun.progress import Silent

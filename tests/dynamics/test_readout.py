@@ -17,7 +17,8 @@ from ntkrun.dynamics.output_distribution import nngp_gp
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import analytic_kernels
-from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale, weight_jacobian
+from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
+from ntkrun.kernels.weight_jacobian import weight_jacobian
 from ntkrun.models import build_model
 from ntkrun.progress import Silent
 

@@ -8,6 +8,7 @@ from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
 from ntkrun.experiments import figs5
 from ntkrun.experiments.base import load_experiment
 from ntkrun.progress import Silent
+from ntkrun.runner.forecast import forecast
 from ntkrun.runner.plan import make_cells
 from ntkrun.tables import conform, series
 
@@ -29,7 +30,9 @@ def test_the_last_step_is_the_first_below_the_fraction():
 
 @pytest.fixture(scope="module")
 def result(settings_of):
-    raw = settings_of("figs5", "smoke", "data.source=stand_in", "parts.L1.model.width=16", "parts.D32=null")
+    raw = settings_of(
+        "figs5", "smoke", "data.source=stand_in", "parts.L1.model.width=16", "parts.D32=null", "parts.C4=null"
+    )
     experiment = load_experiment("figs5")
     (cell,) = make_cells(experiment, raw)
     return experiment.run(cell.settings, cell.name, Silent())
@@ -40,6 +43,21 @@ def test_a_cell_starts_together_and_ends_where_f_lin_has_fitted(result):
     assert rmse.iloc[0] < 1e-6 < rmse.iloc[-1]  # float32 outputs of order 1 at theta_0
     assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.01 * linear.iloc[0]
     assert (linear.iloc[:-1] > 0.01 * linear.iloc[0]).all()
+
+
+def test_a_convolutional_cell_ends_by_the_same_rule_on_small_images(settings_of):
+    part = "{data: {averaged: 8}, model: {name: cnn, pool: flatten, stride: 1, depth: 2, width: 4}}"
+    left_out = ["parts.L1=null", "parts.C4=null", "parts.D32=null", "descent.loss_fraction=0.5", "data.n_test=8"]
+    raw = settings_of("figs5", "smoke", "data.source=stand_in", *left_out, f"+parts.X={part}")
+    experiment = load_experiment("figs5")
+    (cell,) = make_cells(experiment, raw)
+    result = experiment.run(cell.settings, cell.name, Silent())
+    rmse, linear = series(result.table, "rmse/cnn", "test"), series(result.table, "loss/linear", "train")
+    assert rmse.iloc[0] < 1e-5 < rmse.iloc[-1]  # float32, outputs of order 1
+    assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.5 * linear.iloc[0]
+    assert (linear.iloc[:-1] > 0.5 * linear.iloc[0]).all()
+    # two convolutions of 3 and of 4 channels with biases, 16 positions of 4 channels to the readout
+    assert forecast(experiment, cell).parameters == 9 * 3 * 4 + 4 + 9 * 4 * 4 + 4 + 16 * 4 + 1
 
 
 def made(rmse: dict[tuple[int, int, int], float]) -> pd.DataFrame:
@@ -64,6 +82,6 @@ def test_the_papers_own_points_are_no_octave_away():
     paper = figs5.DEPTH.paper()
     cells = {(depth, 128, n): float(paper[depth].loc[n]) for depth in paper for n in (32 * 2**j for j in range(8))}
     doubled = made({cell: 2 * value for cell, value in cells.items()})
-    assert figs5.octaves(figs5.DEPTH, lambda depth: True)(made(cells)) == pytest.approx(0.0, abs=1e-12)
-    assert figs5.octaves(figs5.DEPTH, lambda depth: True)(doubled) == pytest.approx(1.0)
+    assert figs5.octaves(made(cells), figs5.DEPTH, lambda depth: True) == pytest.approx(0.0, abs=1e-12)
+    assert figs5.octaves(doubled, figs5.DEPTH, lambda depth: True) == pytest.approx(1.0)
     assert max(figs5.slopes(made(cells))) == pytest.approx(-0.826, abs=1e-3)  # paper_numbers: L1, all widths

@@ -13,8 +13,9 @@ import pytest
 
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import analytic_kernels
-from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale, weight_jacobian
+from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.psd import check_psd
+from ntkrun.kernels.weight_jacobian import weight_jacobian
 from ntkrun.models import build_model
 from ntkrun.models.layers import Dense
 from ntkrun.models.parameters import ntk_to_standard, standard_rates
