@@ -24,7 +24,9 @@ def code_version() -> dict[str, Any]:
         return version
     try:
         commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, timeout=10)
-        status = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, timeout=10)
+        # a run's own tables, which may be committed, are not what it was run with
+        changed = ["git", "status", "--porcelain", "--", ".", ":!results"]
+        status = subprocess.run(changed, cwd=root, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return version
     if commit.returncode == 0:
