@@ -92,7 +92,8 @@ def run(arguments: list[str], folder: Path, moment: Moment | None) -> None:
     patch = pytest.MonkeyPatch()  # for the rest of this process
     patch.setattr(CellCheckpoints, "reached", keep.around(CellCheckpoints.reached))
     watch(folder / "results", keep.meet, patch)
-    with open("log", "a") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+    # line by line: what a run that is killed has said counts
+    with open("log", "a", buffering=1) as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         cli.main()
 
 
