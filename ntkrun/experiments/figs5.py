@@ -114,7 +114,7 @@ def octaves(table: pd.DataFrame, panel: Panel, within: Callable[[int], bool]) ->
     """The mean of |log2(ours / the paper's)| over the points that both have, for the curves `within`."""
     ours, paper = panel.curves(table), panel.paper()
     apart = [(ours[v] / paper[v]).dropna() for v in ours.keys() & paper.keys() if within(v)]
-    return float(np.log2(pd.concat(apart)).abs().mean()) if apart else float("nan")
+    return float(np.abs(np.log2(pd.concat(apart).to_numpy())).mean()) if apart else float("nan")
 
 
 REGIME = ("cpu", "paper")
