@@ -14,6 +14,7 @@ import numpy as np
 
 from ntkrun.dynamics.closed_form import AnyArray, Spectrum, descent_gain, spectrum
 from ntkrun.errors import UserError
+from ntkrun.kernels.contraction import slices
 from ntkrun.kernels.psd import check_psd
 from ntkrun.types import Float, Float64, NumpyArray
 
@@ -180,9 +181,9 @@ def _half_change(
     np.fill_diagonal(half, 0.5 * np.diagonal(rotated))
     mix, basis = _compress(gain)
     z = np.zeros((len(gain), len(b)) if diagonal_only else (len(gain), len(b), len(b)))
-    for rows in _slices(len(b), _BLOCK_POINTS):
+    for rows in slices(len(b), _BLOCK_POINTS):
         weighted = basis[:, None] * b[rows]
-        for modes in _slices(len(half), _BLOCK_MODES):
+        for modes in slices(len(half), _BLOCK_MODES):
             below = weighted[:, :, modes.start :].reshape(-1, len(half) - modes.start) @ half[modes.start :, modes]
             change = (mix @ below.reshape(len(basis), -1)).reshape(len(gain), -1, below.shape[1])
             change -= g[rows, modes]
@@ -192,10 +193,6 @@ def _half_change(
             else:
                 z[:, rows] += (change.reshape(-1, change.shape[2]) @ b[:, modes].T).reshape(len(gain), -1, len(b))
     return z
-
-
-def _slices(total: int, most: int) -> list[slice]:
-    return [slice(start, min(start + most, total)) for start in range(0, total, most)]
 
 
 def _add_prior(

@@ -84,7 +84,7 @@ def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellR
     model, dtype = model_from(settings.model, n_outputs=k), jnp.dtype(settings.model.dtype)
     images, y = jnp.asarray(inputs_of(data, net), dtype), jnp.asarray(data.y_train, dtype)
     theta0, scale = drawn(model, cell_key(settings, "theta0"), images), ntk_scale(model)
-    # One program instead of two; and its columns in full, as the symmetric half of 512 takes XLA half a minute to compile.
+    # One program instead of two, which a cell would compile for its own shapes.
     kernel = scale * np.asarray(empirical_ntk(model, theta0, images, images[:n]))
     train, test = np.split(kernel, [n])
     f0, f0_test = np.split(np.asarray(jax.jit(predict, static_argnums=0)(model, theta0, images), np.float64), [n])

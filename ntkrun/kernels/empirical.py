@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
-from ntkrun.kernels.contraction import Layer, contribution, gram, prepared
+from ntkrun.kernels.contraction import Layer, contribution, gram, prepared, slices
 from ntkrun.types import Array, Float, NumpyArray, Params
 
 AnyArray = Array | NumpyArray
@@ -177,13 +177,7 @@ def blocks_of(
 ) -> tuple[list[slice], list[slice]]:
     """The examples of x1 and of x2 (None: x1) that are worked on together; of arrays or of their shapes."""
     most = max(1, int(memory_bytes // (2 * _bytes_per_example(model, params, x1))))
-    return _slices(x1.shape[0], most), _slices((x1 if x2 is None else x2).shape[0], most)
-
-
-def _slices(n: int, most: int) -> list[slice]:
-    """As few and as equal slices of n examples as hold at most `most` each."""
-    size = -(-n // -(-n // most))
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+    return slices(x1.shape[0], most), slices((x1 if x2 is None else x2).shape[0], most)
 
 
 def _bytes_per_example(model: nn.Module, params: Params, x: Any) -> int:
