@@ -29,23 +29,23 @@ def _fixed() -> Any:
 class Line:
     """One operation: its arrays by number, `turns` of the programs inside."""
 
+    turns: int
+    inner: tuple["Program", ...]
     kind: str = _fixed()
     inputs: tuple[int, ...] = _fixed()
     outputs: tuple[int, ...] = _fixed()
     axes: tuple[int, ...] = _fixed()  # see `_axes`
-    turns: int
-    inner: tuple["Program", ...]
 
 
 @struct.dataclass
 class Program:
     """A trace as plain numbers."""
 
+    lines: tuple[Line, ...]
+    sizes: tuple[tuple[int, ...], ...]  # of every array by number: bytes of an entry, then its shape
     arguments: tuple[int, ...] = _fixed()
     constants: tuple[int, ...] = _fixed()
     results: tuple[int, ...] = _fixed()
-    lines: tuple[Line, ...]
-    sizes: tuple[tuple[int, ...], ...]  # of every array by number: bytes of an entry, then its shape
 
     def bytes_of(self, numbers: Iterable[int]) -> int:
         return sum(math.prod(self.sizes[number]) for number in numbers)
@@ -136,16 +136,17 @@ def listed(program: core.Jaxpr) -> Program:
     arguments, constants = all_of(program.invars), all_of(program.constvars)
     lines = tuple(
         Line(
+            line.params["length"] if line.primitive.name == "scan" else 1,
+            tuple(map(listed, _inner(line))),
             line.primitive.name,
             all_of(line.invars),
             all_of(line.outvars),
             _axes(line),
-            line.params["length"] if line.primitive.name == "scan" else 1,
-            tuple(map(listed, _inner(line))),
         )
         for line in program.eqns
     )
-    return Program(arguments, constants, all_of(program.outvars), lines, tuple(sizes))
+    results = all_of(program.outvars)
+    return Program(lines, tuple(sizes), arguments, constants, results)
 
 
 def _axes(line: core.JaxprEqn) -> tuple[int, ...]:

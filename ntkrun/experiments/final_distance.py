@@ -2,7 +2,8 @@
 
 The end is the first step at which f_lin has a stated train loss, the same whatever the network's output at theta_0.  It
 is known in closed form from the spectrum of Theta_hat_0, before the network moves.  Curves: "rmse/<model>" (network to
-f_lin, both splits), "loss/network", "loss/linear" at the steps 2^j and the last; "depth/<model>", "n_train/<model>" say what the cell is.
+f_lin, both splits), "loss/network", "loss/linear" at the steps 2^j and the last; "depth/<model>", "n_train/<model>" say
+what the cell is.
 """
 
 from collections.abc import Sequence
