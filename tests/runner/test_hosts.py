@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ntkrun.runner.store import read_table
@@ -51,7 +52,7 @@ def ends(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
     return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
 
 
-def table(folder: Path) -> tuple[Path, object, dict]:
+def table(folder: Path) -> tuple[Path, pd.DataFrame, dict]:
     (path,) = folder.rglob("*.parquet")
     return path, *read_table(path)
 
