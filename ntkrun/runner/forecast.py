@@ -1,7 +1,10 @@
 """What a run will ask of a machine, before anything is computed: parameters, FLOPs, peak memory and hours of every cell."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
@@ -51,13 +54,22 @@ def forecast(experiment: Experiment, cell: Cell) -> Forecast:
 START_UP = 5.0  # seconds that a cell takes beside its FLOPs: compilation, images
 
 
+@cache
+def measured_seconds() -> dict[str, float]:
+    """Seconds of the committed results' cells, by config hash; written by scripts/measured_seconds.py."""
+    return json.loads(files("ntkrun.runner").joinpath("measured.json").read_text())
+
+
 def expected_seconds(experiment: Experiment, cells: Sequence[Cell], store: Store) -> dict[str, float]:
     """Seconds to expect of the cells that are not stored, by config hash.
 
     As long as the same cell took in the report that lies in the store's folder, on whatever machine; where there is
-    none, its FLOPs at the setting `flop_rate`.
+    none, as long as it took for the results that come with the project (`measured.json`, two cores); else its FLOPs at
+    the setting `flop_rate`.
     """
-    known = {facts["config_hash"]: float(facts["wall_seconds"]) for facts in store.reported_cells()}
+    known = measured_seconds() | {
+        facts["config_hash"]: float(facts["wall_seconds"]) for facts in store.reported_cells()
+    }
     return {
         cell.config_hash: known.get(cell.config_hash)
         or START_UP + forecast(experiment, cell).flops / cell.settings.flop_rate
