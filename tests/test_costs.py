@@ -6,8 +6,9 @@ import pytest
 
 from ntkrun.costs import Piece, along_width
 from ntkrun.experiments.base import load_experiment
-from ntkrun.runner.forecast import forecast, forecast_table
+from ntkrun.runner.forecast import START_UP, expected_seconds, forecast, forecast_table
 from ntkrun.runner.plan import make_cells
+from ntkrun.runner.store import Store
 
 
 def shape(*sizes: int) -> jax.ShapeDtypeStruct:
@@ -82,3 +83,14 @@ def test_what_does_not_follow_from_the_ends_is_traced():
     assert [p.known is not None for p in found.values()] == [False, True, False, False, False]
     for width, one in found.items():
         assert (one.flops, one.peak_bytes) == (piece(width).flops, piece(width).peak_bytes)
+
+
+def test_a_cell_is_expected_to_take_what_it_took_and_its_flops_where_that_is_not_known(
+    settings_of, tmp_path, monkeypatch
+):
+    experiment, raw = load_experiment("fig3"), settings_of("fig3", "smoke")
+    (cell,), store = make_cells(experiment, raw), Store(tmp_path, "smoke", "fig3")
+    flops = forecast(experiment, [cell])[0].flops / cell.settings.flop_rate
+    assert expected_seconds(experiment, [cell], store) == {cell.config_hash: pytest.approx(START_UP + flops)}
+    monkeypatch.setattr("ntkrun.runner.forecast.measured_seconds", lambda: {cell.config_hash: 17.0})
+    assert expected_seconds(experiment, [cell], store) == {cell.config_hash: 17.0}

@@ -7,15 +7,20 @@ import re
 import pytest
 
 from ntkrun.experiments import figures
+from ntkrun.runner.forecast import measured_seconds
 
 
-@pytest.fixture(scope="module")
-def script(root):
-    spec = importlib.util.spec_from_file_location("readme_table", root / "scripts" / "readme_table.py")
+def script_of(root, name: str):
+    spec = importlib.util.spec_from_file_location(name, root / "scripts" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def script(root):
+    return script_of(root, "readme_table")
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +32,13 @@ def test_the_table_is_not_stale(script, readme, root):
     if not (root / ".git").exists():
         pytest.skip("what is committed is known to git alone")
     assert script.rewritten(readme) == readme, "git add results/cpu and run make readme"
+
+
+def test_the_seconds_to_expect_are_those_of_the_committed_reports(root):
+    if not (root / ".git").exists():
+        pytest.skip("what is committed is known to git alone")
+    measured = script_of(root, "measured_seconds").measured()
+    assert measured == measured_seconds() and len(measured) > 100, "git add results and run make readme"
 
 
 def test_a_row_says_what_the_report_says(script, readme, monkeypatch):

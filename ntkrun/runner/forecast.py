@@ -4,6 +4,8 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 
 from ntkrun.costs import Piece, along_width
 from ntkrun.errors import UserError
@@ -81,18 +83,29 @@ def _summed(name: str, parameters: int, pieces: Sequence[Piece]) -> Forecast:
 START_UP = 5.0  # seconds that a cell takes beside its FLOPs: compilation, images
 
 
+@cache
+def measured_seconds() -> dict[str, float]:
+    """Seconds of the committed results' cells, by config hash; written by scripts/measured_seconds.py."""
+    return json.loads(files("ntkrun.runner").joinpath("measured.json").read_text())
+
+
 def expected_seconds(experiment: Experiment, cells: Sequence[Cell], store: Store) -> dict[str, float]:
     """Seconds to expect of the cells that are not stored, by config hash.
 
     As long as the same cell took in the report that lies in the store's folder, on whatever machine; where there is
-    none, its FLOPs at the setting `flop_rate`.
+    none, as long as it took for the results that come with the project (`measured.json`, two cores); else its FLOPs at
+    the setting `flop_rate`.
     """
-    known = {facts["config_hash"]: float(facts["wall_seconds"]) for facts in store.reported_cells()}
+    known = measured_seconds() | {
+        facts["config_hash"]: float(facts["wall_seconds"]) for facts in store.reported_cells()
+    }
     missing = [cell for cell in cells if not store.has(cell)]
     unknown = [cell for cell in missing if not known.get(cell.config_hash)]
-    for cell, found in zip(unknown, forecast(experiment, unknown), strict=True):
-        known[cell.config_hash] = START_UP + found.flops / cell.settings.flop_rate
-    return {cell.config_hash: known[cell.config_hash] for cell in missing}
+    traced = {
+        cell.config_hash: START_UP + found.flops / cell.settings.flop_rate
+        for cell, found in zip(unknown, forecast(experiment, unknown), strict=True)
+    }
+    return {cell.config_hash: traced.get(cell.config_hash) or known[cell.config_hash] for cell in missing}
 
 
 def forecast_table(found: Sequence[Forecast], flop_rate: float) -> str:
