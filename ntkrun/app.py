@@ -73,7 +73,7 @@ def plan(experiment: "Experiment", cells: "list[Cell]") -> int:
     """Print what the cells will cost."""
     from ntkrun.runner.forecast import forecast, forecast_table
 
-    print(forecast_table([forecast(experiment, cell) for cell in cells], cells[0].settings.flop_rate))
+    print(forecast_table(forecast(experiment, cells), cells[0].settings.flop_rate))
     return 0
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from ntkrun.costs import Piece
+from ntkrun.costs import Piece, along_width
 from ntkrun.experiments.base import load_experiment
 from ntkrun.runner.forecast import START_UP, expected_seconds, forecast, forecast_table
 from ntkrun.runner.plan import make_cells
@@ -44,7 +44,7 @@ def test_peak_memory_frees_what_is_used_up():
 def test_a_lockstep_step_is_eight_products_a_layer_less_the_inputs_gradient(settings_of):
     raw = settings_of("figs3", "smoke", "data.n_train=64", "data.n_test=16", "model.width=32", "optimizer.batch_size=8")
     experiment = load_experiment("figs3")
-    found = forecast(experiment, make_cells(experiment, raw)[0])
+    (found,) = forecast(experiment, make_cells(experiment, raw)[:1])
     inner, first, readout = 32 * 32, 784 * 32, 32 * 10
     # network: 3 products; f_lin: 1 primal, 2 tangent, 2 transposed; the first layer's input has no derivative: 2 and 3
     assert found.flops_per_step == pytest.approx(2 * 8 * (8 * (inner + readout) + 5 * first))
@@ -56,7 +56,7 @@ def test_a_lockstep_step_is_eight_products_a_layer_less_the_inputs_gradient(sett
 def test_the_widest_network_of_figure_4_is_traced_without_being_allocated(settings_of):
     experiment = load_experiment("fig4")
     (cell,) = make_cells(experiment, settings_of("fig4", "paper", "data.source=stand_in"))
-    found = forecast(experiment, cell)
+    (found,) = forecast(experiment, [cell])
     channels, images = 1024, 8
     # Table S1 with N = 1: two convolutions at 32 x 32, three at 16 x 16 and at 8 x 8 (one each is the shortcut)
     positions = 2 * 32**2 + 3 * 16**2 + 3 * 8**2
@@ -67,12 +67,30 @@ def test_the_widest_network_of_figure_4_is_traced_without_being_allocated(settin
     assert found.peak_bytes > 5 * 4 * found.parameters  # theta_0, both models and their momenta
 
 
+def test_programs_between_two_widths_are_those_of_a_trace(settings_of):
+    raw = settings_of("figs5", "smoke", "parts.L1=null", "parts.D32=null", "parts.C4.model.width=[4,6,9,16]")
+    experiment = load_experiment("figs5")
+    cells = make_cells(experiment, raw)
+    assert forecast(experiment, cells) == [forecast(experiment, [cell])[0] for cell in cells]
+
+
+def test_what_does_not_follow_from_the_ends_is_traced():
+    def piece(width: int) -> Piece:
+        return Piece("x", lambda a, b: (a @ b)[: min(width, 9)], (shape(width, width), shape(width, 5)))
+
+    family = {width: piece(width) for width in (2, 4, 8, 16, 32)}
+    found = along_width(family)
+    assert [p.known is not None for p in found.values()] == [False, True, False, False, False]
+    for width, one in found.items():
+        assert (one.flops, one.peak_bytes) == (piece(width).flops, piece(width).peak_bytes)
+
+
 def test_a_cell_is_expected_to_take_what_it_took_and_its_flops_where_that_is_not_known(
     settings_of, tmp_path, monkeypatch
 ):
     experiment, raw = load_experiment("fig3"), settings_of("fig3", "smoke")
     (cell,), store = make_cells(experiment, raw), Store(tmp_path, "smoke", "fig3")
-    flops = forecast(experiment, cell).flops / cell.settings.flop_rate
+    flops = forecast(experiment, [cell])[0].flops / cell.settings.flop_rate
     assert expected_seconds(experiment, [cell], store) == {cell.config_hash: pytest.approx(START_UP + flops)}
     monkeypatch.setattr("ntkrun.runner.forecast.measured_seconds", lambda: {cell.config_hash: 17.0})
     assert expected_seconds(experiment, [cell], store) == {cell.config_hash: 17.0}

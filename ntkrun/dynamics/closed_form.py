@@ -189,16 +189,15 @@ def gradient_descent(
     )
 
 
-def steps_to_loss(descent: ClosedForm, y: Float[AnyArray, "n k"], fraction: float, max_steps: int) -> int:
-    """The first step at which the train loss of f_lin is at most `fraction` of its initial value, else `max_steps`.
+def steps_to_loss(descent: ClosedForm, y: Float[AnyArray, "n k"], wanted: float, max_steps: int) -> int:
+    """The first step at which the train loss of f_lin, 1/2 mean (f_lin - y)^2, is at most `wanted`, else `max_steps`.
 
     `descent` from `gradient_descent` with rates below 2/lambda_max, under which the loss never rises.
     """
 
     def loss(step: int) -> float:
-        return float(np.mean((descent.train_at(step) - np.asarray(y, np.float64)) ** 2))
+        return 0.5 * float(np.mean((descent.train_at(step) - np.asarray(y, np.float64)) ** 2))
 
-    wanted = fraction * loss(0)
     return bisect_left(range(max_steps), True, key=lambda step: loss(step) <= wanted)
 
 

@@ -60,6 +60,22 @@ def leave(code: int) -> None:
         os._exit(code)
 
 
+def tell(array: np.ndarray) -> np.ndarray:
+    """The leader's array, bit for bit, in every process; the others give one of its shape and dtype."""
+    if not several() or not array.size:
+        return array
+    numbers = np.ascontiguousarray(array).reshape(-1).view(np.uint8)  # a sum with zeros would lose the sign of -0.
+    heard = np.asarray(multihost_utils.broadcast_one_to_all(numbers))
+    return heard.view(array.dtype).reshape(array.shape)
+
+
+def whole(array: jax.Array) -> np.ndarray:
+    """All of an array that is dealt out over the processes; all have to call this in the same order."""
+    if array.is_fully_replicated or not several():
+        return np.asarray(array)
+    return np.asarray(multihost_utils.process_allgather(array, tiled=True))
+
+
 def agree(number: int) -> int:
     """The leader's number, in every process; all have to call this in the same order."""
     return int(multihost_utils.broadcast_one_to_all(np.int32(number))) if several() else number

@@ -5,9 +5,9 @@ Panels   (a) fully-connected networks of depth L, (b) convolutional networks, (c
 Setting  CIFAR-10, two classes (+1 / -1), squared loss, full-batch gradient descent, ReLU, sigma_w^2 = 2, sigma_b^2 = .1;
          N = 128 in (a)-(c).  A cell is one network (docs/figure_s5.md).
 Theory   f_lin at any step of gradient descent from the spectrum of Theta_hat_0 (eqs (8)-(11) with (1 - eta Theta)^i).
-Here     "final" is the first step at which f_lin has `loss_fraction` of its initial train loss, known from the spectrum
-         before the network is trained; eta is a share of eta_critical.  (d) has L = 2: the paper's |D| = 128 is its
-         curve L = 2 of (a), .535 and .535 at n = 32, within 11 % everywhere.
+Here     "final" is the first step at which f_lin has the train loss `end_loss`, known from the spectrum before the
+         network is trained and the same for every theta_0; eta is a share of eta_critical.  (d) has L = 2: the paper's
+         |D| = 128 is its curve L = 2 of (a), .535 and .535 at n = 32, within 11 % everywhere.
 """
 
 from collections.abc import Callable

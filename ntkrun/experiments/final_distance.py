@@ -1,8 +1,9 @@
 """Network against f_lin at the end of training: what one cell of Figure S5 runs and records.
 
-The end is the first step at which f_lin has a stated fraction of its initial train loss.  It is known in closed form
-from the spectrum of Theta_hat_0, before the network moves.  Curves: "rmse/<model>" (network to f_lin, both splits),
-"loss/network", "loss/linear" at the steps 2^j and the last; "depth/<model>", "n_train/<model>" say what the cell is.
+The end is the first step at which f_lin has a stated train loss, the same whatever the network's output at theta_0.  It
+is known in closed form from the spectrum of Theta_hat_0, before the network moves.  Curves: "rmse/<model>" (network to
+f_lin, both splits), "loss/network", "loss/linear" at the steps 2^j and the last; "depth/<model>", "n_train/<model>" say
+what the cell is.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from ntkrun.experiments.setup import drawn, load, model_from
 from ntkrun.experiments.work import IMAGES, count, kernel_piece, parameter_shapes, shape, sizes
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.progress import Progress
-from ntkrun.sections import AnyModelSettings, Count, DataSettings, Section
+from ntkrun.sections import AnyModelSettings, Count, DataSettings, Positive, Section
 from ntkrun.settings import CommonSettings
 
 
@@ -37,8 +38,13 @@ class DescentSettings(Section):
     """Gradient descent until f_lin has fitted the training set."""
 
     share_of_critical: Annotated[float, Field(gt=0, lt=1)]  # eta / eta_critical(Theta_hat_0)
-    loss_fraction: Annotated[float, Field(gt=0, lt=1)]  # of the initial train loss of f_lin: where training ends
     max_steps: Count
+
+
+class EndSettings(DescentSettings):
+    """The same to a train loss."""
+
+    end_loss: Positive  # 1/2 mean (f_lin - y)^2; the mean of targets +1, -1 in equal numbers has 1/2
 
 
 class FinalDistanceSettings(CommonSettings):
@@ -62,9 +68,10 @@ class SmallerImages(DataSettings):
 
 
 class ImageDistanceSettings(FinalDistanceSettings):
-    """The same with images that may be made smaller, for convolutional networks."""
+    """Down to a train loss, on images that may be made smaller for convolutional networks."""
 
     data: SmallerImages
+    descent: EndSettings
 
 
 def inputs_of(data: Dataset, net: str) -> np.ndarray:
@@ -76,7 +83,7 @@ def inputs_of(data: Dataset, net: str) -> np.ndarray:
     return z
 
 
-def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellResult:
+def run(settings: ImageDistanceSettings, cell: str, progress: Progress) -> CellResult:
     """Find eta and the last step from Theta_hat_0, train, compare at the steps 2^j and the last."""
     descent, net = settings.descent, settings.model.name
     data = load(settings.data, "mse", progress)
@@ -90,7 +97,7 @@ def run(settings: FinalDistanceSettings, cell: str, progress: Progress) -> CellR
     f0, f0_test = np.split(np.asarray(jax.jit(predict, static_argnums=0)(model, theta0, images), np.float64), [n])
     eta = descent.share_of_critical * eta_critical(train, k)
     linear = gradient_descent(train, data.y_train, f0, np.full(descent.max_steps, eta))
-    end = steps_to_loss(linear, data.y_train, descent.loss_fraction, descent.max_steps)
+    end = steps_to_loss(linear, data.y_train, descent.end_loss, descent.max_steps)
     steps = record_steps(np.arange(end + 1.0), 1.0, 1)
     network = Network(theta0, images[:n], y, images[n:], model=model, tx=optax.sgd(eta * scale), loss="mse", watched=())
     rivals, label = {"network": network}, f"{settings.experiment} {cell}"

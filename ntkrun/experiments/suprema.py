@@ -9,15 +9,16 @@ theta    ||theta_t - theta_0||_2 / sqrt n; in the standard parameterization, who
 kernel   ||Theta_hat_t - Theta_hat_0||_F over the training inputs, in the normalisation of (S42) where standard
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pandas as pd
+from pydantic import Field
 
-from ntkrun import tables
+from ntkrun import metrics, tables
 from ntkrun.data.basis import span_coordinates
 from ntkrun.dynamics.changes import ObservedDistances
 from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
@@ -27,7 +28,7 @@ from ntkrun.dynamics.network import Network
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult, cell_key
-from ntkrun.experiments.final_distance import FinalDistanceSettings
+from ntkrun.experiments.final_distance import DescentSettings, FinalDistanceSettings
 from ntkrun.experiments.setup import load, model_from
 from ntkrun.fits import PowerLaw, power_law
 from ntkrun.kernels.analytic import analytic_kernels
@@ -38,9 +39,16 @@ from ntkrun.sections import Count, ModelSettings
 PER_OCTAVE = 2  # record points: the distances vary on the scale of their time
 
 
+class FractionSettings(DescentSettings):
+    """The same to a fraction of the loss."""
+
+    loss_fraction: Annotated[float, Field(gt=0, lt=1)]  # of 1/2 mean y^2, with which f_lin from f_0 = 0 starts
+
+
 class SupremaSettings(FinalDistanceSettings):
     """`descent.share_of_critical` is of eta_critical(Theta), the theorem's; training ends as f_lin with Theta says."""
 
+    descent: FractionSettings
     networks: Count  # with seeds seed, ..., seed + networks - 1
 
     @property
@@ -62,7 +70,8 @@ def descent_of(settings: SupremaSettings, x: np.ndarray, y: np.ndarray) -> tuple
     ).ntk
     eta = descent.share_of_critical * eta_critical(theta, y.shape[1])
     linear = gradient_descent(theta, y, np.zeros_like(y), np.full(descent.max_steps, eta))
-    return eta, steps_to_loss(linear, y, descent.loss_fraction, descent.max_steps)
+    wanted = descent.loss_fraction * float(metrics.mse(np.zeros_like(y), y))
+    return eta, steps_to_loss(linear, y, wanted, descent.max_steps)
 
 
 def run(settings: SupremaSettings, cell: str, progress: Progress) -> CellResult:

@@ -13,7 +13,7 @@ from ntkrun.data.batches import Batch
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.experiments.setup import KERNEL_ROWS, function_space, has_analytic_kernel, model_from, step_by_step
-from ntkrun.kernels.empirical import Method, blocks_of, empirical_nngp, empirical_ntk, ntk_scale
+from ntkrun.kernels.empirical import Method, blocks_of, empirical_nngp, empirical_ntk, ntk_scale, shapes_at_start
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.kernels.route import covered_by_taps
 from ntkrun.models import build_model
@@ -39,7 +39,7 @@ def sizes(data: DataSettings, loss: str) -> tuple[int, int, int]:
 
 def parameter_shapes(model: nn.Module, image: tuple[int, ...], dtype: Any) -> Params:
     """theta_0 without its numbers."""
-    return jax.eval_shape(model.init, jax.random.key(0), shape(1, *image, dtype=dtype))["params"]
+    return shapes_at_start(model, image, dtype)["params"]
 
 
 def network_shapes(settings: RunSettings, model: nn.Module, image: tuple[int, ...], k: int) -> tuple[Params, Method]:

@@ -95,16 +95,15 @@ def _tapped_apply(model: nn.Module, params: Params, perturbations: Any, x: Array
 
 
 def _zero_perturbations(model: nn.Module, x: Array) -> Any:
-    shapes = _perturbations_of_one(model, x.shape[1:], x.dtype)
+    shapes = shapes_at_start(model, x.shape[1:], x.dtype).get("perturbations", {})
     return jax.tree.map(lambda shape: jnp.zeros((x.shape[0], *shape.shape[1:]), shape.dtype), shapes)
 
 
 # A trace of the network takes as long as its kernel on small sets.
 @lru_cache(maxsize=256)
-def _perturbations_of_one(model: nn.Module, image: tuple[int, ...], dtype: Any) -> Any:
-    """Shapes of h of one example in every tapped layer."""
-    one = jax.ShapeDtypeStruct((1, *image), dtype)
-    return jax.eval_shape(model.init, jax.random.key(0), one).get("perturbations", {})
+def shapes_at_start(model: nn.Module, image: tuple[int, ...], dtype: Any) -> dict[str, Any]:
+    """Of the parameters ("params"), and of h of one example in every tapped layer ("perturbations")."""
+    return jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image), dtype))
 
 
 def _layers(taps: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
@@ -197,7 +196,7 @@ def _bytes_of_shapes(model: nn.Module, structure: Any, shapes: tuple[jax.ShapeDt
     layers = _layers(taps)
     _check_covered(params, layers)
     k, held = output.shape[1], 0
-    h_of = _paths(_perturbations_of_one(model, x.shape[1:], x.dtype))
+    h_of = _paths(shapes_at_start(model, x.shape[1:], x.dtype).get("perturbations", {}))
     for path, (sown,) in layers.items():
         delta = k * h_of[path].size * h_of[path].dtype.itemsize
         held += delta + sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(sown))

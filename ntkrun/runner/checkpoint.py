@@ -79,9 +79,15 @@ class CellCheckpoints:
 
     def reached(self, step: int, states: Any) -> None:
         """Save when it is time or somebody asked to stop."""
-        asked = self.stop.pending is not None
-        if asked or time.monotonic() - self._last >= self.seconds:
-            self._save(step, states)
+        if self.due():
+            self.save(step, states)
+
+    def due(self) -> bool:
+        return self.stop.pending is not None or time.monotonic() - self._last >= self.seconds
+
+    def save(self, step: int, states: Any) -> None:
+        """Save now, then stop if somebody asked to."""
+        self._save(step, states)
         self.stop.take_effect()
 
     def remove(self) -> None:
@@ -120,12 +126,10 @@ class CellCheckpoints:
             arrays["states"][str(index)] = np.asarray(leaf)
         described = []
         for run in runs:
-            names = {} if not run else {rival: list(found) for rival, found in run[0][1].items()}
-            described.append({"steps": [at for at, _ in run or ()], "names": names, "abandoned": run is None})
-            for rival, quantities in names.items():
-                for name in quantities:
-                    stacked = np.stack([found[rival][name] for _, found in run or ()])
-                    arrays["seen"][str(len(arrays["seen"]))] = stacked
+            description, stacks = stack(run)
+            described.append(description)
+            for stacked in stacks:
+                arrays["seen"][str(len(arrays["seen"]))] = stacked
         record = {
             "format": FORMAT,
             "made_by": self.made_by,
@@ -220,15 +224,21 @@ def _encode(record: dict[str, Any]) -> np.ndarray:
 def _write(path: Path, arrays: dict[str, Any]) -> None:
     import orbax.checkpoint as ocp  # takes a second, and short cells never come here
 
-    with ocp.PyTreeCheckpointer() as checkpointer:
+    with _checkpointer(ocp) as checkpointer:
         checkpointer.save(path.absolute(), arrays)
+
+
+def _checkpointer(ocp: Any) -> Any:
+    """For plain arrays by this process alone: with several, Orbax would wait for the others, who keep nothing."""
+    alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0}, barrier_sync_key_prefix="leader")
+    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone)
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Record and arrays of a checkpoint; raises (anything) when it is not as it was written."""
     import orbax.checkpoint as ocp
 
-    with ocp.PyTreeCheckpointer() as checkpointer:
+    with _checkpointer(ocp) as checkpointer:
         found = checkpointer.restore(path.absolute())
     record = json.loads(np.asarray(found["record"]).tobytes())
     if record["format"] != FORMAT:
@@ -250,12 +260,21 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def _unstack(record: dict[str, Any], arrays: dict[str, Any]) -> list[Seen | None]:
     """The observations of every run from their stacked arrays."""
     stacks = iter(arrays["seen"].values())
-    runs: list[Seen | None] = []
-    for run in record["runs"]:
-        columns = {rival: {name: next(stacks) for name in names} for rival, names in run["names"].items()}
-        seen = [
-            (step, {rival: {name: stack[i] for name, stack in found.items()} for rival, found in columns.items()})
-            for i, step in enumerate(run["steps"])
-        ]
-        runs.append(None if run["abandoned"] else seen)
-    return runs
+    return [unstack(run, stacks) for run in record["runs"]]
+
+
+def stack(run: Seen | None) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """What a run observed, as a description for JSON and one array a quantity."""
+    names = {} if not run else {rival: list(found) for rival, found in run[0][1].items()}
+    stacks = [np.stack([found[rival][name] for _, found in run or ()]) for rival in names for name in names[rival]]
+    return {"steps": [at for at, _ in run or ()], "names": names, "abandoned": run is None}, stacks
+
+
+def unstack(run: dict[str, Any], stacks: Iterator[np.ndarray]) -> Seen | None:
+    """`stack` undone; takes from `stacks` what is the run's."""
+    columns = {rival: {name: next(stacks) for name in names} for rival, names in run["names"].items()}
+    seen = [
+        (step, {rival: {name: stacked[i] for name, stacked in found.items()} for rival, found in columns.items()})
+        for i, step in enumerate(run["steps"])
+    ]
+    return None if run["abandoned"] else seen

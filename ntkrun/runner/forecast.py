@@ -1,17 +1,19 @@
 """What a run will ask of a machine, before anything is computed: parameters, FLOPs, peak memory and hours of every cell."""
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from ntkrun.costs import Piece, along_width
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.work import training_work
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.store import Store
-from ntkrun.settings import RunSettings
+from ntkrun.settings import LOCAL, CommonSettings, RunSettings
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,44 @@ class Forecast:
     peak_bytes: int
 
 
-def forecast(experiment: Experiment, cell: Cell) -> Forecast:
-    """From the traces of the cell's pieces alone."""
+def forecast(experiment: Experiment, cells: Sequence[Cell]) -> list[Forecast]:
+    """From the traces of the cells' pieces alone; cells that differ in seed or width share them."""
+    families: dict[str, dict[int, Piece]] = defaultdict(dict)
+    found = []
+    for cell in cells:
+        parameters, pieces = _work(experiment, cell.settings)
+        shared, width = _family(cell.settings)
+        names = [f"{number} of {len(pieces)}: {shared}" for number in range(len(pieces))]
+        for name, piece in zip(names, pieces, strict=True):
+            families[name].setdefault(width, piece)
+        found.append((cell.name, parameters, names, width))
+    known = {name: along_width(family) for name, family in families.items()}
+    return [
+        _summed(cell, parameters, [known[name][width] for name in names]) for cell, parameters, names, width in found
+    ]
+
+
+def _work(experiment: Experiment, settings: CommonSettings) -> tuple[int, list[Piece]]:
     if experiment.work is not None:
-        parameters, pieces = experiment.work(cell.settings)
-    elif isinstance(cell.settings, RunSettings):
-        parameters, pieces = training_work(cell.settings)
-    else:
-        raise UserError(f"stage=plan does not know the work of {experiment.name}")
+        return experiment.work(settings)
+    if isinstance(settings, RunSettings):
+        return training_work(settings)
+    raise UserError(f"stage=plan does not know the work of {experiment.name}")
+
+
+def _family(settings: CommonSettings) -> tuple[str, int]:
+    """What cells have in common that differ in seed and width only, and the width (0 where there is none)."""
+    shared = settings.model_dump(mode="json", exclude=LOCAL | {"seed": True})
+    width = shared.get("model", {}).pop("width", None)
+    if isinstance(width, int):
+        return json.dumps(shared, sort_keys=True), width
+    return json.dumps([shared, width], sort_keys=True), 0
+
+
+def _summed(name: str, parameters: int, pieces: Sequence[Piece]) -> Forecast:
     steps = [piece for piece in pieces if piece.what == "step"]
     return Forecast(
-        cell.name,
+        name,
         parameters,
         max((piece.times for piece in steps), default=0),
         float(sum(piece.flops_once for piece in steps)),
@@ -70,12 +99,13 @@ def expected_seconds(experiment: Experiment, cells: Sequence[Cell], store: Store
     known = measured_seconds() | {
         facts["config_hash"]: float(facts["wall_seconds"]) for facts in store.reported_cells()
     }
-    return {
-        cell.config_hash: known.get(cell.config_hash)
-        or START_UP + forecast(experiment, cell).flops / cell.settings.flop_rate
-        for cell in cells
-        if not store.has(cell)
+    missing = [cell for cell in cells if not store.has(cell)]
+    unknown = [cell for cell in missing if not known.get(cell.config_hash)]
+    traced = {
+        cell.config_hash: START_UP + found.flops / cell.settings.flop_rate
+        for cell, found in zip(unknown, forecast(experiment, unknown), strict=True)
     }
+    return {cell.config_hash: traced.get(cell.config_hash) or known[cell.config_hash] for cell in missing}
 
 
 def forecast_table(found: Sequence[Forecast], flop_rate: float) -> str:

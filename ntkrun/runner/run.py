@@ -10,12 +10,13 @@ from ntkrun.data.dataset import dataset_fingerprint
 from ntkrun.dynamics.hosts import END, agree, several
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
-from ntkrun.progress import NoCheckpoints, Progress, Silent
+from ntkrun.progress import Progress, Silent
 from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import cell_provenance, versions_and_device
-from ntkrun.runner.stop import StopRequests
+from ntkrun.runner.shared_checkpoints import SharedCheckpoints
+from ntkrun.runner.stop import StopRequests, ignored_requests
 from ntkrun.runner.store import NO_IMAGES, Store, read_table
 
 
@@ -63,11 +64,17 @@ def run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progr
 
 
 def assist_cells(experiment: Experiment, cells: Sequence[Cell]) -> None:
-    """`run_cells` for a process that does not lead: computes the cells that the leader names, and keeps nothing."""
-    while (number := agree(END)) != END:
-        # whatever is wrong with the cell is wrong in the leading process, which says so
-        with contextlib.suppress(UserError):
-            experiment.run(cells[number].settings, cells[number].name, Silent())
+    """`run_cells` for a process that does not lead: computes the cells that the leader names, and keeps nothing.
+
+    Signals to stop are left to the leader, which saves first: schedulers send them to all.
+    """
+    with ignored_requests():
+        while (number := agree(END)) != END:
+            progress = Silent()
+            progress.checkpoints = SharedCheckpoints(None)
+            # whatever is wrong with the cell is wrong in the leading process, which says so
+            with contextlib.suppress(UserError):
+                experiment.run(cells[number].settings, cells[number].name, progress)
 
 
 def _run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress, tally: Tally) -> None:
@@ -119,8 +126,7 @@ def _attend(
         checkpoints = CellCheckpoints(
             folder, settings.checkpoint_minutes, versions_and_device(settings.devices), task.lock, stop, progress.warn
         )
-        # the states of several hosts are in nobody's hands alone
-        progress.checkpoints = NoCheckpoints() if several() else checkpoints
+        progress.checkpoints = SharedCheckpoints(checkpoints) if several() else checkpoints
         agree(task.number)
         with progress.cell(experiment.name, task.cell.name, task.cell.config_hash):
             result = experiment.run(settings, task.cell.name, progress)

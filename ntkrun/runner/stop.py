@@ -4,9 +4,10 @@ Schedulers announce the end of an allocation or a pre-emption by such a signal. 
 for the end of the compiled loop, half a second or so; a second Ctrl-C does not wait.
 """
 
+import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -19,6 +20,20 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
+
+
+@contextlib.contextmanager
+def ignored_requests() -> Iterator[None]:
+    """Inside it the signals do nothing."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+        before = {signum: signal.signal(signum, signal.SIG_IGN) for signum in numbers}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
 
 
 class StopRequests:

@@ -16,7 +16,7 @@
 #SBATCH --output=ntkrun-%A_%a.log
 set -uo pipefail
 # <<< module load ...; source .venv/bin/activate; export NTKRUN_DATA_DIR=...
-# <<< all hosts on one cell at a time instead (no checkpoints inside a cell, SIGUSR1 then starts the cell again):
+# <<< all hosts on one cell at a time instead (the first task keeps the checkpoints, and needs the results folder):
 # srun ntkrun "$@" distributed=true devices=all
 srun --kill-on-bad-exit=0 bash -c 'ntkrun "$@" devices=all shard="$SLURM_PROCID" shards="$SLURM_NTASKS"' ntkrun "$@"
 code=$?

@@ -13,7 +13,7 @@ from ntkrun.runner.plan import make_cells
 from ntkrun.tables import conform, series
 
 
-def test_the_last_step_is_the_first_below_the_fraction():
+def test_the_last_step_is_the_first_below_the_loss():
     rng = np.random.default_rng(0)
     features, y, f0 = rng.normal(size=(6, 9)), rng.normal(size=(6, 1)), rng.normal(size=(6, 1))
     theta, eta = features @ features.T, 0.1
@@ -22,10 +22,11 @@ def test_the_last_step_is_the_first_below_the_fraction():
         losses.append(np.mean((f - y) ** 2))
         f = f - eta * theta @ (f - y) / 6
     assert eta * np.linalg.eigvalsh(theta)[-1] / 6 < 2, "stable, so that the loss never rises"
-    expected = next(step for step, loss in enumerate(losses) if loss <= 0.05 * losses[0])
+    wanted = 0.025 * losses[0]
+    expected = next(step for step, loss in enumerate(losses) if loss / 2 <= wanted)
     descent = gradient_descent(theta, y, f0, np.full(400, eta))
-    assert 0 < expected < 400 and steps_to_loss(descent, y, 0.05, 400) == expected
-    assert steps_to_loss(descent, y, 0.05, expected - 1) == expected - 1, "the cap"
+    assert 0 < expected < 400 and steps_to_loss(descent, y, wanted, 400) == expected
+    assert steps_to_loss(descent, y, wanted, expected - 1) == expected - 1, "the cap"
 
 
 @pytest.fixture(scope="module")
@@ -41,23 +42,23 @@ def result(settings_of):
 def test_a_cell_starts_together_and_ends_where_f_lin_has_fitted(result):
     rmse, linear = series(result.table, "rmse/fc", "test"), series(result.table, "loss/linear", "train")
     assert rmse.iloc[0] < 1e-6 < rmse.iloc[-1]  # float32 outputs of order 1 at theta_0
-    assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.01 * linear.iloc[0]
-    assert (linear.iloc[:-1] > 0.01 * linear.iloc[0]).all()
+    assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.015
+    assert (linear.iloc[:-1] > 0.015).all()
 
 
 def test_a_convolutional_cell_ends_by_the_same_rule_on_small_images(settings_of):
     part = "{data: {averaged: 8}, model: {name: cnn, pool: flatten, stride: 1, depth: 2, width: 4}}"
-    left_out = ["parts.L1=null", "parts.C4=null", "parts.D32=null", "descent.loss_fraction=0.5", "data.n_test=8"]
+    left_out = ["parts.L1=null", "parts.C4=null", "parts.D32=null", "descent.end_loss=0.2", "data.n_test=8"]
     raw = settings_of("figs5", "smoke", "data.source=stand_in", *left_out, f"+parts.X={part}")
     experiment = load_experiment("figs5")
     (cell,) = make_cells(experiment, raw)
     result = experiment.run(cell.settings, cell.name, Silent())
     rmse, linear = series(result.table, "rmse/cnn", "test"), series(result.table, "loss/linear", "train")
     assert rmse.iloc[0] < 1e-5 < rmse.iloc[-1]  # float32, outputs of order 1
-    assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.5 * linear.iloc[0]
-    assert (linear.iloc[:-1] > 0.5 * linear.iloc[0]).all()
+    assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.2
+    assert (linear.iloc[:-1] > 0.2).all()
     # two convolutions of 3 and of 4 channels with biases, 16 positions of 4 channels to the readout
-    assert forecast(experiment, cell).parameters == 9 * 3 * 4 + 4 + 9 * 4 * 4 + 4 + 16 * 4 + 1
+    assert forecast(experiment, [cell])[0].parameters == 9 * 3 * 4 + 4 + 9 * 4 * 4 + 4 + 16 * 4 + 1
 
 
 def made(rmse: dict[tuple[int, int, int], float]) -> pd.DataFrame:

@@ -2,44 +2,96 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pytest
 
 from ntkrun.runner.store import read_table
 
-RUN = ["experiment=lockstep", "scale=smoke", "data.source=stand_in", "optimizer.batch_size=8", "stage=run"]
+COMMON = ["scale=smoke", "data.source=stand_in", "stage=run"]
+RUN = ["experiment=lockstep", *COMMON, "optimizer.batch_size=8"]
+# of the members of an ensemble each process holds its own, of a batch's examples all hold the state
+LONG = {
+    "examples": ["experiment=lockstep", *COMMON, "optimizer.batch_size=8", "optimizer.steps=24"],
+    "members": ["experiment=fig1", *COMMON, "model.width=16", "networks=4", "optimizer.steps=32"],
+}
 
 
-def test_two_processes_compute_one_run_and_one_of_them_writes_it(root, tmp_path):
+def started(folder: Path, root: Path, environment: dict[str, str], *how: str) -> subprocess.Popen:
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
+    shared = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "ntkrun.cli", *how, f"results_dir={folder}"]
+    return subprocess.Popen(command, env=shared | environment, text=True, stdout=-1, stderr=-1)
+
+
+def two_processes(folder: Path, root: Path, *how: str) -> list[subprocess.Popen]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
-    shared = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(root)}
     joined = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    return [
+        started(folder / f"process {i}", root, joined | {"JAX_PROCESS_ID": str(i)}, *how, "distributed=true", "devices=all")
+        for i in (0, 1)
+    ]  # fmt: skip
 
-    def started(name: str, environment: dict[str, str], *how: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "ntkrun.cli", *RUN, f"results_dir={tmp_path / name}", *how]
-        return subprocess.Popen(command, env=shared | environment, text=True, stdout=-1, stderr=-1)
 
-    together = [
-        started(f"process {i}", joined | {"JAX_PROCESS_ID": str(i)}, "distributed=true", "devices=all") for i in (0, 1)
-    ]
-    running = [*together, started("alone", {})]
+def ends(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
+    """(exit code, what it said) of each."""
     try:
-        for process in running:
-            _, err = process.communicate(timeout=150)
-            assert process.returncode == 0, err[-2000:]
+        said = [process.communicate(timeout=150)[1] for process in processes]
     finally:
-        for process in running:
+        for process in processes:
             process.kill()
+    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+
+
+def table(folder: Path) -> tuple[Path, pd.DataFrame, dict]:
+    (path,) = folder.rglob("*.parquet")
+    return path, *read_table(path)
+
+
+def newest(folder: Path) -> int:
+    """Serial number of the last checkpoint, 0 if there is none."""
+    return max((int(path.name) for path in folder.rglob("*.checkpoints/*") if path.name.isdecimal()), default=0)
+
+
+def test_two_processes_compute_one_run_and_one_of_them_writes_it(root, tmp_path):
+    running = [*two_processes(tmp_path, root, *RUN), started(tmp_path / "alone", root, {}, *RUN)]
+    for code, err in ends(running):
+        assert code == 0, err[-2000:]
     assert not (tmp_path / "process 1").exists()
-    (one,), (two,) = ([*(tmp_path / name).rglob("*.parquet")] for name in ("alone", "process 0"))
+    one, expected, _ = table(tmp_path / "alone")
+    two, found, facts = table(tmp_path / "process 0")
     assert one.name == two.name, "where a cell is computed is no part of its identity"
-    (table, facts), (expected, _) = read_table(two), read_table(one)
     assert facts["device"]["used"] == 4, json.dumps(facts["device"])
     # float32 through 16 stable steps: sums of up to a thousand terms of order 1, in another order
-    np.testing.assert_allclose(table["value"], expected["value"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(found["value"], expected["value"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("dealt_out", LONG)
+def test_processes_stopped_and_killed_in_mid_cell_go_on_bit_for_bit(root, tmp_path, dealt_out):
+    how = [*LONG[dealt_out], "checkpoint_minutes=0.00001"]
+    whole = two_processes(tmp_path / "whole", root, *LONG[dealt_out])
+    for number, asked in enumerate((signal.SIGUSR1, signal.SIGKILL)):
+        hit = two_processes(tmp_path / "hit", root, *how)
+        there, deadline = newest(tmp_path / "hit"), time.monotonic() + 120
+        while newest(tmp_path / "hit") < there + 2 and hit[0].poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        for process in hit:
+            process.send_signal(asked)
+        (leader, said), (follower, _) = ends(hit)
+        assert (leader, follower) == [(128 + asked, 0), (-asked, -asked)][number], said[-2000:]
+        assert number == 0 or "going on from step" in said
+    for process in (*ends(whole), *(finished := ends(two_processes(tmp_path / "hit", root, *how)))):
+        assert process[0] == 0, process[1][-2000:]
+    assert "going on from step" in finished[0][1]
+    (_, found, _), (_, expected, _) = (table(tmp_path / name) for name in ("hit", "whole"))
+    assert found.equals(expected)
