@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ntkrun import __version__
+from ntkrun.accelerators import resolve_scale
 from ntkrun.all_figures import ALL, Outcome, run_all
 from ntkrun.app import execute, expected, joined
 from ntkrun.command_line import check_arguments, completed
@@ -35,13 +36,6 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def compose(overrides: list[str]) -> dict[str, Any]:
     return plain(hydra.compose("config", overrides=overrides))
-
-
-def resolve_scale() -> str:
-    """`auto`: the paper's sizes on an accelerator, the cpu sizes otherwise."""
-    import jax
-
-    return "cpu" if jax.default_backend() == "cpu" else "paper"
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")

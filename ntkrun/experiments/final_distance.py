@@ -7,13 +7,12 @@ from the spectrum of Theta_hat_0, before the network moves.  Curves: "rmse/<mode
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from pydantic import Field
 
 from ntkrun import metrics, tables
 from ntkrun.costs import Piece
@@ -24,47 +23,13 @@ from ntkrun.dynamics.learning_rate import eta_critical
 from ntkrun.dynamics.network import Network, predict
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
-from ntkrun.experiments.base import CellResult, cell_key
+from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.distance_settings import FinalDistanceSettings
+from ntkrun.experiments.keys import cell_key
 from ntkrun.experiments.setup import drawn, load, model_from
 from ntkrun.experiments.work import IMAGES, count, kernel_piece, parameter_shapes, shape, sizes
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.progress import Progress
-from ntkrun.sections import AnyModelSettings, Count, DataSettings, Section
-from ntkrun.settings import CommonSettings
-
-
-class DescentSettings(Section):
-    """Gradient descent until f_lin has fitted the training set."""
-
-    share_of_critical: Annotated[float, Field(gt=0, lt=1)]  # eta / eta_critical(Theta_hat_0)
-    loss_fraction: Annotated[float, Field(gt=0, lt=1)]  # of the initial train loss of f_lin: where training ends
-    max_steps: Count
-
-
-class FinalDistanceSettings(CommonSettings):
-    """One network on one data set, descended until f_lin has fitted it."""
-
-    data: DataSettings
-    model: AnyModelSettings
-    descent: DescentSettings
-
-    @property
-    def images(self) -> DataSettings:
-        return self.data
-
-    @property
-    def drawn_for(self) -> dict[str, Any]:
-        return self.model.model_dump(mode="json")
-
-
-class SmallerImages(DataSettings):
-    averaged: Count  # every pixel is the mean over a square of so many by so many, before anything else
-
-
-class ImageDistanceSettings(FinalDistanceSettings):
-    """The same with images that may be made smaller, for convolutional networks."""
-
-    data: SmallerImages
 
 
 def inputs_of(data: Dataset, net: str) -> np.ndarray:
