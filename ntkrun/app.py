@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.all_figures import Outcome
+from ntkrun.errors import UserError
 
 if TYPE_CHECKING:
     from ntkrun.experiments.base import Experiment
@@ -156,13 +157,18 @@ def compute(
     source: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", command: str, outcome: Outcome
 ) -> int:
     """Run the cells of this shard; the exit code is that of a signal when one ended it."""
+    store.prepare()  # a folder that cannot be written to is found before the imports below
     from ntkrun.dynamics.hosts import leave
     from ntkrun.dynamics.mesh import count_devices
     from ntkrun.runner.compiled import keep_compiled_programs
     from ntkrun.runner.plan import shard_of
 
     first = cells[0].settings
-    count_devices(first.devices)  # UserError if they are not there
+    try:
+        count_devices(first.devices)
+    except UserError:
+        store.take_back()
+        raise
     if first.compilation_cache:
         keep_compiled_programs()
     from ntkrun.runner.run import Tally, run_cells

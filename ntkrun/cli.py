@@ -58,7 +58,7 @@ def task(config: DictConfig) -> Outcome:
     except (UserError, OmegaConfBaseException) as error:
         if debugging() and HydraConfig.get().mode is RunMode.RUN:
             raise
-        code = complain(one_line(error))
+        code = complain(one_line(error, arguments=sys.argv[1:]))
     if code > 128:
         sys.exit(code)  # a signal ends a multirun, too
     exit_codes.append(code)
@@ -112,7 +112,7 @@ def once(arguments: list[str], outcome: Outcome) -> int:
     except Exception as error:
         if debugging() or not is_about_input(error):
             raise
-        return complain(one_line(error, known_keys))
+        return complain(one_line(error, known_keys, arguments))
     return max(exit_codes, default=0)
 
 
