@@ -95,7 +95,6 @@ def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progres
 def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     """(experiment that computes, seconds to expect by cell) of what `execute` would run; UserError for bad input."""
     from ntkrun.experiments.base import computing, load_experiment
-    from ntkrun.runner.forecast import expected_seconds
     from ntkrun.runner.plan import make_cells, shard_of
     from ntkrun.runner.store import Store
 
@@ -104,6 +103,8 @@ def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     first = cells[0].settings
     if first.stage not in ("run", "all"):
         return source.name, {}
+    from ntkrun.runner.forecast import expected_seconds  # which traces with JAX
+
     store = Store(first.results_dir, first.scale, settings["experiment"], source.name)
     return source.name, expected_seconds(source, shard_of(cells, first.shard, first.shards), store)
 
