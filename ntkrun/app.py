@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.all_figures import Outcome
+from ntkrun.errors import UserError
 
 if TYPE_CHECKING:
     from ntkrun.experiments.base import Experiment
@@ -94,7 +95,6 @@ def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progres
 def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     """(experiment that computes, seconds to expect by cell) of what `execute` would run; UserError for bad input."""
     from ntkrun.experiments.base import computing, load_experiment
-    from ntkrun.runner.forecast import expected_seconds
     from ntkrun.runner.plan import make_cells, shard_of
     from ntkrun.runner.store import Store
 
@@ -103,6 +103,8 @@ def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     first = cells[0].settings
     if first.stage not in ("run", "all"):
         return source.name, {}
+    from ntkrun.runner.forecast import expected_seconds  # which traces with JAX
+
     store = Store(first.results_dir, first.scale, settings["experiment"], source.name)
     return source.name, expected_seconds(source, shard_of(cells, first.shard, first.shards), store)
 
@@ -117,21 +119,20 @@ def execute(
     from ntkrun.runner.plan import check_shared_settings
 
     check_shared_settings(settings)  # before the imports below, which take seconds
-    from ntkrun.dynamics.hosts import leads
     from ntkrun.experiments.base import computing, load_experiment
     from ntkrun.progress import Console
-    from ntkrun.runner.compiled import keep_compiled_programs
     from ntkrun.runner.plan import make_cells
     from ntkrun.runner.store import Store
 
-    if settings["compilation_cache"]:
-        keep_compiled_programs()
     experiment = load_experiment(settings["experiment"])
     source = computing(experiment)
     cells = make_cells(source, settings | {"experiment": source.name})
     first = cells[0].settings
-    if not leads():
-        return assist(source, cells)
+    if first.distributed:
+        from ntkrun.dynamics.hosts import leads
+
+        if not leads():
+            return assist(source, cells)
     store = Store(first.results_dir, first.scale, experiment.name, source.name)
     progress = Console(outcome.outlook)
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
@@ -157,13 +158,22 @@ def compute(
     source: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", command: str, outcome: Outcome
 ) -> int:
     """Run the cells of this shard; the exit code is that of a signal when one ended it."""
+    store.prepare()  # a folder that cannot be written to is found before the imports below
     from ntkrun.dynamics.hosts import leave
     from ntkrun.dynamics.mesh import count_devices
+    from ntkrun.runner.compiled import keep_compiled_programs
     from ntkrun.runner.plan import shard_of
-    from ntkrun.runner.run import Tally, run_cells
 
     first = cells[0].settings
-    count_devices(first.devices)  # UserError if they are not there
+    try:
+        count_devices(first.devices)
+    except UserError:
+        store.take_back()
+        raise
+    if first.compilation_cache:
+        keep_compiled_programs()
+    from ntkrun.runner.run import Tally, run_cells
+
     mine = shard_of(cells, first.shard, first.shards)
     tally = Tally(len(mine))
     try:
@@ -185,10 +195,13 @@ def compute(
 def assist(source: "Experiment", cells: "list[Cell]") -> int:
     """Compute with the leading process what it computes; it alone reads and writes results."""
     from ntkrun.dynamics.mesh import count_devices
+    from ntkrun.runner.compiled import keep_compiled_programs
     from ntkrun.runner.plan import shard_of
     from ntkrun.runner.run import assist_cells
 
     first = cells[0].settings
+    if first.compilation_cache:
+        keep_compiled_programs()
     if first.stage in ("run", "all"):
         count_devices(first.devices)
         assist_cells(source, shard_of(cells, first.shard, first.shards))

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ntkrun import __version__
+from ntkrun.accelerators import resolve_scale
 from ntkrun.all_figures import ALL, Outcome, run_all
 from ntkrun.app import execute, expected, joined
 from ntkrun.command_line import check_arguments, completed
@@ -37,13 +38,6 @@ def compose(overrides: list[str]) -> dict[str, Any]:
     return plain(hydra.compose("config", overrides=overrides))
 
 
-def resolve_scale() -> str:
-    """`auto`: the paper's sizes on an accelerator, the cpu sizes otherwise."""
-    import jax
-
-    return "cpu" if jax.default_backend() == "cpu" else "paper"
-
-
 @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")
 def task(config: DictConfig) -> Outcome:
     """One job: a single run, or one of a multirun."""
@@ -64,7 +58,7 @@ def task(config: DictConfig) -> Outcome:
     except (UserError, OmegaConfBaseException) as error:
         if debugging() and HydraConfig.get().mode is RunMode.RUN:
             raise
-        code = complain(one_line(error))
+        code = complain(one_line(error, arguments=sys.argv[1:]))
     if code > 128:
         sys.exit(code)  # a signal ends a multirun, too
     exit_codes.append(code)
@@ -118,7 +112,7 @@ def once(arguments: list[str], outcome: Outcome) -> int:
     except Exception as error:
         if debugging() or not is_about_input(error):
             raise
-        return complain(one_line(error, known_keys))
+        return complain(one_line(error, known_keys, arguments))
     return max(exit_codes, default=0)
 
 

@@ -48,7 +48,7 @@ def check_arguments(arguments: list[str]) -> None:
             continue
         key = argument.partition("=")[0]
         if key in given:
-            raise UserError(f"{key} is given twice")
+            raise UserError(f"{key} is given twice: keep one of the two, or use a list, {key}=[A,B], to run both")
         given.add(key)
         if "hydra" in key.lower():
             _check_hydra(key, argument)

@@ -17,12 +17,15 @@ def is_about_input(error: Exception) -> bool:
     return isinstance(error, UserError) or module.split(".")[0] in ("hydra", "omegaconf", "antlr4")
 
 
-def one_line(error: Exception, known_keys: Callable[[], Iterable[str]] = tuple) -> str:
-    """What is wrong, in the user's words; `known_keys()` ("model.width", ...) feed the suggestion for a misspelt one."""
+def one_line(error: Exception, known_keys: Callable[[], Iterable[str]] = tuple, arguments: Iterable[str] = ()) -> str:
+    """What is wrong, in the user's words; `known_keys()` ("model.width", ...) feed the suggestion for a misspelt one.
+
+    arguments  those of the command line, for complaints that do not say about which
+    """
     text = str(error)
     if isinstance(error, UserError):
         return text
-    if match := re.search(r"Could not find '([\w/]+)/([^'/]+)'", text):
+    if match := re.search(r"Could not find '([\w/]+)/([^'/]*)'", text):
         group, option = match.groups()
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
         return f"{group}={option} is not known; choose one of {', '.join(choices)}"
@@ -31,12 +34,23 @@ def one_line(error: Exception, known_keys: Callable[[], Iterable[str]] = tuple) 
     if match := re.search(r"Could not (?:append|delete)[^']*'?([\w.]+)", text):
         return f"cannot apply the override for {match[1]}: " + text.splitlines()[0]
     if "Config group override must be" in text:
-        return "a group (data, model, optimizer, training, scale, experiment) takes the name of one of its choices: see --help"
+        meant = [a for a in arguments if re.fullmatch(r"(data|model|optimizer|training|scale|experiment)=[^a-z]*", a)]
+        return f"{', '.join(meant) or 'data, model, optimizer, ...'}: a group takes the name of one of its choices; see --help"
+    asked = [argument.partition("=")[0].lstrip("+") for argument in arguments if "${" in argument]
+    if "nterpolation" in text and (name := getattr(error, "full_key", None) or ", ".join(asked)):
+        what = " ".join(text.splitlines()[0].split())
+        return (
+            f"{name} refers to something that is not there ({what}): give it a value, or name one that --cfg job shows"
+        )
     if match := re.search(
         r"(?:mismatched input|extraneous input|missing|no viable alternative|LexerNoViableAlt|token recognition).*",
         text,
     ):
-        return f"cannot read the command line: {' '.join(text.split())[:200]} (quote values with special characters)"
+        typed = getattr(error, "override", None) or " ".join(text.split())[:120]
+        return (
+            f"cannot read {typed!r:.120} on the command line: type NAME=VALUE, lists as NAME=[1,2], and put a value with "
+            "special characters in quotes inside quotes, \"NAME='a b'\""
+        )
     lines = [line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
     return " ".join(lines)[:300] or type(error).__name__
 

@@ -178,6 +178,14 @@ class EnsembleSettings(RunSettings):
         return tuple(self.model_copy(update={"seed": self.seed + i}) for i in range(self.networks))
 
 
+class RateSettings(RunSettings):
+    """Networks that differ in eta alone, lowest_rate ... highest_rate, evenly spaced in log eta."""
+
+    rates: Count
+    lowest_rate: Positive
+    highest_rate: Positive
+
+
 # Fields that do not determine numbers; everything else enters a cell's hash.  `data.source` is left out because the
 # fingerprint of the images themselves is hashed in its place, `scale` because its values are.
 LOCAL: dict[str, Any] = {

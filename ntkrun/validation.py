@@ -15,10 +15,37 @@ def validated(kind: type[S], raw: dict[str, Any]) -> S:
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise UserError(" ".join(_one_line(error, raw).split())) from error
+        raise UserError(" ".join(_one_line(error, kind, raw).split())) from error
 
 
-def _one_line(error: ValidationError, raw: dict[str, Any]) -> str:
+PROBES = ("?", -(10**20), 10**20)  # nothing, a number that is too small, one that is too large
+NUMBERS = {"int": "a whole number", "float": "a finite number", "finite": "a finite number"}
+
+
+def allowed(kind: type[BaseModel], raw: dict[str, Any], path: list[str]) -> str:
+    """What the field may be, in words: what pydantic says of values that cannot be right."""
+    found: list[str] = []
+    for probe in PROBES:
+        try:
+            kind.model_validate(_with(raw, path, probe))
+        except ValidationError as error:
+            for each in error.errors():
+                if list(_keys(each["loc"], _with(raw, path, probe))) == path:
+                    start, number = each["msg"].removeprefix("Input should be "), each["type"].split("_")[0]
+                    found.append(NUMBERS.get(number, start[0].lower() + start[1:]))
+    number = next((text for text in found if text in NUMBERS.values()), "")
+    bounds = dict.fromkeys(text for text in found if number and text.startswith(("greater", "less")))
+    others = dict.fromkeys(text for text in found if text != number and text not in bounds)
+    return " or ".join([*filter(None, [" ".join(filter(None, [number, " and ".join(bounds)]))]), *others])
+
+
+def _with(raw: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    head, *rest = path
+    inner = raw.get(head)
+    return raw | {head: _with(inner if isinstance(inner, dict) else {}, rest, value) if rest else value}
+
+
+def _one_line(error: ValidationError, kind: type[BaseModel], raw: dict[str, Any]) -> str:
     first, *others = error.errors()
     where = ".".join(_keys(first["loc"], raw))
     # a field of several kinds is wrong in as many ways
@@ -28,7 +55,16 @@ def _one_line(error: ValidationError, raw: dict[str, Any]) -> str:
     if first["type"] == "extra_forbidden":
         return f"{where} is not a setting of this experiment (see --cfg job)"
     if first["type"] == "missing":
-        return f"{where} is not set"
+        return f"{where} is not set: it should be {allowed(kind, raw, where.split('.'))}"
+    if first["type"].startswith("union_tag"):
+        context = first.get("ctx", {})
+        name = str(context.get("discriminator", "name")).strip("'")
+        tag = f"={context['tag']}" if "tag" in context else ""
+        return (
+            f"{where}.{name}{tag}: input should be {context.get('expected_tags', 'one of the kinds that --help lists')}"
+        )
+    if first["type"].startswith(("int_", "float_", "finite_")):
+        message = f"input should be {allowed(kind, raw, where.split('.'))}"
     if isinstance(first["input"], dict) or first["input"] is None:
         return f"{where}: {message}" if where else message
     return f"{where}={str(first['input'])[:60]}: {message}"

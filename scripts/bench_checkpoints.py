@@ -1,12 +1,13 @@
 """What checkpoints cost: a cell with and without them, each pair timed in turn in one run; target: 3 % of the time.
 
-1. the whole cell with a checkpoint every --every minutes (so that a short cell makes some) over the cell without, and the
-   bytes and seconds of every checkpoint; from these the share of the time at the cell's own checkpoint_minutes
+1. the whole cell with a checkpoint every --every minutes (so that a cell of minutes makes several) over the cell without,
+   after a first run, which compiles and imports Orbax; and the bytes and seconds of every checkpoint, from these the
+   share of the time at the cell's own checkpoint_minutes.  The default is n = 2048 of Figure S4 at cpu scale, a minute
 2. a large state, random numbers of the shapes of the cell's (its own zeros would be compressed away), which is not
    trained: bytes, seconds and share for network and f_lin of 3072-5x2048-1 with momentum, both in parameter space (a batch
    size makes f_lin so), where --state names no other cell
 
-    python scripts/bench_checkpoints.py [--pairs 3] [--every .25] [--cell experiment=fig3 scale=cpu] [--state ...]
+    python scripts/bench_checkpoints.py [--pairs 2] [--every .25] [--cell experiment=figs4 ...] [--state ...]
 """
 
 import argparse
@@ -113,20 +114,22 @@ def describe(writes: list[tuple[int, float]], minutes: float) -> None:
 
 
 def pairs(experiment: Experiment, cell: Cell, count: int, every: float) -> None:
-    """1. of the module's text; the first pair compiles."""
+    """1. of the module's text."""
     without, with_them, writes = [], [], []
-    for pair in range(count + 1):
+    with timed(every) as checkpoints:
+        seconds_of(experiment, cell, checkpoints)
+    for pair in range(count):
         with timed(every) as checkpoints:
             # in turn, and each as often first as the other
             order = [(without, NoCheckpoints()), (with_them, checkpoints)]
             for seconds, kept in reversed(order) if pair % 2 else order:
                 seconds.append(seconds_of(experiment, cell, kept))
-        writes += checkpoints.writes if pair else []
-    ratios = [a / b for a, b in zip(with_them[1:], without[1:], strict=True)]
+        writes += checkpoints.writes
+    ratios = [a / b for a, b in zip(with_them, without, strict=True)]
     print(
         f"{experiment.name} {cell.name}, a checkpoint every {every:g} minutes: {statistics.median(ratios):.4f} of the time "
         f"without ({min(ratios):.4f} to {max(ratios):.4f} over {count} pairs; medians "
-        f"{statistics.median(with_them[1:]):.2f} s and {statistics.median(without[1:]):.2f} s)"
+        f"{statistics.median(with_them):.2f} s and {statistics.median(without):.2f} s)"
     )
     if writes:
         describe(writes, cell.settings.checkpoint_minutes)
@@ -144,9 +147,9 @@ def large(experiment: Experiment, cell: Cell, times: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--every", type=float, default=0.25)
-    parser.add_argument("--cell", nargs="*", default=["experiment=fig3", "scale=cpu"])
+    parser.add_argument("--cell", nargs="*", default=["experiment=figs4", "scale=cpu", "model.width=2048"])
     parser.add_argument("--state", nargs="*", default=LARGE)
     asked = parser.parse_args()
     if asked.cell:

@@ -1,16 +1,17 @@
 """Imports run one way, modules stay short: read from the source, not from what happens to be imported."""
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from ntkrun.experiments import NOT_FIGURES
+from ntkrun.experiments import COMPUTING, NOT_FIGURES
 
 PACKAGE = Path(__file__).parent.parent / "ntkrun"
 LEAVES = {
     "types", "tables", "claims", "metrics", "plotting", "errors", "progress", "sections", "settings", "validation", "activations",
-    "reference", "fits", "costs", "outlook", "own_networks"
+    "reference", "fits", "costs", "outlook", "own_networks", "accelerators"
 }  # fmt: skip
 # layer -> what it may import besides itself
 ALLOWED = {layer: {"errors", "types", "progress"} for layer in LEAVES}
@@ -26,7 +27,7 @@ ALLOWED["all_figures"] = {"errors", "outlook"}
 ALLOWED["app"] = ALLOWED["report"] | {"report", "all_figures"}
 ALLOWED["config_errors"] = {"errors"}
 ALLOWED["command_line"] = {"errors", "own_networks"}
-ALLOWED["cli"] = {"all_figures", "app", "command_line", "config_errors", "errors", "experiments"}
+ALLOWED["cli"] = {"accelerators", "all_figures", "app", "command_line", "config_errors", "errors", "experiments"}
 SHARED_BY_FIGURES = NOT_FIGURES
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -37,12 +38,16 @@ def layer(path: Path) -> str:
 
 def imports(path: Path) -> set[str]:
     """Dotted names that a module imports, absolute ones only (relative imports are not used here)."""
+    return names_of(ast.walk(ast.parse(path.read_text())))
+
+
+def names_of(nodes: Iterable[ast.AST]) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
+            assert node.level == 0, f"relative import of {node.module}"
             found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
     return found
 
@@ -74,6 +79,23 @@ def test_a_figure_imports_no_other_figure_and_opens_no_file(path):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     assert not calls & {"open", "eval", "exec"}
+
+
+# A figure names what computes it (`base.later`) and is drawn and judged without: JAX alone takes a second to import.
+HEAVY = {"jax", "flax", "optax", "diffrax", "scipy", "jaxtyping", "orbax"}
+HEAVY_LAYERS = {"types", "metrics", "costs", "data", "models", "kernels", "dynamics"}
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "experiments").glob("*.py")), ids=lambda path: path.name)
+def test_what_draws_and_judges_imports_nothing_that_trains(path):
+    if path.stem in COMPUTING:
+        return
+    at_import = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    for name in names_of(at_import):
+        parts = name.split(".")
+        assert parts[0] not in HEAVY, name
+        assert parts[0] != "ntkrun" or not {*parts[1:2]} & HEAVY_LAYERS, name
+        assert not name.startswith("ntkrun.experiments.") or parts[2] not in COMPUTING, name
 
 
 def test_hydra_lives_only_in_the_command_line():

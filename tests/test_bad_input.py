@@ -16,87 +16,88 @@ from ntkrun.errors import UserError
 
 FIG3, FREE = ["experiment=fig3", "scale=smoke"], ["experiment=lockstep", "scale=smoke", "data.source=stand_in"]
 
-# arguments -> what the line must contain: the field, or the allowed values
+# arguments -> what the line must say is allowed, or what to type instead; besides it must name the field, that of the last
+# argument that sets one
 COMMANDS = {
-    (): "fig3",
+    (): "type ntkrun experiment=NAME",
     ("experiment=fig99",): "fig1, fig2, fig3",
-    ("experiment=",): "experiment",
+    ("experiment=",): "choose one of fig1, fig2",
     ("experiment=fig3", "scale=huge"): "auto, cpu, paper, smoke",
-    ("experiment=fig3", "scale=smoke", "scale=cpu"): "scale is given twice",
+    ("experiment=fig3", "scale=smoke", "scale=cpu"): "keep one of the two",
     (*FREE, "devices=4096"): "use devices=all",
     (*FREE, "devices=0"): "devices=0: input should be greater than or equal to 1, or input should be 'all'",
     (*FREE, "devices=[1,2]"): "devices takes one value",
-    (*FREE, "devices=some"): "devices=some",
+    (*FREE, "devices=some"): "a whole number greater than or equal to 1 or 'all'",
     (*FIG3, "model.widht=3"): "did you mean model.width",
-    (*FIG3, "+colour=red"): "colour",
-    (*FIG3, "++model.colour=red"): "model.colour",
-    (*FIG3, "~model.width"): "model.width",
-    (*FIG3, "~seed"): "seed",
+    (*FIG3, "+colour=red"): "see --cfg job",
+    (*FIG3, "++model.colour=red"): "see --cfg job",
+    (*FIG3, "~model.width"): "a whole number greater than or equal to 1",
+    (*FIG3, "~seed"): "a whole number greater than or equal to 0 and less than 4294967296",
     (*FIG3, "model.activation=swish"): "'relu', 'erf' or 'tanh'",
-    (*FIG3, "model.activation=null"): "model.activation",
-    (*FIG3, "model.width=-4"): "model.width",
+    (*FIG3, "model.activation=null"): "'relu', 'erf' or 'tanh'",
+    (*FIG3, "model.width=-4"): "greater than or equal to 1",
     (*FIG3, "model.width=0"): "greater than or equal to 1",
-    (*FIG3, "model.width=wide"): "model.width",
-    (*FIG3, "model.width=2.5"): "model.width",
-    (*FIG3, "model.width="): "model.width",
-    (*FIG3, "model.width={a:1}"): "model.width",
-    (*FIG3, "model.width=[]"): "model.width",
-    (*FIG3, "model.width=[8,8]"): "repeated",
+    (*FIG3, "model.width=wide"): "a whole number greater than or equal to 1",
+    (*FIG3, "model.width=2.5"): "a whole number greater than or equal to 1",
+    (*FIG3, "model.width="): "a whole number greater than or equal to 1",
+    (*FIG3, "model.width={a:1}"): "a whole number greater than or equal to 1",
+    (*FIG3, "model.width=[]"): "name each value once",
+    (*FIG3, "model.width=[8,8]"): "name each value once",
     (*FIG3, "model.width=[8,-8]"): "model.width=-8",
-    (*FIG3, "model.width=[1,"): "cannot read the command line",
-    (*FIG3, "model.depth=0"): "model.depth",
+    (*FIG3, "model.width=[1,"): "type NAME=VALUE",
+    (*FIG3, "model.depth=0"): "greater than or equal to 1",
     (*FIG3, "model.sigma_w2=0"): "greater than 0",
-    (*FIG3, "model.sigma_w2=nan"): "model.sigma_w2",
-    (*FIG3, "model.sigma_b2=-1"): "model.sigma_b2",
-    (*FIG3, "model.sigma_b2=inf"): "model.sigma_b2",
+    (*FIG3, "model.sigma_w2=nan"): "a finite number greater than 0",
+    (*FIG3, "model.sigma_b2=-1"): "greater than or equal to 0",
+    (*FIG3, "model.sigma_b2=inf"): "a finite number greater than or equal to 0",
     (*FIG3, "model.parameterization=mup"): "'ntk' or 'standard'",
     (*FIG3, "model.dtype=float16"): "'float32' or 'float64'",
     (*FIG3, "model=transformer"): "fc",
     (*FIG3, "model.name=transformer"): "'fc'",
-    (*FIG3, "model=5"): "a group (data, model,",
+    (*FIG3, "model=5"): "the name of one of its choices",
     (*FREE, "model=wide_resnet", "model.depth=11"): "10, 16, 22",
-    (*FIG3, "optimizer.learning_rate=0"): "optimizer.learning_rate",
-    (*FIG3, "optimizer.learning_rate=-.1"): "optimizer.learning_rate",
-    (*FIG3, "optimizer.learning_rate=fast"): "optimizer.learning_rate",
+    (*FIG3, "optimizer.learning_rate=0"): "greater than 0",
+    (*FIG3, "optimizer.learning_rate=-.1"): "greater than 0",
+    (*FIG3, "optimizer.learning_rate=fast"): "a finite number greater than 0",
     (*FIG3, "optimizer.momentum=.5"): "optimizer=momentum",
     (*FREE, "optimizer=momentum", "optimizer.momentum=1"): "optimizer.momentum=1: input should be less than 1",
-    (*FIG3, "optimizer.steps=0"): "optimizer.steps",
-    (*FIG3, "optimizer.steps=1e400"): "optimizer.steps",
+    (*FIG3, "optimizer.steps=0"): "greater than or equal to 1",
+    (*FIG3, "optimizer.steps=1e400"): "a whole number greater than or equal to 1",
     (*FIG3, "optimizer.batch_size=10000"): "data.n_train=16",
-    (*FIG3, "optimizer.schedule.name=linear"): "optimizer.schedule",
+    (*FIG3, "optimizer.schedule.name=linear"): "'constant', 'piecewise_constant', 'cosine', 'exponential'",
     (*FIG3, "optimizer=lbfgs"): "gd, momentum, nesterov",
     (*FIG3, "loss=hinge"): "'mse' or 'cross_entropy'",
     (*FIG3, "data=svhn"): "cifar10, cifar10_binary, mnist",
     (*FIG3, "data.name=svhn"): "'mnist' or 'cifar10'",
-    (*FIG3, "data.n_train=0"): "data.n_train",
+    (*FIG3, "data.n_train=0"): "greater than or equal to 1",
     (*FIG3, "data.source=web"): "'auto', 'tfds' or 'stand_in'",
-    (*FIG3, "data.source=stand_in", "data.n_train=70000"): "data.n_train",
+    (*FIG3, "data.source=stand_in", "data.n_train=70000"): "use data.n_train=1..1000",
     (*FIG3, "data.preprocess=whiten"): "'global', 'sphere' or 'zca'",
     (*FIG3, "data.crop=4"): "optimizer.batch_size",
     (*FREE, "loss=cross_entropy", "data.targets=signed"): "data.targets=one_hot",
-    (*FIG3, "record.per_octave=0"): "record.per_octave",
+    (*FIG3, "record.per_octave=0"): "greater than or equal to 1",
     (*FIG3, "stage=draw"): "'run', 'report'",
     (*FIG3, "stage=[run,report]"): "stage takes one value",
     (*FIG3, "stage=report"): "stage=all",
     (*FIG3, "stage=verify"): "stage=all",
     (*FIG3, "stage=check"): "stage=all",
-    (*FIG3, "seed=-1"): "seed",
+    (*FIG3, "seed=-1"): "greater than or equal to 0",
     (*FIG3, "seed=99999999999999999999"): "less than 4294967296",
     (*FIG3, "shard=2", "shards=2"): "shard=2 must be below shards=2",
-    (*FIG3, "shards=0"): "shards",
+    (*FIG3, "shards=0"): "greater than or equal to 1",
     (*FIG3, "style=neon"): "'paper' or 'slides'",
-    (*FIG3, "checkpoint_minutes=0"): "checkpoint_minutes",
-    (*FIG3, "results_dir="): "results_dir",
-    (*FIG3, "results_dir=/proc/nowhere"): "results_dir",
-    (*FIG3, "parts={a:5}"): "parts",
+    (*FIG3, "checkpoint_minutes=0"): "greater than 0",
+    (*FIG3, "results_dir="): "string should have at least 1 character",
+    (*FIG3, "results_dir=/proc/nowhere"): "choose another results_dir",
+    (*FIG3, "parts={a:5}"): "see --cfg job",
     ("experiment=figs9", "scale=smoke", "draws=3"): "power of two",
-    ("experiment=fig1", "scale=smoke", "networks={16:0}"): "networks",
+    ("experiment=fig1", "scale=smoke", "networks={16:0}"): "greater than or equal to 1",
     (*FIG3, "--frobnicate"): "--multirun",
     (*FIG3, "--cfg", "everything"): "all, hydra, job",
     (*FIG3, "--config-dir", "/no/such/place"): "is not a folder",
-    (*FIG3, "just words"): "cannot read the command line",
-    (*FIG3, "${oc.env:HOME}"): "cannot read the command line",
-    (*FIG3, "results_dir=${nowhere}"): "nowhere",
+    (*FIG3, "just words"): "type NAME=VALUE",
+    (*FIG3, "${oc.env:HOME}"): "type NAME=VALUE",
+    (*FIG3, "results_dir=${nowhere}"): "give it a value",
 }
 
 # what would import or call something: the command line of each ends before Hydra sees it, or as an unknown setting
@@ -117,6 +118,19 @@ FOREIGN = {
     (*FIG3, "--config-path", "/tmp"): "--config-dir",
     (*FIG3, "--config-name", "x"): "--config-dir",
 }
+
+# what is said about these besides what is not allowed
+INSTEAD = "see --cfg job", "can be set", "choose one of", "job script", "there are --cfg"
+
+
+def field_of(arguments: tuple[str, ...]) -> str:
+    """What the line must name: the last field that is set, without its section, else the last argument."""
+    if not arguments or arguments[0] == "experiment=":
+        return "experiment"
+    flags = [argument for argument in arguments if argument.startswith("--")]
+    key, given, _ = arguments[-1].partition("=")
+    return flags[-1] if flags else key.lstrip("+~").split(".")[-1] if given or key.startswith("~") else key
+
 
 # files that --config-dir adds, as experiment/mine.yaml
 HEAD = "# @package _global_\ndefaults: [fig3]\n"
@@ -151,6 +165,14 @@ def assert_refused(result: tuple[int, str, str], names: str, folder: Path, allow
     assert {str(path.relative_to(folder)) for path in folder.rglob("*")} <= allowed
 
 
+def assert_tells(err: str, arguments: tuple[str, ...]) -> None:
+    """The line names the field, and, where the case does not say what is allowed, one of INSTEAD."""
+    if arguments in FOREIGN:
+        assert any(text in err for text in INSTEAD), err
+    else:
+        assert field_of(arguments) in err, err
+
+
 def a_third(cases: dict) -> list:
     """All cases, two of three of them in `make test-faults` only: each costs half a second of Hydra."""
     return [
@@ -161,7 +183,9 @@ def a_third(cases: dict) -> list:
 
 @pytest.mark.parametrize("arguments", a_third(COMMANDS | FOREIGN))
 def test_a_wrong_command_is_one_line_and_exit_code_2(ntkrun, arguments, tmp_path):
-    assert_refused(ntkrun(*arguments), (COMMANDS | FOREIGN)[arguments], tmp_path)
+    result = ntkrun(*arguments)
+    assert_refused(result, (COMMANDS | FOREIGN)[arguments], tmp_path)
+    assert_tells(result[2], arguments)
 
 
 @pytest.mark.parametrize("content", a_third(FILES))

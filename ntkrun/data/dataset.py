@@ -112,6 +112,16 @@ def dataset_fingerprint(name: str, source: str, cache_dir: Path | None = None) -
     return load_images(name, source, cache_dir).fingerprint
 
 
+def check_examples(
+    name: str, source: str, classes: Sequence[str | int] | None, n_train: int | None, n_test: int | None
+) -> None:
+    """UserError for classes or numbers of examples that `load_dataset` would refuse."""
+    images = load_images(name, source)
+    chosen = select_classes(images, classes)
+    for split, count in (("train", n_train), ("test", n_test)):
+        _choose(images, split, chosen, count, seed=0)
+
+
 def select_classes(images: ImageSet, classes: Sequence[str | int] | None) -> tuple[int, ...]:
     """Class indices of `images` for the classes asked for, in that order; None = all.
 

@@ -3,20 +3,32 @@
 import pkgutil
 from collections.abc import Iterable
 
-NOT_FIGURES = {
-    "band_panels",
-    "base",
+# What cells run; only these import JAX.
+COMPUTING = {
     "final_distance",
+    "flow_routes",
     "kernel_estimates",
+    "keys",
     "output_ensemble",
-    "panels",
+    "rate_scan",
     "setup",
     "suprema",
     "trajectories",
     "width_changes",
+    "work",
+}
+NOT_FIGURES = COMPUTING | {
+    "band_panels",
+    "base",
+    "distance_settings",
+    "error_grids",
+    "output_measures",
+    "panels",
+    "supremum_measures",
+    "trajectory_claims",
+    "width_measures",
     "width_panels",
     "width_slopes",
-    "work",
 }
 
 

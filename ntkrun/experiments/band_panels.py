@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntkrun.experiments.output_ensemble import curve, functions, grid
+from ntkrun.experiments.output_measures import curve, functions, grid
 from ntkrun.plotting import BLUE, GREEN, PAPER_MARK, VERMILION, key, paper_curve
 from ntkrun.reference import paper_panel
 

@@ -3,26 +3,26 @@
 A figure's module defines `EXPERIMENT`: its settings type, `run` (one cell -> one tidy table, no files, no drawing),
 `plot` (table -> figure, no training) and its claims.  Cells come from the settings: a list where a single value is
 expected is swept, and every combination is one cell (`ntkrun.runner.plan`).
+
+What computes brings JAX, which takes seconds to import: a figure names it (`later`) and is drawn and judged without.
 """
 
-import hashlib
 import importlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
-from ntkrun.costs import Piece
 from ntkrun.errors import UserError
 from ntkrun.experiments import experiment_names
 from ntkrun.progress import Progress
 from ntkrun.settings import CommonSettings, RunSettings
-from ntkrun.types import PRNGKeyArray
+
+if TYPE_CHECKING:
+    from ntkrun.costs import Piece
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,20 @@ class Experiment:
     claims: tuple[Claim, ...] = ()
     settings: type[CommonSettings] = RunSettings
     # parameters of a network, and what `run` will do with it; None: one training run (`work.training_work`)
-    work: Callable[[Any], tuple[int, list[Piece]]] | None = None
+    work: "Callable[[Any], tuple[int, list[Piece]]] | None" = None
     version: int = 1
     cells_of: str = ""
+
+
+def later(name: str) -> Callable[..., Any]:
+    """The function "module.name" of `ntkrun.experiments`, whose module is imported when it is called first."""
+    module, _, function = name.rpartition(".")
+
+    def call(*arguments: Any) -> Any:
+        return getattr(importlib.import_module(f"ntkrun.experiments.{module}"), function)(*arguments)
+
+    call.__qualname__ = name
+    return call
 
 
 def load_experiment(name: str) -> Experiment:
@@ -63,22 +74,3 @@ def load_experiment(name: str) -> Experiment:
 def computing(experiment: Experiment) -> Experiment:
     """The experiment that computes the cells of this one: itself, or the one that it draws again."""
     return load_experiment(experiment.cells_of) if experiment.cells_of else experiment
-
-
-def cell_key(settings: CommonSettings, stream: str) -> PRNGKeyArray:
-    """The key of one stream of random numbers ("theta0", "batches", ...) of a cell.
-
-    It is folded from the seed, the model's settings and the name of the stream: order, shards and interruptions cannot
-    move it, networks of two widths are independent, and a longer run starts from the same theta0.
-    """
-    return _folded(settings.seed, [settings.drawn_for, stream])
-
-
-def shared_key(settings: CommonSettings, stream: str) -> PRNGKeyArray:
-    """The key of a stream that all cells of a seed have in common, whatever their networks: random inputs."""
-    return _folded(settings.seed, [stream])
-
-
-def _folded(seed: int, identity: list[Any]) -> PRNGKeyArray:
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
-    return jax.random.fold_in(jax.random.key(seed), int.from_bytes(digest[:4], "big"))

@@ -13,10 +13,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
-from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.width_changes import WidthChangeSettings, run, slope, worst_octaves
+from ntkrun.experiments.base import Experiment, later
+from ntkrun.experiments.width_measures import WidthChangeSettings, slope, worst_octaves
 from ntkrun.experiments.width_panels import draw_row
-from ntkrun.experiments.work import change_work
 from ntkrun.plotting import panel_letter
 
 NET = "relu3"
@@ -96,9 +95,9 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="fig1",
     title="Figure 1: change of weights and kernels against width and time (MNIST, ReLU, L = 3)",
-    run=run,
+    run=later("width_changes.run"),
     plot=plot,
-    work=change_work,
+    work=later("work.change_work"),
     claims=CLAIMS,
     settings=WidthChangeSettings,
     version=2,  # the basis of the inputs' span is another one since: other draws of the same networks

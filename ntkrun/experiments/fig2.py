@@ -18,19 +18,17 @@ from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
 from ntkrun.experiments.band_panels import band_panels
-from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.output_ensemble import (
+from ntkrun.experiments.base import Experiment, later
+from ntkrun.experiments.output_measures import (
     OutputEnsembleSettings,
     all_layers,
     curve,
-    follow_ensemble,
     functions,
     grid,
     mean_z,
     readout_part,
     variance_z,
 )
-from ntkrun.experiments.work import span_work
 
 TIMES = (0, 16, 256, 65536)
 PAPER_SD = {0: 0.642, 16: 0.448, 256: 0.279, 65536: 0.272}  # NTK band at alpha = -2
@@ -171,9 +169,9 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="fig2",
     title="Figure 2: outputs of 100 trained networks and their distribution at infinite width (tanh, L = 3)",
-    run=follow_ensemble,
+    run=later("output_ensemble.follow_ensemble"),
     plot=plot,
-    work=span_work,
+    work=later("work.span_work"),
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
 )

@@ -14,9 +14,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
-from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.base import Experiment, later
 from ntkrun.experiments.panels import FLOW_RIVALS, loss_panel, outputs_panel, rmse_panel, weights_panel
-from ntkrun.experiments.trajectories import bump_time, follow, starts_together
+from ntkrun.experiments.trajectory_claims import bump_time, starts_together
 from ntkrun.plotting import panel_letter
 from ntkrun.tables import at, last, series
 
@@ -165,7 +165,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="fig3",
     title="Figure 3: outputs, weights and losses of a wide network and of its linearization (CIFAR-10, ReLU, L = 5)",
-    run=follow,
+    run=later("trajectories.follow"),
     plot=plot,
     claims=CLAIMS,
 )

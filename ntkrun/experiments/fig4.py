@@ -12,9 +12,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
-from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.base import Experiment, later
 from ntkrun.experiments.panels import accuracy_panel, loss_panel, outputs_panel
-from ntkrun.experiments.trajectories import follow, starts_together
+from ntkrun.experiments.trajectory_claims import starts_together
 from ntkrun.plotting import panel_letter
 from ntkrun.tables import at, last, series
 
@@ -106,7 +106,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="fig4",
     title="Figure 4: a wide residual network and its linearization on CIFAR-10",
-    run=follow,
+    run=later("trajectories.follow"),
     plot=plot,
     claims=CLAIMS,
 )

@@ -10,16 +10,8 @@ from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
 from ntkrun.experiments.band_panels import band_panels
-from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.output_ensemble import (
-    OutputEnsembleSettings,
-    all_layers,
-    curve,
-    follow_ensemble,
-    functions,
-    grid,
-    probes,
-)
+from ntkrun.experiments.base import Experiment, later
+from ntkrun.experiments.output_measures import OutputEnsembleSettings, all_layers, curve, functions, grid, probes
 
 
 def plot(table: pd.DataFrame) -> Figure:
@@ -52,7 +44,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs1",
     title="Figure S1: the functions of 100 trained networks and their distribution at infinite width (tanh, L = 3)",
-    run=follow_ensemble,
+    run=later("output_ensemble.follow_ensemble"),
     plot=plot,
     claims=CLAIMS,
     settings=OutputEnsembleSettings,

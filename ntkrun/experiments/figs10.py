@@ -16,19 +16,17 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
-from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.kernel_estimates import (
+from ntkrun.experiments.base import Experiment, later
+from ntkrun.experiments.error_grids import (
     NAMES,
     REGIME,
     draw_curve,
-    estimate,
     factor_claim,
     grid,
     paper_distance,
     shades,
     slope_claims,
 )
-from ntkrun.experiments.work import draw_work
 from ntkrun.plotting import PAPER_MARK, key, panel_letter
 from ntkrun.settings import MonteCarloSettings
 
@@ -104,9 +102,9 @@ CLAIMS = tuple(claim for kernel in PAPER_FACTORS for claim in claims_of(kernel))
 EXPERIMENT = Experiment(
     name="figs10",
     title="Figure S10: Monte Carlo kernels against the number of draws (ReLU, L = 1)",
-    run=estimate,
+    run=later("kernel_estimates.estimate"),
     plot=plot,
-    work=draw_work,
+    work=later("work.draw_work"),
     claims=CLAIMS,
     settings=MonteCarloSettings,
     version=2,  # inputs in another basis of their span: other draws of the same kernels

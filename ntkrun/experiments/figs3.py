@@ -14,9 +14,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
-from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.base import Experiment, later
 from ntkrun.experiments.panels import STEP_RIVALS, six_panels
-from ntkrun.experiments.trajectories import follow, starts_together
+from ntkrun.experiments.trajectory_claims import starts_together
 from ntkrun.fits import power_law
 from ntkrun.tables import at, series
 
@@ -120,7 +120,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs3",
     title="Figure S3: mini-batches and cross-entropy on MNIST (ReLU, L = 2)",
-    run=follow,
+    run=later("trajectories.follow"),
     plot=plot,
     claims=CLAIMS,
 )

@@ -9,61 +9,20 @@ Here     eta = .1 is recovered: the digitised times are .1 floor(10^(k/20)).  N,
          configs/experiment/figs4.yaml and docs/figure_s4.md; at cpu scale eta grows with t (configs/sizes/cpu/figs4.yaml).
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntkrun import metrics, tables
+from ntkrun import tables
 from ntkrun.claims import Claim
-from ntkrun.dynamics.optimizers import record_steps
-from ntkrun.dynamics.protocol import FullBatch, run_lockstep
-from ntkrun.errors import UserError
-from ntkrun.experiments.base import CellResult, Experiment
-from ntkrun.experiments.setup import check_learning_rate, set_up
-from ntkrun.experiments.trajectories import build_rivals, flow_rivals, kernels_at_init
+from ntkrun.experiments.base import Experiment, later
 from ntkrun.fits import power_law
 from ntkrun.plotting import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, key, panel_letter, paper_curve
-from ntkrun.progress import Progress
 from ntkrun.reference import paper_panel
-from ntkrun.settings import RunSettings
 
-POINTS = 5
+POINTS = 5  # images of which the paper shows a logit, and `flow_routes` records one
 WIDTHS = tuple(2**j for j in range(5, 13))
-
-
-def run(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
-    """Network and f_lin in lockstep, then the ODE at the same times; first logits, and their distances over all images."""
-    setup = set_up(settings, progress)
-    kernels = kernels_at_init(setup)
-    if kernels is None or settings.loss != "cross_entropy" or settings.optimizer.name != "gd":
-        raise UserError("figs4 compares two routes to f_lin under loss=cross_entropy: full batches with optimizer=gd")
-    facts = check_learning_rate(setup, progress) | {"data": setup.data.describe()}
-    kernels = replace(kernels, analytic_train=None, analytic_test=None)
-    times, label = setup.optimizer.flow_times(), f"{settings.experiment} {cell}"
-    steps = record_steps(times, settings.record.first_time, settings.record.per_octave)
-    seen = dict(flow=flow_rivals(setup, kernels, steps)["flow_empirical"], network=[], linear=[])
-    rivals = build_rivals(setup, kernels)
-    for _, found in run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices):
-        for rival, observation in found.items():
-            seen[rival].append(observation)
-    logits = {rival: np.stack([np.asarray(o["test"], np.float64)[:, 0] for o in all_]) for rival, all_ in seen.items()}
-    pairs = {"linear": ("network", "linear"), "routes": ("linear", "flow")}
-    frames = [
-        tables.rows(f"logit/{name}", "test", steps, list(times[steps]), f[:, :POINTS]) for name, f in logits.items()
-    ]
-    for name, (one, other) in pairs.items():
-        apart = np.sqrt(np.mean((logits[one] - logits[other]) ** 2, axis=1))
-        frames.append(tables.rows(f"rms/{name}", "test", steps, list(times[steps]), apart))
-    loss = [float(metrics.cross_entropy(o["train"], setup.data.y_train)) for o in seen["network"]]
-    frames.append(tables.rows("loss/network", "train", steps, list(times[steps]), np.asarray(loss)))
-    same = dict(figure=settings.experiment, cell=cell)
-    table = tables.tidy(frames, seed=settings.seed, width=settings.model.width, **same)
-    return CellResult(table, facts)
-
-
 OTHER_IMAGE = "another image: which the paper shows is not known"
 
 
@@ -165,7 +124,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs4",
     title="Figure S4: logits of network and linearization under cross-entropy, by width",
-    run=run,
+    run=later("flow_routes.run"),
     plot=plot,
     claims=CLAIMS,
 )

@@ -21,8 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
-from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.final_distance import ImageDistanceSettings, run, work
+from ntkrun.experiments.base import Experiment, later
+from ntkrun.experiments.distance_settings import ImageDistanceSettings
 from ntkrun.fits import power_law
 from ntkrun.plotting import PAPER_MARK, key, panel_letter, paper_curve
 from ntkrun.reference import paper_panel
@@ -179,9 +179,9 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs5",
     title="Figure S5: final distance of network and linearization against width, by depth and data-set size",
-    run=run,
+    run=later("final_distance.run"),
     plot=plot,
-    work=work,
+    work=later("final_distance.work"),
     claims=CLAIMS,
     settings=ImageDistanceSettings,
     version=3,  # theta_0 is drawn without the compiler's optimisations

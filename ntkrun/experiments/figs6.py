@@ -15,18 +15,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
-from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.width_changes import (
+from ntkrun.experiments.base import Experiment, later
+from ntkrun.experiments.width_measures import (
     WIDE,
     WidthChangeSettings,
     by_width,
     octaves_by_width,
-    run,
     slope,
     worst_octaves,
 )
 from ntkrun.experiments.width_panels import draw_row
-from ntkrun.experiments.work import change_work
 from ntkrun.plotting import panel_letter
 
 ROWS = {"relu1": "one hidden ReLU layer, CIFAR-10", "tanh3": "three hidden tanh layers, MNIST"}
@@ -128,9 +126,9 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs6",
     title="Figure S6: change of weights and kernels, one hidden ReLU layer and three of tanh",
-    run=run,
+    run=later("width_changes.run"),
     plot=plot,
     claims=CLAIMS,
     settings=WidthChangeSettings,
-    work=change_work,
+    work=later("work.change_work"),
 )

@@ -11,7 +11,6 @@ Here     a shorter run learns at larger eta: where accuracy begins to rise goes 
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,64 +18,14 @@ from matplotlib.figure import Figure
 
 from ntkrun import tables
 from ntkrun.claims import Claim
-from ntkrun.costs import Piece
-from ntkrun.dynamics.ensemble import Ensemble
-from ntkrun.dynamics.protocol import run_lockstep
-from ntkrun.dynamics.rates import AtRate
-from ntkrun.experiments.base import CellResult, Experiment
-from ntkrun.experiments.setup import batches_of, set_up
-from ntkrun.experiments.work import training_work
-from ntkrun.kernels.empirical import ntk_scale
+from ntkrun.experiments.base import Experiment, later
 from ntkrun.plotting import PAPER_MARK, SERIES, key, panel_letter, paper_curve
-from ntkrun.progress import Progress
 from ntkrun.reference import paper_panel
-from ntkrun.sections import Count, Positive
-from ntkrun.settings import RunSettings
+from ntkrun.settings import RateSettings
 
-LOSSES = {"mse": "mse", "cross_entropy": "xent"}
 CASES = [f"{phi}_{loss}" for phi in ("relu", "tanh") for loss in ("mse", "xent")]
 STYLES = {"ntk": "-", "standard": (0, (4, 2))}
 MARKS = {"ntk": "o", "standard": "^"}
-
-
-class RateSettings(RunSettings):
-    """`rates` networks with eta = lowest_rate ... highest_rate, evenly spaced in log eta."""
-
-    rates: Count
-    lowest_rate: Positive
-    highest_rate: Positive
-
-    @property
-    def etas(self) -> np.ndarray:
-        return np.geomspace(self.lowest_rate, self.highest_rate, self.rates)
-
-
-def run(settings: RateSettings, cell: str, progress: Progress) -> CellResult:
-    """Train one network a rate, all on the same batches; their test accuracies at the end."""
-    setup, optimizer = set_up(settings, progress), settings.optimizer
-    dtype = setup.x_train.dtype
-    y_train, y_test = (jnp.asarray(y, dtype) for y in (setup.data.y_train, setup.data.y_test))
-    members = AtRate(
-        theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test, model=setup.model,
-        tx=setup.optimizer.scaled(ntk_scale(setup.model)), loss=settings.loss, watched=(),
-        chunk=settings.record.chunk, rate=jnp.asarray(settings.etas, dtype), y_test=y_test,
-    )  # fmt: skip
-    label = f"{settings.experiment} {cell}"
-    rivals = {"network": Ensemble(members, AtRate.VARYING)}
-    lockstep = run_lockstep(rivals, [optimizer.steps], batches_of(setup), progress, label, devices=settings.devices)
-    (seen,) = [found["network"] for _, found in lockstep]
-    name = f"{settings.data.name}/{settings.model.activation}_{LOSSES[settings.loss]}_{settings.model.parameterization}"
-    steps = [optimizer.steps] * settings.rates
-    frames = [
-        tables.rows(f"{what}/{name}", "test", steps, list(settings.etas), np.asarray(values))
-        for what, values in seen.items()
-    ]
-    table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
-    return CellResult(table, {"data": setup.data.describe()})
-
-
-def work(settings: RateSettings) -> tuple[int, list[Piece]]:
-    return training_work(settings, networks=settings.rates)
 
 
 def curve(table: pd.DataFrame, data: str, case: str, parameterization: str) -> pd.Series:
@@ -169,9 +118,9 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs7",
     title="Figure S7: test accuracy against the learning rate in both parameterizations",
-    run=run,
+    run=later("rate_scan.run"),
     plot=plot,
     claims=CLAIMS,
     settings=RateSettings,
-    work=work,
+    work=later("rate_scan.work"),
 )

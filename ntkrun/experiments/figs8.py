@@ -13,9 +13,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
-from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.base import Experiment, later
 from ntkrun.experiments.panels import FLOW_RIVALS, six_panels
-from ntkrun.experiments.trajectories import bump_time, follow, starts_together
+from ntkrun.experiments.trajectory_claims import bump_time, starts_together
 from ntkrun.tables import at, last
 
 
@@ -109,7 +109,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs8",
     title="Figure S8: Figure 3 in the standard parameterization",
-    run=follow,
+    run=later("trajectories.follow"),
     plot=plot,
     claims=CLAIMS,
 )

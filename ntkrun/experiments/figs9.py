@@ -16,17 +16,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
-from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.kernel_estimates import (
-    NAMES,
-    draw_curve,
-    estimate,
-    factor_claim,
-    grid,
-    shades,
-    slope_claims,
-)  # fmt: skip
-from ntkrun.experiments.work import draw_work
+from ntkrun.experiments.base import Experiment, later
+from ntkrun.experiments.error_grids import NAMES, draw_curve, factor_claim, grid, shades, slope_claims
 from ntkrun.plotting import PAPER_MARK, key, panel_letter
 from ntkrun.settings import MonteCarloSettings
 
@@ -86,9 +77,9 @@ CLAIMS = tuple(claim for panel in PAPER_FACTORS for claim in claims_of(panel))
 EXPERIMENT = Experiment(
     name="figs9",
     title="Figure S9: Monte Carlo kernels against width (ReLU, L = 1 and 3)",
-    run=estimate,
+    run=later("kernel_estimates.estimate"),
     plot=plot,
-    work=draw_work,
+    work=later("work.draw_work"),
     claims=CLAIMS,
     settings=MonteCarloSettings,
     version=2,  # inputs in another basis of their span: other draws of the same kernels

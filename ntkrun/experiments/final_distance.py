@@ -8,13 +8,12 @@ what the cell is.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from pydantic import Field
 
 from ntkrun import metrics, tables
 from ntkrun.costs import Piece
@@ -25,53 +24,13 @@ from ntkrun.dynamics.learning_rate import eta_critical
 from ntkrun.dynamics.network import Network, predict
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
-from ntkrun.experiments.base import CellResult, cell_key
+from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.distance_settings import ImageDistanceSettings
+from ntkrun.experiments.keys import cell_key
 from ntkrun.experiments.setup import drawn, load, model_from
 from ntkrun.experiments.work import IMAGES, count, kernel_piece, parameter_shapes, shape, sizes
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.progress import Progress
-from ntkrun.sections import AnyModelSettings, Count, DataSettings, Positive, Section
-from ntkrun.settings import CommonSettings
-
-
-class DescentSettings(Section):
-    """Gradient descent until f_lin has fitted the training set."""
-
-    share_of_critical: Annotated[float, Field(gt=0, lt=1)]  # eta / eta_critical(Theta_hat_0)
-    max_steps: Count
-
-
-class EndSettings(DescentSettings):
-    """The same to a train loss."""
-
-    end_loss: Positive  # 1/2 mean (f_lin - y)^2; the mean of targets +1, -1 in equal numbers has 1/2
-
-
-class FinalDistanceSettings(CommonSettings):
-    """One network on one data set, descended until f_lin has fitted it."""
-
-    data: DataSettings
-    model: AnyModelSettings
-    descent: DescentSettings
-
-    @property
-    def images(self) -> DataSettings:
-        return self.data
-
-    @property
-    def drawn_for(self) -> dict[str, Any]:
-        return self.model.model_dump(mode="json")
-
-
-class SmallerImages(DataSettings):
-    averaged: Count  # every pixel is the mean over a square of so many by so many, before anything else
-
-
-class ImageDistanceSettings(FinalDistanceSettings):
-    """Down to a train loss, on images that may be made smaller for convolutional networks."""
-
-    data: SmallerImages
-    descent: EndSettings
 
 
 def inputs_of(data: Dataset, net: str) -> np.ndarray:
@@ -122,7 +81,7 @@ def run(settings: ImageDistanceSettings, cell: str, progress: Progress) -> CellR
     return CellResult(table, facts)
 
 
-def work(settings: FinalDistanceSettings) -> tuple[int, list[Piece]]:
+def work(settings: ImageDistanceSettings) -> tuple[int, list[Piece]]:
     """Parameters of the network, and at most so many steps: where training ends is known from the kernel only."""
     n, m, k = sizes(settings.data, "mse")
     dtype, (h, w, c) = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]

@@ -10,9 +10,9 @@ Setting  whatever the command line says; see the groups model, data, optimizer a
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.base import Experiment, later
 from ntkrun.experiments.panels import STEP_RIVALS, six_panels
-from ntkrun.experiments.trajectories import follow, starts_together
+from ntkrun.experiments.trajectory_claims import starts_together
 from ntkrun.experiments.width_slopes import slopes_figure
 from ntkrun.settings import FreeSettings
 
@@ -28,7 +28,7 @@ CLAIMS = (starts_together("lockstep", 1e-5, "outputs of order 1 in float32 throu
 EXPERIMENT = Experiment(
     name="lockstep",
     title="Network and linearization in lockstep",
-    run=follow,
+    run=later("trajectories.follow"),
     plot=plot,
     claims=CLAIMS,
     settings=FreeSettings,

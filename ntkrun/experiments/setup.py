@@ -18,7 +18,7 @@ from ntkrun.dynamics.network import Network, Watched
 from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.dynamics.protocol import FullBatch, MiniBatches
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import cell_key
+from ntkrun.experiments.keys import cell_key
 from ntkrun.kernels.empirical import Method, empirical_ntk, ntk_scale
 from ntkrun.kernels.route import contraction_of
 from ntkrun.models import build_model

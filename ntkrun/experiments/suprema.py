@@ -9,14 +9,13 @@ theta    ||theta_t - theta_0||_2 / sqrt n; in the standard parameterization, who
 kernel   ||Theta_hat_t - Theta_hat_0||_F over the training inputs, in the normalisation of (S42) where standard
 """
 
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pandas as pd
-from pydantic import Field
 
 from ntkrun import metrics, tables
 from ntkrun.data.basis import span_coordinates
@@ -27,33 +26,16 @@ from ntkrun.dynamics.learning_rate import eta_critical
 from ntkrun.dynamics.network import Network
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
-from ntkrun.experiments.base import CellResult, cell_key
-from ntkrun.experiments.final_distance import DescentSettings, FinalDistanceSettings
+from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.keys import cell_key
 from ntkrun.experiments.setup import load, model_from
-from ntkrun.fits import PowerLaw, power_law
+from ntkrun.experiments.supremum_measures import SupremaSettings
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.progress import Progress
-from ntkrun.sections import Count, ModelSettings
+from ntkrun.sections import ModelSettings
 
 PER_OCTAVE = 2  # record points: the distances vary on the scale of their time
-
-
-class FractionSettings(DescentSettings):
-    """The same to a fraction of the loss."""
-
-    loss_fraction: Annotated[float, Field(gt=0, lt=1)]  # of 1/2 mean y^2, with which f_lin from f_0 = 0 starts
-
-
-class SupremaSettings(FinalDistanceSettings):
-    """`descent.share_of_critical` is of eta_critical(Theta), the theorem's; training ends as f_lin with Theta says."""
-
-    descent: FractionSettings
-    networks: Count  # with seeds seed, ..., seed + networks - 1
-
-    @property
-    def members(self) -> tuple["SupremaSettings", ...]:
-        return tuple(self.model_copy(update={"seed": self.seed + i}) for i in range(self.networks))
 
 
 def descent_of(settings: SupremaSettings, x: np.ndarray, y: np.ndarray) -> tuple[float, int]:
@@ -129,14 +111,3 @@ def distances(
         apart.append(np.sqrt(np.mean((f_test[place] - f_lin) ** 2, axis=(1, 2))))
     norm = np.sqrt(model.width) if model.parameterization == "ntk" else 1.0
     return {"output": np.stack(apart), "theta": theta / norm, "kernel": scale * ntk}
-
-
-def suprema(table: pd.DataFrame, curve: str) -> pd.DataFrame:
-    """The largest recorded value of every network; columns width, seed, value."""
-    return table[table["curve"] == curve].groupby(["width", "seed"])["value"].max().reset_index()
-
-
-def law(table: pd.DataFrame, curve: str) -> PowerLaw:
-    """The power of n through all single networks, which share nothing but the images."""
-    points = suprema(table, curve)
-    return power_law(points["width"], points["value"])

@@ -17,9 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkrun.claims import Claim
-from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.final_distance import work
-from ntkrun.experiments.suprema import SupremaSettings, law, run, suprema
+from ntkrun.experiments.base import Experiment, later
+from ntkrun.experiments.supremum_measures import SupremaSettings, law, suprema
 from ntkrun.plotting import BLUE, GREEN, VERMILION, panel_letter
 
 ACTIVATIONS = {"relu": BLUE, "erf": GREEN, "tanh": VERMILION}
@@ -130,9 +129,9 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="theorem21",
     title="Theorem 2.1: the three suprema against width",
-    run=run,
+    run=later("suprema.run"),
     plot=plot,
-    work=work,
+    work=later("final_distance.work"),
     claims=CLAIMS,
     settings=SupremaSettings,
     version=3,  # other record points

@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 
 from ntkrun import metrics, tables
-from ntkrun.claims import ALL_SCALES, Claim
 from ntkrun.dynamics.closed_form import apply_kernel, gradient_flow
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.network import Watched, predict
@@ -255,27 +254,3 @@ def shown(f: np.ndarray, count: int, follow: str = "auto") -> np.ndarray:
     """The outputs that are followed one by one: the first of `count` examples, or all k of the first example."""
     examples = follow == "examples" or (follow == "auto" and f.shape[1] == 1)
     return f[:count, 0] if examples else f[0]
-
-
-def starts_together(figure: str, high: float, why: str) -> Claim:
-    """The claim that f_lin = f at theta_0."""
-    return Claim(
-        f"{figure}.starts_together",
-        "eq. (5): f_lin = f at theta_0",
-        "theory",
-        lambda table: tables.series(table, "rmse/linear", "test").iloc[0],
-        "0",
-        0.0,
-        high,
-        ALL_SCALES,
-        why,
-        real_data=False,
-    )
-
-
-def bump_time(table: pd.DataFrame) -> float:
-    """Time at which the RMSE to flow with the empirical kernel has its early maximum (0 < t < .64)."""
-    curve = tables.series(table, "rmse/flow_empirical", "test")
-    times, values = np.asarray(curve.index, np.float64), curve.to_numpy()
-    early = (times > 0) & (times < 0.64)
-    return float(times[early][values[early].argmax()])

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ntkrun.experiments.width_changes import by_width, common_end, fit, layers
+from ntkrun.experiments.width_measures import by_width, common_end, fit, layers
 from ntkrun.plotting import BLACK, BLUE, GREEN, ORANGE, PAPER_MARK, PURPLE, VERMILION, key, paper_curve
 from ntkrun.reference import paper_panel
 

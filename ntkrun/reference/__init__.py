@@ -15,12 +15,14 @@ def paper_curves() -> pd.DataFrame:
 
 def paper_panel(figure: str, panel: str) -> dict[str, pd.DataFrame]:
     """Curves of one panel by name, each a frame with x, y, y_err in the order of x; `figure` as in "fig3", "figs8"."""
-    return dict(_panels().get((figure, panel), {}))
+    return dict(_panels(figure).get(panel, {}))
 
 
 @cache
-def _panels() -> dict[tuple[str, str], dict[str, pd.DataFrame]]:
-    found: dict[tuple[str, str], dict[str, pd.DataFrame]] = {}
-    for (figure, panel, curve), part in paper_curves().groupby(["figure", "panel", "curve"]):
-        found.setdefault((str(figure).lower(), str(panel)), {})[str(curve)] = part.sort_values("x")
+def _panels(figure: str) -> dict[str, dict[str, pd.DataFrame]]:
+    found: dict[str, dict[str, pd.DataFrame]] = {}
+    points = paper_curves()
+    points = points[points["figure"].str.lower() == figure]
+    for (panel, curve), part in points.groupby(["panel", "curve"]):
+        found.setdefault(str(panel), {})[str(curve)] = part.sort_values("x")
     return found

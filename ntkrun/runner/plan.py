@@ -133,9 +133,11 @@ def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[str
     swept = {path: value for path, value in _leaves(raw) if isinstance(value, list) and path not in LIST_FIELDS}
     for path, values in swept.items():
         if path[0] in UNSWEPT:
-            raise UserError(f"{'.'.join(path)} takes one value, not a list")
+            raise UserError(f"{'.'.join(path)} takes one value, not a list: run once for each of them")
         if not values or len({json.dumps(value) for value in values}) != len(values):
-            raise UserError(f"{'.'.join(path)} is swept over an empty list or a list with repeated values")
+            raise UserError(
+                f"{'.'.join(path)} is swept over an empty list or a list with repeated values: name each value once"
+            )
     for combination in itertools.product(*swept.values()):
         single = raw
         for path, value in zip(swept, combination, strict=True):

@@ -5,12 +5,9 @@ import platform
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-
-import jax
+from typing import Any, Literal
 
 import ntkrun
-from ntkrun.dynamics.mesh import Devices, count_devices
 from ntkrun.runner.plan import UNSWEPT, Cell
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas", "pyarrow", "hydra-core")
@@ -34,8 +31,12 @@ def code_version() -> dict[str, Any]:
     return version
 
 
-def versions_and_device(devices: Devices) -> dict[str, Any]:
+def versions_and_device(devices: int | Literal["all"]) -> dict[str, Any]:
     """What rounding may depend on besides the settings that identify a cell; `devices` as in the settings."""
+    import jax  # which a report, whose code version stands above, does without
+
+    from ntkrun.dynamics.mesh import count_devices
+
     device = jax.devices()[0]
     return {
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},

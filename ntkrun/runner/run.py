@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ntkrun.data.dataset import dataset_fingerprint
+from ntkrun.data.dataset import check_examples, dataset_fingerprint
 from ntkrun.dynamics.hosts import END, agree, several
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
@@ -96,6 +96,8 @@ def _run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, prog
 def _task(cell: Cell, store: Store, number: int) -> Task:
     images = cell.settings.images
     fingerprint = NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
+    if images is not None:  # before the experiment imports what trains
+        check_examples(images.name, images.source, images.classes, images.n_train, images.n_test)
     path = store.cell_path(cell, fingerprint)
     return Task(cell, fingerprint, path, store.lock(path), number)
 

@@ -44,7 +44,7 @@ class Store:
         """Make the folders and prove that they can be written to; UserError otherwise."""
         try:
             wanted = dict.fromkeys((self.cells, self.folder, *self.cells.parents))
-            self._made = [path for path in wanted if not path.exists()]
+            self._made = [path for path in wanted if not path.exists()] or self._made
             self.folder.mkdir(parents=True, exist_ok=True)
             self.cells.mkdir(parents=True, exist_ok=True)
             probe = self.cells / f".probe-{os.getpid()}"

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntkrun.experiments import kernel_estimates
+from ntkrun.experiments import error_grids
 from ntkrun.experiments.base import load_experiment
 from ntkrun.progress import Silent
 from ntkrun.reference import paper_panel
@@ -21,7 +21,7 @@ def errors_of(settings_of, name: str, width: int) -> pd.DataFrame:
 def test_s9_with_one_layer_and_s10_are_one_run(settings_of):
     first, second = (errors_of(settings_of, name, 8) for name in ("figs9", "figs10"))
     for panel in ("nngp_l1", "ntk_l1"):
-        one, other = (kernel_estimates.grid(table, panel) for table in (first, second))
+        one, other = (error_grids.grid(table, panel) for table in (first, second))
         assert list(one.columns) == [1, 2, 4] and (one.to_numpy() > 0).all()
         pd.testing.assert_frame_equal(one, other)
 
@@ -37,9 +37,9 @@ def table(factor: float, slope_n: float, slope_m: float) -> pd.DataFrame:
 
 def test_slopes_and_factor_of_an_exact_law_are_found():
     found = table(2.5, -0.5, -0.4)
-    assert kernel_estimates.slope_in_width(found, "nngp_l1") == pytest.approx(-0.5)
-    assert kernel_estimates.slope_in_draws(found, "nngp_l1") == pytest.approx(-0.4)
-    assert kernel_estimates.prefactor(table(2.5, -0.5, -0.5), "nngp_l1") == pytest.approx(2.5)
+    assert error_grids.slope_in_width(found, "nngp_l1") == pytest.approx(-0.5)
+    assert error_grids.slope_in_draws(found, "nngp_l1") == pytest.approx(-0.4)
+    assert error_grids.prefactor(table(2.5, -0.5, -0.5), "nngp_l1") == pytest.approx(2.5)
 
 
 def test_the_papers_points_are_no_distance_from_themselves():
@@ -49,7 +49,7 @@ def test_the_papers_points_are_no_distance_from_themselves():
         for x, y in points[["x", "y"]].to_numpy()
     ]
     assert len(rows) == 169
-    assert kernel_estimates.paper_distance(pd.DataFrame(rows), "ntk_l1", "figs10", "ntk") == pytest.approx(1.0)
+    assert error_grids.paper_distance(pd.DataFrame(rows), "ntk_l1", "figs10", "ntk") == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("name", ["figs9", "figs10"])

@@ -9,7 +9,8 @@ import pytest
 from ntkrun import tables
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import load_experiment
-from ntkrun.experiments.output_ensemble import functions, mean_z, panel_steps, probes, theory, variance_z
+from ntkrun.experiments.output_ensemble import panel_steps, theory
+from ntkrun.experiments.output_measures import functions, mean_z, probes, variance_z
 from ntkrun.experiments.setup import set_up
 from ntkrun.progress import Silent
 from ntkrun.runner.plan import make_cells

@@ -8,7 +8,7 @@ import pytest
 
 from ntkrun import tables
 from ntkrun.experiments.base import load_experiment
-from ntkrun.experiments.suprema import law
+from ntkrun.experiments.supremum_measures import law
 from ntkrun.progress import Silent
 from ntkrun.runner.plan import make_cells
 

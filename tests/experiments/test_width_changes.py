@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
-from ntkrun.experiments import figs6, width_changes
+from ntkrun.experiments import figs6, width_changes, width_measures
 from ntkrun.experiments.base import load_experiment
 from ntkrun.progress import Silent
 from ntkrun.reference import paper_panel
@@ -31,9 +31,9 @@ def test_a_power_law_is_found_at_the_latest_common_time_and_over_wide_networks_o
     law = {width: [1.0, 5.0 * width**-0.8, 3.0] for width in WIDTHS} | {64: [1.0, 7.0, 7.0]}
     table = table_of(law, [1.0, 2.0, 4.0])
     table = table[~((table["width"] == 1024) & (table["time"] == 4.0))]
-    assert width_changes.common_end(table, "relu3") == 2.0
-    assert width_changes.slope("relu3", "ntk")(table) == pytest.approx(-0.8, abs=1e-9)
-    spread = width_changes.by_width(table, "ntk_change/relu3", 2.0)
+    assert width_measures.common_end(table, "relu3") == 2.0
+    assert width_measures.slope("relu3", "ntk")(table) == pytest.approx(-0.8, abs=1e-9)
+    spread = width_measures.by_width(table, "ntk_change/relu3", 2.0)
     assert spread.loc[256, "std"] == pytest.approx(0.1 * np.sqrt(2) * spread.loc[256, "mean"])
 
 
@@ -43,7 +43,7 @@ def paper_values(time: float) -> dict[int, float]:
 
 
 def test_distance_to_the_paper_is_that_of_the_worst_width():
-    measure = width_changes.worst_octaves("relu3", "fig1", "ntk_change_vs_time", 16.0)
+    measure = width_measures.worst_octaves("relu3", "fig1", "ntk_change_vs_time", 16.0)
     paper = paper_values(16.0)
     assert len(paper) == 9
     table = table_of({width: [value] for width, value in paper.items()}, [16.0])

@@ -18,7 +18,7 @@ import pytest
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["ntkrun.cli", "ntkrun.experiments.lockstep", "ntkrun.report.render", "ntkrun.runner.run", "orbax.checkpoint"]
+    ["ntkrun.cli", "ntkrun.experiments.trajectories", "ntkrun.report.render", "ntkrun.runner.run", "orbax.checkpoint"]
 )
 
 
