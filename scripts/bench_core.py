@@ -24,10 +24,11 @@ import optax
 
 from ntkrun.costs import Piece
 from ntkrun.data.batches import Batch
+from ntkrun.dynamics.lanes import advance
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.protocol import MiniBatches, advance
+from ntkrun.dynamics.protocol import MiniBatches
 from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.models import build_model
 

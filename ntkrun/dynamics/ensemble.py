@@ -26,7 +26,8 @@ from ntkrun.types import Array
 WIDE = 2**14
 
 
-def _largest_of_one(own: Any) -> int:
+def largest_of_one(own: Any) -> int:
+    """Entries of the largest of these arrays that belongs to one member."""
     return max(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(own))
 
 
@@ -59,6 +60,18 @@ class Ensemble:
         shared = place(self.members.replace(**dict.fromkeys(self.varying, jnp.zeros(()))), mesh)
         return Ensemble(shared.replace(**own), self.varying)
 
+    def shared_out(self, lanes: int) -> "list[Ensemble]":
+        """Ensembles of as many members each, in order; `lanes` divides the number of members."""
+
+        def share(lane: int) -> Any:
+            size = self.count // lanes
+            return {
+                name: jax.tree.map(lambda leaf: leaf[lane * size : (lane + 1) * size], getattr(self.members, name))
+                for name in self.varying
+            }
+
+        return [Ensemble(self.members.replace(**share(lane)), self.varying) for lane in range(lanes)]
+
     def _each(self, function: Any, *states: Any, largest: int = 0) -> Any:
         """function(member, *its states) for every member; `largest`: entries of the largest array it works on."""
         own = {name: getattr(self.members, name) for name in self.varying}
@@ -74,9 +87,9 @@ class Ensemble:
         return self._each(lambda member: member.init())
 
     def step(self, state: Any, batch: Batch | None) -> Any:
-        return self._each(lambda member, one: member.step(one, batch), state, largest=_largest_of_one(state))
+        return self._each(lambda member, one: member.step(one, batch), state, largest=largest_of_one(state))
 
     def observe(self, state: Any) -> dict[str, Array]:
         # what is kept to compare with, kernels at theta0 say, is as large as what is formed
-        largest = _largest_of_one([getattr(self.members, name) for name in self.varying])
+        largest = largest_of_one([getattr(self.members, name) for name in self.varying])
         return self._each(lambda member, one: member.observe(one), state, largest=largest)

@@ -1,28 +1,25 @@
 """The protocol that the network and its step-by-step rivals share, and the loop that moves them in lockstep.
 
 A rival is a pytree: its arrays travel as arguments of one compiled loop (a closure over them would be copied into the
-program and compiled again), its static fields select the program.  Between two record points nothing returns to Python.
+program and compiled again), its static fields select the program.  Between two record points nothing returns to Python
+(see `lanes` for the compiled loop and for who runs it).
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
 
 from ntkrun.data.augment import draw_augmentation
 from ntkrun.data.batches import Batch, batch_indices
-from ntkrun.dynamics.ensemble import Ensemble
-from ntkrun.dynamics.hosts import agree, several
-from ntkrun.dynamics.mesh import EXAMPLES, MEMBERS, Devices, keep, make_mesh, place, use
+from ntkrun.dynamics.hosts import agree
+from ntkrun.dynamics.lanes import Lanes
+from ntkrun.dynamics.mesh import Devices
 from ntkrun.errors import NonFiniteError
 from ntkrun.progress import Progress
-from ntkrun.types import AnyArray, Array, NumpyArray, PRNGKeyArray
+from ntkrun.types import Array, NumpyArray, PRNGKeyArray
 
 State = Any
 Observation = Mapping[
@@ -76,37 +73,6 @@ class MiniBatches:
         return Batch(rows, *drawn)
 
 
-def _axis_of(rival: Any) -> str | None:
-    """What the leading axis of its state is dealt out by; None: each device holds all of the state."""
-    return MEMBERS if isinstance(rival, Ensemble) else None
-
-
-def _mesh(rivals: tuple, batches: FullBatch | MiniBatches, devices: Devices) -> Mesh | None:
-    """Over the members where there are ensembles, else over the examples of a step."""
-    counts = [rival.count for rival in rivals if isinstance(rival, Ensemble)]
-    if counts:
-        return make_mesh(MEMBERS, math.gcd(*counts), devices)
-    return make_mesh(EXAMPLES, batches.size or len(rivals[0].y_train), devices)
-
-
-@partial(jax.jit, donate_argnums=1)
-def advance(rivals: tuple, states: tuple, batches: Batch | None, count: AnyArray | np.int32) -> tuple:
-    """`count` steps of every rival without leaving the device; the states are donated."""
-
-    def body(i: Array, states: tuple) -> tuple:
-        batch = jax.tree.map(lambda steps: steps[i], batches)
-        moved = [rival.step(state, batch) for rival, state in zip(rivals, states, strict=True)]
-        return tuple(keep(state, _axis_of(rival)) for rival, state in zip(rivals, moved, strict=True))
-
-    return jax.lax.fori_loop(0, count, body, states)
-
-
-@jax.jit
-def _observe(rivals: tuple, states: tuple) -> tuple:
-    # whole on every device, hence on every host
-    return tuple(keep(rival.observe(state), None) for rival, state in zip(rivals, states, strict=True))
-
-
 class _Pace:
     """Steps per call of the compiled loop: about half a second of work, so that progress and Ctrl-C stay responsive."""
 
@@ -134,42 +100,35 @@ def run_lockstep(
     stand for all later record points.  `progress.checkpoints` may let the run go on where an earlier process was
     interrupted: what was observed before is then yielded again, and all is bit for bit as without interruption.
 
-    Members or examples are dealt out over up to `devices` local devices (see `mesh`).
+    Members or examples are dealt out over up to `devices` local devices (see `mesh`), on one CPU members over its cores.
 
     Raises NonFiniteError naming the rival and the step as soon as a recorded output is not finite.
     """
-    engines = tuple(rivals.values())
-    mesh = None if devices == 1 and not several() else _mesh(engines, batches, devices)
-    engines = tuple(e.placed(mesh) if isinstance(e, Ensemble) else place(e, mesh) for e in engines)
-    # init may hand out the rivals' own arrays (theta0), and the loop donates its states: so they start as copies
-    states = jax.tree.map(jnp.copy, tuple(engine.init() for engine in engines))
     pace = _Pace(batches.BLOCK)
-    with progress.checkpoints.running(label, states) as resumed:
-        done, seen = resumed.step, resumed.seen
-        states = tuple(place(s, mesh, _axis_of(e)) for e, s in zip(engines, resumed.states, strict=True))
-        progress.start(label, record_steps[-1], done)
-        yield from tuple(seen)
-        for record in record_steps[len(seen) :]:
-            if seen and converged is not None and converged(seen[-1][1]):
-                progress.advance(record - done)
-                done, observations = record, seen[-1][1]
-            else:
-                while done < record:
-                    count = agree(min(pace.steps, record - done))
-                    began = time.monotonic()
-                    block = place(batches.block(done, count), mesh)
-                    with use(mesh):
-                        states = jax.block_until_ready(advance(engines, states, block, np.int32(count)))
-                    pace.adapt(count, time.monotonic() - began)
-                    done += count
-                    progress.advance(count)
-                    progress.checkpoints.reached(done, states)
-                with use(mesh):
-                    found = jax.tree.map(np.asarray, _observe(engines, states))
-                observations = dict(zip(rivals, found, strict=True))
-                _check_finite(observations, label, done)
-            seen.append((done, observations))
-            yield done, observations
+    with Lanes(tuple(rivals.values()), batches.size, devices) as lanes:
+        states = lanes.init()
+        with progress.checkpoints.running(label, states) as resumed:
+            done, seen = resumed.step, resumed.seen
+            states = lanes.place(resumed.states)
+            progress.start(label, record_steps[-1], done)
+            yield from tuple(seen)
+            for record in record_steps[len(seen) :]:
+                if seen and converged is not None and converged(seen[-1][1]):
+                    progress.advance(record - done)
+                    done, observations = record, seen[-1][1]
+                else:
+                    while done < record:
+                        count = agree(min(pace.steps, record - done))
+                        began = time.monotonic()
+                        states = lanes.advance(states, batches.block(done, count), count)
+                        pace.adapt(count, time.monotonic() - began)
+                        done += count
+                        progress.advance(count)
+                        progress.checkpoints.reached(done, states)
+                    observations = dict(zip(rivals, lanes.observe(states), strict=True))
+                    _check_finite(observations, label, done)
+                seen.append((done, observations))
+                yield done, observations
 
 
 def _check_finite(observations: Mapping[str, Observation], label: str, step: int) -> None:

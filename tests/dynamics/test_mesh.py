@@ -13,7 +13,7 @@ import pytest
 from flax import linen as nn
 
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics import protocol
+from ntkrun.dynamics import lanes
 from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.mesh import EXAMPLES, MEMBERS, count_devices, make_mesh, place, use
@@ -67,14 +67,14 @@ CASES: dict[str, tuple[Any, FullBatch | MiniBatches]] = {
 def compare_on_four_devices() -> None:
     """What the subprocess below runs."""
     assert jax.local_device_count() == 4
-    placed, advance = [], protocol.advance
+    placed, advance = [], lanes.advance
 
     def watched(engines: tuple, states: tuple, *rest: Any) -> tuple:
         states = advance(engines, states, *rest)
         placed.append((engines, states))
         return states
 
-    protocol.advance = watched
+    lanes.advance = watched
     for name, (make, batches) in CASES.items():
         one = trained(make(), batches, 1)
         assert all(len(leaf.sharding.device_set) == 1 for leaf in jax.tree.leaves(placed[-1])), name

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 
+from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.network import Network
 from ntkrun.dynamics.protocol import MiniBatches, run_lockstep
 from ntkrun.errors import UserError
@@ -26,20 +27,23 @@ X, Y = jnp.asarray(RNG.normal(size=(12, 5)), jnp.float32), jnp.asarray(np.eye(2)
 MODEL = build_model(
     "fc", width=7, depth=1, n_outputs=2, activation="tanh", sigma_w2=1.5, sigma_b2=0.1, dtype=jnp.float32
 )
-RIVALS = {
-    "network": Network(
-        MODEL.init(jax.random.key(0), X[:1])["params"], X, Y, X[:3],
-        model=MODEL, tx=optax.sgd(0.5, momentum=0.9), loss="mse", watched=(),
-    )
-}  # fmt: skip
+
+
+def network(seed: int) -> Network:
+    theta0, tx = MODEL.init(jax.random.key(seed), X[:1])["params"], optax.sgd(0.5, momentum=0.9)
+    return Network(theta0, X, Y, X[:3], model=MODEL, tx=tx, loss="mse", watched=())
+
+
+RIVALS = {"network": network(0)}
+SEVERAL = {"networks": Ensemble.of([network(seed) for seed in (1, 2, 3)])}
 STEPS = [0, 1, 40, 200]
 
 
 def cell(progress: Silent) -> list:
-    """Two lockstep runs one after the other, as a cell may have them."""
+    """Two lockstep runs one after the other, as a cell may have them: of one network and of three."""
     batches = MiniBatches(jax.random.key(1), 12, 4)
     first = list(run_lockstep(RIVALS, STEPS, batches, progress, "first"))
-    return first + list(run_lockstep(RIVALS, [0, 100], batches, progress, "second"))
+    return first + list(run_lockstep(SEVERAL, [0, 100], batches, progress, "second"))
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +184,7 @@ def test_an_abandoned_run_is_run_again(a_cell):
     abandoned: Any = run_lockstep(RIVALS, STEPS, batches, progress, "first")
     next(abandoned)
     abandoned.close()
-    list(run_lockstep(RIVALS, [0, 100], batches, progress, "second"))
+    list(run_lockstep(SEVERAL, [0, 100], batches, progress, "second"))
     progress.checkpoints = CellCheckpoints(a_cell.folder, 1.0, {}, a_cell.lock, stop, progress.warn)
     assert equal(list(run_lockstep(RIVALS, STEPS, batches, progress, "first")), cell(Silent())[: len(STEPS)])
     assert progress.warnings == []

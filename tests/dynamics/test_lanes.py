@@ -1,0 +1,109 @@
+"""Members are dealt out over the cores of a CPU, and no number depends on how many there are."""
+
+import threading
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from ntkrun.dynamics import lanes
+from ntkrun.dynamics.ensemble import Ensemble
+from ntkrun.dynamics.lanes import Lanes, lanes_of
+from ntkrun.dynamics.network import Network
+from ntkrun.dynamics.protocol import MiniBatches, run_lockstep
+from ntkrun.models import build_model
+from ntkrun.progress import Silent
+
+RNG = np.random.default_rng(0)
+X = jnp.asarray(RNG.normal(size=(12, 5)), jnp.float32)
+Y = jnp.asarray(np.eye(2)[RNG.integers(0, 2, 12)], jnp.float32)
+
+
+def network(seed: int, width: int = 7) -> Network:
+    fields: dict[str, Any] = dict(activation="tanh", sigma_w2=1.5, sigma_b2=0.1, dtype=jnp.float32)
+    model = build_model("fc", width=width, depth=2, n_outputs=2, **fields)
+    theta0 = model.init(jax.random.key(seed), X[:1])["params"]
+    return Network(theta0, X, Y, X[:3], model=model, tx=optax.sgd(0.5, momentum=0.9), loss="mse", watched=())
+
+
+def ensemble(count: int) -> Ensemble:
+    return Ensemble.of([network(seed) for seed in range(count)])
+
+
+def stand_in(count: int) -> Ensemble:
+    """As many members without drawing each."""
+    one: Any = network(0)
+    return Ensemble(one.replace(theta0=jax.tree.map(lambda leaf: jnp.stack([leaf] * count), one.theta0)), ("theta0",))
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"), [(1, 1), (2, 2), (3, 3), (7, 7), (10, 10), (16, 8), (20, 10), (97, 97), (100, 10)]
+)
+def test_equal_shares_for_up_to_eight_cores(members, expected):
+    assert lanes_of((stand_in(members),)) == expected
+    shares = stand_in(members).shared_out(expected)
+    assert {share.count for share in shares} == {members // expected}
+
+
+def test_who_shares_something_or_fills_the_cores_stays_in_one_program():
+    assert lanes_of((network(0), network(1))) == 1, "rivals of one network see the same images in the same step"
+    assert lanes_of((ensemble(2), ensemble(3))) == 1
+    assert lanes_of((ensemble(3), ensemble(3))) == 3
+    assert lanes_of((Ensemble.of([network(seed, 1024) for seed in range(2)]),)) == 1
+    assert lanes_of((Ensemble.of([network(seed, 1023) for seed in range(2)]),)) == 2
+
+
+@pytest.mark.parametrize("count", [3, 16])
+def test_no_number_depends_on_the_number_of_threads(count, monkeypatch):
+    def trained(threads: int) -> list[tuple[int, Any]]:
+        monkeypatch.setattr(lanes, "_cores", lambda: threads)
+        batches = MiniBatches(jax.random.key(1), 12, 4)
+        return list(run_lockstep({"all": ensemble(count)}, [0, 3, 40], batches, Silent(), "test"))
+
+    first, *others = [trained(threads) for threads in (1, 2, 5)]
+    assert first[-1][1]["all"]["train"].shape == (count, 12, 2)
+    for other in others:
+        for (step, ours), (same_step, theirs) in zip(first, other, strict=True):
+            assert step == same_step
+            for name, values in ours["all"].items():
+                np.testing.assert_array_equal(values, theirs["all"][name])
+
+
+def test_members_keep_their_order_over_the_lanes():
+    ((_, found),) = run_lockstep({"all": ensemble(5)}, [20], MiniBatches(jax.random.key(1), 12, 4), Silent(), "test")
+    for seed in range(5):
+        ((_, alone),) = run_lockstep(
+            {"r": network(seed)}, [20], MiniBatches(jax.random.key(1), 12, 4), Silent(), "test"
+        )
+        # float32 through 20 stable steps on outputs of order 1: sums of a few tens of terms, rounding of 6e-8 each
+        np.testing.assert_allclose(found["all"]["train"][seed], alone["r"]["train"], rtol=0, atol=1e-5)
+
+
+def test_lanes_move_at_the_same_time(monkeypatch):
+    """Two lanes meet inside a step: with one thread the barrier would break."""
+    monkeypatch.setattr(lanes, "_cores", lambda: 2)
+    meeting, advance = threading.Barrier(2, timeout=20), lanes.advance
+    with Lanes((ensemble(2),), None, 1) as both:
+        states = both.advance(both.init(), None, 1)  # the first time they go in turn
+
+        def met(*arguments: Any) -> tuple:
+            meeting.wait()
+            return advance(*arguments)
+
+        monkeypatch.setattr(lanes, "advance", met)
+        both.advance(states, None, 1)
+
+
+def test_a_failing_lane_fails_the_run(monkeypatch):
+    with Lanes((ensemble(3),), None, 1) as three:
+        states = three.advance(three.init(), None, 1)
+
+        def fails(*_: Any) -> tuple:
+            raise MemoryError("out of memory")
+
+        monkeypatch.setattr(lanes, "advance", fails)
+        with pytest.raises(MemoryError, match="out of memory"):
+            three.advance(states, None, 1)
