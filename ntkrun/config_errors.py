@@ -29,6 +29,8 @@ def one_line(error: Exception, known_keys: Callable[[], Iterable[str]] = tuple, 
         group, option = match.groups()
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
         return f"{group}={option} is not known; choose one of {', '.join(choices)}"
+    if match := re.search(r"In '([^']+)': Could not load '([^']+)'", text):
+        return f"{match[1]}: there is no {match[2]} for its defaults to name; --help lists what there is"
     if match := re.search(r"Could not override '([^']+)'", text):
         return f"{match[1]} is not a setting of this experiment{_closest(match[1], known_keys())} (see --cfg job)"
     if match := re.search(r"Could not (?:append|delete)[^']*'?([\w.]+)", text):
