@@ -85,6 +85,8 @@ def run(arguments: list[str], folder: Path, moment: Moment | None) -> None:
     from ntkrun import cli
     from ntkrun.runner.checkpoint import CellCheckpoints
 
+    # a shell's `&` has it ignored, which ntkrun respects; here the run listens however the tests were started
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     sys.argv = ["ntkrun", *arguments]
     keep = Watch(folder, moment)
