@@ -75,7 +75,7 @@ def debugging() -> bool:
 
 
 def complain(error: Exception | str) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)  # what was typed may hold a "\r"
     return 2
 
 

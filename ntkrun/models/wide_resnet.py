@@ -28,7 +28,10 @@ def batch_norm(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
 
 
 class Block(nn.Module):
-    """x + conv(phi(norm(conv(phi(norm(x)))))); where the stride changes the shape, x goes through a 3 x 3 convolution."""
+    """x + conv(phi(norm(conv(a)))), a = phi(norm(x)); where the stride changes the shape, a 3 x 3 convolution of a for x.
+
+    That the shortcut reads a, not x, is recovered: Theta is half as large, as the paper's first steps are slow (docs/figure4.md).
+    """
 
     stride: int
     norm: Any
@@ -37,19 +40,20 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n h_out w_out c"]:
-        main = Conv(stride=self.stride, name="conv_1", **self.conv)(self.phi(self.norm(x)))
+        active = self.phi(self.norm(x))
+        main = Conv(stride=self.stride, name="conv_1", **self.conv)(active)
         main = Conv(name="conv_2", **self.conv)(self.phi(self.norm(main)))
-        if self.stride > 1:
-            x = Conv(stride=self.stride, name="shortcut", **self.conv)(x)
-        return x + main
+        shortcut = Conv(stride=self.stride, name="shortcut", **self.conv)(active) if self.stride > 1 else x
+        return shortcut + main
 
 
 class WideResNet(ConvNet):
-    """Table S1: a 3 x 3 stem, three groups of N pre-activation blocks, the mean over the last 8 x 8 map, a dense readout.
+    """Table S1: a 3 x 3 stem, three groups of N pre-activation blocks, phi, the mean over the last 8 x 8 map, a dense readout.
 
     depth = 6 N + 4 counts the stem, 6 N convolutions in the blocks, the two shortcuts and the readout; n = width
     channels in all groups.  norm "batch" normalises by the statistics of the batch at hand, training or not: f is then
-    a function of the batch, f(x_i; X), and so are its linearization and its kernel; "none" leaves it out.
+    a function of the batch, f(x_i; X), and so are its linearization and its kernel; "none" leaves it out.  That phi stands
+    before the mean is recovered (docs/figure4.md).
     x (n, h, w, c) -> (n, k); for images other than 32 x 32 the last map is not 8 x 8, and all of it is averaged.
 
     Raises `UserError` for a depth that is no 6 N + 4, an unknown norm, and inputs that are no images.
@@ -71,5 +75,5 @@ class WideResNet(ConvNet):
         for group, stride in GROUPS:
             for block in range(1, blocks + 1):
                 x = Block(stride if block == 1 else 1, norm, phi, conv, name=f"{group}_{block}")(x)
-        x = readout_input(jnp.mean(x, axis=(1, 2)), self.trained)
+        x = readout_input(jnp.mean(phi(x), axis=(1, 2)), self.trained)
         return Dense(self.n_outputs, name="readout", **self.common)(x)
