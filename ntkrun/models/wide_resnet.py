@@ -30,7 +30,7 @@ def batch_norm(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
 class Block(nn.Module):
     """x + conv(phi(norm(conv(a)))), a = phi(norm(x)); where the stride changes the shape, a 3 x 3 convolution of a for x.
 
-    That the shortcut reads a, not x, is recovered: Theta is half as large, as the paper's first steps are slow (docs/figure4.md).
+    That the shortcut reads a, not x, is the variant that fits the paper's first steps best (docs/figure4.md).
     """
 
     stride: int
@@ -52,8 +52,8 @@ class WideResNet(ConvNet):
 
     depth = 6 N + 4 counts the stem, 6 N convolutions in the blocks, the two shortcuts and the readout; n = width
     channels in all groups.  norm "batch" normalises by the statistics of the batch at hand, training or not: f is then
-    a function of the batch, f(x_i; X), and so are its linearization and its kernel; "none" leaves it out.  That phi stands
-    before the mean is recovered (docs/figure4.md).
+    a function of the batch, f(x_i; X), and so are its linearization and its kernel; "none" leaves it out.  phi before
+    the mean fits the paper's first steps best of what was tried (docs/figure4.md).
     x (n, h, w, c) -> (n, k); for images other than 32 x 32 the last map is not 8 x 8, and all of it is averaged.
 
     Raises `UserError` for a depth that is no 6 N + 4, an unknown norm, and inputs that are no images.
