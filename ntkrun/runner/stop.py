@@ -83,7 +83,12 @@ class StopRequests:
 
     def _pass_on(self, signum: int, frame: FrameType | None) -> None:
         before = self._before[signum]
-        if callable(before) and before is not signal.default_int_handler:
+        try:
+            if not callable(before) or before is signal.default_int_handler:
+                raise Interrupted(signum)
             before(signum, frame)
-        else:
-            raise Interrupted(signum)
+        except BaseException:
+            # The process is leaving and all is saved.  Another request on the way out (SLURM sends SIGTERM for the requeue
+            # that SIGUSR2 asked for) finds the run abandoned: what it saved would hide the checkpoint of this one.
+            self.save = lambda: None
+            raise

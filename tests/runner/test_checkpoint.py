@@ -71,7 +71,13 @@ class Cell:
         assert self.lock.acquire()
 
     def run(
-        self, *, stop_at: int | None = None, minutes: float = 60.0, made_by: str = "v1", signum: int = signal.SIGTERM
+        self,
+        *,
+        stop_at: int | None = None,
+        minutes: float = 60.0,
+        made_by: str = "v1",
+        signum: int = signal.SIGTERM,
+        again: bool = False,
     ) -> tuple[list, Silent]:
         self.progress = progress = Silent()
         with StopRequests() as stop:
@@ -85,7 +91,11 @@ class Cell:
                 reached(step, states)
 
             keep.reached = counted
-            return cell(progress), progress
+            try:
+                return cell(progress), progress
+            finally:
+                if again:
+                    os.kill(os.getpid(), signal.SIGTERM)
 
     def interrupted(self, stop_at: int, signum: int = signal.SIGTERM, **options) -> "Cell":
         with pytest.raises(Interrupted) as caught:
@@ -117,6 +127,17 @@ def test_interrupted_again_and_again_by_every_signal(a_cell, uninterrupted):
     for stop_at, signum in zip((3, 1, 4, 2, 5), signals, strict=True):
         a_cell.interrupted(stop_at, signum)
         assert len(list(a_cell.folder.iterdir())) <= checkpoint.KEEP
+    assert equal(a_cell.run()[0], uninterrupted)
+
+
+@pytest.mark.parametrize("stop_at", [2, 5, 10])  # in the first run of the cell, in the second
+def test_a_second_signal_while_the_first_takes_effect_costs_nothing(a_cell, uninterrupted, stop_at):
+    """SLURM does so: SIGUSR2, whose listener has the job requeued, and for that SIGTERM."""
+    with pytest.raises(Interrupted):
+        a_cell.run(stop_at=stop_at, signum=signal.SIGUSR2, again=True)
+    (newest,) = a_cell.newest()
+    record, arrays = checkpoint._read(newest)
+    assert record["under_way"] and record["step"] > 0 and arrays["states"]
     assert equal(a_cell.run()[0], uninterrupted)
 
 

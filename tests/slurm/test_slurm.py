@@ -15,8 +15,10 @@ from ntkrun.runner.store import read_table
 
 pytestmark = [pytest.mark.slurm, pytest.mark.skipif(bool(missing()), reason=missing() or "runs")]
 
+# A requeued job goes on until SLURM kills it, some five seconds after its first checkpoint: a cell of 15,000 steps was
+# finished by then, and had nothing to resume.  This many steps take several times as long.
 SWEEP = [
-    "experiment=fig3", "scale=smoke", "data.source=stand_in", "seed=[0,1,2,3]", "optimizer.steps=15000",
+    "experiment=fig3", "scale=smoke", "data.source=stand_in", "seed=[0,1,2,3]", "optimizer.steps=40000",
     "checkpoint_minutes=.002",
 ]  # fmt: skip
 
