@@ -22,11 +22,11 @@ def test_every_cause_is_of_a_claim_and_says_where_it_stands(root):
 
 def test_a_failing_claim_is_listed_with_its_cause():
     def verdict(claim: str, kind) -> Verdict:
-        return Verdict(claim, "fig2", "s", "theory", "0", 0.0, 1.0, 2.0, kind, "w")
+        return Verdict(claim, "figs6", "s", "theory", "0", 0.0, 1.0, 2.0, kind, "w")
 
-    failing, passing = "fig2.variance_z_t256", "fig2.variance_z_t65536"
-    lines = claims_table([verdict(failing, "fail"), verdict("fig2.x", "fail"), verdict(passing, "pass")], "cpu")
+    failing, passing = "figs6.relu1_ntk_mean_t1", "figs6.relu1_ntk_mean_t256"
+    lines = claims_table([verdict(failing, "fail"), verdict("figs6.x", "fail"), verdict(passing, "pass")], "cpu")
     flat = " ".join(lines.split())
-    assert f"{failing} fails: {cause_of('cpu', failing)}" in flat and f"fig2.x fails: {UNKNOWN}" in flat
+    assert f"{failing} fails: {cause_of('cpu', failing)}" in flat and f"figs6.x fails: {UNKNOWN}" in flat
     assert f"{passing} fails" not in flat and max(map(len, lines.splitlines())) <= 120
     assert cause_of("paper", failing) == UNKNOWN
