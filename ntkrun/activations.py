@@ -1,6 +1,6 @@
 """The nonlinearities phi of equation (1), shared by networks and kernels.
 
-`models` applies phi and `kernels` integrates it; neither imports the other, so the names live in this leaf..  A
+`models` applies phi and `kernels` integrates it; neither imports the other, so the names live in this leaf.  A
 function of the user's own is passed as `Activation("swish", jax.nn.swish)`: the network applies it, and its dual
 kernels are integrated numerically (`ntkrun.kernels.activations`).
 """

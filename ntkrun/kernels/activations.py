@@ -17,7 +17,7 @@ def _arcsine_series(degree: int) -> list[float]:
     """Coefficients in y = 8 z - 1 of (asin(sqrt z)/sqrt z - 1)/z on 0 <= z <= 1/4, highest first.
 
     The function is analytic up to z = 1, that is y = 7: Chebyshev interpolation converges like (7 + sqrt 48)^-degree,
-    so degree 15 reaches float64 and degree 7 float32..  Below z = 1e-3 its own Taylor series avoids the cancellation.
+    so degree 15 reaches float64 and degree 7 float32.  Below z = 1e-3 its own Taylor series avoids the cancellation.
     """
 
     def quotient(y: Any) -> Any:
@@ -34,7 +34,7 @@ _ARCSINE = {jnp.dtype(jnp.float64): _arcsine_series(15), jnp.dtype(jnp.float32):
 def _half_angle(c: Array) -> tuple[Array, Array]:
     """(a > 1/2, s) for a = |c| <= 1: s = asin(a) in the lower half, asin(sqrt((1 - a)/2)) = arccos(a)/2 in the upper.
 
-    The half angle keeps all digits of small angles, since 1 - a is exact there..  Polynomials instead of library calls:
+    The half angle keeps all digits of small angles, since 1 - a is exact there.  Polynomials instead of library calls:
     XLA vectorises them on a CPU, where its arccos and atan2 take three times as long.
     """
     a = jnp.abs(c)

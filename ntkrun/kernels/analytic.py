@@ -3,12 +3,12 @@
     K^1 = sigma_w2 x.x'/n_0 + sigma_b2,          Theta^1 = K^1,
     K^{l+1} = sigma_w2 T(K^l) + sigma_b2,        Theta^{l+1} = K^{l+1} + sigma_w2 Theta^l Tdot(K^l).
 
-Standard parameterization (S42)..  Theta is a sum over layers of (dh/dweight)^2 terms and of (dh/dbias)^2
-terms..  Replacing omega by W = sqrt(sigma_w2/n_{l-1}) omega multiplies the weight term of layer l by
-n_{l-1}/sigma_w2, and b = sqrt(sigma_b2) beta its bias term by 1/sigma_b2..  After division by the hidden width n:
+Standard parameterization (S42).  Theta is a sum over layers of (dh/dweight)^2 terms and of (dh/dbias)^2
+terms.  Replacing omega by W = sqrt(sigma_w2/n_{l-1}) omega multiplies the weight term of layer l by
+n_{l-1}/sigma_w2, and b = sqrt(sigma_b2) beta its bias term by 1/sigma_b2.  After division by the hidden width n:
     input weights n_0/(n sigma_w2)      hidden and readout weights 1/sigma_w2      biases 1/(n sigma_b2)
 so that  Theta^1 = x.x'/n + 1/n,  Theta^{l+1} = T(K^l) + 1/n + sigma_w2 Theta^l Tdot(K^l)  (no 1/n without biases), and
-as n -> inf input weights and biases drop out..  K is the same in both parameterizations.
+as n -> inf input weights and biases drop out.  K is the same in both parameterizations.
 """
 
 from functools import partial
@@ -67,16 +67,16 @@ def analytic_kernels(
     """(K^{L+1}, Theta^{L+1}) of the readout, for L = depth hidden layers; (S24)-(S29), (S42).
 
     x1 (n1, ...), x2 (n2, ...), flattened to (n, n_0); x2 = None is x1 with itself, computed as one triangle of
-    tiles..  Returns NumPy arrays (n1, n2) of `dtype`, because they are filled tile by tile: beside the result only
-    `tile_bytes` and a few numbers per input are held (10,000 images: 1.6 GB)..  Without sigma_b2 there are no biases.
+    tiles.  Returns NumPy arrays (n1, n2) of `dtype`, because they are filled tile by tile: beside the result only
+    `tile_bytes` and a few numbers per input are held (10,000 images: 1.6 GB).  Without sigma_b2 there are no biases.
 
-    parameterization "ntk": Theta as above, `width` is not used..  "standard": the limit of J J^T / n, with the terms of
+    parameterization "ntk": Theta as above, `width` is not used.  "standard": the limit of J J^T / n, with the terms of
     order 1/n if `width` = n is given (see the module).
 
     trained "readout": Theta of the last layer alone, the layers below it frozen; K stays what it is.
 
     ReLU and erf are exact to rounding, every other activation to a relative 1e-9 if it is smooth (`kernels.hermite`).
-    Known equal: the authors' library (tests/golden)..  Raises `UserError` for depth < 1, inputs of unequal dimension,
+    Known equal: the authors' library (tests/golden).  Raises `UserError` for depth < 1, inputs of unequal dimension,
     unknown activation or parameterization.
     """
     if trained not in ("all", "readout"):

@@ -1,6 +1,6 @@
 """What a dual activation offers: T = E[phi(u) phi(v)] and Tdot = E[phi'(u) phi'(v)] over centred Gaussians (S25, S29).
 
-The Gaussians have u.u = p, v.v = q, u.v = r..  Every dual is split into what depends on one input (`rows`, computed
+The Gaussians have u.u = p, v.v = q, u.v = r.  Every dual is split into what depends on one input (`rows`, computed
 once per input) and what depends on a pair (`pair`, the only part that runs n1 n2 times).
 """
 
@@ -16,7 +16,7 @@ from ntkrun.types import Array, Float, NumpyArray
 Rows = Any  # a tuple of arrays whose last axis runs over inputs
 
 # A Gram product of d terms, the norms and their roots leave a few eps in the correlation; arccos would turn that into
-# sqrt(eps) of angle..  Correlations this close to +-1 are taken as exactly +-1..  Inputs which truly differ by so
+# sqrt(eps) of angle.  Correlations this close to +-1 are taken as exactly +-1.  Inputs which truly differ by so
 # small an angle (1e-7 in float64) are changed by less than that angle.
 _PARALLEL_EPS = 32
 
@@ -36,8 +36,8 @@ def correlation(inverse1: Array, inverse2: Array, r: Array) -> Array:
 class DualActivation(ABC):
     """The expectations T and Tdot of one nonlinearity; hashable, so that it may be a static argument of jit.
 
-    The per-input arrays have shape (n,) or (terms, n)..  Where p or q is 0 the correlation is undefined and set to 0: T
-    takes its limit phi(0) E[phi(v)], and Tdot the value phi'(0) E[phi'(v)] with phi'(0) = 1/2 for ReLU..  In the
+    The per-input arrays have shape (n,) or (terms, n).  Where p or q is 0 the correlation is undefined and set to 0: T
+    takes its limit phi(0) E[phi(v)], and Tdot the value phi'(0) E[phi'(v)] with phi'(0) = 1/2 for ReLU.  In the
     recursion for the NTK that value is multiplied by Theta^l(x, x') = 0, because K^l(x, x) = 0 needs x = 0 and sigma_b
     = 0.
     """

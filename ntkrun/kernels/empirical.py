@@ -3,7 +3,7 @@
 For a dense layer h = scale_w x W + scale_b b the gradient of output a at one example is (scale_w x delta_a^T, scale_b
 delta_a), delta_a = df_a/dh, so the layer adds
     Theta_hat[i, j, a, b] += (c_w x_i.x_j + c_b) delta_a(x_i).delta_b(x_j),   c_w = scale_w^2, c_b = scale_b^2:
-two Gram products of width n instead of one of width n^2 (`kernels.contraction`, also for convolutions)..  x and delta
+two Gram products of width n instead of one of width n^2 (`kernels.contraction`, also for convolutions).  x and delta
 come from the taps of the layers (`models.layers`): c_w = sigma_w2/fan_in, c_b = sigma_b2 in the NTK parameterization, 1
 and 1 in the standard one.
 """
@@ -41,11 +41,11 @@ def empirical_ntk(
     """Theta_hat(x1, x2) = sum over parameters of df_a(x_i)/dtheta df_b(x_j)/dtheta, below equation (4).
 
     Returns (n1, n2, k, k), index [i, j, a, b], or with `trace_outputs` (n1, n2), the mean of its diagonal over a = b;
-    x2 = None is x1 with itself, computed as one half..  The dtype is that of the parameters..  It is J J^T in either
+    x2 = None is x1 with itself, computed as one half.  The dtype is that of the parameters.  It is J J^T in either
     parameterization: (S42)'s Theta_hat = J J^T / n of the standard one is `ntk_scale(model)` times this.
 
     method "structured": every parameter has to belong to a layer with taps that is used once, and an example's output
-    must not depend on other examples..  "jacobian": any module, one gradient per example and output; a network with
+    must not depend on other examples.  "jacobian": any module, one gradient per example and output; a network with
     batch normalisation is then the function f(x_i; X) of the whole batch X = x1 (and x2), and so is its kernel.
     Memory: structured holds the taps of blocks of examples, k numbers per unit (convolutions: gradients too), within
     about `memory_bytes`, and the result a few times; more blocks than one repeat forward and backward passes.

@@ -2,10 +2,10 @@
 
 With h_k the normalised Hermite polynomials and a_k(p) = E[phi(sqrt(p) z) h_k(z)], Mehler's formula gives
     T = sum_k a_k(p) a_k(q) rho^k,   rho = r / sqrt(p q),
-and the same for Tdot with phi'..  The nonlinearity is evaluated n times per node instead of n1 n2 times per pair of
-nodes as in two-dimensional Gauss-Hermite quadrature, and a pair costs two multiplications per term..  By Parseval
+and the same for Tdot with phi'.  The nonlinearity is evaluated n times per node instead of n1 n2 times per pair of
+nodes as in two-dimensional Gauss-Hermite quadrature, and a pair costs two multiplications per term.  By Parseval
 and Cauchy-Schwarz the terms from K on sum to at most sqrt(tail(p) tail(q)), tail(p) = E[phi^2] - sum_{k<K}
-a_k(p)^2, for every rho up to +-1: the error is known, and K is chosen by it..  What is left over is not dropped but
+a_k(p)^2, for every rho up to +-1: the error is known, and K is chosen by it.  What is left over is not dropped but
 lumped into rho^K (even k) and rho^(K+1) (odd k), which makes T exact at rho = +-1, p = q, for any phi.
 """
 
@@ -21,9 +21,9 @@ from ntkrun.activations import Activation
 from ntkrun.kernels.dual import DualActivation, Rows, correlation, inverse_root
 from ntkrun.types import Array, Float, NumpyArray
 
-# Midpoint rule on |z| <= 12.5: what lies outside weighs e^-39 even against h_k^2 ~ e^(z^2/2)..  For a phi with poles at
+# Midpoint rule on |z| <= 12.5: what lies outside weighs e^-39 even against h_k^2 ~ e^(z^2/2).  For a phi with poles at
 # distance d from the real axis (pi/2 for tanh) the rule errs by exp(-2 pi d / (sqrt(p) STEP)) = e^-160 at p = 4, while
-# the error of Gauss-Hermite falls like exp(-2 d sqrt(2 nodes / p)) only..  Midpoints straddle a kink of phi at 0, where
+# the error of Gauss-Hermite falls like exp(-2 d sqrt(2 nodes / p)) only.  Midpoints straddle a kink of phi at 0, where
 # phi' is ambiguous.
 _REACH, _STEP = 12.5, 1 / 32
 # The terms fall like exp(-2 d sqrt(k / p)): tanh needs 128 at p = 1.5, 1024 at p = 13.  Few values, each compiled once.
@@ -47,7 +47,7 @@ class HermiteDual(DualActivation):
     """Dual of any elementwise phi by the first `terms` Hermite coefficients; see the module for the error.
 
     `for_variances` finds the terms for a relative error below 1e-9, and whether phi is odd or even (`parity` 1 or
-    0), when every other coefficient vanishes and is skipped..  A phi with a kink converges algebraically: with all
+    0), when every other coefficient vanishes and is skipped.  A phi with a kink converges algebraically: with all
     1024 terms T errs by about 3e-5 and Tdot by 2e-3, worst close to rho = 1 but not at it, and a warning says so.
     """
 

@@ -20,7 +20,7 @@ def weight_jacobian(
 ) -> Float[Array, "w n k"]:
     """df_a(x_i)/dtheta_w of single weights, each named by (path in `params`, flat index); (w, n, k).
 
-    One linearisation, then one forward derivative per weight..  Raises `UserError` for a path or an index that is not
+    One linearisation, then one forward derivative per weight.  Raises `UserError` for a path or an index that is not
     there.
     """
     for path, index in watched:

@@ -14,9 +14,9 @@ from ntkrun.types import Array, Float, NumpyArray
 class FC(nn.Module):
     """h^1 = x W^1 + b^1;  h^{l+1} = phi(h^l) W^{l+1} + b^{l+1};  f = h^{L+1}, equation (1).
 
-    depth is L, the number of hidden layers; width is n, one number or one per hidden layer; n_outputs is k..  An input
-    (n, ...) is flattened to (n, d); the output has shape (n, k)..  Layers are called layer_1 .. layer_{L+1} as in the
-    paper, and layer_{L+1} is the readout: params["layer_2"]["omega"] is omega^2..  See `layers.Affine` for the
+    depth is L, the number of hidden layers; width is n, one number or one per hidden layer; n_outputs is k.  An input
+    (n, ...) is flattened to (n, d); the output has shape (n, k).  Layers are called layer_1 .. layer_{L+1} as in the
+    paper, and layer_{L+1} is the readout: params["layer_2"]["omega"] is omega^2.  See `layers.Affine` for the
     parameterizations.
 
     Raises `UserError` for a depth below 1 or a tuple of widths whose length is not the depth.

@@ -51,7 +51,7 @@ class Affine(nn.Module):
     standard (S36):   `W` ~ N(0, sigma_w2 / fan_in), `b` ~ N(0, sigma_b2) are trained themselves.
 
     The names in the parameter tree say which is meant: omega (..., features), beta (features,), or W and b of
-    the same shapes..  From one key both parameterizations draw the same function..  With sigma_b2 = 0 neither has a
+    the same shapes.  From one key both parameterizations draw the same function.  With sigma_b2 = 0 neither has a
     bias: the ntk bias would be multiplied by zero, and the standard one would need the infinite rate eta_0 /
     (n_max sigma_b2) of (S37) to correspond to it.
 
