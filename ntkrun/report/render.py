@@ -2,8 +2,12 @@
 
 import io
 import json
-from collections.abc import Sequence
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +145,15 @@ def write_all(
         apart = deviations(figure, experiment.name)
         _stamp(figure, stamp, alarming=bool(provenance["stand_in_data"] or provenance["missing_cells"]))
         record = json.dumps(provenance)
-        png = _saved(figure, "png", {"Title": experiment.title, "ntkrun": record})
+        layout = figure.get_layout_engine()
+        assert layout is not None
+        layout.execute(figure)
         figure.set_layout_engine(None)  # the panels stay where they are: both files show one layout, made once
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
-        pdf = _saved(figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None})
+        png, pdf = _side_by_side(
+            partial(_saved, figure, "png", {"Title": experiment.title, "ntkrun": record}),
+            partial(_saved, figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None}),
+        )
     lock = store.report_lock()
     if not lock.acquire(judge=True, patience=PATIENCE):
         raise UserError(f"{store.folder} is being written by {lock.describe()}: wait for it, then use stage=report")
@@ -172,6 +181,27 @@ def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:
         ha="left",
         wrap=True,
     )
+
+
+def _side_by_side(one: Callable[[], bytes], other: Callable[[], bytes]) -> tuple[bytes, bytes]:
+    """What both give; `other` runs in a copy of this process where that is safe: JAX has threads, which a copy has not."""
+    if "jax" in sys.modules or threading.active_count() > 1 or not sys.platform.startswith("linux"):
+        return one(), other()
+    reading, writing = os.pipe()
+    copy = os.fork()
+    if copy == 0:
+        code = 1
+        try:
+            with open(writing, "wb") as pipe:
+                pipe.write(other())
+            code = 0
+        finally:
+            os._exit(code)  # nothing of what this process would do at its end
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        first, second = one(), pipe.read()
+    _, status = os.waitpid(copy, 0)
+    return first, second if status == 0 else other()  # which says what is wrong
 
 
 def _saved(figure: Figure, kind: str, metadata: dict[str, Any]) -> bytes:
