@@ -120,9 +120,7 @@ def once(arguments: list[str], outcome: Outcome) -> int:
 
 def main() -> None:
     """Entry point: exit code 0 done, 1 a claim's or our own failure, 2 bad input, 128 + n ended by signal n."""
-    # What a report makes lives until it is drawn: looking for garbage was a tenth of its time, and once more at the exit.
-    gc.set_threshold(100_000)
-    atexit.register(gc.freeze)
+    atexit.register(gc.freeze)  # no search for garbage in what the end of the process frees anyway: half a second
     arguments = sys.argv[1:]
     if "--version" in arguments:
         print(f"ntkrun {__version__}")
