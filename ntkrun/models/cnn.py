@@ -5,11 +5,11 @@ import jax.numpy as jnp
 
 from ntkrun.activations import resolve_activation
 from ntkrun.errors import UserError
-from ntkrun.models.layers import Conv, ConvNet, Dense, readout_input
+from ntkrun.models.layers import BuiltIn, Conv, Dense, readout_input
 from ntkrun.types import Array, Float, NumpyArray
 
 
-class CNN(ConvNet):
+class CNN(BuiltIn, kw_only=True):
     """L = depth convolutions 3 x 3 of n = width channels, phi behind each, pooling, and a linear readout.
 
     pool "average": the mean over all positions (the readout's fan_in is n); "flatten": every position by itself (fan_in
@@ -19,6 +19,7 @@ class CNN(ConvNet):
     Raises `UserError` for a depth below 1, an unknown pool, and inputs that are no images.
     """
 
+    width: int
     pool: str = "average"  # or "flatten"
     stride: int = 1
 

@@ -1,17 +1,15 @@
 """The fully connected network of equation (1)."""
 
-from typing import Any
-
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ntkrun.activations import Activation, resolve_activation
+from ntkrun.activations import resolve_activation
 from ntkrun.errors import UserError
-from ntkrun.models.layers import Dense, readout_input
+from ntkrun.models.layers import BuiltIn, Dense, readout_input
 from ntkrun.types import Array, Float, NumpyArray
 
 
-class FC(nn.Module):
+class FC(BuiltIn, kw_only=True):
     """h^1 = x W^1 + b^1;  h^{l+1} = phi(h^l) W^{l+1} + b^{l+1};  f = h^{L+1}, equation (1).
 
     depth is L, the number of hidden layers; width is n, one number or one per hidden layer; n_outputs is k.  An input
@@ -23,15 +21,6 @@ class FC(nn.Module):
     """
 
     width: int | tuple[int, ...]
-    depth: int
-    n_outputs: int
-    activation: str | Activation
-    sigma_w2: float
-    sigma_b2: float
-    parameterization: str = "ntk"  # or "standard"
-    dtype: Any = jnp.float32
-    matmul: str = "as_dtype"  # or "bfloat16"
-    trained: str = "all"  # or "readout": see `layers.readout_input`
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -47,13 +36,5 @@ class FC(nn.Module):
         for layer, features in enumerate((*self.widths, self.n_outputs), start=1):
             x = phi(x) if layer > 1 else x
             x = readout_input(x, self.trained) if layer > self.depth else x
-            x = Dense(
-                features,
-                self.sigma_w2,
-                self.sigma_b2,
-                self.parameterization,
-                self.dtype,
-                self.matmul,
-                name=f"layer_{layer}",
-            )(x)
+            x = Dense(features, name=f"layer_{layer}", **self.common)(x)
         return x

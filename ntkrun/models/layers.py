@@ -148,10 +148,9 @@ class Conv(Affine):
         return neighbourhoods(x, self.stride).reshape(x.shape[0], -1, KERNEL * KERNEL * x.shape[-1])
 
 
-class ConvNet(nn.Module):
-    """The settings that all convolutional networks have, and what of them every layer is given."""
+class BuiltIn(nn.Module):
+    """The settings that all networks here have beside their width, and what of them every layer is given."""
 
-    width: int
     depth: int
     n_outputs: int
     activation: str | Activation

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ntkrun.activations import resolve_activation
 from ntkrun.errors import UserError
-from ntkrun.models.layers import Conv, ConvNet, Dense, readout_input
+from ntkrun.models.layers import BuiltIn, Conv, Dense, readout_input
 from ntkrun.types import Array, Float, NumpyArray
 
 GROUPS = (("conv2", 1), ("conv3", 2), ("conv4", 2))  # name, stride of the first block: 32 x 32, 16 x 16, 8 x 8
@@ -47,7 +47,7 @@ class Block(nn.Module):
         return shortcut + main
 
 
-class WideResNet(ConvNet):
+class WideResNet(BuiltIn, kw_only=True):
     """Table S1: a 3 x 3 stem, three groups of N pre-activation blocks, phi, the mean over the last 8 x 8 map, a dense readout.
 
     depth = 6 N + 4 counts the stem, 6 N convolutions in the blocks, the two shortcuts and the readout; n = width
@@ -59,6 +59,7 @@ class WideResNet(ConvNet):
     Raises `UserError` for a depth that is no 6 N + 4, an unknown norm, and inputs that are no images.
     """
 
+    width: int
     norm: str = "batch"  # or "none"
 
     @nn.compact
