@@ -9,34 +9,22 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from flax import struct
 
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics.network import CHUNK, Watched, examples, in_chunks, read_weights
+from ntkrun.dynamics.network import InParameterSpace, examples, in_chunks, read_weights
 from ntkrun.metrics import LOSSES
 from ntkrun.types import Array, Params
 
 
 @struct.dataclass
-class LinearParameterSpace:
-    """omega_{i+1} = tx(omega_i, J^T dL/df_lin), omega_0 = 0; arguments as in `network.Network`.
+class LinearParameterSpace(InParameterSpace):
+    """omega_{i+1} = tx(omega_i, J^T dL/df_lin), omega_0 = 0; arguments as in `network.InParameterSpace`.
 
     tx sees theta_0 + omega as its parameters, so that weight decay acts on what it acts on in the network.  With batch
     normalisation the linearised function is f(x_i; X) of the whole batch X, in training and in each evaluated chunk.
     Known equal: `linear_function_space`.
     """
-
-    theta0: Params
-    x_train: Array
-    y_train: Array
-    x_test: Array
-    model: nn.Module = struct.field(pytree_node=False)
-    tx: optax.GradientTransformation = struct.field(pytree_node=False)
-    loss: str = struct.field(pytree_node=False)
-    watched: tuple[Watched, ...] = struct.field(pytree_node=False)
-    evaluated: int | None = struct.field(pytree_node=False, default=None)
-    chunk: int = struct.field(pytree_node=False, default=CHUNK)
 
     def init(self) -> tuple[Params, Any]:
         omega = jax.tree.map(jnp.zeros_like, self.theta0)

@@ -58,8 +58,8 @@ def read_weights(params: Params, watched: tuple[Watched, ...]) -> Float[Array, "
 
 
 @struct.dataclass
-class Network:
-    """theta_{i+1} = tx(theta_i, dL/dtheta) with L averaged over batch and outputs.
+class InParameterSpace:
+    """What a rival that moves parameters is made of.
 
     x_train (n, ...), y_train (n, k), x_test (m, ...) in the dtype of theta0; `tx` already holds the rate of the
     parameterization (eta_0 / n for the standard one).  Observed are the outputs on the first `evaluated` training
@@ -76,6 +76,11 @@ class Network:
     watched: tuple[Watched, ...] = struct.field(pytree_node=False)
     evaluated: int | None = struct.field(pytree_node=False, default=None)
     chunk: int = struct.field(pytree_node=False, default=CHUNK)
+
+
+@struct.dataclass
+class Network(InParameterSpace):
+    """theta_{i+1} = tx(theta_i, dL/dtheta) with L averaged over batch and outputs."""
 
     def init(self) -> tuple[Params, Any]:
         return self.theta0, self.tx.init(self.theta0)
