@@ -145,9 +145,8 @@ def write_all(
         apart = deviations(figure, experiment.name)
         _stamp(figure, stamp, alarming=bool(provenance["stand_in_data"] or provenance["missing_cells"]))
         record = json.dumps(provenance)
-        layout = figure.get_layout_engine()
-        assert layout is not None
-        layout.execute(figure)
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)
         figure.set_layout_engine(None)  # the panels stay where they are: both files show one layout, made once
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
         png, pdf = _side_by_side(
