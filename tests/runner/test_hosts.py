@@ -60,7 +60,7 @@ def table(folder: Path) -> tuple[Path, pd.DataFrame, dict]:
 def newest(folder: Path) -> int:
     """Serial number of the last checkpoint, 0 if there is none."""
     # the folders of checkpoints alone are listed: what lies in one may vanish meanwhile
-    kept = folder.glob("*/smoke/lockstep/cells/*.checkpoints/*")
+    kept = folder.glob("*/smoke/*/cells/*.checkpoints/*")
     return max((int(path.name) for path in kept if path.name.isdecimal()), default=0)
 
 
