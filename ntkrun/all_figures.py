@@ -23,6 +23,7 @@ class Outcome:
     not_judged: int = 0
     seconds: float = 0.0
     code: int | None = None  # exit code; None: not reached
+    absent: bool = False  # it was to be drawn, and nothing of it is stored
     outlook: Outlook | None = None  # on all figures, where this is one of them
 
     def judged(self, verdicts: Iterable[str]) -> None:
@@ -47,6 +48,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     lines: list[tuple[str, ...]] = [header]
     for o in (*outcomes, total):
         state = "" if o is total or o.code == 0 else "not reached" if o.code is None else f"exit code {o.code}"
+        state = "nothing is stored" if o.absent else state
         numbers = (o.ran, o.cached, f"{o.seconds / 60:.1f}", o.passed, o.failed, o.not_judged)
         lines.append((o.experiment, *map(str, numbers), state))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -69,7 +71,8 @@ def run_all(
 
     `once(arguments, outcome)` runs one experiment and notes in `outcome` what became of it; `expect(arguments)` says
     what its cells will take (experiment that computes them, {cell: seconds}).  Returns 0 when all figures
-    returned it, 2 when none had good input, 128 + n after signal n, else 1.
+    returned it, 2 when none had good input, 128 + n after signal n, else 1; figures of which there is nothing to
+    draw count only where that is so of all.
     """
     began = time.monotonic()
 
@@ -96,5 +99,5 @@ def run_all(
         if outcome.code > 128:
             break
     print(f"\n{summary(outcomes)}")
-    codes = [outcome.code or 0 for outcome in outcomes]
+    codes = [outcome.code or 0 for outcome in outcomes if not outcome.absent] or [2]
     return max(codes) if max(codes) > 128 or len(set(codes)) == 1 else 1

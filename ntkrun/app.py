@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.all_figures import Outcome
-from ntkrun.errors import UserError
+from ntkrun.errors import ComputeForbiddenError, UserError
 
 if TYPE_CHECKING:
     from ntkrun.experiments.base import Experiment
@@ -152,7 +152,11 @@ def execute(
     if first.stage in ("report", "all"):
         differs = departures(settings, paper()) if experiment.name != "lockstep" else []
         redraw = first.stage == "report" or outcome.ran > 0
-        outcome.judged(show(experiment, cells, store, progress, differs, redraw))
+        try:
+            outcome.judged(show(experiment, cells, store, progress, differs, redraw))
+        except ComputeForbiddenError:
+            outcome.absent = True
+            raise
     return 0
 
 

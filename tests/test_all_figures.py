@@ -56,6 +56,19 @@ def test_no_figure_stops_another_and_the_exit_code_says_it(codes, expected, caps
     assert total.split() == ["all", "4", "2", "0.0", "4", "2", "2"]
 
 
+def test_a_report_of_all_draws_what_is_stored_and_names_what_is_not(ntkrun, monkeypatch):
+    monkeypatch.setattr(cli, "figures", lambda: ["fig3", "figs10"])
+    report = ["experiment=all", "scale=smoke", "stage=report"]
+    code, out, _ = ntkrun(*report)
+    assert code == 2 and out.count("nothing is stored") == 2
+    assert ntkrun("experiment=figs10", "scale=smoke")[0] == 0
+    code, out, err = ntkrun(*report)
+    assert code == 0 and "nothing is stored for these settings of fig3" in err
+    *_, fig3, figs10, _ = out.splitlines()
+    assert fig3.endswith("nothing is stored") and sum(map(int, figs10.split()[4:7])) > 0
+    assert ntkrun("experiment=all", "scale=smoke", "stage=check")[0] == 1, "a claim is not judged by being away"
+
+
 def test_a_signal_ends_it_and_the_summary_names_what_was_not_reached(capsys):
     once, called = figures({"fig1": 0, "fig2": SystemExit(143), "fig3": 0})
     assert run_all(ARGUMENTS, ["fig1", "fig2", "fig3"], once, nothing) == 143
