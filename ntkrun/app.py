@@ -1,10 +1,8 @@
 """What `ntkrun` does once its settings are composed: plan, run what is missing, report."""
 
-import contextlib
-import gc
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.all_figures import Outcome
@@ -227,8 +225,7 @@ def show(
     from ntkrun.report.judge import claims_table
     from ntkrun.report.render import report
 
-    with _no_search_for_garbage():
-        made = report(experiment, cells, store, differs, redraw)
+    made = report(experiment, cells, store, differs, redraw)
     for name in made.stand_ins:
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set")
     if made.missing:
@@ -236,15 +233,3 @@ def show(
     page = write_gallery(store.folder.parent)
     print(f"\nfigure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts, cells[0].settings.scale)}")
     return [verdict.verdict for verdict in made.verdicts]
-
-
-@contextlib.contextmanager
-def _no_search_for_garbage() -> Iterator[None]:
-    """For a report: what it makes lives until it is drawn, and looking through it was a tenth of its time."""
-    searching = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if searching:
-            gc.enable()
