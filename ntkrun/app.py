@@ -150,11 +150,7 @@ def execute(
     if first.stage in ("report", "all"):
         differs = departures(settings, paper()) if experiment.name != "lockstep" else []
         redraw = first.stage == "report" or outcome.ran > 0
-        try:
-            outcome.judged(show(experiment, cells, store, progress, differs, redraw))
-        except ComputeForbiddenError:
-            outcome.absent = True
-            raise
+        show(experiment, cells, store, progress, differs, redraw, outcome)
     return 0
 
 
@@ -219,17 +215,22 @@ def show(
     progress: "Console",
     differs: list[str],
     redraw: bool,
-) -> list[str]:
-    """Draw and judge what is stored, and say what it is worth; returns the verdicts."""
+    outcome: Outcome,
+) -> None:
+    """Draw and judge what is stored, and say what it is worth."""
     from ntkrun.report.gallery import write_gallery
     from ntkrun.report.judge import claims_table
     from ntkrun.report.render import report
 
-    made = report(experiment, cells, store, differs, redraw)
+    try:
+        made = report(experiment, cells, store, differs, redraw)
+    except ComputeForbiddenError:
+        outcome.absent = True
+        raise
+    outcome.judged(verdict.verdict for verdict in made.verdicts)
     for name in made.stand_ins:
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set")
     if made.missing:
         progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
     page = write_gallery(store.folder.parent)
     print(f"\nfigure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts, cells[0].settings.scale)}")
-    return [verdict.verdict for verdict in made.verdicts]
