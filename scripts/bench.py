@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +19,6 @@ import numpy as np
 from bench_core import INPUTS, MiniBatchSetting, Setting, moving
 
 from ntkrun.dynamics.ensemble import Ensemble
-from ntkrun.dynamics.lanes import Lanes
 from ntkrun.dynamics.network import Network
 from ntkrun.fits import power_law
 from ntkrun.kernels.analytic import analytic_kernels
@@ -152,22 +150,10 @@ def ensemble_row(size: float, budget: float) -> Iterator[str]:
     init = jax.jit(setting.model.init)
     thetas = [init(jax.random.key(i), setting.x[:1])["params"] for i in range(count)]
     networks = [Network(t, setting.x, setting.y, setting.x[:1], setting.model, setting.tx, "mse", ()) for t in thetas]
-    together, each = in_lanes(Ensemble.of(networks), steps), [in_lanes(net, steps) for net in networks]
+    together, each = moving((Ensemble.of(networks),), None, steps), [moving((net,), None, steps) for net in networks]
     found = pairs(together, lambda: [call() for call in each], budget)
     shape = f"FC {INPUTS}-3x{width}-1, N = {n}"
     yield line(f"{count} networks as one ensemble / one by one", shape, "1", [a / b for a, b in found])
-
-
-def in_lanes(rival: Any, steps: int) -> Call:
-    """A call that moves a rival on as a run does: on the CPU the members of an ensemble are dealt out over its cores."""
-    lanes = Lanes((rival,), None, 1)
-    box = [lanes.init()]
-
-    def run() -> object:
-        box[0] = lanes.advance(box[0], None, steps)
-        return box[0]
-
-    return run
 
 
 def growth_rows(size: float, budget: float) -> Iterator[str]:

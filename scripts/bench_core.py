@@ -24,7 +24,7 @@ import optax
 
 from ntkrun.costs import Piece
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics.lanes import advance
+from ntkrun.dynamics.lanes import Lanes
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network
@@ -116,11 +116,12 @@ class Setting:
 
 
 def moving(rivals: tuple, batches: Batch | None, steps: int) -> Callable[[], object]:
-    """A call that moves the rivals on by `steps` steps."""
-    box = [jax.tree.map(jnp.copy, tuple(rival.init() for rival in rivals))]
+    """A call that moves the rivals on by `steps` steps, as a run does."""
+    lanes = Lanes(rivals, None, 1)
+    box = [lanes.init()]
 
     def run() -> object:
-        box[0] = advance(rivals, box[0], batches, jnp.asarray(steps, jnp.int32))
+        box[0] = lanes.advance(box[0], batches, steps)
         return box[0]
 
     return run

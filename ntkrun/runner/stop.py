@@ -88,7 +88,7 @@ class StopRequests:
                 raise Interrupted(signum)
             before(signum, frame)
         except BaseException:
-            # The process is leaving and all is saved.  Another request on the way out (SLURM sends SIGTERM for the requeue
-            # that SIGUSR2 asked for) finds the run abandoned: what it saved would hide the checkpoint of this one.
+            # The process is leaving, with all saved that will be.  Another request on the way out (SLURM sends SIGTERM for
+            # the requeue that SIGUSR2 asked for) finds the run abandoned: its save would hide the checkpoint of this one.
             self.save = lambda: None
             raise
