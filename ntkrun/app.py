@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ntkrun.all_figures import Outcome
 from ntkrun.errors import ComputeForbiddenError, UserError
+from ntkrun.parts import without_unused
 
 if TYPE_CHECKING:
     from ntkrun.experiments.base import Experiment
@@ -49,13 +50,12 @@ def departures(
     return found
 
 
-def joined(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings, after this process joined the others of its run if there are any."""
+def join(settings: dict[str, Any]) -> None:
+    """Join the other processes of the run if there are any."""
     if settings.get("distributed") is True:
         from ntkrun.dynamics.hosts import start
 
         start()
-    return settings
 
 
 def verify(store: "Store") -> int:
@@ -148,7 +148,7 @@ def execute(
             print(f"{len(missing)} of {len(cells)} cells are left to other shards; the last one draws the figure")
             return 0
     if first.stage in ("report", "all"):
-        differs = departures(settings, paper()) if experiment.name != "lockstep" else []
+        differs = departures(without_unused(settings), paper()) if experiment.name != "lockstep" else []
         redraw = first.stage == "report" or outcome.ran > 0
         show(experiment, cells, store, progress, differs, redraw, outcome)
     return 0

@@ -10,6 +10,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -17,11 +18,12 @@ from omegaconf.errors import OmegaConfBaseException
 from ntkrun import __version__
 from ntkrun.accelerators import resolve_scale
 from ntkrun.all_figures import ALL, Outcome, run_all
-from ntkrun.app import execute, expected, joined
-from ntkrun.command_line import check_arguments, completed
+from ntkrun.app import execute, expected, join
+from ntkrun.command_line import asks_for_text, check_arguments, completed, with_scale_shown
 from ntkrun.config_errors import dotted, is_about_input, one_line
 from ntkrun.errors import UserError
-from ntkrun.experiments import experiment_names, figures
+from ntkrun.experiments import figures
+from ntkrun.parts import Setting, is_section, leaves, with_typed
 
 PACKAGE = Path(__file__).parent
 # Inside a wheel the configs lie in the package, in a checkout beside it.
@@ -31,13 +33,22 @@ exit_codes: list[int] = []
 outcomes: list[Outcome] = []
 
 
-def plain(config: DictConfig) -> dict[str, Any]:
-    """The configuration as a plain dict; nothing below sees Hydra's objects."""
-    return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
+def typed(overrides: list[str]) -> list[Setting]:
+    """The paths of the settings that a command line names."""
+    found: list[Setting] = []
+    for override in OverridesParser.create().parse_overrides(overrides):
+        path, value = tuple(override.key_or_group.split(".")), override.value()
+        found += [path + below for below, _ in leaves(value)] if is_section(value) else [path]  # type: ignore[arg-type]
+    return found
+
+
+def settled(config: DictConfig, overrides: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """(settings, what to tell about them); nothing below sees Hydra's objects."""
+    return with_typed(OmegaConf.to_container(config, resolve=True), typed(overrides))  # type: ignore[arg-type]
 
 
 def compose(overrides: list[str]) -> dict[str, Any]:
-    return plain(hydra.compose("config", overrides=overrides))
+    return settled(hydra.compose("config", overrides), overrides)[0]
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")
@@ -47,11 +58,15 @@ def task(config: DictConfig) -> Outcome:
     try:
         hydra_config = HydraConfig.get()
         overrides = [item for item in hydra_config.overrides.task if not item.startswith("scale=")]
-        settings, scale, chosen_by = joined(plain(config)), config.scale, "as asked"
+        settings, notes = settled(config, overrides)
+        join(settings)
+        scale, chosen_by = config.scale, "as asked"
         if scale == "auto":
             scale = resolve_scale()
             chosen_by = "auto: no accelerator" if scale == "cpu" else "auto: accelerator found"
-            settings = compose([*overrides, f"scale={scale}"])
+            settings, notes = settled(hydra.compose("config", [*overrides, f"scale={scale}"]), overrides)
+        for note in notes:
+            print(note, file=sys.stderr)
 
         def paper() -> dict[str, Any]:
             return compose([f"experiment={settings['experiment']}", "scale=paper"])
@@ -129,21 +144,10 @@ def main() -> None:
         check_arguments(arguments)
     except UserError as error:
         sys.exit(complain(error))
-    arguments = completed(arguments)
-    sys.argv = [sys.argv[0], *arguments]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions arrive here instead of being printed over many lines
-    asked_for_text = any(item in ("--help", "-h", "--hydra-help", "--info", "-i") for item in arguments)
-    if not asked_for_text and not any(item.startswith("experiment=") for item in arguments):
-        sys.exit(
-            complain(f"no experiment named; type ntkrun experiment=NAME with one of {', '.join(experiment_names())}")
-        )
-    if {"--cfg", "-c"} & set(arguments) and not any(a.startswith("scale=") and a != "scale=auto" for a in arguments):
-        # shown settings are those of a run; Hydra wants overrides side by side, so the scale goes beside the experiment
-        kept = [a for a in arguments if a != "scale=auto"]
-        beside = next((i for i, a in enumerate(kept) if a.startswith("experiment=")), 0)
-        sys.argv = [sys.argv[0], *kept[:beside], f"scale={resolve_scale()}", *kept[beside:]]
-        arguments = sys.argv[1:]
-    if ALL in arguments and not asked_for_text:
+    arguments = with_scale_shown(completed(arguments), resolve_scale)
+    sys.argv = [sys.argv[0], *arguments]
+    if ALL in arguments and not asks_for_text(arguments):
         sys.exit(run_all(arguments, figures(), once, expect))
     sys.exit(once([item for item in arguments if item != ALL], Outcome()))
 

@@ -6,13 +6,14 @@ nothing that is built: they are validated against closed lists (`ntkrun.settings
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ntkrun.errors import UserError
+from ntkrun.experiments import experiment_names
 from ntkrun.own_networks import registered
 
 SHOWN = {"job", "hydra", "all"}
@@ -40,7 +41,7 @@ HARMLESS = re.compile(r"[\w.,:=@%/+\[\]{}()&|*$ '\"-]*")
 
 
 def check_arguments(arguments: list[str]) -> None:
-    """UserError for a flag that does not exist here, or an override of what Hydra would import or call."""
+    """UserError for a flag that does not exist here, an override of what Hydra would import or call, or no experiment."""
     rest, given = iter(arguments), set()
     for argument in rest:
         if argument.startswith("-"):
@@ -52,6 +53,13 @@ def check_arguments(arguments: list[str]) -> None:
         given.add(key)
         if "hydra" in key.lower():
             _check_hydra(key, argument)
+    if "experiment" not in given and not asks_for_text(arguments):
+        raise UserError(f"no experiment named; type ntkrun experiment=NAME with one of {', '.join(experiment_names())}")
+
+
+def asks_for_text(arguments: list[str]) -> bool:
+    """Whether something about ntkrun is to be shown, and nothing to be run."""
+    return any(item in ("--help", "-h", "--hydra-help", "--info", "-i") for item in arguments)
 
 
 def completed(arguments: list[str]) -> list[str]:
@@ -66,6 +74,16 @@ def completed(arguments: list[str]) -> list[str]:
         else:
             found.append(f"++{argument}" if key.startswith("model.args.") else argument)
     return found
+
+
+def with_scale_shown(arguments: list[str], resolve_scale: Callable[[], str]) -> list[str]:
+    """With --cfg the settings shown are those of a run: at the scale that `scale=auto` stands for."""
+    if not {"--cfg", "-c"} & set(arguments) or any(a.startswith("scale=") and a != "scale=auto" for a in arguments):
+        return arguments
+    kept = [a for a in arguments if a != "scale=auto"]
+    # Hydra wants overrides side by side, so the scale goes beside the experiment.
+    beside = next((i for i, a in enumerate(kept) if a.startswith("experiment=")), 0)
+    return [*kept[:beside], f"scale={resolve_scale()}", *kept[beside:]]
 
 
 def _check_flag(argument: str, rest: Iterator[str]) -> None:

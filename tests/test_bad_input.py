@@ -265,4 +265,4 @@ def test_whatever_is_typed_is_answered_by_one_line_at_length(ntkrun, tmp_path, w
 )
 def test_nothing_of_hydra_but_the_launchers_numbers_passes(prefix, key, value):
     with pytest.raises(UserError):
-        check_arguments([f"{prefix}{key}={value}"])
+        check_arguments(["experiment=fig3", f"{prefix}{key}={value}"])

@@ -2,7 +2,7 @@
 
 A list where the settings expect a single value is a sweep; every combination of swept values is one cell.
 A mapping of widths, {16: 3, 1024: 1}, is a rule: the value of the largest key that is not above the cell's model.width.
-`parts` lists runs of different settings that make one figure: each part is merged over the rest and swept by itself.
+`parts` lists runs of different settings that make one figure (`ntkrun.parts`).
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
+from ntkrun.parts import is_rule, leaves, parts_of, replaced
 from ntkrun.settings import LOCAL, CommonSettings, EnsembleSettings, FreeSettings, MonteCarloSettings, RunSettings
 from ntkrun.validation import validated
 
@@ -47,34 +48,9 @@ class Cell:
     config_hash: str
 
 
-def _is_rule(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) > 0 and all(isinstance(key, int) for key in value)
-
-
-def _leaves(raw: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for key, value in raw.items():
-        if isinstance(value, dict) and not _is_rule(value):
-            yield from _leaves(value, (*path, key))
-        else:
-            yield (*path, key), value
-
-
-def _replaced(raw: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
-    head, *rest = path
-    return raw | {head: _replaced(raw[head], tuple(rest), value) if rest else value}
-
-
-def _merged(raw: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    def section(value: Any) -> bool:
-        return isinstance(value, dict) and not _is_rule(value)
-
-    both = {key: _merged(raw[key], value) for key, value in over.items() if section(value) and section(raw.get(key))}
-    return raw | over | both
-
-
 def _at_width(raw: dict[str, Any]) -> dict[str, Any]:
     """The settings of one cell with every rule replaced by its value at the cell's width."""
-    rules = [(path, rule) for path, rule in _leaves(raw) if _is_rule(rule)]
+    rules = [(path, rule) for path, rule in leaves(raw) if is_rule(rule)]
     model = raw.get("model", {})
     width = (model.get("args") or {}).get("width", model.get("width"))
     for path, rule in rules:
@@ -83,7 +59,7 @@ def _at_width(raw: dict[str, Any]) -> dict[str, Any]:
             raise UserError(f"{name} depends on the width, but model.width={width} is none")
         if width < min(rule):
             raise UserError(f"{name} says nothing for widths below {min(rule)}: add a key for model.width={width}")
-        raw = _replaced(raw, path, rule[max(key for key in rule if key <= width)])
+        raw = replaced(raw, path, rule[max(key for key in rule if key <= width)])
     return raw
 
 
@@ -93,7 +69,7 @@ def check_shared_settings(raw: dict[str, Any]) -> None:
     For an answer before the experiment is imported: `make_cells` checks everything.
     """
     kinds = (EnsembleSettings, FreeSettings, RunSettings, MonteCarloSettings, CommonSettings)  # the most specific first
-    for part in _parts(raw).values():
+    for part in parts_of(raw).values():
         present = {key for key, value in part.items() if value is not None}
         kind = next(kind for kind in kinds if kind.model_fields.keys() <= present or kind is CommonSettings)
         shared = {key: value for key, value in part.items() if key in kind.model_fields}
@@ -101,22 +77,19 @@ def check_shared_settings(raw: dict[str, Any]) -> None:
             pass
 
 
-def _parts(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Name of the part -> its settings; a part that is null is left out, "" stands for a run without parts."""
-    shared = {key: value for key, value in raw.items() if key != "parts"}
-    parts = raw.get("parts") or {"": {}}
-    if not isinstance(parts, dict) or not all(part is None or isinstance(part, dict) for part in parts.values()):
-        raise UserError("parts must be a mapping from names to settings (null leaves a part out)")
-    return {name: _merged(shared, part) for name, part in parts.items() if part is not None}
-
-
 def make_cells(experiment: "Experiment", raw: dict[str, Any]) -> list[Cell]:
     """All cells of a run, validated; UserError in one line for a wrong, missing or unknown setting."""
-    cells = [cell for name, part in _parts(raw).items() for cell in _swept_cells(experiment, part, name)]
+    cells = [cell for name, part in parts_of(raw).items() for cell in _swept_cells(experiment, part, name)]
     if not cells:
         raise UserError("every one of the parts is null: nothing to run")
-    if "parts" in raw and len({cell.config_hash for cell in cells}) < len(cells):
-        raise UserError("two parts have a cell of equal settings: drop it from one of them")
+    if "parts" in raw:
+        first: dict[str, Cell] = {}
+        for cell in cells:
+            if cell is not (other := first.setdefault(cell.config_hash, cell)):
+                raise UserError(
+                    f"two parts have a cell of equal settings, {other.name} and {cell.name}: drop it from one of them, "
+                    "or leave a part out with parts.NAME=null"
+                )
     return cells
 
 
@@ -130,7 +103,7 @@ def _swept_cells(experiment: "Experiment", raw: dict[str, Any], part: str) -> li
 
 def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[str, Any], S]]:
     """(swept values by name, settings) of every combination."""
-    swept = {path: value for path, value in _leaves(raw) if isinstance(value, list) and path not in LIST_FIELDS}
+    swept = {path: value for path, value in leaves(raw) if isinstance(value, list) and path not in LIST_FIELDS}
     for path, values in swept.items():
         if path[0] in UNSWEPT:
             raise UserError(f"{'.'.join(path)} takes one value, not a list: run once for each of them")
@@ -141,7 +114,7 @@ def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[str
     for combination in itertools.product(*swept.values()):
         single = raw
         for path, value in zip(swept, combination, strict=True):
-            single = _replaced(single, path, value)
+            single = replaced(single, path, value)
         values = {path[-1]: value for path, value in zip(swept, combination, strict=True)}
         yield values, validated(kind, _at_width(single))
 

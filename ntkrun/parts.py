@@ -1,0 +1,89 @@
+"""`parts`: runs of different settings that make one figure.  Each is merged over the rest and swept by itself."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ntkrun.errors import UserError
+
+Setting = tuple[str, ...]  # ("model", "width")
+
+
+def is_rule(value: Any) -> bool:
+    """Whether it is a mapping of widths to values, {16: 3, 1024: 1}, and no section."""
+    return isinstance(value, dict) and len(value) > 0 and all(isinstance(key, int) for key in value)
+
+
+def is_section(value: Any) -> bool:
+    return isinstance(value, dict) and not is_rule(value)
+
+
+def leaves(raw: dict[str, Any], path: Setting = ()) -> Iterator[tuple[Setting, Any]]:
+    """(path, value) of every setting that is not a section."""
+    for key, value in raw.items():
+        if is_section(value):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def replaced(raw: dict[str, Any], path: Setting, value: Any) -> dict[str, Any]:
+    head, *rest = path
+    return raw | {head: replaced(raw[head], tuple(rest), value) if rest else value}
+
+
+def merged(raw: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: merged(raw[key], value) for key, value in over.items() if is_section(value) and is_section(raw.get(key))
+    }
+    return raw | over | both
+
+
+def parts_of(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Name of the part -> its settings; a part that is null is left out, "" stands for a run without parts."""
+    shared = {key: value for key, value in raw.items() if key != "parts"}
+    parts = raw.get("parts") or {"": {}}
+    if not isinstance(parts, dict) or not all(part is None or isinstance(part, dict) for part in parts.values()):
+        raise UserError("parts must be a mapping from names to settings (null leaves a part out)")
+    return {name: merged(shared, part) for name, part in parts.items() if part is not None}
+
+
+def with_typed(raw: dict[str, Any], typed: Iterable[Setting]) -> tuple[dict[str, Any], list[str]]:
+    """(settings in which nothing of the command line is without effect, what some parts keep for themselves).
+
+    A part's value stands before the same setting outside `parts`.  So what is typed reaches the parts that have no
+    value of their own; where every part has one it would reach none, and replaces all of them but those that are
+    typed with the part's name.
+
+    typed  settings on the command line, ("model", "width") or ("parts", "L1", "model", "width"); ("data",) is data.name
+    """
+    parts_of(raw)  # what is no mapping ends here
+    shared = dict(leaves(raw))
+    typed = {path if path in shared else (*path, "name") for path in typed}
+    own = {name: dict(leaves(part)) for name, part in (raw.get("parts") or {}).items() if part is not None}
+    notes = []
+    for path in sorted(typed):
+        having = [name for name in own if path in own[name] and ("parts", name, *path) not in typed]
+        if not having:
+            continue
+        if all(path in settings for settings in own.values()):
+            for name in having:
+                raw = replaced(raw, ("parts", name, *path), shared[path])
+        else:
+            setting = ".".join(path)
+            notes.append(
+                f"{setting}={shared[path]} is not for {', '.join(having)}, which have one of their own: "
+                f"change it as parts.{having[0]}.{setting}"
+            )
+    return raw, notes
+
+
+def without_unused(raw: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those outside `parts` that every part replaces."""
+    own = [dict(leaves(part)) for part in (raw.get("parts") or {}).values() if part is not None]
+    unused = {path for path in own[0] if all(path in part for part in own)} if own else set()
+
+    def kept(section: dict[str, Any], path: Setting = ()) -> dict[str, Any]:
+        below = {key: kept(value, (*path, key)) if is_section(value) else value for key, value in section.items()}
+        return {key: value for key, value in below.items() if (*path, key) not in unused}
+
+    return kept(raw)
