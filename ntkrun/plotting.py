@@ -40,7 +40,11 @@ PAPER_STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "grid.alpha": 0.25,
     "grid.linewidth": 0.5,
-    "legend.frameon": False,
+    # where no corner is free of curves, they show faintly through
+    "legend.frameon": True,
+    "legend.framealpha": 0.8,
+    "legend.edgecolor": "none",
+    "legend.fancybox": False,
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
     "savefig.dpi": 300,
