@@ -17,6 +17,7 @@ from ntkrun.sections import (
     NonNegative,
     OwnSettings,
     Positive,
+    Products,
     RecordSettings,
     Section,
     Seed,
@@ -56,11 +57,22 @@ class CommonSettings(Section):
         """What the random draws belong to besides the seed: other networks get other draws, longer runs the same."""
         return {}
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that determine numbers, in plain JSON types: what a cell is found by."""
+        return self.model_dump(mode="json", exclude=LOCAL)
+
     @model_validator(mode="after")
     def _shard_exists(self) -> "CommonSettings":
         if self.shard >= self.shards:
             raise ValueError(f"shard={self.shard} must be below shards={self.shards}")
         return self
+
+
+def check_products(matmul: str, dtype: str) -> None:
+    """ValueError for factors that are rounded to less than a result in float64 would show."""
+    if matmul != "as_dtype" and dtype == "float64":
+        raise ValueError(f"matmul={matmul} needs model.dtype=float32")
 
 
 class MonteCarloSettings(CommonSettings):
@@ -89,7 +101,7 @@ class RunSettings(CommonSettings):
     linear_route: Literal["auto", "function_space", "parameter_space"]
     trained: Literal["all", "readout"]  # the other layers stay at theta_0, in the network and in every rival
     weight_decay: NonNegative  # adds weight_decay / 2 ||theta||^2 to the loss
-    matmul: Literal["as_dtype", "bfloat16"]  # of the network and its linearization in parameter space
+    matmul: Products  # of the steps of the network and of its linearization in parameter space
     data: DataSettings
     model: AnyModelSettings
     optimizer: Annotated[LinearInGradientSettings | AdamSettings, Field(discriminator="name")]
@@ -102,6 +114,12 @@ class RunSettings(CommonSettings):
     @property
     def drawn_for(self) -> dict[str, Any]:
         return self.model.model_dump(mode="json")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        # bfloat16 alone once meant that the results were rounded, too
+        rounded = {"matmul": "bfloat16 factors"} if self.matmul == "bfloat16" else {}
+        return super().identity | rounded
 
     @property
     def outside_function_space(self) -> str | None:
@@ -131,8 +149,7 @@ class RunSettings(CommonSettings):
             raise ValueError("data.flip and data.crop act on mini-batches: set optimizer.batch_size")
         if self.trained == "readout" and self.weight_decay > 0:
             raise ValueError("weight_decay would move the layers that trained=readout keeps: use trained=all")
-        if self.matmul == "bfloat16" and self.model.dtype == "float64":
-            raise ValueError("matmul=bfloat16 needs model.dtype=float32")
+        check_products(self.matmul, self.model.dtype)
         batch, n_train = self.optimizer.batch_size, self.data.n_train
         if batch is not None and n_train is not None and batch > n_train:
             raise ValueError(f"optimizer.batch_size={batch} is larger than data.n_train={n_train}")

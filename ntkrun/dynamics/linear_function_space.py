@@ -78,9 +78,8 @@ class LinearFunctionSpace:
         return c, self.tx.init(c)
 
     def _apply(self, kernel: Array, c: Array) -> Array:
-        if self.flattened:
-            return (kernel @ c.reshape(-1)).reshape(-1, c.shape[1])
-        return kernel @ c
+        columns = c.reshape(-1) if self.flattened else c
+        return jnp.matmul(kernel, columns, precision="highest").reshape(-1, c.shape[1])
 
     def step(self, state: tuple[Array, Any], batch: Batch | None) -> tuple[Array, Any]:
         c, optimizer_state = state
@@ -99,5 +98,5 @@ class LinearFunctionSpace:
         return {
             "train": self.f0_train + self._apply(self.ntk_train, c),
             "test": self.f0_test + self._apply(self.ntk_test, c),
-            "weights": jnp.einsum("wnk,nk->w", self.jacobian, c),
+            "weights": jnp.einsum("wnk,nk->w", self.jacobian, c, precision="highest"),
         }

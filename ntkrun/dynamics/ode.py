@@ -12,6 +12,7 @@ and test outputs, weights and training outputs all follow from one solution.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -73,9 +74,11 @@ def linear_flow(
     y, f0 = np.asarray(y, dtype=np.float64), np.asarray(f0_train, dtype=np.float64)
     ts, where = np.unique(np.asarray(times, dtype=np.float64), return_inverse=True)
     friction = None if momentum is None or learning_rate is None else (1.0 - momentum) / np.sqrt(learning_rate)
-    u, reached, tried, solved = _integrate(
-        symmetric_kernel(ntk_train_train) / y.size, y, f0, ts, friction, rtol, atol, loss_gradient, max_steps
-    )
+    # hundreds of short operations in float64 with a decision of the host behind each step are no work for an accelerator
+    with _on_the_host():
+        u, reached, tried, solved = _integrate(
+            symmetric_kernel(ntk_train_train) / y.size, y, f0, ts, friction, rtol, atol, loss_gradient, max_steps
+        )
     if not solved or not np.isfinite(u).all():
         raise UserError(
             f"the ODE solver stopped at t = {float(reached):.4g} of {ts[-1]:.4g} after {int(tried)} steps (max_steps = "
@@ -84,6 +87,13 @@ def linear_flow(
     c = np.asarray(u)[where] / y.size
     test = None if ntk_test_train is None else np.asarray(f0_test, np.float64) + apply_kernel(ntk_test_train, c)
     return LinearFlow(f0 + apply_kernel(ntk_train_train, c), test, c, int(tried))
+
+
+def _on_the_host() -> AbstractContextManager[Any]:
+    try:
+        return jax.default_device(jax.local_devices(backend="cpu")[0])
+    except RuntimeError:  # JAX_PLATFORMS names the accelerator alone
+        return nullcontext()
 
 
 def _check(times, ntk_test_train, f0_test, momentum: float | None, learning_rate: float | None) -> None:

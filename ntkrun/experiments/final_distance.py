@@ -27,10 +27,12 @@ from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.distance_settings import ImageDistanceSettings
 from ntkrun.experiments.keys import cell_key
-from ntkrun.experiments.setup import drawn, load, model_from
+from ntkrun.experiments.setup import drawn, load, model_from, outputs_at_start
 from ntkrun.experiments.work import IMAGES, count, kernel_piece, parameter_shapes, shape, sizes
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
+from ntkrun.models.products import full_precision
 from ntkrun.progress import Progress
+from ntkrun.types import Array
 
 
 def inputs_of(data: Dataset, net: str) -> np.ndarray:
@@ -42,23 +44,30 @@ def inputs_of(data: Dataset, net: str) -> np.ndarray:
     return z
 
 
+def in_one_pass(network: Network) -> tuple[Array, Array]:
+    """f_0 on the training and the test images."""
+    images = jnp.concatenate([network.x_train, network.x_test])
+    outputs = jax.jit(predict, static_argnums=0)(full_precision(network.model), network.theta0, images)
+    return outputs[: len(network.x_train)], outputs[len(network.x_train) :]
+
+
 def run(settings: ImageDistanceSettings, cell: str, progress: Progress) -> CellResult:
     """Find eta and the last step from Theta_hat_0, train, compare at the steps 2^j and the last."""
     descent, net = settings.descent, settings.model.name
     data = load(settings.data, "mse", progress)
     n, k = data.y_train.shape
-    model, dtype = model_from(settings.model, n_outputs=k), jnp.dtype(settings.model.dtype)
+    model, dtype = model_from(settings.model, n_outputs=k, matmul=settings.matmul), jnp.dtype(settings.model.dtype)
     images, y = jnp.asarray(inputs_of(data, net), dtype), jnp.asarray(data.y_train, dtype)
     theta0, scale = drawn(model, cell_key(settings, "theta0"), images), ntk_scale(model)
     # One program instead of two, which a cell would compile for its own shapes.
     kernel = scale * np.asarray(empirical_ntk(model, theta0, images, images[:n]))
     train, test = np.split(kernel, [n])
-    f0, f0_test = np.split(np.asarray(jax.jit(predict, static_argnums=0)(model, theta0, images), np.float64), [n])
     eta = descent.share_of_critical * eta_critical(train, k)
+    network = Network(theta0, images[:n], y, images[n:], model=model, tx=optax.sgd(eta * scale), loss="mse", watched=())
+    f0, f0_test = (np.asarray(f, np.float64) for f in outputs_at_start(network, in_one_pass))
     linear = gradient_descent(train, data.y_train, f0, np.full(descent.max_steps, eta))
     end = steps_to_loss(linear, data.y_train, descent.end_loss, descent.max_steps)
     steps = record_steps(np.arange(end + 1.0), 1.0, 1)
-    network = Network(theta0, images[:n], y, images[n:], model=model, tx=optax.sgd(eta * scale), loss="mse", watched=())
     rivals, label = {"network": network}, f"{settings.experiment} {cell}"
     lockstep = run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
     seen = [found["network"] for _, found in lockstep]
@@ -87,7 +96,7 @@ def work(settings: ImageDistanceSettings) -> tuple[int, list[Piece]]:
     dtype, (h, w, c) = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
     side = getattr(settings.data, "averaged", 1)
     image = (h // side, w // side, c)
-    model = model_from(settings.model, n_outputs=k)
+    model = model_from(settings.model, n_outputs=k, matmul=settings.matmul)
     theta0 = parameter_shapes(model, image, dtype)
     x, y, x_test = (shape(rows, *row, dtype=dtype) for rows, row in ((n, image), (n, (k,)), (m, image)))
 

@@ -1,5 +1,6 @@
 """What every training experiment starts from: images, theta_0, optimizer, and a look at the learning rate."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import DTypeLike
 
 from ntkrun.data.dataset import Dataset, load_dataset
 from ntkrun.data.images import stand_in_warning
+from ntkrun.dynamics.lanes import observed
 from ntkrun.dynamics.learning_rate import eta_critical, largest_eigenvalue, stable_rate
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network, Watched
@@ -142,6 +144,19 @@ def function_space(settings: RunSettings) -> bool:
 def has_analytic_kernel(settings: RunSettings) -> bool:
     """Whether Theta of the infinitely wide network is a rival."""
     return settings.model.name == "fc" and not settings.outside_function_space
+
+
+def outputs_at_start(
+    network: Network, on_cpu: Callable[[Network], tuple[Array, Array]]
+) -> tuple[Float[Array, "n k"], Float[Array, "m k"]]:
+    """f_0 on all training and on the test examples, from the program that observes the network at every record point.
+
+    on_cpu  the program of the tables that are stored so far, which all come from CPUs: 1e-6 from the other by rounding
+    """
+    if jax.default_backend() == "cpu":
+        return on_cpu(network)
+    seen = observed(network.replace(evaluated=None), network.init())
+    return seen["train"], seen["test"]
 
 
 def step_by_step(

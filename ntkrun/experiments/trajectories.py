@@ -22,7 +22,7 @@ import pandas as pd
 from ntkrun import metrics, tables
 from ntkrun.dynamics.closed_form import apply_kernel, gradient_flow
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
-from ntkrun.dynamics.network import Watched, predict
+from ntkrun.dynamics.network import Network, Watched, predict
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import Observation, run_lockstep
 from ntkrun.errors import UserError
@@ -34,6 +34,7 @@ from ntkrun.experiments.setup import (
     check_learning_rate,
     function_space,
     has_analytic_kernel,
+    outputs_at_start,
     set_up,
     step_by_step,
 )
@@ -42,6 +43,7 @@ from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.psd import check_psd
 from ntkrun.kernels.weight_jacobian import weight_jacobian
 from ntkrun.models.own import width_of
+from ntkrun.models.products import full_precision
 from ntkrun.progress import Progress
 from ntkrun.settings import RunSettings
 from ntkrun.types import Array
@@ -106,6 +108,13 @@ def kernels_at_init(setup: Setup) -> KernelsAtInit | None:
     )
 
 
+def one_by_one(network: Network) -> tuple[Array, Array]:
+    """f_0 on the training and the test examples, operation by operation."""
+    model = full_precision(network.model)
+    f0_train, f0_test = (predict(model, network.theta0, x) for x in (network.x_train, network.x_test))
+    return f0_train, f0_test
+
+
 def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
     """The rivals that move step by step."""
     settings, data = setup.settings, setup.data
@@ -120,7 +129,7 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
         )
     if kernels is None:
         return rivals
-    f0_train, f0_test = (predict(setup.model, setup.theta0, x) for x in (setup.x_train, setup.x_test))
+    f0_train, f0_test = outputs_at_start(rivals["network"], one_by_one)
     common: dict[str, Any] = dict(f0_train=f0_train, f0_test=f0_test, y_train=data.y_train, jacobian=kernels.jacobian)
     common |= dict(tx=tx_kernel, loss=settings.loss)
     if function_space(settings):
@@ -148,11 +157,11 @@ def has_flow(settings: RunSettings) -> bool:
     return optimizer.name == "gd" and (settings.loss == "mse" or settings.theory.flow.by_solver)
 
 
-def flow_rivals(setup: Setup, kernels: KernelsAtInit, steps: list[int]) -> dict[str, list[Observation]]:
+def flow_rivals(
+    setup: Setup, kernels: KernelsAtInit, network: Network, steps: list[int]
+) -> dict[str, list[Observation]]:
     """Gradient flow with both kernels at the flow times of the recorded steps."""
-    f0_train, f0_test = (
-        np.asarray(predict(setup.model, setup.theta0, x), np.float64) for x in (setup.x_train, setup.x_test)
-    )
+    f0_train, f0_test = (np.asarray(f, np.float64) for f in outputs_at_start(network, one_by_one))
     times = setup.optimizer.flow_times()[steps]
     found: dict[str, list[Observation]] = {}
     for name in ("empirical", "analytic"):
@@ -210,10 +219,11 @@ def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     facts |= {"theta_hat_by": setup.contraction} if kernels is not None else {}
     axis = setup.optimizer.axis_times()
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
-    # before the network moves: a horizon that the solver cannot reach ends the run here
-    flows = flow_rivals(setup, kernels, steps) if kernels is not None and has_flow(settings) else {}
-    seen: dict[str, list[Observation]] = {}
     rivals, label = build_rivals(setup, kernels), f"{settings.experiment} {cell}"
+    # before the network moves: a horizon that the solver cannot reach ends the run here
+    with_flow = kernels is not None and has_flow(settings)
+    flows = flow_rivals(setup, kernels, rivals["network"], steps) if with_flow else {}
+    seen: dict[str, list[Observation]] = {}
     for _, observations in run_lockstep(rivals, steps, batches_of(setup), progress, label, devices=settings.devices):
         for rival, observation in observations.items():
             seen.setdefault(rival, []).append(observation)

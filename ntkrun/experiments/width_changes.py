@@ -39,7 +39,8 @@ def build_ensemble(settings: WidthChangeSettings, data: Dataset) -> Ensemble:
         (inputs,) = span_coordinates(inputs)
     left_out = data.x_train[0].size - inputs.shape[1]
     x, y = jnp.asarray(inputs, dtype), jnp.asarray(data.y_train, dtype)
-    model = model_from(settings.model, n_outputs=y.shape[1], trained=settings.trained)
+    choices = dict(trained=settings.trained, matmul=settings.matmul)
+    model = model_from(settings.model, n_outputs=y.shape[1], **choices)
     tx = Optimizer(settings.optimizer).scaled(ntk_scale(model))
     keys = jnp.stack([cell_key(member, "theta0") for member in settings.members])
     theta0, ntk0, nngp0 = draw(model, keys, x)

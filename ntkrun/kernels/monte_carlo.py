@@ -20,11 +20,12 @@ import numpy as np
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import Kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
+from ntkrun.kernels.memory import beyond_a_cpu
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.types import Array, Float, NumpyArray, Params, PRNGKeyArray
 
-# Numbers held by the networks drawn together: 4 MB in float32.  Random bits are drawn in several passes over the array,
-# ten times slower once it has left the cache.
+# Numbers held by the networks drawn together on a CPU: 4 MB in float32.  Random bits are drawn in several passes over the
+# array, ten times slower once it has left the cache.
 _GROUP_NUMBERS = 2**20
 _LARGEST_GROUP = 64
 
@@ -60,7 +61,8 @@ def _group_size(model: nn.Module, x: Float[Array, "n r"], draws: int) -> int:
     if is_projectable(model, len(x)):
         weights = 2 * len(x) * sum(getattr(model, "widths"))  # noqa: B009
     numbers = weights + len(x) * sum(getattr(model, "widths")) + 2 * len(x) ** 2  # noqa: B009
-    return 2 ** int(np.log2(np.clip(_GROUP_NUMBERS // numbers, 1, min(draws, _LARGEST_GROUP))))
+    most = min(draws, beyond_a_cpu(_LARGEST_GROUP))
+    return 2 ** int(np.log2(np.clip(beyond_a_cpu(_GROUP_NUMBERS) // numbers, 1, most)))
 
 
 def _shapes(model: nn.Module, x: Float[Array, "n r"]) -> Params:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jax
 
-SHORTEST = 0.5  # seconds of compilation that are worth a file
+SHORTEST = 0.5  # seconds of compilation that are worth a file on a CPU; for an accelerator every program is
 
 
 def processor() -> str:
@@ -39,4 +39,5 @@ def keep_compiled_programs() -> None:
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST)
+        shortest = SHORTEST if jax.default_backend() == "cpu" else 0.0
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", shortest)
