@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ntkrun.progress import Console
     from ntkrun.runner.plan import Cell
     from ntkrun.runner.store import Store
+    from ntkrun.settings import CommonSettings
 
 
 def departures(
@@ -160,18 +161,16 @@ def compute(
     """Run the cells of this shard; the exit code is that of a signal when one ended it."""
     store.prepare()  # a folder that cannot be written to is found before the imports below
     from ntkrun.dynamics.hosts import leave
-    from ntkrun.dynamics.mesh import count_devices
-    from ntkrun.runner.compiled import keep_compiled_programs
     from ntkrun.runner.plan import shard_of
 
     first = cells[0].settings
     try:
-        count_devices(first.devices)
+        warnings = ready_device(first)
     except UserError:
         store.take_back()
         raise
-    if first.compilation_cache:
-        keep_compiled_programs()
+    for warning in warnings:
+        progress.warn(warning)
     from ntkrun.runner.run import Tally, run_cells
 
     mine = shard_of(cells, first.shard, first.shards)
@@ -192,18 +191,27 @@ def compute(
     return 0
 
 
-def assist(source: "Experiment", cells: "list[Cell]") -> int:
-    """Compute with the leading process what it computes; it alone reads and writes results."""
+def ready_device(settings: "CommonSettings") -> list[str]:
+    """Make JAX compute as runs do; what to warn of.  UserError for devices that are not there."""
     from ntkrun.dynamics.mesh import count_devices
     from ntkrun.runner.compiled import keep_compiled_programs
+    from ntkrun.runner.device import keep_full_precision, warnings
+
+    used = count_devices(settings.devices)
+    if settings.compilation_cache:
+        keep_compiled_programs()
+    keep_full_precision()
+    return warnings(used)
+
+
+def assist(source: "Experiment", cells: "list[Cell]") -> int:
+    """Compute with the leading process what it computes; it alone reads and writes results."""
     from ntkrun.runner.plan import shard_of
     from ntkrun.runner.run import assist_cells
 
     first = cells[0].settings
-    if first.compilation_cache:
-        keep_compiled_programs()
     if first.stage in ("run", "all"):
-        count_devices(first.devices)
+        ready_device(first)
         assist_cells(source, shard_of(cells, first.shard, first.shards))
     return 0
 

@@ -12,7 +12,6 @@ and test outputs, weights and training outputs all follow from one solution.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkrun.dynamics.closed_form import AnyArray, Kernel, SquareKernel, apply_kernel, symmetric_kernel
+from ntkrun.dynamics.on_host import on_the_host
 from ntkrun.errors import UserError
 from ntkrun.types import Array, Float, Float64, NumpyArray
 
@@ -75,7 +75,7 @@ def linear_flow(
     ts, where = np.unique(np.asarray(times, dtype=np.float64), return_inverse=True)
     friction = None if momentum is None or learning_rate is None else (1.0 - momentum) / np.sqrt(learning_rate)
     # hundreds of short operations in float64 with a decision of the host behind each step are no work for an accelerator
-    with _on_the_host():
+    with on_the_host():
         u, reached, tried, solved = _integrate(
             symmetric_kernel(ntk_train_train) / y.size, y, f0, ts, friction, rtol, atol, loss_gradient, max_steps
         )
@@ -87,13 +87,6 @@ def linear_flow(
     c = np.asarray(u)[where] / y.size
     test = None if ntk_test_train is None else np.asarray(f0_test, np.float64) + apply_kernel(ntk_test_train, c)
     return LinearFlow(f0 + apply_kernel(ntk_train_train, c), test, c, int(tried))
-
-
-def _on_the_host() -> AbstractContextManager[Any]:
-    try:
-        return jax.default_device(jax.local_devices(backend="cpu")[0])
-    except RuntimeError:  # JAX_PLATFORMS names the accelerator alone
-        return nullcontext()
 
 
 def _check(times, ntk_test_train, f0_test, momentum: float | None, learning_rate: float | None) -> None:

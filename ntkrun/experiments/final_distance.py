@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pandas as pd
 
 from ntkrun import metrics, tables
 from ntkrun.costs import Piece
@@ -22,8 +23,9 @@ from ntkrun.data.dataset import Dataset
 from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
 from ntkrun.dynamics.learning_rate import eta_critical
 from ntkrun.dynamics.network import Network, predict
+from ntkrun.dynamics.on_host import on_the_host
 from ntkrun.dynamics.optimizers import record_steps
-from ntkrun.dynamics.protocol import FullBatch, run_lockstep
+from ntkrun.dynamics.protocol import FullBatch, Observation, run_lockstep
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.distance_settings import ImageDistanceSettings
 from ntkrun.experiments.keys import cell_key
@@ -57,13 +59,14 @@ def run(settings: ImageDistanceSettings, cell: str, progress: Progress) -> CellR
     data = load(settings.data, "mse", progress)
     n, k = data.y_train.shape
     model, dtype = model_from(settings.model, n_outputs=k, matmul=settings.matmul), jnp.dtype(settings.model.dtype)
-    images, y = jnp.asarray(inputs_of(data, net), dtype), jnp.asarray(data.y_train, dtype)
-    theta0, scale = drawn(model, cell_key(settings, "theta0"), images), ntk_scale(model)
+    inputs, y = inputs_of(data, net), jnp.asarray(data.y_train, dtype)
+    images, x, x_test = (jnp.asarray(part, dtype) for part in (inputs, inputs[:n], inputs[n:]))
+    theta0, scale = drawn(model, cell_key(settings, "theta0"), x), ntk_scale(model)
     # One program instead of two, which a cell would compile for its own shapes.
-    kernel = scale * np.asarray(empirical_ntk(model, theta0, images, images[:n]))
+    kernel = scale * np.asarray(empirical_ntk(model, theta0, images, x))
     train, test = np.split(kernel, [n])
     eta = descent.share_of_critical * eta_critical(train, k)
-    network = Network(theta0, images[:n], y, images[n:], model=model, tx=optax.sgd(eta * scale), loss="mse", watched=())
+    network = Network(theta0, x, y, x_test, model=model, tx=optax.sgd(eta * scale), loss="mse", watched=())
     f0, f0_test = (np.asarray(f, np.float64) for f in outputs_at_start(network, in_one_pass))
     linear = gradient_descent(train, data.y_train, f0, np.full(descent.max_steps, eta))
     end = steps_to_loss(linear, data.y_train, descent.end_loss, descent.max_steps)
@@ -72,22 +75,30 @@ def run(settings: ImageDistanceSettings, cell: str, progress: Progress) -> CellR
     lockstep = run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
     seen = [found["network"] for _, found in lockstep]
     outputs = {"train": linear.train_at(np.asarray(steps)), "test": linear.test_at(np.asarray(steps), f0_test, test)}
-    frames = []
-
-    def add(curve: str, split: str, values: Sequence[float], at: list[int] = steps) -> None:
-        frames.append(tables.rows(curve, split, at, [eta * i for i in at], np.asarray(values)))
-
-    for split, f_lin in outputs.items():
-        target = data.y_train if split == "train" else data.y_test
-        f = [np.asarray(observation[split], np.float64) for observation in seen]
-        add(f"rmse/{net}", split, [float(metrics.rmse(a, b)) for a, b in zip(f, f_lin, strict=True)])
-        add("loss/network", split, [float(metrics.mse(a, target)) for a in f])
-        add("loss/linear", split, [float(metrics.mse(a, target)) for a in f_lin])
-    add(f"depth/{net}", "", [float(settings.model.depth)], [end])
-    add(f"n_train/{net}", "", [float(n)], [end])
+    frames = compared(seen, outputs, data, net, steps, eta)
+    whole = {f"depth/{net}": settings.model.depth, f"n_train/{net}": n}
+    frames += [tables.rows(curve, "", [end], [eta * end], np.asarray([float(value)])) for curve, value in whole.items()]
     table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
     facts = {"eta": eta, "steps": end, "loss_reached": end < descent.max_steps, "data": data.describe()}
     return CellResult(table, facts)
+
+
+@on_the_host()
+def compared(
+    seen: Sequence[Observation], linear: dict[str, np.ndarray], data: Dataset, net: str, steps: list[int], eta: float
+) -> list[pd.DataFrame]:
+    """Rows of the distance of network and f_lin, and of the losses of both, on both splits."""
+    frames, targets = [], {"train": data.y_train, "test": data.y_test}
+
+    def add(curve: str, split: str, values: Sequence[float]) -> None:
+        frames.append(tables.rows(curve, split, steps, [eta * i for i in steps], np.asarray(values)))
+
+    for split, f_lin in linear.items():
+        f = [np.asarray(observation[split], np.float64) for observation in seen]
+        add(f"rmse/{net}", split, [float(metrics.rmse(a, b)) for a, b in zip(f, f_lin, strict=True)])
+        add("loss/network", split, [float(metrics.mse(a, targets[split])) for a in f])
+        add("loss/linear", split, [float(metrics.mse(a, targets[split])) for a in f_lin])
+    return frames
 
 
 def work(settings: ImageDistanceSettings) -> tuple[int, list[Piece]]:

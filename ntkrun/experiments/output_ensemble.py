@@ -28,7 +28,7 @@ from ntkrun.dynamics.output_distribution import OutputDistribution, nngp_gp, ntk
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.keys import cell_key
+from ntkrun.experiments.keys import member_keys
 from ntkrun.experiments.output_measures import OutputEnsembleSettings, probes
 from ntkrun.experiments.setup import Setup, check_learning_rate, set_up
 from ntkrun.experiments.trajectories import analytic_pair
@@ -66,7 +66,7 @@ def train(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int], label
     settings, dtype = setup.settings, setup.x_train.dtype
     assert isinstance(settings, OutputEnsembleSettings)
     x_train, x_line, y = (jnp.asarray(a, dtype) for a in (x, line, setup.data.y_train))
-    keys = jnp.stack([cell_key(member, "theta0") for member in settings.members])
+    keys = member_keys(settings.members, "theta0")
     theta0 = jax.jit(jax.vmap(lambda key: setup.model.init(key, x_train[:1])["params"]))(keys)
     member = Network(
         theta0=theta0, x_train=x_train, y_train=y, x_test=x_line, model=setup.model,

@@ -25,10 +25,11 @@ from ntkrun.dynamics.changes import ObservedDistances
 from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
 from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.learning_rate import eta_critical
+from ntkrun.dynamics.on_host import on_the_host
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.keys import cell_key
+from ntkrun.experiments.keys import member_keys
 from ntkrun.experiments.setup import load, model_from
 from ntkrun.experiments.supremum_measures import SupremaSettings
 from ntkrun.kernels.analytic import analytic_kernels
@@ -40,6 +41,7 @@ from ntkrun.types import Array, Params
 PER_OCTAVE = 2  # record points: the distances vary on the scale of their time
 
 
+@on_the_host()
 def descent_of(settings: SupremaSettings, x: np.ndarray, y: np.ndarray) -> tuple[float, int]:
     """(eta, steps) from the infinite-width Theta alone: every width of a network goes equally far."""
     model, descent = settings.model, settings.descent
@@ -87,7 +89,7 @@ def build_ensemble(settings: SupremaSettings, x: np.ndarray, x_test: np.ndarray,
     train, test, target = (jnp.asarray(a, dtype) for a in (x, x_test, y))
     model = model_from(settings.model, n_outputs=y.shape[1], matmul=settings.matmul)
     tx = optax.sgd(eta * ntk_scale(model))
-    keys = jnp.stack([cell_key(member, "theta0") for member in settings.members])
+    keys = member_keys(settings.members, "theta0")
     theta0, ntk0, cross0 = draw(model, keys, train, test)
     shared: dict[str, Any] = dict(x_train=train, y_train=target, x_test=test, model=model, tx=tx)
     member = ObservedDistances(theta0=theta0, ntk0=ntk0, cross0=cross0, **shared, loss="mse", watched=())

@@ -23,6 +23,7 @@ from ntkrun import metrics, tables
 from ntkrun.dynamics.closed_form import apply_kernel, gradient_flow
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.network import Network, Watched, predict
+from ntkrun.dynamics.on_host import on_the_host
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import Observation, run_lockstep
 from ntkrun.errors import UserError
@@ -237,6 +238,7 @@ def _names(watched: tuple[Watched, ...]) -> list[str]:
     return [f"{'/'.join(path)}[{index}]" for path, index in watched]
 
 
+@on_the_host()
 def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], times: np.ndarray) -> list[pd.DataFrame]:
     """Rows of every quantity: output, weight_change, loss, accuracy, and rmse to the network."""
     loss, record = metrics.LOSSES[setup.settings.loss], setup.settings.record

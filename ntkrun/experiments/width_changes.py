@@ -19,10 +19,11 @@ from ntkrun.data.basis import span_coordinates
 from ntkrun.data.dataset import Dataset
 from ntkrun.dynamics.changes import ObservedChanges
 from ntkrun.dynamics.ensemble import Ensemble
+from ntkrun.dynamics.on_host import on_the_host
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.keys import cell_key
+from ntkrun.experiments.keys import cell_key, member_keys
 from ntkrun.experiments.setup import compare_rates, critical_rate, load, model_from
 from ntkrun.experiments.width_measures import WidthChangeSettings
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
@@ -42,7 +43,7 @@ def build_ensemble(settings: WidthChangeSettings, data: Dataset) -> Ensemble:
     choices = dict(trained=settings.trained, matmul=settings.matmul)
     model = model_from(settings.model, n_outputs=y.shape[1], **choices)
     tx = Optimizer(settings.optimizer).scaled(ntk_scale(model))
-    keys = jnp.stack([cell_key(member, "theta0") for member in settings.members])
+    keys = member_keys(settings.members, "theta0")
     theta0, ntk0, nngp0 = draw(model, keys, x)
     unseen = jnp.asarray([unseen_squares(member, left_out) for member in settings.members], jnp.float64)
     stacked: dict[str, Any] = dict(theta0=theta0, ntk0=ntk0, nngp0=nngp0, unseen=unseen)
@@ -63,6 +64,7 @@ def draw(model: nn.Module, keys: Array, x: Array) -> tuple[Params, Array, Array]
     return jax.lax.map(one, keys)
 
 
+@on_the_host()
 def unseen_squares(settings: EnsembleSettings, left_out: int) -> float:
     """A draw of the squares of the weights of the left-out input dimensions: chi^2 with left_out x n degrees of freedom."""
     if left_out == 0:
