@@ -90,6 +90,13 @@ class ObservedDistances(Network):
 
     VARYING = ("theta0", "ntk0", "cross0")  # between the members of an ensemble
 
+    @classmethod
+    def of(cls, network: Network) -> "ObservedDistances":
+        fields: dict[str, Any] = {name: getattr(network, name) for name in Network.__dataclass_fields__}
+        ntk0 = empirical_ntk(network.model, network.theta0, network.x_train)
+        cross0 = empirical_ntk(network.model, network.theta0, network.x_test, network.x_train)
+        return cls(**fields, ntk0=ntk0, cross0=cross0)
+
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
         theta, model = state[0], full_precision(self.model)
         moved = jax.tree.leaves(jax.tree.map(lambda a, a0: _norm(a - a0) ** 2, theta, self.theta0))

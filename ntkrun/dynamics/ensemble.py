@@ -31,6 +31,12 @@ def largest_of_one(own: Any) -> int:
     return max(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(own))
 
 
+@jax.jit
+def _stacked(members: list[Any]) -> Any:
+    """One program for all leaves."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+
+
 @struct.dataclass
 class Ensemble:
     """`members`: a rival whose fields named in `varying` carry the leading axis s; made by `Ensemble.of`."""
@@ -41,11 +47,8 @@ class Ensemble:
     @classmethod
     def of(cls, rivals: Sequence[Any], varying: tuple[str, ...] = ("theta0",)) -> "Ensemble":
         """The ensemble of `rivals`, which are equal but for the fields `varying`."""
-        stacked = {
-            name: jax.tree.map(lambda *leaves: jnp.stack(leaves), *(getattr(rival, name) for rival in rivals))
-            for name in varying
-        }
-        return cls(rivals[0].replace(**stacked), varying)
+        own = [{name: getattr(rival, name) for name in varying} for rival in rivals]
+        return cls(rivals[0].replace(**_stacked(own)), varying)
 
     @property
     def count(self) -> int:

@@ -9,7 +9,6 @@ theta    ||theta_t - theta_0||_2 / sqrt n; in the standard parameterization, who
 kernel   ||Theta_hat_t - Theta_hat_0||_F over the training inputs, in the normalisation of (S42) where standard
 """
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pandas as pd
-from flax import linen as nn
 
 from ntkrun import metrics, tables
 from ntkrun.data.basis import span_coordinates
@@ -25,18 +23,18 @@ from ntkrun.dynamics.changes import ObservedDistances
 from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
 from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.learning_rate import eta_critical
+from ntkrun.dynamics.network import Network
 from ntkrun.dynamics.on_host import on_the_host
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.keys import member_keys
+from ntkrun.experiments.keys import cell_key
 from ntkrun.experiments.setup import load, model_from
 from ntkrun.experiments.supremum_measures import SupremaSettings
 from ntkrun.kernels.analytic import analytic_kernels
-from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
+from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.progress import Progress
 from ntkrun.sections import ModelSettings
-from ntkrun.types import Array, Params
 
 PER_OCTAVE = 2  # record points: the distances vary on the scale of their time
 
@@ -89,22 +87,13 @@ def build_ensemble(settings: SupremaSettings, x: np.ndarray, x_test: np.ndarray,
     train, test, target = (jnp.asarray(a, dtype) for a in (x, x_test, y))
     model = model_from(settings.model, n_outputs=y.shape[1], matmul=settings.matmul)
     tx = optax.sgd(eta * ntk_scale(model))
-    keys = member_keys(settings.members, "theta0")
-    theta0, ntk0, cross0 = draw(model, keys, train, test)
-    shared: dict[str, Any] = dict(x_train=train, y_train=target, x_test=test, model=model, tx=tx)
-    member = ObservedDistances(theta0=theta0, ntk0=ntk0, cross0=cross0, **shared, loss="mse", watched=())
-    return Ensemble(member, ObservedDistances.VARYING)
-
-
-@partial(jax.jit, static_argnames="model")
-def draw(model: nn.Module, keys: Array, x: Array, x_test: Array) -> tuple[Params, Array, Array]:
-    """theta0 and J J^T at theta0, train with train and test with train, of every network in one program."""
-
-    def one(key: Array) -> tuple[Params, Array, Array]:
-        theta0 = model.init(key, x[:1])["params"]
-        return theta0, empirical_ntk(model, theta0, x), empirical_ntk(model, theta0, x_test, x)
-
-    return jax.lax.map(one, keys)
+    init = jax.jit(model.init)
+    members = []
+    for member in settings.members:
+        theta0 = init(cell_key(member, "theta0"), train[:1])["params"]
+        network = Network(theta0, train, target, test, model=model, tx=tx, loss="mse", watched=())
+        members.append(ObservedDistances.of(network))
+    return Ensemble.of(members, ObservedDistances.VARYING)
 
 
 def distances(
