@@ -64,7 +64,7 @@ def advance(
 
 
 @jax.jit
-def initial(rivals: tuple) -> tuple:
+def start(rivals: tuple) -> tuple:
     """The states at step 0, in one program.  Copies: a rival may hand out its own arrays (theta0), and the loop donates
     its states."""
     states = jax.tree.map(jnp.copy, tuple(rival.init() for rival in rivals))
@@ -114,7 +114,7 @@ class Lanes:
 
     def init(self) -> tuple:
         with use(self.mesh):
-            return tuple(initial(lane) for lane in self.lanes)
+            return tuple(start(lane) for lane in self.lanes)
 
     def place(self, states: tuple) -> tuple:
         """States as read from a checkpoint on the devices that move them."""

@@ -13,10 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
 from ntkrun.data.batches import Batch
+from ntkrun.kernels.device import on_device
 from ntkrun.metrics import LOSSES
 from ntkrun.types import AnyArray, Array, Float
 
@@ -70,7 +72,7 @@ class LinearFunctionSpace:
         k = y_train.shape[1]
         train, flattened = kernel_matrix(ntk_train, k)
         test, _ = kernel_matrix(ntk_test, k)
-        arrays = (jnp.asarray(a, jnp.float64) for a in (f0_train, f0_test, y_train, train, test, jacobian))
+        arrays = (on_device(a, np.float64) for a in (f0_train, f0_test, y_train, train, test, jacobian))
         return cls(*arrays, flattened=flattened, tx=tx, loss=loss)
 
     def init(self) -> tuple[Array, Any]:

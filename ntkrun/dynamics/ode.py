@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkrun.dynamics.closed_form import AnyArray, Kernel, SquareKernel, apply_kernel, symmetric_kernel
-from ntkrun.dynamics.on_host import on_the_host
 from ntkrun.errors import UserError
+from ntkrun.kernels.device import on_the_host
 from ntkrun.types import Array, Float, Float64, NumpyArray
 
 LossGradient = Callable[[Any, Any], Any]  # (f (n, k), y (n, k)) -> dL/df (n, k), traced by JAX

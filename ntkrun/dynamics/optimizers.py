@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ntkrun.dynamics.on_host import on_the_host
+from ntkrun.kernels.device import on_the_host
 from ntkrun.sections import AdamSettings, OptimizerSettings, Schedule
 from ntkrun.types import Float, NumpyArray
 

@@ -23,7 +23,6 @@ from ntkrun.data.dataset import Dataset
 from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
 from ntkrun.dynamics.learning_rate import eta_critical
 from ntkrun.dynamics.network import Network, predict
-from ntkrun.dynamics.on_host import on_the_host
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, Observation, run_lockstep
 from ntkrun.experiments.base import CellResult
@@ -31,6 +30,7 @@ from ntkrun.experiments.distance_settings import ImageDistanceSettings
 from ntkrun.experiments.keys import cell_key
 from ntkrun.experiments.setup import drawn, load, model_from, outputs_at_start
 from ntkrun.experiments.work import IMAGES, count, kernel_piece, parameter_shapes, shape, sizes
+from ntkrun.kernels.device import on_device, on_the_host
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.models.products import full_precision
 from ntkrun.progress import Progress
@@ -59,9 +59,9 @@ def run(settings: ImageDistanceSettings, cell: str, progress: Progress) -> CellR
     data = load(settings.data, "mse", progress)
     n, k = data.y_train.shape
     model, dtype = model_from(settings.model, n_outputs=k, matmul=settings.matmul), jnp.dtype(settings.model.dtype)
-    inputs, y = inputs_of(data, net), jnp.asarray(data.y_train, dtype)
-    images, x, x_test = (jnp.asarray(part, dtype) for part in (inputs, inputs[:n], inputs[n:]))
-    theta0, scale = drawn(model, cell_key(settings, "theta0"), x), ntk_scale(model)
+    inputs, y = inputs_of(data, net), on_device(data.y_train, dtype)
+    images, x, x_test = (on_device(part, dtype) for part in (inputs, inputs[:n], inputs[n:]))
+    theta0, scale = drawn(model, cell_key(settings, "theta0"), np.asarray(inputs[:1], dtype)), ntk_scale(model)
     # One program instead of two, which a cell would compile for its own shapes.
     kernel = scale * np.asarray(empirical_ntk(model, theta0, images, x))
     train, test = np.split(kernel, [n])

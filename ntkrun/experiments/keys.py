@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ntkrun.dynamics.on_host import on_the_host
+from ntkrun.kernels.device import on_the_host
 from ntkrun.settings import CommonSettings
 from ntkrun.types import Array, PRNGKeyArray
 

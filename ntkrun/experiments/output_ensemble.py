@@ -13,8 +13,6 @@ target                    (0, 1)         y at alpha = 1 (x_1) and at alpha = 0 (
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -30,8 +28,9 @@ from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.keys import member_keys
 from ntkrun.experiments.output_measures import OutputEnsembleSettings, probes
-from ntkrun.experiments.setup import Setup, check_learning_rate, set_up
+from ntkrun.experiments.setup import Setup, check_learning_rate, initial_each, set_up
 from ntkrun.experiments.trajectories import analytic_pair
+from ntkrun.kernels.device import on_device
 from ntkrun.progress import Progress
 
 
@@ -65,9 +64,9 @@ def train(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int], label
     """Outputs on the line of every network, {step: (s, m)}."""
     settings, dtype = setup.settings, setup.x_train.dtype
     assert isinstance(settings, OutputEnsembleSettings)
-    x_train, x_line, y = (jnp.asarray(a, dtype) for a in (x, line, setup.data.y_train))
+    x_train, x_line, y = (on_device(a, dtype) for a in (x, line, setup.data.y_train))
     keys = member_keys(settings.members, "theta0")
-    theta0 = jax.jit(jax.vmap(lambda key: setup.model.init(key, x_train[:1])["params"]))(keys)
+    theta0 = initial_each(setup.model, keys, np.asarray(x[:1], dtype))
     member = Network(
         theta0=theta0, x_train=x_train, y_train=y, x_test=x_line, model=setup.model,
         tx=setup.optimizer.scaled(1.0), loss=settings.loss, watched=(),

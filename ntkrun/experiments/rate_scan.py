@@ -1,6 +1,5 @@
 """One network a learning rate, all on the same batches: what one cell of Figure S7 runs and records."""
 
-import jax.numpy as jnp
 import numpy as np
 
 from ntkrun import tables
@@ -11,6 +10,7 @@ from ntkrun.dynamics.rates import AtRate
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.setup import batches_of, set_up
 from ntkrun.experiments.work import training_work
+from ntkrun.kernels.device import on_device
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.progress import Progress
 from ntkrun.settings import RateSettings
@@ -23,11 +23,11 @@ def run(settings: RateSettings, cell: str, progress: Progress) -> CellResult:
     setup, optimizer = set_up(settings, progress), settings.optimizer
     dtype = setup.x_train.dtype
     etas = np.geomspace(settings.lowest_rate, settings.highest_rate, settings.rates)
-    y_train, y_test = (jnp.asarray(y, dtype) for y in (setup.data.y_train, setup.data.y_test))
+    y_train, y_test = (on_device(y, dtype) for y in (setup.data.y_train, setup.data.y_test))
     members = AtRate(
         theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test, model=setup.model,
         tx=setup.optimizer.scaled(ntk_scale(setup.model)), loss=settings.loss, watched=(),
-        chunk=settings.record.chunk, rate=jnp.asarray(etas, dtype), y_test=y_test,
+        chunk=settings.record.chunk, rate=on_device(etas, dtype), y_test=y_test,
     )  # fmt: skip
     label = f"{settings.experiment} {cell}"
     rivals = {"network": Ensemble(members, AtRate.VARYING)}

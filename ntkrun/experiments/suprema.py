@@ -11,7 +11,6 @@ kernel   ||Theta_hat_t - Theta_hat_0||_F over the training inputs, in the normal
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -24,14 +23,14 @@ from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
 from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.learning_rate import eta_critical
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.on_host import on_the_host
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.keys import cell_key
-from ntkrun.experiments.setup import load, model_from
+from ntkrun.experiments.setup import initial, load, model_from
 from ntkrun.experiments.supremum_measures import SupremaSettings
 from ntkrun.kernels.analytic import analytic_kernels
+from ntkrun.kernels.device import on_device, on_the_host
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.progress import Progress
 from ntkrun.sections import ModelSettings
@@ -84,13 +83,12 @@ def run(settings: SupremaSettings, cell: str, progress: Progress) -> CellResult:
 
 def build_ensemble(settings: SupremaSettings, x: np.ndarray, x_test: np.ndarray, y: np.ndarray, eta: float) -> Ensemble:
     dtype = jnp.dtype(settings.model.dtype)
-    train, test, target = (jnp.asarray(a, dtype) for a in (x, x_test, y))
+    train, test, target = (on_device(a, dtype) for a in (x, x_test, y))
     model = model_from(settings.model, n_outputs=y.shape[1], matmul=settings.matmul)
     tx = optax.sgd(eta * ntk_scale(model))
-    init = jax.jit(model.init)
     members = []
     for member in settings.members:
-        theta0 = init(cell_key(member, "theta0"), train[:1])["params"]
+        theta0 = initial(model, cell_key(member, "theta0"), np.asarray(x[:1], dtype))
         network = Network(theta0, train, target, test, model=model, tx=tx, loss="mse", watched=())
         members.append(ObservedDistances.of(network))
     return Ensemble.of(members, ObservedDistances.VARYING)
@@ -105,11 +103,11 @@ def distances(
         np.stack([np.asarray(observation[what], np.float64) for observation in seen], axis=1)
         for what in ("train", "test", "theta_distance", "ntk_distance")
     )
-    at = np.asarray(steps)
+    at, kernels = np.asarray(steps), (np.asarray(members.ntk0), np.asarray(members.cross0))
     apart = []
-    for place, (train, cross) in enumerate(zip(members.ntk0, members.cross0, strict=True)):
-        linear = gradient_descent(scale * np.asarray(train), y, f[place, 0], np.full(steps[-1], eta))
-        f_lin = linear.test_at(at, f_test[place, 0], scale * np.asarray(cross))
+    for place, (train, cross) in enumerate(zip(*kernels, strict=True)):
+        linear = gradient_descent(scale * train, y, f[place, 0], np.full(steps[-1], eta))
+        f_lin = linear.test_at(at, f_test[place, 0], scale * cross)
         apart.append(np.sqrt(np.mean((f_test[place] - f_lin) ** 2, axis=(1, 2))))
     norm = np.sqrt(model.width) if model.parameterization == "ntk" else 1.0
     return {"output": np.stack(apart), "theta": theta / norm, "kernel": scale * ntk}

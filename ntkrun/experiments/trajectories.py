@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -23,7 +22,6 @@ from ntkrun import metrics, tables
 from ntkrun.dynamics.closed_form import apply_kernel, gradient_flow
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.network import Network, Watched, predict
-from ntkrun.dynamics.on_host import on_the_host
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import Observation, run_lockstep
 from ntkrun.errors import UserError
@@ -40,6 +38,7 @@ from ntkrun.experiments.setup import (
     step_by_step,
 )
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
+from ntkrun.kernels.device import on_device, on_the_host
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.psd import check_psd
 from ntkrun.kernels.weight_jacobian import weight_jacobian
@@ -120,7 +119,7 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
     """The rivals that move step by step."""
     settings, data = setup.settings, setup.data
     tx, tx_kernel = setup.optimizer.scaled(ntk_scale(setup.model)), setup.optimizer.scaled(1.0)
-    y_train = jnp.asarray(data.y_train, setup.x_train.dtype)
+    y_train = on_device(data.y_train, setup.x_train.dtype)
     arrays: dict[str, Any] = dict(theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test)
     rivals = step_by_step(settings, setup.model, tx, setup.watched, **arrays)
     if function_space(settings) and kernels is None:
@@ -222,8 +221,9 @@ def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
     rivals, label = build_rivals(setup, kernels), f"{settings.experiment} {cell}"
     # before the network moves: a horizon that the solver cannot reach ends the run here
-    with_flow = kernels is not None and has_flow(settings)
-    flows = flow_rivals(setup, kernels, rivals["network"], steps) if with_flow else {}
+    flows = {}
+    if kernels is not None and has_flow(settings):
+        flows = flow_rivals(setup, kernels, rivals["network"], steps)
     seen: dict[str, list[Observation]] = {}
     for _, observations in run_lockstep(rivals, steps, batches_of(setup), progress, label, devices=settings.devices):
         for rival, observation in observations.items():

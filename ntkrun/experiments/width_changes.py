@@ -19,13 +19,13 @@ from ntkrun.data.basis import span_coordinates
 from ntkrun.data.dataset import Dataset
 from ntkrun.dynamics.changes import ObservedChanges
 from ntkrun.dynamics.ensemble import Ensemble
-from ntkrun.dynamics.on_host import on_the_host
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.keys import cell_key, member_keys
 from ntkrun.experiments.setup import compare_rates, critical_rate, load, model_from
 from ntkrun.experiments.width_measures import WidthChangeSettings
+from ntkrun.kernels.device import on_device, on_the_host
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.progress import Progress
 from ntkrun.settings import EnsembleSettings
@@ -39,7 +39,7 @@ def build_ensemble(settings: WidthChangeSettings, data: Dataset) -> Ensemble:
     if settings.inputs == "span":
         (inputs,) = span_coordinates(inputs)
     left_out = data.x_train[0].size - inputs.shape[1]
-    x, y = jnp.asarray(inputs, dtype), jnp.asarray(data.y_train, dtype)
+    x, y = on_device(inputs, dtype), on_device(data.y_train, dtype)
     choices = dict(trained=settings.trained, matmul=settings.matmul)
     model = model_from(settings.model, n_outputs=y.shape[1], **choices)
     tx = Optimizer(settings.optimizer).scaled(ntk_scale(model))

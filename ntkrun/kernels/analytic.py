@@ -21,8 +21,8 @@ import numpy as np
 from ntkrun.activations import Activation
 from ntkrun.errors import UserError
 from ntkrun.kernels.activations import dual_activation
+from ntkrun.kernels.device import beyond_a_cpu, on_the_host
 from ntkrun.kernels.dual import DualActivation, Rows
-from ntkrun.kernels.memory import beyond_a_cpu
 from ntkrun.types import Array, Float, NumpyArray
 
 AnyArray = Array | NumpyArray
@@ -85,16 +85,17 @@ def analytic_kernels(
         raise UserError(f"unknown choice of trained layers {trained!r}: choose all or readout")
     if depth < 1:
         raise UserError(f"depth = {depth}: the kernels need at least one hidden layer")
-    dual = dual_activation(activation)
-    first = _flat(x1, dtype)
-    second = first if x2 is None else _flat(x2, dtype)
-    if first.shape[1] != second.shape[1]:
-        raise UserError(f"inputs of {first.shape[1]} and of {second.shape[1]} dimensions have no kernel")
-    c = _coefficients(first.shape[1], sigma_w2, sigma_b2, parameterization, width, np.dtype(dtype))
-    variances = [_variances(x, c, dual, depth) for x in ((first,) if x2 is None else (first, second))]
-    dual = dual.for_variances(np.concatenate([np.asarray(p, np.float64) for p in variances], axis=None))
-    side = _tile_side(beyond_a_cpu(tile_bytes), np.dtype(dtype).itemsize, max(len(first), len(second)))
-    blocks = [_blocks(x, dual, p, side) for x, p in zip((first, second), variances, strict=False)]
+    with on_the_host():  # what is one number an input
+        dual = dual_activation(activation)
+        first = _flat(x1, dtype)
+        second = first if x2 is None else _flat(x2, dtype)
+        if first.shape[1] != second.shape[1]:
+            raise UserError(f"inputs of {first.shape[1]} and of {second.shape[1]} dimensions have no kernel")
+        c = _coefficients(first.shape[1], sigma_w2, sigma_b2, parameterization, width, np.dtype(dtype))
+        variances = [_variances(x, c, dual, depth) for x in ((first,) if x2 is None else (first, second))]
+        dual = dual.for_variances(np.concatenate([np.asarray(p, np.float64) for p in variances], axis=None))
+        side = _tile_side(beyond_a_cpu(tile_bytes), np.dtype(dtype).itemsize, max(len(first), len(second)))
+        blocks = [_blocks(x, dual, p, side) for x, p in zip((first, second), variances, strict=False)]
     kernels = _assemble(blocks, (len(first), len(second)), c, dual)
     return _of_the_readout(kernels, c) if trained == "readout" else kernels
 

@@ -83,9 +83,10 @@ class Preparation:
     compiling: float = 0.0
     programs: int = 0
 
-    def heard(self, event: str, seconds: float, **_: Any) -> None:
-        self.tracing += seconds if event in TRACING else 0.0
-        self.compiling += seconds if event in COMPILING else 0.0
+    def heard(self, event: str, duration_secs: float, **kwargs: str | int) -> None:
+        """What JAX calls, under the names that it gives."""
+        self.tracing += duration_secs if event in TRACING else 0.0
+        self.compiling += duration_secs if event in COMPILING else 0.0
         self.programs += event.endswith("backend_compile_duration")
 
     def since(self, before: "Preparation") -> dict[str, Any]:
