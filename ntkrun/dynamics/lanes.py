@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from ntkrun.accelerators import platform
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.ensemble import Ensemble, largest_of_one
 from ntkrun.dynamics.hosts import several
@@ -58,7 +59,7 @@ def _observe(rivals: tuple, states: tuple) -> tuple:
 def lanes_of(rivals: tuple) -> int:
     """How many lanes these rivals are dealt out into: a divisor of the number of members, 1 if they share anything."""
     counts = {rival.count if isinstance(rival, Ensemble) else 1 for rival in rivals}
-    if len(counts) > 1 or jax.default_backend() != "cpu":
+    if len(counts) > 1 or platform() != "cpu":
         return 1
     (count,) = counts
     if count == 1 or max(largest_of_one(jax.eval_shape(rival.init)) for rival in rivals) >= FILLS_THE_CORES:

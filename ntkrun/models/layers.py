@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ntkrun.accelerators import platform
 from ntkrun.activations import Activation
 from ntkrun.errors import UserError
 from ntkrun.types import Array, Float, NumpyArray
@@ -139,7 +140,7 @@ class Conv(Affine):
         return self.affine(x, shape, self._convolve, self._patches)
 
     def _convolve(self, x: Array, weight: Array) -> Array:
-        if jax.default_backend() == "cpu":
+        if platform() == "cpu":
             return by_products(x, weight, self.stride)
         return by_convolution(x, weight, self.stride)
 
