@@ -53,8 +53,7 @@ def work(settings: MonteCarloSettings, memory_bytes: int) -> Work:
     fields = settings.model.model_dump()
     model = build_model(fields.pop("name"), n_outputs=1, **fields)
     x = shape(settings.inputs, min(settings.inputs, settings.input_dim), dtype=jnp.dtype(settings.model.dtype))
-    inputs: Any = x
-    group = group_size(model, inputs, settings.draws)
+    group = group_size(model, x, settings.draws)
     key, first = jax.eval_shape(lambda: (jax.random.key(0), jnp.asarray(0)))
 
     def draw(x: Any, key: Any, first: Any) -> Any:

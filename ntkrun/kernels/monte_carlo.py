@@ -54,16 +54,16 @@ def sampled_kernels(
                 record *= 2
 
 
-def group_size(model: nn.Module, x: Float[Array, "n r"], draws: int) -> int:
+def group_size(model: nn.Module, x: Array | jax.ShapeDtypeStruct, draws: int) -> int:
     """How many networks are drawn together, a power of two: one network's weights, activations and kernels count."""
     weights = sum(leaf.size for leaf in jax.tree.leaves(_shapes(model, x)))
-    if is_projectable(model, len(x)):
-        weights = 2 * len(x) * sum(getattr(model, "widths"))  # noqa: B009
-    numbers = weights + len(x) * sum(getattr(model, "widths")) + 2 * len(x) ** 2  # noqa: B009
+    if is_projectable(model, x.shape[0]):
+        weights = 2 * x.shape[0] * sum(getattr(model, "widths"))  # noqa: B009
+    numbers = weights + x.shape[0] * sum(getattr(model, "widths")) + 2 * x.shape[0] ** 2  # noqa: B009
     return 2 ** int(np.log2(np.clip(_GROUP_NUMBERS // numbers, 1, min(draws, _LARGEST_GROUP))))
 
 
-def _shapes(model: nn.Module, x: Float[Array, "n r"]) -> Params:
+def _shapes(model: nn.Module, x: Array | jax.ShapeDtypeStruct) -> Params:
     return jax.eval_shape(model.init, jax.random.key(0), x)["params"]
 
 

@@ -141,3 +141,24 @@ def test_blocks_of_a_kernel_are_those_that_the_planned_memory_holds(settings_of)
     (small,) = experiment.work(cell.settings, 2**30).programs  # type: ignore[misc]
     (large,) = experiment.work(cell.settings, 40 * 2**30).programs  # type: ignore[misc]
     assert (small.times, large.times) == (640 * 128, 180)
+
+
+@pytest.mark.parametrize("width", [16, 512])
+def test_draws_are_those_of_the_run(width, settings_of, monkeypatch):
+    """Drawn weight by weight, or projected: as many groups of one shape."""
+    from ntkrun.kernels import monte_carlo
+
+    calls, draw = [], monte_carlo.segment_sums
+
+    def counted(model, x, key, first, group):
+        calls.append((x.shape, group))
+        return draw(model, x, key, first, group)
+
+    experiment = load_experiment("figs9")
+    raw = settings_of("figs9", "smoke", f"model.width={width}", "model.depth=2", "draws=128", "inputs=20")
+    (cell,) = make_cells(experiment, raw)
+    (piece,) = work_of(experiment, cell).programs
+    monkeypatch.setattr(monte_carlo, "segment_sums", counted)
+    experiment.run(cell.settings, cell.name, Silent())
+    assert len(calls) == piece.times and {shape for shape, _ in calls} == {piece.arguments[0].shape}
+    assert {group for _, group in calls} == {128 // piece.times}
