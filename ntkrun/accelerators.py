@@ -1,9 +1,13 @@
-"""Whether there is an accelerator, asked without JAX where there cannot be one (importing it takes a second), and what
-XLA is told for one."""
+"""Which kind of device there is, asked without JAX where that cannot be an accelerator (importing it takes a second), and
+what XLA is told for one."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+
+_traced_for: str | None = None
 
 # Flags of a run on a GPU, all known to XLA since jax 0.7; one that XLA_FLAGS names already keeps the user's value.
 #   exclude_nondeterministic_ops  no sums whose order depends on timing: the same program gives the same bits
@@ -42,3 +46,31 @@ def resolve_scale() -> str:
     import jax
 
     return "cpu" if jax.default_backend() == "cpu" else "paper"
+
+
+def platform() -> str:
+    """The kind of device that programs are traced for, "cpu", "gpu", ...: JAX's, or the one of `traced_for`."""
+    import jax
+
+    return _traced_for or jax.default_backend()
+
+
+@contextmanager
+def traced_for(kind: str) -> Iterator[None]:
+    """What is traced inside is what would run on that kind of device, whether there is one or not.
+
+    JAX keeps traces, and does not know what they depend on here: where the kind is another one it forgets them.
+    """
+    import jax
+
+    global _traced_for
+    before, other = _traced_for, kind != platform()
+    if other:
+        jax.clear_caches()
+    _traced_for = kind
+    try:
+        yield
+    finally:
+        _traced_for = before
+        if other:
+            jax.clear_caches()

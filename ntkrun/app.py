@@ -71,11 +71,17 @@ def verify(store: "Store") -> int:
     return 1 if damaged else 0
 
 
-def plan(experiment: "Experiment", cells: "list[Cell]") -> int:
+def plan(experiment: "Experiment", cells: "list[Cell]", progress: "Console") -> int:
     """Print what the cells will cost."""
-    from ntkrun.runner.forecast import forecast, forecast_table
+    from ntkrun.runner.forecast import forecast
+    from ntkrun.runner.machines import machine_of
+    from ntkrun.runner.plan_table import forecast_table, warnings
 
-    print(forecast_table(forecast(experiment, cells), cells[0].settings.flop_rate))
+    machine = machine_of(cells[0].settings.device, cells[0].settings.flop_rate)
+    found = forecast(experiment, cells, machine)
+    print(forecast_table(found, machine))
+    for line in warnings(found, cells, machine):
+        progress.warn(line)
     return 0
 
 
@@ -138,7 +144,7 @@ def execute(
     progress = Console(outcome.outlook)
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     if first.stage in ("verify", "plan"):
-        return verify(store) if first.stage == "verify" else plan(source, cells)
+        return verify(store) if first.stage == "verify" else plan(source, cells, progress)
     if first.stage == "check":
         return check(experiment, cells, store, progress, outcome)
     if first.stage in ("run", "all"):

@@ -41,7 +41,8 @@ class CommonSettings(Section):
     results_dir: Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
     style: Literal["paper", "slides"]
     checkpoint_minutes: Positive  # between two checkpoints of a cell under way
-    flop_rate: Positive  # FLOP/s, for the hours that stage=plan names
+    device: Literal["auto", "cpu", "a100", "h100", "h200"]  # whose time stage=plan tells; auto: the one that JAX has
+    flop_rate: Positive | Literal["auto"]  # FLOP/s of all products in the time that is told; auto: the device's own
     devices: Count | Literal["all"]  # over which members or examples are dealt out
     distributed: bool  # processes that a launcher started together share every cell
     compilation_cache: bool  # compiled programs are kept in the user's cache folder
@@ -66,6 +67,15 @@ class CommonSettings(Section):
     def _shard_exists(self) -> "CommonSettings":
         if self.shard >= self.shards:
             raise ValueError(f"shard={self.shard} must be below shards={self.shards}")
+        return self
+
+    @model_validator(mode="after")
+    def _device_is_planned_for(self) -> "CommonSettings":
+        if self.device != "auto" and self.stage != "plan":
+            raise ValueError(
+                f"device={self.device} chooses nothing but whose time stage=plan tells: add stage=plan (a run takes the "
+                "device that JAX has)"
+            )
         return self
 
 
@@ -215,6 +225,7 @@ LOCAL: dict[str, Any] = {
             "results_dir",
             "style",
             "checkpoint_minutes",
+            "device",
             "flop_rate",
             "devices",
             "distributed",

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax.sharding import Mesh
 
+from ntkrun.accelerators import platform
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.mesh import MEMBERS, is_dealt_out, place
 from ntkrun.types import Array
@@ -82,7 +83,7 @@ class Ensemble:
         def one(fields: dict[str, Any], *state: Any) -> Any:
             return function(self.members.replace(**fields), *state)
 
-        if jax.default_backend() == "cpu" and not is_dealt_out(MEMBERS) and largest >= WIDE:
+        if platform() == "cpu" and not is_dealt_out(MEMBERS) and largest >= WIDE:
             return jax.lax.map(lambda each: one(*each), (own, *states))
         return jax.vmap(one)(own, *states)
 

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from ntkrun.accelerators import platform
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.ensemble import Ensemble, largest_of_one
 from ntkrun.dynamics.hosts import several
@@ -80,7 +81,7 @@ def observed(rival: Any, state: Any) -> dict[str, Array]:
 def lanes_of(rivals: tuple) -> int:
     """How many lanes these rivals are dealt out into: a divisor of the number of members, 1 if they share anything."""
     counts = {rival.count if isinstance(rival, Ensemble) else 1 for rival in rivals}
-    if len(counts) > 1 or jax.default_backend() != "cpu":
+    if len(counts) > 1 or platform() != "cpu":
         return 1
     (count,) = counts
     if count == 1 or max(largest_of_one(jax.eval_shape(rival.init)) for rival in rivals) >= FILLS_THE_CORES:
@@ -126,7 +127,7 @@ class Lanes:
     def advance(self, states: tuple, batches: Batch | None, count: int) -> tuple:
         """`count` steps of all rivals; `states` are used up."""
         block = place(batches, self.mesh)
-        in_a_row = 1 if jax.default_backend() == "cpu" else IN_A_ROW
+        in_a_row = 1 if platform() == "cpu" else IN_A_ROW
 
         def move(lane: tuple, own: tuple) -> tuple:
             return jax.block_until_ready(advance(lane, own, block, np.int32(count), in_a_row))

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
+from ntkrun.accelerators import platform
 from ntkrun.data.augment import draw_augmentation
 from ntkrun.data.batches import Batch, batch_indices
 from ntkrun.dynamics.hosts import agree
@@ -61,7 +62,7 @@ class MiniBatches:
         self.key, self.n, self.size, self.flip, self.crop = key, n, batch_size, flip, crop
         # steps whose indices are drawn at once, the one shape of the compiled loop: half a second of work, and on an
         # accelerator several epochs, of which each is permuted anew for every block
-        self.at_once = 256 if jax.default_backend() == "cpu" else 4096
+        self.at_once = 256 if platform() == "cpu" else 4096
 
     def block(self, first: int, count: int) -> Batch:
         """The batches of steps first .. first + count - 1, and some more to fill the block."""

@@ -126,5 +126,6 @@ EXPERIMENT = Experiment(
     title="Figure S4: logits of network and linearization under cross-entropy, by width",
     run=later("flow_routes.run"),
     plot=plot,
+    work=later("flow_routes.work"),
     claims=CLAIMS,
 )

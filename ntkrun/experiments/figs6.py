@@ -130,5 +130,5 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=WidthChangeSettings,
-    work=later("work.change_work"),
+    work=later("width_changes.work"),
 )

@@ -11,6 +11,7 @@ from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.setup import check_learning_rate, set_up
 from ntkrun.experiments.trajectories import build_rivals, flow_rivals, kernels_at_init
+from ntkrun.experiments.work import Work, training_work
 from ntkrun.kernels.device import on_the_host
 from ntkrun.progress import Progress
 from ntkrun.settings import RunSettings
@@ -48,3 +49,7 @@ def run(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     same = dict(figure=settings.experiment, cell=cell)
     table = tables.tidy(frames, seed=settings.seed, width=settings.model.width, **same)
     return CellResult(table, facts)
+
+
+def work(settings: RunSettings, memory_bytes: int) -> Work:
+    return training_work(settings, memory_bytes, with_analytic=False)

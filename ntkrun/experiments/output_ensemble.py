@@ -13,25 +13,30 @@ target                    (0, 1)         y at alpha = 1 (x_1) and at alpha = 0 (
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from flax import linen as nn
 
 from ntkrun import tables
 from ntkrun.data.basis import span_coordinates
 from ntkrun.data.preprocess import rescale_to_sphere
 from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.optimizers import record_steps
+from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.dynamics.output_distribution import OutputDistribution, nngp_gp, ntk_gp
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.keys import member_keys
 from ntkrun.experiments.output_measures import OutputEnsembleSettings, probes
-from ntkrun.experiments.setup import Setup, check_learning_rate, initial_each, set_up
+from ntkrun.experiments.setup import Setup, check_learning_rate, initial_each, model_from, set_up
 from ntkrun.experiments.trajectories import analytic_pair
+from ntkrun.experiments.work import Lockstep, Work, count, parameter_shapes, shape, sizes, span
 from ntkrun.kernels.device import on_device
 from ntkrun.progress import Progress
+from ntkrun.types import Array, Params
 
 
 def interpolation(x: np.ndarray, points: tuple[int, int], alphas: np.ndarray) -> np.ndarray:
@@ -67,10 +72,7 @@ def train(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int], label
     x_train, x_line, y = (on_device(a, dtype) for a in (x, line, setup.data.y_train))
     keys = member_keys(settings.members, "theta0")
     theta0 = initial_each(setup.model, keys, np.asarray(x[:1], dtype))
-    member = Network(
-        theta0=theta0, x_train=x_train, y_train=y, x_test=x_line, model=setup.model,
-        tx=setup.optimizer.scaled(1.0), loss=settings.loss, watched=(),
-    )  # fmt: skip
+    ensemble = ensemble_of(settings, setup.model, theta0, x_train, y, x_line)
     bound = settings.converged
 
     def converged(seen) -> bool:
@@ -78,9 +80,16 @@ def train(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int], label
 
     axis = setup.optimizer.axis_times()
     recorded = sorted({*steps, *record_steps(axis, settings.record.first_time, settings.record.per_octave)})
-    ensemble = Ensemble(member, ("theta0",))
     run = run_lockstep({"network": ensemble}, recorded, FullBatch(), progress, label, converged, settings.devices)
     return {step: seen["network"]["test"][:, :, 0] for step, seen in run if step in steps}
+
+
+def ensemble_of(
+    settings: OutputEnsembleSettings, model: nn.Module, theta0: Params, x: Array, y: Array, line: Array
+) -> Ensemble:
+    """Networks of theta0 with a leading axis s, observed on the line."""
+    same: dict[str, Any] = dict(tx=Optimizer(settings.optimizer).scaled(1.0), loss=settings.loss, watched=())
+    return Ensemble(Network(theta0, x, y, line, model=model, **same), ("theta0",))
 
 
 def follow_ensemble(settings: OutputEnsembleSettings, cell: str, progress: Progress) -> CellResult:
@@ -111,3 +120,22 @@ def follow_ensemble(settings: OutputEnsembleSettings, cell: str, progress: Progr
         rows = tables.rows("output/network", "test", steps, times, values)
         whole.append(tables.tidy([rows], seed=member.seed, **same))
     return CellResult(pd.concat(whole, ignore_index=True), facts)
+
+
+def work(settings: OutputEnsembleSettings, memory_bytes: int) -> Work:
+    """All steps, also where `converged` ends the training."""
+    n, _, k = sizes(settings.data, settings.loss)
+    dtype, inputs = jnp.dtype(settings.model.dtype), (span(settings.data, n),)
+    model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
+    theta0 = parameter_shapes(model, inputs, dtype)
+    x, y, line = (shape(rows, *row, dtype=dtype) for rows, row in ((n, inputs), (n, (k,)), (settings.alphas, inputs)))
+    axis = Optimizer(settings.optimizer).axis_times()
+    recorded = {*panel_steps(axis, settings.times)}
+    recorded |= {*record_steps(axis, settings.record.first_time, settings.record.per_octave)}
+
+    def rivals(theta0: Params, *arrays: Any) -> tuple:
+        stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (settings.networks, *leaf.shape)), theta0)
+        return (ensemble_of(settings, model, stacked, *arrays),)
+
+    lockstep = Lockstep.of(rivals, theta0, x, y, line, steps=settings.optimizer.steps, records=len(recorded))
+    return Work(count(theta0), lockstep, (), (n, n))

@@ -12,6 +12,7 @@ import optax
 from flax import linen as nn
 from numpy.typing import DTypeLike
 
+from ntkrun.accelerators import platform
 from ntkrun.data.dataset import Dataset, load_dataset
 from ntkrun.data.images import stand_in_warning
 from ntkrun.dynamics.lanes import observed, start
@@ -121,7 +122,7 @@ def initial_each(model: nn.Module, keys: Array, x: Float[AnyArray, "1 ..."]) -> 
 
 @functools.cache
 def _unoptimised() -> Any:
-    options: dict[str, bool | str] = {"xla_backend_optimization_level": "0"} if jax.default_backend() == "cpu" else {}
+    options: dict[str, bool | str] = {"xla_backend_optimization_level": "0"} if platform() == "cpu" else {}
     return jax.jit(lambda model, key, x: model.init(key, x)["params"], static_argnums=0, compiler_options=options)
 
 
@@ -169,7 +170,7 @@ def outputs_at_start(
 
     on_cpu  the program of the tables that are stored so far, which all come from CPUs: 1e-6 from the other by rounding
     """
-    if jax.default_backend() == "cpu":
+    if platform() == "cpu":
         return on_cpu(network)
     (state,) = start((network,))
     seen = observed(replace(network, evaluated=None), state)

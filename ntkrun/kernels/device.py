@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ntkrun.accelerators import platform
 from ntkrun.types import AnyArray, Array
 
 ON_A_CPU = 2**30  # bytes: what a machine of a few cores has beside everything else
@@ -19,7 +20,7 @@ def working_bytes() -> int:
 
     It decides how many blocks a kernel falls into, hence the order of float sums and nothing else.
     """
-    if jax.default_backend() == "cpu":
+    if platform() == "cpu":
         return ON_A_CPU
     told = jax.local_devices()[0].memory_stats() or {}
     return max(ON_A_CPU, told.get("bytes_limit", 0) // SHARE)
@@ -42,7 +43,7 @@ def on_the_host() -> Iterator[None]:
     For what is small, in float64, or made of single operations: on an accelerator each of them would be a program to
     compile and a wait for the device.  Without an accelerator nothing changes.
     """
-    if jax.default_backend() == "cpu":
+    if platform() == "cpu":
         yield
         return
     try:

@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ntkrun.accelerators import platform
 from ntkrun.activations import Activation
 from ntkrun.errors import UserError
 from ntkrun.models.products import HIGHEST, PrecisionLike, Product, at_precision
@@ -132,7 +133,7 @@ class Conv(Affine):
         return self.affine(x, shape, self._convolve, self._patches)
 
     def _convolve(self, x: Array, weight: Array, precision: PrecisionLike) -> Array:
-        convolve = by_products if jax.default_backend() == "cpu" else by_convolution
+        convolve = by_products if platform() == "cpu" else by_convolution
         return convolve(x, weight, self.stride, precision)
 
     def _patches(self, x: Array) -> Float[Array, "n p fan_in"]:

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, get_args
 
-import jax
 from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from ntkrun.accelerators import platform
 from ntkrun.errors import UserError
 from ntkrun.sections import Products
 from ntkrun.types import Array
@@ -48,13 +48,13 @@ def at_precision(product: Product, matmul: str, of_matrices: bool) -> Callable[[
         raise UserError(f"matmul={matmul} is not known; use one of: {', '.join(PRODUCTS)}")
     if matmul == "as_dtype":
         return partial(product, precision=HIGHEST)
-    if jax.default_backend() == "gpu" and of_matrices:
+    if platform() == "gpu" and of_matrices:
         preset = lax.DotAlgorithmPreset
         return partial(product, precision={"tf32": preset.TF32_TF32_F32, "bfloat16": preset.BF16_BF16_F32}[matmul])
     # cuDNN's float32 convolutions take tensor cores at the default precision, whose TF32 keeps a bfloat16 as it is; what
     # it does not offer is bfloat16 factors with a float32 result
-    native = jax.default_backend() == "gpu" and matmul == "tf32"
-    precision = lax.Precision.DEFAULT if jax.default_backend() == "gpu" else HIGHEST
+    native = platform() == "gpu" and matmul == "tf32"
+    precision = lax.Precision.DEFAULT if platform() == "gpu" else HIGHEST
     bits = None if native else MANTISSA[matmul]
 
     def rounded(x: Array, weight: Array) -> Array:

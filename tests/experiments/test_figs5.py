@@ -9,6 +9,7 @@ from ntkrun.experiments import figs5
 from ntkrun.experiments.base import load_experiment
 from ntkrun.progress import Silent
 from ntkrun.runner.forecast import forecast
+from ntkrun.runner.machines import KNOWN
 from ntkrun.runner.plan import make_cells
 from ntkrun.tables import conform, series
 
@@ -58,7 +59,7 @@ def test_a_convolutional_cell_ends_by_the_same_rule_on_small_images(settings_of)
     assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.2
     assert (linear.iloc[:-1] > 0.2).all()
     # two convolutions of 3 and of 4 channels with biases, 16 positions of 4 channels to the readout
-    assert forecast(experiment, [cell])[0].parameters == 9 * 3 * 4 + 4 + 9 * 4 * 4 + 4 + 16 * 4 + 1
+    assert forecast(experiment, [cell], KNOWN["h100"])[0].parameters == 9 * 3 * 4 + 4 + 9 * 4 * 4 + 4 + 16 * 4 + 1
 
 
 def made(rmse: dict[tuple[int, int, int], float]) -> pd.DataFrame:

@@ -139,10 +139,9 @@ def test_kernels_do_not_depend_on_the_precision_of_the_steps(matmul):
     model = network.model.clone(matmul=matmul)
     given = (network.theta0, network.x_train)
     watched = ((("layer_2", "omega"), 3),)
-    for kernel in (
-        empirical_ntk, empirical_nngp, largest_eigenvalue, partial(empirical_ntk, method="jacobian"),
-        lambda *given: weight_jacobian(*given, watched),
-    ):  # fmt: skip
+    kernels: list[Any] = [empirical_ntk, empirical_nngp, largest_eigenvalue, partial(empirical_ntk, method="jacobian")]
+    kernels.append(lambda *given: weight_jacobian(*given, watched))
+    for kernel in kernels:
         np.testing.assert_array_equal(kernel(network.model, *given), kernel(model, *given))
     assert full_precision(model) == network.model and full_precision(network.model) is network.model
 
