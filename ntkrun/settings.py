@@ -33,7 +33,7 @@ class CommonSettings(Section):
     """
 
     experiment: str
-    scale: Literal["smoke", "cpu", "paper"]
+    scale: Literal["smoke", "cpu", "gpu", "paper"]
     stage: Literal["run", "report", "all", "verify", "plan", "check"]
     shard: Index
     shards: Count

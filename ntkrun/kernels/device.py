@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from ntkrun.accelerators import platform
 from ntkrun.types import AnyArray, Array
@@ -33,6 +34,8 @@ def beyond_a_cpu(numbers: int) -> int:
 
 def on_device(a: AnyArray, dtype: Any) -> Array:
     """A copy of the array on the device; its dtype is changed on the host, where that is no program to compile."""
+    if isinstance(a, Tracer):
+        return a.astype(dtype)
     return jax.device_put(np.array(a, dtype))
 
 

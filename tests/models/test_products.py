@@ -140,7 +140,7 @@ def test_kernels_do_not_depend_on_the_precision_of_the_steps(matmul):
     given = (network.theta0, network.x_train)
     watched = ((("layer_2", "omega"), 3),)
     kernels: list[Any] = [empirical_ntk, empirical_nngp, largest_eigenvalue, partial(empirical_ntk, method="jacobian")]
-    kernels.append(lambda *given: weight_jacobian(*given, watched))
+    kernels.append(lambda model, params, x: weight_jacobian(model, params, x, watched))
     for kernel in kernels:
         np.testing.assert_array_equal(kernel(network.model, *given), kernel(model, *given))
     assert full_precision(model) == network.model and full_precision(network.model) is network.model
