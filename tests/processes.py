@@ -6,14 +6,44 @@ many seconds of processors, or when neither they nor what they started used any 
 
 import contextlib
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 
 import psutil
 
-LIMIT = 300.0  # seconds of processors; the longest program of the suite takes 40
+LIMIT = 300.0  # seconds of processors; what those of one test take is at most 30
 IDLE = 60.0  # seconds by the clock; of a hundred that want two processors each gets more than one of them meanwhile
 STIR = 0.1  # seconds of processors; what a thread uses that looks a few times a second whether another process lives
+
+
+class Program(subprocess.Popen):
+    """Says what it says into files: a pipe that nobody reads holds up who writes into it."""
+
+    def __init__(self, command: tuple[str, ...], **options) -> None:
+        self._said = out, err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115  (`end`)
+        super().__init__(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **options)
+
+    def said(self) -> tuple[str, str]:
+        """Standard output and standard error so far."""
+        for file in self._said:
+            file.seek(0)
+        out, err = (file.read() for file in self._said)
+        return out, err
+
+    def end(self) -> None:
+        """Kill it, with what it started, if it still runs, and wait for it.
+
+        Of a child that is not waited for a ResourceWarning is raised in whatever test comes later.
+        """
+        if self.poll() is None:
+            with contextlib.suppress(psutil.Error):
+                for one in psutil.Process(self.pid).children(recursive=True):
+                    one.kill()
+            self.kill()
+        self.wait()
+        for file in self._said:
+            file.close()
 
 
 def used() -> float:
@@ -28,67 +58,44 @@ def used() -> float:
     return total
 
 
-class Patience:
-    """`spend` raises TimeoutError when the programs that run have used LIMIT since this was made, or less than STIR in IDLE."""
-
-    def __init__(self) -> None:
-        self.first = self.last = used()
-        self.since = time.monotonic()
-
-    def spend(self) -> None:
+def wait(condition: Callable[[], object], programs: tuple[Program, ...]) -> None:
+    """Raises TimeoutError when programs have used LIMIT in vain since this was called, or less than STIR in IDLE."""
+    first = last = used()
+    since = time.monotonic()
+    while not condition():
         now = used()
-        if now - self.first > LIMIT:
-            raise TimeoutError(f"used {LIMIT:g} s of processors and did not end")
-        if now > self.last + STIR:
-            self.last, self.since = now, time.monotonic()
-        if time.monotonic() - self.since > IDLE:
-            raise TimeoutError(f"used no processor for {IDLE:g} s and did not end")
+        if now > last + STIR:
+            last, since = now, time.monotonic()
+        if now > first + LIMIT or time.monotonic() > since + IDLE:
+            heard = "".join(f"\n{program.args}: {program.said()[1][-2000:]}" for program in programs)
+            raise TimeoutError(
+                f"in vain: {now - first:.0f} s of processors, {time.monotonic() - since:.0f} s idle{heard}"
+            )
+        time.sleep(0.02)
 
 
 @contextlib.contextmanager
-def started(*command: str, **options) -> Iterator[subprocess.Popen]:
-    """A program whose output is piped; killed at the end, with what it started, if it still runs.
-
-    It is waited for: of a child that is not, and of its pipes, a ResourceWarning is raised in whatever test comes later.
-    """
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, **pipes | options)
+def started(*command: str, **options) -> Iterator[Program]:
+    """A program at work beside the test, for as long as the block lasts."""
+    program = Program(command, **options)
     try:
-        yield process
+        yield program
     finally:
-        if process.poll() is None:
-            with contextlib.suppress(psutil.Error):
-                for one in psutil.Process(process.pid).children(recursive=True):
-                    one.kill()
-            process.kill()
-        process.wait()
-        for pipe in filter(None, (process.stdout, process.stderr)):
-            pipe.close()
+        program.end()
 
 
-def ends(*processes: subprocess.Popen) -> list[subprocess.CompletedProcess]:
+def ends(*programs: Program) -> list[subprocess.CompletedProcess[str]]:
     """How programs that run side by side ended and what they said, in their order."""
-    done: dict[int, subprocess.CompletedProcess] = {}
-    patience = Patience()
-    while len(done) < len(processes):
-        for process in processes:
-            if process.pid not in done:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    out, err = process.communicate(timeout=0.5)
-                    done[process.pid] = subprocess.CompletedProcess(process.args, process.returncode, out, err)
-        patience.spend()
-    return [done[process.pid] for process in processes]
+    wait(lambda: all(program.poll() is not None for program in programs), programs)
+    return [subprocess.CompletedProcess(program.args, program.returncode, *program.said()) for program in programs]
 
 
-def until(condition: Callable[[], object], *processes: subprocess.Popen) -> None:
+def until(condition: Callable[[], object], *programs: Program) -> None:
     """Wait for what the programs bring about; returns early when one of them has ended."""
-    patience = Patience()
-    while not condition() and all(process.poll() is None for process in processes):
-        time.sleep(0.02)
-        patience.spend()
+    wait(lambda: condition() or any(program.poll() is not None for program in programs), programs)
 
 
-def ran(*command: str, **options) -> subprocess.CompletedProcess:
+def ran(*command: str, **options) -> subprocess.CompletedProcess[str]:
     """A program that has ended."""
-    with started(*command, **options) as process:
-        return ends(process)[0]
+    with started(*command, **options) as program:
+        return ends(program)[0]

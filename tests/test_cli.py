@@ -8,11 +8,10 @@ import sys
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from subprocess import Popen
 
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
-from processes import ends, ran, started, until
+from processes import Program, ends, ran, started, until
 
 from ntkrun.claims import ALL_SCALES
 from ntkrun.experiments import experiment_names
@@ -171,7 +170,7 @@ def test_multirun_runs_each_combination(ntkrun, tmp_path):
     assert len(list(tmp_path.rglob("cells/*.parquet"))) == 2
 
 
-def command(*arguments: str, **options) -> AbstractContextManager[Popen]:
+def command(*arguments: str, **options) -> AbstractContextManager[Program]:
     return started(sys.executable, "-m", "ntkrun.cli", *arguments, **options)
 
 

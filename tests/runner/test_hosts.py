@@ -8,12 +8,11 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import Popen
 
 import numpy as np
 import pandas as pd
 import pytest
-from processes import ends, started, until
+from processes import Program, ends, started, until
 
 from ntkrun.runner.store import read_table
 
@@ -28,14 +27,14 @@ LONG = {
 
 def one_process(
     folder: Path, root: Path, environment: dict[str, str], *how: str
-) -> contextlib.AbstractContextManager[Popen]:
+) -> contextlib.AbstractContextManager[Program]:
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     shared = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(root)}
     return started(sys.executable, "-m", "ntkrun.cli", *how, f"results_dir={folder}", env=shared | environment)
 
 
 @contextlib.contextmanager
-def two_processes(folder: Path, root: Path, *how: str) -> Iterator[list[Popen]]:
+def two_processes(folder: Path, root: Path, *how: str) -> Iterator[list[Program]]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
