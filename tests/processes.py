@@ -18,10 +18,10 @@ STIR = 0.1  # seconds of processors; what a thread uses that looks a few times a
 
 
 class Program(subprocess.Popen):
-    """Says what it says into files: a pipe that nobody reads holds up who writes into it."""
+    """Says what it says into files, at their ends: a pipe that nobody reads holds up who writes into it."""
 
     def __init__(self, command: tuple[str, ...], **options) -> None:
-        self._said = out, err = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")  # noqa: SIM115  (`end`)
+        self._said = out, err = tempfile.TemporaryFile("a+"), tempfile.TemporaryFile("a+")  # noqa: SIM115  (`end`)
         super().__init__(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, **options)
 
     def said(self) -> tuple[str, str]:
