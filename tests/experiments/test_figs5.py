@@ -87,3 +87,7 @@ def test_the_papers_own_points_are_no_octave_away():
     assert figs5.octaves(made(cells), figs5.DEPTH, lambda depth: True) == pytest.approx(0.0, abs=1e-12)
     assert figs5.octaves(doubled, figs5.DEPTH, lambda depth: True) == pytest.approx(1.0)
     assert max(figs5.slopes(made(cells))) == pytest.approx(-0.826, abs=1e-3)  # paper_numbers: L1, all widths
+
+
+def test_where_no_width_is_the_papers_nothing_is_compared():
+    assert np.isnan(figs5.octaves(made({(1, 128, 17): 0.1}), figs5.DEPTH, lambda depth: True))
