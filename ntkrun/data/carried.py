@@ -112,7 +112,7 @@ def _image_set(path: Path, meta: dict[str, Any], arrays: dict[str, NumpyArray]) 
     splits: dict[str, Any] = {}
     for split in ("train", "test"):
         rows, pixels, labels = (arrays[f"{split}_{what}"] for what in ("rows", "images", "labels"))
-        origin = f"{meta['name']} {split} in {path}"
+        origin = f"{path} ({split})"
         splits |= {f"{split}_images": SomeImages(rows, pixels, len(labels), origin), f"{split}_labels": labels}
     return ImageSet(**{field: str(meta[field]) for field in _TEXTS}, **splits, class_names=tuple(meta["class_names"]))
 

@@ -17,7 +17,7 @@ class SomeImages:
     Attributes:
         rows: rows of the whole split, ascending.
         pixels: the images of these rows.
-        origin: what they are part of and where they lie, for the person at the keyboard.
+        origin: the file that they are from and the split, for the person at the keyboard.
     """
 
     rows: Int[NumpyArray, " r"]
@@ -44,8 +44,8 @@ class SomeImages:
         absent = int(np.isin(rows, self.rows, invert=True).sum())
         if absent:
             raise UserError(
-                f"{absent} of the {len(rows)} images asked for are not among the {len(self.rows)} of {self.total} of "
-                f"{self.origin}: it was made for other data.n_train, data.n_test, data.classes or data.seed; make a "
+                f"{absent} of the {len(rows)} images asked for are not among the {len(self.rows)} (of {self.total}) in "
+                f"{self.origin}, which was made for other data.n_train, data.n_test, data.classes or data.seed: make a "
                 "bundle with the command that you run"
             )
         return np.searchsorted(self.rows, rows)
