@@ -1,4 +1,4 @@
-"""`experiment=all`: every figure one after the other, whatever becomes of the others, and a summary of all."""
+"""`experiment=all`, `experiment=fig1,fig3`: one figure after the other, whatever becomes of the others, and a summary."""
 
 import sys
 import time
@@ -9,6 +9,14 @@ from dataclasses import dataclass
 from ntkrun.outlook import Outlook
 
 ALL = "experiment=all"
+
+
+def several(arguments: Sequence[str], figures: Callable[[], list[str]]) -> list[str]:
+    """The experiments of a command line that names all or a list of them; none for a single one and for a sweep of Hydra's."""
+    if ALL in arguments:
+        return figures()
+    named = next((item.partition("=")[2] for item in arguments if item.startswith("experiment=")), "")
+    return named.split(",") if "," in named and not {"-m", "--multirun"} & set(arguments) else []
 
 
 @dataclass
@@ -61,6 +69,11 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     )
 
 
+def only(name: str, arguments: Sequence[str]) -> list[str]:
+    """The command line for one of several experiments."""
+    return [f"experiment={name}" if item.startswith("experiment=") else item for item in arguments]
+
+
 def run_all(
     arguments: Sequence[str],
     names: Sequence[str],
@@ -75,11 +88,7 @@ def run_all(
     draw count only where that is so of all.
     """
     began = time.monotonic()
-
-    def of(name: str) -> list[str]:
-        return [f"experiment={name}" if a == ALL else a for a in arguments]
-
-    outlook = Outlook.of(dict(expect(of(name)) for name in names))
+    outlook = Outlook.of(dict(expect(only(name, arguments)) for name in names))
     outcomes = [Outcome(name, outlook=outlook if outlook.total else None) for name in names]
     if outlook.total:
         print(outlook, flush=True)
@@ -88,7 +97,7 @@ def run_all(
         print(f"\n[{place}/{len(outcomes)}] {outcome.experiment}, {minutes:.1f} min so far", flush=True)
         started = time.monotonic()
         try:
-            outcome.code = once(of(outcome.experiment), outcome)
+            outcome.code = once(only(outcome.experiment, arguments), outcome)
         except SystemExit as stop:
             outcome.code = stop.code if isinstance(stop.code, int) else 1
         except Exception:

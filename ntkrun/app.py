@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ntkrun.all_figures import Outcome
 from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.parts import without_unused
+from ntkrun.stages import OWN
 
 if TYPE_CHECKING:
     from ntkrun.experiments.base import Experiment
@@ -135,6 +136,8 @@ def execute(
     source = computing(experiment)
     cells = make_cells(source, settings | {"experiment": source.name})
     first = cells[0].settings
+    if first.stage in OWN:
+        raise UserError(f"type stage={first.stage} on the command line, not in a file")
     if first.distributed:
         from ntkrun.dynamics.hosts import leads
 

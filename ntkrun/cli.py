@@ -17,13 +17,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ntkrun import __version__
 from ntkrun.accelerators import resolve_scale, tell_xla
-from ntkrun.all_figures import ALL, Outcome, run_all
+from ntkrun.all_figures import ALL, Outcome, only, run_all, several
 from ntkrun.app import execute, expected, join
 from ntkrun.command_line import asks_for_text, check_arguments, completed, with_scale_shown
 from ntkrun.config_errors import dotted, is_about_input, one_line
 from ntkrun.errors import UserError
+from ntkrun.exchange import exchange
 from ntkrun.experiments import figures
 from ntkrun.parts import Setting, is_section, leaves, with_typed
+from ntkrun.stages import asked_for
 
 PACKAGE = Path(__file__).parent
 # Inside a wheel the configs lie in the package, in a checkout beside it.
@@ -103,19 +105,41 @@ def known_keys() -> list[str]:
     return dotted(settings)
 
 
+def composed(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """(settings of one figure with the scale resolved, what to tell about them)."""
+    given = [item for item in arguments if item.startswith("scale=") and item != "scale=auto"]
+    overrides = [item for item in arguments if not item.startswith("scale=")]
+    with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return settled(hydra.compose("config", [*overrides, *(given or [f"scale={resolve_scale()}"])]), overrides)
+
+
 def expect(arguments: list[str]) -> tuple[str, dict[str, float]]:
     """What the cells of one figure will take; nothing for jobs elsewhere, and for what its own turn will refuse."""
     if any(item.startswith(("-", "hydra")) for item in arguments):
         return "", {}
-    given = [item for item in arguments if item.startswith("scale=") and item != "scale=auto"]
-    scale = given or [f"scale={resolve_scale()}"]
     try:
-        with hydra.initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            return expected(compose([item for item in arguments if not item.startswith("scale=")] + scale))
+        return expected(composed(arguments)[0])
     except Exception as error:
         if not is_about_input(error):
             raise
         return "", {}
+
+
+def together(arguments: list[str], names: list[str]) -> int:
+    """One call for all figures that are named, and not one for each; its exit code."""
+    everything = ALL in arguments
+    if everything and "stage=merge" in arguments:  # it takes in what is there, whatever that would be composed of
+        names = names[:1]
+    try:
+        found = [composed(only(name, arguments)) for name in names] or [composed(arguments)]
+        for note in dict.fromkeys(note for _, notes in found for note in notes):
+            print(note, file=sys.stderr)
+        scaled = [item for item in arguments if not item.startswith("scale=")] + [f"scale={found[0][0]['scale']}"]
+        return exchange([settings for settings, _ in found], scaled, everything)
+    except Exception as error:
+        if debugging() or not is_about_input(error):
+            raise
+        return complain(one_line(error, known_keys, arguments))
 
 
 def once(arguments: list[str], outcome: Outcome) -> int:
@@ -148,8 +172,11 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions arrive here instead of being printed over many lines
     arguments = with_scale_shown(completed(arguments), resolve_scale)
     sys.argv = [sys.argv[0], *arguments]
-    if ALL in arguments and not asks_for_text(arguments):
-        sys.exit(run_all(arguments, figures(), once, expect))
+    names = several(arguments, figures)
+    if asked_for(arguments) and not any(item.startswith("-") for item in arguments):  # which show settings or help
+        sys.exit(together(arguments, names))
+    if names and not asks_for_text(arguments):
+        sys.exit(run_all(arguments, names, once, expect))
     sys.exit(once([item for item in arguments if item != ALL], Outcome()))
 
 

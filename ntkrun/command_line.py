@@ -15,6 +15,7 @@ import yaml
 from ntkrun.errors import UserError
 from ntkrun.experiments import experiment_names
 from ntkrun.own_networks import registered
+from ntkrun.stages import asked_for
 
 SHOWN = {"job", "hydra", "all"}
 # flag -> the values that it takes (None: any), or no entry in VALUES for one that takes none
@@ -53,6 +54,13 @@ def check_arguments(arguments: list[str]) -> None:
         given.add(key)
         if "hydra" in key.lower():
             _check_hydra(key, argument)
+        if key == "experiment" and "," in argument and not {"-m", "--multirun", "--config-dir", "-cd"} & set(arguments):
+            _check_list(argument.partition("=")[2].split(","))
+    words = {argument.partition("=")[0].partition(".")[0] for argument in arguments}
+    if asked_for(arguments) and {"-m", "--multirun", "--config-dir", "-cd", "hydra", "hydra/launcher"} & words:
+        raise UserError(
+            "stage=bundle, merge and compare are one call, without -m, --config-dir and settings of Hydra: type lists, seed=[0,1]"
+        )
     if "experiment" not in given and not asks_for_text(arguments):
         raise UserError(f"no experiment named; type ntkrun experiment=NAME with one of {', '.join(experiment_names())}")
 
@@ -105,6 +113,13 @@ def _check_flag(argument: str, rest: Iterator[str]) -> None:
         )
     if flag in ("--config-dir", "-cd"):
         check_files(Path(value))
+
+
+def _check_list(names: list[str]) -> None:
+    unknown = [name for name in names if name not in experiment_names()]
+    if unknown or len(set(names)) < len(names):
+        wrong = f"{unknown[0]!r} is not known" if unknown else "one is named twice"
+        raise UserError(f"experiment={','.join(names)}: {wrong}; choose from {', '.join(experiment_names())}")
 
 
 def _check_hydra(key: str, argument: str) -> None:

@@ -53,15 +53,20 @@ def source_hash(name: str) -> str:
 
     Raises `UserError` when there is no such module.
     """
+    digest = hashlib.sha256()
+    for part, file in sorted(sources(name).items()):
+        content = file.read_bytes()
+        digest.update(f"{part} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def sources(name: str) -> dict[str, Path]:
+    """Module -> file of all that `source_hash` takes in."""
     module, _ = located(name)
     if is_path(name):
         _look_here()
     importlib.invalidate_caches()
-    digest = hashlib.sha256()
-    for part, file in sorted(_sources(module).items()):
-        content = file.read_bytes()
-        digest.update(f"{part} {len(content)}\n".encode() + content)
-    return digest.hexdigest()[:16]
+    return _sources(module)
 
 
 def load(name: str, source: str) -> Any:
@@ -93,7 +98,6 @@ def _look_here() -> None:
 
 
 def _sources(module: str) -> dict[str, Path]:
-    """Name -> file of all that `source_hash` takes in."""
     file = _file(_spec(module))
     if file is None:
         place = module.replace(".", "/")

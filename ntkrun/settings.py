@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ntkrun.sections import (
     AdamSettings,
@@ -24,9 +24,42 @@ from ntkrun.sections import (
     TheorySettings,
     WideResnetSettings,
 )
+from ntkrun.stages import NEEDED, OF_ONE_STAGE, OWN
+
+Path = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 
 
-class CommonSettings(Section):
+def _as_typed(value: Any) -> Any:
+    """3.12 on the command line is a number."""
+    return str(value) if isinstance(value, float) else value
+
+
+class StageSettings(Section):
+    """What is done with an experiment, and where that writes to or reads from."""
+
+    stage: Literal["run", "report", "all", "verify", "plan", "check", "bundle", "merge", "compare"]
+    into: Path | None  # the folder that stage=bundle makes
+    target: Path | None  # file that lists the packages of the machine the bundle is for; null: it has none
+    target_python: Annotated[str, BeforeValidator(_as_typed), Field(pattern=r"^3\.\d{1,2}$")] | None  # null: this one's
+    target_platform: Annotated[str, Field(pattern=r"^manylinux_2_\d{1,3}_\w+$")] | None  # null: manylinux_2_28_x86_64
+    limit_mb: Positive | None  # MB = 10^6 bytes that a bundle may have; null: no limit
+    # a keyword of Python cannot be the name of a field; excluded here, for pydantic goes by names and LOCAL by what is typed
+    taken_from: Path | None = Field(alias="from", exclude=True)
+    other: Path | None  # the results that stage=compare holds those of results_dir against
+
+    @model_validator(mode="after")
+    def _own_stage(self) -> "StageSettings":
+        given = {field.alias or name: getattr(self, name) for name, field in StageSettings.model_fields.items()}
+        for stage, names in OWN.items():
+            for name in names:
+                if stage != self.stage and given[name] is not None:
+                    raise ValueError(f"{name}={given[name]} is for stage={stage}: leave it out, or type stage={stage}")
+        if self.stage in OWN and given[OWN[self.stage][0]] is None:
+            raise ValueError(NEEDED[self.stage])
+        return self
+
+
+class CommonSettings(StageSettings):
     """What every experiment has; the fields of `LOCAL` say where and how to run and never change a number.
 
     `devices`, like the kind of device, changes the order of float sums: the provenance tells both, no identity does.
@@ -34,11 +67,10 @@ class CommonSettings(Section):
 
     experiment: str
     scale: Literal["smoke", "cpu", "gpu", "paper"]
-    stage: Literal["run", "report", "all", "verify", "plan", "check"]
     shard: Index
     shards: Count
     seed: Seed
-    results_dir: Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
+    results_dir: Path
     style: Literal["paper", "slides"]
     checkpoint_minutes: Positive  # between two checkpoints of a cell under way
     device: Literal["auto", "cpu", "a100", "h100", "h200"]  # whose time stage=plan tells; auto: the one that JAX has
@@ -231,6 +263,7 @@ LOCAL: dict[str, Any] = {
             "distributed",
             "compilation_cache",
             "allow_custom",
+            *OF_ONE_STAGE,
         ),
         True,
     ),

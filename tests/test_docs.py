@@ -117,9 +117,8 @@ def valid(words: list[str], where: str) -> None:
     overrides = [re.sub(r"^shard=range\(\d+\)$", "shard=0", word) for word in completed(overrides)]
     if not any(word.startswith("scale=") for word in overrides):
         overrides.append("scale=cpu")
-    if "experiment=all" in overrides:
-        overrides.remove("experiment=all")
-        overrides.append("experiment=fig1")
+    overrides = [re.sub(r"^experiment=all$", "experiment=fig1", word) for word in overrides]
+    overrides = [re.sub(r"^experiment=([^,]+),.*", r"experiment=\1", word) for word in overrides]
     assert any(word.startswith("experiment=") for word in overrides), where
     settings = cli.compose(overrides)
     experiment = load_experiment(settings["experiment"])

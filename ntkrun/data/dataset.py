@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ntkrun.data.image_set import ImageSet
+from ntkrun.data.image_set import ImageSet, SomeImages
 from ntkrun.data.images import load_images
 from ntkrun.data.preprocess import preprocess as preprocess_images
 from ntkrun.data.preprocess import shrunk
@@ -86,8 +86,7 @@ def load_dataset(
     """
     images = load_images(name, source, cache_dir)
     chosen = select_classes(images, classes)
-    rows_train = _choose(images, "train", chosen, n_train, seed)
-    rows_test = _choose(images, "test", chosen, n_test, seed)
+    rows_train, rows_test = rows_of(images, classes, n_train, n_test, seed)
     pixels = (shrunk(images.train_images[rows_train], averaged), shrunk(images.test_images[rows_test], averaged))
     x_train, x_test = preprocess_images(*pixels, preprocess, dtype=dtype)
     labels_train, labels_test = (
@@ -113,13 +112,23 @@ def dataset_fingerprint(name: str, source: str, cache_dir: Path | None = None) -
 
 
 def check_examples(
-    name: str, source: str, classes: Sequence[str | int] | None, n_train: int | None, n_test: int | None
+    name: str, source: str, classes: Sequence[str | int] | None, n_train: int | None, n_test: int | None, seed: int
 ) -> None:
-    """UserError for classes or numbers of examples that `load_dataset` would refuse."""
+    """UserError for classes or examples that `load_dataset` would refuse."""
     images = load_images(name, source)
+    for part, rows in zip(
+        (images.train_images, images.test_images), rows_of(images, classes, n_train, n_test, seed), strict=True
+    ):
+        if isinstance(part, SomeImages):
+            part.places(rows)
+
+
+def rows_of(
+    images: ImageSet, classes: Sequence[str | int] | None, n_train: int | None, n_test: int | None, seed: int
+) -> tuple[Int[NumpyArray, " n"], Int[NumpyArray, " m"]]:
+    """Rows (train, test) of the image set that `load_dataset` takes, found from the labels alone."""
     chosen = select_classes(images, classes)
-    for split, count in (("train", n_train), ("test", n_test)):
-        _choose(images, split, chosen, count, seed=0)
+    return _choose(images, "train", chosen, n_train, seed), _choose(images, "test", chosen, n_test, seed)
 
 
 def select_classes(images: ImageSet, classes: Sequence[str | int] | None) -> tuple[int, ...]:

@@ -11,6 +11,47 @@ from ntkrun.types import Int, NumpyArray, UInt8
 
 
 @dataclass(frozen=True)
+class SomeImages:
+    """Some rows of a split of `total` images, read by the rows of the whole; what is not there is an error, never zeros.
+
+    Attributes:
+        rows: rows of the whole split, ascending.
+        pixels: the images of these rows.
+        origin: the file that they are from and the split, for the person at the keyboard.
+    """
+
+    rows: Int[NumpyArray, " r"]
+    pixels: UInt8[NumpyArray, "r h w c"]
+    total: int
+    origin: str
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.total, *self.pixels.shape[1:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.pixels.dtype
+
+    def __len__(self) -> int:
+        return self.total
+
+    def __getitem__(self, rows: Int[NumpyArray, " n"]) -> UInt8[NumpyArray, "n h w c"]:
+        return self.pixels[self.places(rows)]
+
+    def places(self, rows: Int[NumpyArray, " n"]) -> Int[NumpyArray, " n"]:
+        """Where `rows` of the whole lie in `pixels`; UserError when one of them is not there."""
+        absent = int(np.isin(rows, self.rows, invert=True).sum())
+        if absent:
+            raise UserError(
+                f"{absent} of the {len(rows)} images asked for are not among the {len(self.rows)} (of {self.total}) in "
+                f"{self.origin}, which was made for other data.n_train, data.n_test, data.classes or data.seed: make a "
+                "bundle with the command that you run"
+            )
+        return np.searchsorted(self.rows, rows)
+
+
+@dataclass(frozen=True)
 class ImageSet:
     """Labelled images as they were decoded: 0..255, in the order of their source.
 
@@ -18,17 +59,18 @@ class ImageSet:
         name: what the images truly are: "mnist", "cifar10", "mnist5k" or "photos".
         requested: what was asked for: "mnist" or "cifar10".
         source: "tfds" or "stand_in".
-        train_images, test_images: uint8 (n, h, w, c), read-only; memory-mapped when they come from the cache.
+        train_images, test_images: uint8 (n, h, w, c), read-only; memory-mapped when they come from the cache, some rows
+            only when they come from a bundle.
         train_labels, test_labels: int64 (n,), indices into `class_names`.
-        fingerprint: sha256 of the four arrays, see `fingerprint_of`.
+        fingerprint: sha256 of the four whole arrays, see `fingerprint_of`.
     """
 
     name: str
     requested: str
     source: str
-    train_images: UInt8[NumpyArray, "n h w c"]
+    train_images: UInt8[NumpyArray, "n h w c"] | SomeImages
     train_labels: Int[NumpyArray, " n"]
-    test_images: UInt8[NumpyArray, "m h w c"]
+    test_images: UInt8[NumpyArray, "m h w c"] | SomeImages
     test_labels: Int[NumpyArray, " m"]
     class_names: tuple[str, ...]
     fingerprint: str
@@ -69,9 +111,9 @@ def check_image_set(images: ImageSet, expected_counts: tuple[int, int], where: s
     return images
 
 
-def _first_fault(pixels: NumpyArray, labels: NumpyArray, count: int, n_classes: int) -> str:
-    if pixels.dtype != np.uint8 or pixels.ndim != 4:
-        return f"images are {pixels.dtype} with {pixels.ndim} axes, not uint8 with 4"
+def _first_fault(pixels: NumpyArray | SomeImages, labels: NumpyArray, count: int, n_classes: int) -> str:
+    if pixels.dtype != np.uint8 or len(pixels.shape) != 4:
+        return f"images are {pixels.dtype} with {len(pixels.shape)} axes, not uint8 with 4"
     if labels.dtype != np.int64 or labels.ndim != 1:
         return f"labels are {labels.dtype} with {labels.ndim} axes, not int64 with 1"
     if not len(pixels) == len(labels) == count:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ntkrun.data import cache
+from ntkrun.data.carried import carried_folder, load_carried
 from ntkrun.data.image_set import ImageSet
 from ntkrun.data.locate import check_name, find_prepared
 from ntkrun.data.prepare import prepare
@@ -20,7 +21,7 @@ _opened: dict[Path, ImageSet] = {}
 
 
 def load_images(name: str, source: str = "auto", cache_dir: Path | None = None) -> ImageSet:
-    """All images of a data set, decoded at most once per machine.
+    """All images of a data set, decoded at most once per machine; in a bundle those that it carries (`data.carried`).
 
     Args:
         name: "mnist" or "cifar10".
@@ -36,6 +37,8 @@ def load_images(name: str, source: str = "auto", cache_dir: Path | None = None) 
     check_name(name)
     if source not in SOURCES:
         raise UserError(f"data.source={source} is not known; use one of: {', '.join(SOURCES)}")
+    if (carried := carried_folder()) is not None:
+        return load_carried(carried, name, source)
     directory = None if source == "stand_in" else find_prepared(name)
     if directory is None and source == "tfds":
         directory = prepare(name)

@@ -16,6 +16,7 @@ from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
 from ntkrun.parts import is_rule, leaves, parts_of, replaced
 from ntkrun.settings import LOCAL, CommonSettings, EnsembleSettings, FreeSettings, MonteCarloSettings, RunSettings
+from ntkrun.stages import OF_ONE_STAGE
 from ntkrun.validation import validated
 
 if TYPE_CHECKING:  # importing an experiment takes seconds, finding a wrong setting does not
@@ -71,10 +72,15 @@ def check_shared_settings(raw: dict[str, Any]) -> None:
     kinds = (EnsembleSettings, FreeSettings, RunSettings, MonteCarloSettings, CommonSettings)  # the most specific first
     for part in parts_of(raw).values():
         present = {key for key, value in part.items() if value is not None}
-        kind = next(kind for kind in kinds if kind.model_fields.keys() <= present or kind is CommonSettings)
-        shared = {key: value for key, value in part.items() if key in kind.model_fields}
+        kind = next(kind for kind in kinds if _typed(kind) - OF_ONE_STAGE <= present or kind is CommonSettings)
+        shared = {key: value for key, value in part.items() if key in _typed(kind)}
         for _ in _combinations(kind, shared):
             pass
+
+
+def _typed(kind: type[CommonSettings]) -> set[str]:
+    """The names of its settings as they are typed."""
+    return {field.alias or name for name, field in kind.model_fields.items()}
 
 
 def make_cells(experiment: "Experiment", raw: dict[str, Any]) -> list[Cell]:

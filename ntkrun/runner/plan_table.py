@@ -114,6 +114,6 @@ def _missing(cells: Sequence[Cell]) -> Iterable[str]:
         images = cell.settings.images
         if images is not None:
             try:
-                check_examples(images.name, images.source, images.classes, images.n_train, images.n_test)
+                check_examples(images.name, images.source, images.classes, images.n_train, images.n_test, images.seed)
             except UserError as error:
                 yield str(error)

@@ -1,6 +1,7 @@
 """Where a number came from: code, settings, versions, device, images, time."""
 
 import importlib.metadata
+import json
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -11,13 +12,19 @@ import ntkrun
 from ntkrun.runner.plan import UNSWEPT, Cell
 from ntkrun.settings import CommonSettings
 
+# Beside the package in a bundle's wheel: what `code_version` said where the bundle was made.
+STAMP = "stamp.json"
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "scipy", "pandas", "pyarrow", "hydra-core")
 
 
 def code_version() -> dict[str, Any]:
-    """Version, and commit and dirty flag when the package runs from its own git checkout."""
-    root = Path(ntkrun.__file__).parent.parent
+    """Version, and commit and dirty flag when the package runs from its own git checkout or was bundled there."""
+    package = Path(ntkrun.__file__).parent
+    root, stamp = package.parent, package / STAMP
     version: dict[str, Any] = {"ntkrun": ntkrun.__version__, "commit": None, "dirty": None}
+    if stamp.is_file():
+        return version | json.loads(stamp.read_text())
     if not (root / ".git").exists():
         return version
     try:

@@ -98,7 +98,8 @@ def _task(cell: Cell, store: Store, number: int) -> Task:
     images = cell.settings.images
     fingerprint = NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
     if images is not None:  # before the experiment imports what trains
-        check_examples(images.name, images.source, images.classes, images.n_train, images.n_test)
+        wanted = (images.classes, images.n_train, images.n_test, images.seed)
+        check_examples(images.name, images.source, *wanted)
     path = store.cell_path(cell, fingerprint)
     return Task(cell, fingerprint, path, store.lock(path), number)
 

@@ -31,6 +31,11 @@ HASH = b"ntkrun_sha256"
 NO_IMAGES = "no-image"  # in place of a data fingerprint
 
 
+def cell_file(config_hash: str, fingerprint: str) -> str:
+    """Name of the table of a cell: its identity."""
+    return f"{config_hash}-{fingerprint[:8]}.parquet"
+
+
 class Store:
     """The folder of one experiment at one scale; its cells may be those of another experiment."""
 
@@ -64,7 +69,7 @@ class Store:
                 path.rmdir()
 
     def cell_path(self, cell: Cell, fingerprint: str) -> Path:
-        return self.cells / f"{cell.config_hash}-{fingerprint[:8]}.parquet"
+        return self.cells / cell_file(cell.config_hash, fingerprint)
 
     def has(self, cell: Cell) -> bool:
         """Whether a table of this cell is there, whatever images it came from."""
@@ -143,6 +148,11 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror})") from error
+    return table_of(content, str(path))
+
+
+def table_of(content: bytes, where: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """The same from the bytes of a file; `where` names it."""
     try:
         arrow = pq.read_table(io.BytesIO(content))
         metadata = arrow.schema.metadata or {}
@@ -155,4 +165,4 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     # whatever a damaged file makes of the parquet reader, the answer is the same
     except Exception as error:
         reason = " ".join(str(error).split())[:80]
-        raise UserError(f"{path} is not a readable table of ntkrun ({reason}); remove it and run again") from error
+        raise UserError(f"{where} is not a readable table of ntkrun ({reason}); remove it and run again") from error

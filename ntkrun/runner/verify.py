@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ntkrun.errors import UserError
-from ntkrun.runner.store import Store, read_table
+from ntkrun.runner.store import Store, cell_file, read_table
 
 
 def faults(store: Store) -> Iterator[tuple[Path, str]]:
@@ -24,7 +24,7 @@ def _fault(path: Path, *, is_cell: bool) -> str:
         _, facts = read_table(path)
     except UserError as error:
         return str(error)
-    identity = f"{facts.get('config_hash')}-{str(facts.get('data_fingerprint'))[:8]}"
-    if is_cell and path.stem != identity:
-        return f"{path} holds the cell {identity}, not the one that it is named after; remove it and run again"
+    own = cell_file(str(facts.get("config_hash")), str(facts.get("data_fingerprint")))
+    if is_cell and path.name != own:
+        return f"{path} holds the cell {own}, not the one that it is named after; remove it and run again"
     return ""

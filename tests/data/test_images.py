@@ -157,5 +157,6 @@ def test_real_cifar10(cifar10: ImageSet):
     assert np.bincount(cifar10.train_labels).tolist() == [5000] * 10
     assert cifar10.class_names[0] == "airplane" and cifar10.class_names[7] == "horse"
     # The mean colour of CIFAR-10's training set, known to all who normalise it.
+    assert isinstance(cifar10.train_images, np.ndarray)
     mean = cifar10.train_images.reshape(-1, 3).mean(axis=0) / 255
     np.testing.assert_allclose(mean, [0.4914, 0.4822, 0.4465], atol=1e-4)

@@ -15,6 +15,7 @@ def test_mnist5k_is_stratified():
     assert images.train_images.shape == (4000, 28, 28, 1) and images.test_images.shape == (1000, 28, 28, 1)
     assert np.bincount(images.train_labels).tolist() == [400] * 10
     assert np.bincount(images.test_labels).tolist() == [100] * 10
+    assert isinstance(images.train_images, np.ndarray) and isinstance(images.test_images, np.ndarray)
     everything = np.concatenate([images.train_images, images.test_images]).reshape(5000, -1)
     assert len(np.unique(everything, axis=0)) == 5000, "no digit is in both splits"
 
@@ -25,7 +26,7 @@ def test_photos_have_a_class_per_photograph():
     assert np.bincount(images.train_labels).tolist() == [500] * 10
     assert np.bincount(images.test_labels).tolist() == [300] * 10
     for split in (images.train_images, images.test_images):
-        assert split.shape[1:] == (32, 32, 3)
+        assert isinstance(split, np.ndarray) and split.shape[1:] == (32, 32, 3)
         assert len(np.unique(split.reshape(len(split), -1), axis=0)) == len(split), "equal inputs make kernels singular"
 
 
