@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ntkrun.progress import Console
     from ntkrun.runner.plan import Cell
     from ntkrun.runner.store import Store
-    from ntkrun.settings import CommonSettings
 
 
 def departures(
@@ -111,10 +110,11 @@ def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     first = cells[0].settings
     if first.stage not in ("run", "all"):
         return source.name, {}
-    from ntkrun.runner.forecast import expected_seconds  # which traces with JAX
+    from ntkrun.runner import forecast  # which traces with JAX
 
     store = Store(first.results_dir, first.scale, settings["experiment"], source.name)
-    return source.name, expected_seconds(source, shard_of(cells, first.shard, first.shards), store)
+    found = forecast.expected(source, shard_of(cells, first.shard, first.shards), store)
+    return source.name, {name: one.seconds for name, one in found.items()}
 
 
 def execute(
@@ -168,13 +168,16 @@ def compute(
     source: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", command: str, outcome: Outcome
 ) -> int:
     """Run the cells of this shard; the exit code is that of a signal when one ended it."""
+    if cells[0].settings.minutes is not None:
+        raise UserError("minutes= is typed on the command line itself, not in a file of --config-dir")
     store.prepare()  # a folder that cannot be written to is found before the imports below
     from ntkrun.dynamics.hosts import leave
+    from ntkrun.runner.device import ready
     from ntkrun.runner.plan import shard_of
 
     first = cells[0].settings
     try:
-        warnings = ready_device(first)
+        warnings = ready(first)
     except UserError:
         store.take_back()
         raise
@@ -200,27 +203,15 @@ def compute(
     return 0
 
 
-def ready_device(settings: "CommonSettings") -> list[str]:
-    """Make JAX compute as runs do; what to warn of.  UserError for devices that are not there."""
-    from ntkrun.dynamics.mesh import count_devices
-    from ntkrun.runner.compiled import keep_compiled_programs
-    from ntkrun.runner.device import keep_full_precision, warnings
-
-    used = count_devices(settings.devices)
-    if settings.compilation_cache:
-        keep_compiled_programs()
-    keep_full_precision()
-    return warnings(used)
-
-
 def assist(source: "Experiment", cells: "list[Cell]") -> int:
     """Compute with the leading process what it computes; it alone reads and writes results."""
+    from ntkrun.runner.device import ready
     from ntkrun.runner.plan import shard_of
     from ntkrun.runner.run import assist_cells
 
     first = cells[0].settings
     if first.stage in ("run", "all"):
-        ready_device(first)
+        ready(first)
         assist_cells(source, shard_of(cells, first.shard, first.shards))
     return 0
 

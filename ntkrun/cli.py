@@ -4,6 +4,7 @@ import atexit
 import gc
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ from ntkrun.errors import UserError
 from ntkrun.exchange import exchange
 from ntkrun.experiments import figures
 from ntkrun.parts import Setting, is_section, leaves, with_typed
-from ntkrun.stages import asked_for
+from ntkrun.stages import asked_for, drawing, has_time
+from ntkrun.timed import LEFT_OVER, run_within
 
 PACKAGE = Path(__file__).parent
 # Inside a wheel the configs lie in the package, in a checkout beside it.
@@ -125,7 +127,7 @@ def expect(arguments: list[str]) -> tuple[str, dict[str, float]]:
         return "", {}
 
 
-def together(arguments: list[str], names: list[str]) -> int:
+def together(arguments: list[str], names: list[str], began: float) -> int:
     """One call for all figures that are named, and not one for each; its exit code."""
     everything = ALL in arguments
     if everything and "stage=merge" in arguments:  # it takes in what is there, whatever that would be composed of
@@ -134,6 +136,8 @@ def together(arguments: list[str], names: list[str]) -> int:
         found = [composed(only(name, arguments)) for name in names] or [composed(arguments)]
         for note in dict.fromkeys(note for _, notes in found for note in notes):
             print(note, file=sys.stderr)
+        if has_time(arguments):
+            return run_within([settings for settings, _ in found], began)
         scaled = [item for item in arguments if not item.startswith("scale=")] + [f"scale={found[0][0]['scale']}"]
         return exchange([settings for settings, _ in found], scaled, everything)
     except Exception as error:
@@ -158,9 +162,10 @@ def once(arguments: list[str], outcome: Outcome) -> int:
 
 
 def main() -> None:
-    """Entry point: exit code 0 done, 1 a claim's or our own failure, 2 bad input, 128 + n ended by signal n."""
+    """Entry point: exit code 0 done, 1 a claim's or our own failure, 2 bad input, 3 cells left when the minutes were over,
+    128 + n ended by signal n."""
     atexit.register(gc.freeze)  # no search for garbage in what the end of the process frees anyway: half a second
-    arguments = sys.argv[1:]
+    arguments, began = sys.argv[1:], time.monotonic()
     if "--version" in arguments:
         print(f"ntkrun {__version__}")
         return
@@ -173,8 +178,13 @@ def main() -> None:
     arguments = with_scale_shown(completed(arguments), resolve_scale)
     sys.argv = [sys.argv[0], *arguments]
     names = several(arguments, figures)
-    if asked_for(arguments) and not any(item.startswith("-") for item in arguments):  # which show settings or help
-        sys.exit(together(arguments, names))
+    shown = any(item.startswith("-") for item in arguments)  # settings or help
+    if (asked_for(arguments) or has_time(arguments)) and not shown:
+        code = together(arguments, names, began)
+        if not has_time(arguments) or code not in (0, 1, LEFT_OVER) or "stage=run" in arguments:
+            sys.exit(code)
+        drawn = run_all(drawing(arguments), names, once, expect) if names else once(drawing(arguments), Outcome())
+        sys.exit(code or drawn)
     if names and not asks_for_text(arguments):
         sys.exit(run_all(arguments, names, once, expect))
     sys.exit(once([item for item in arguments if item != ALL], Outcome()))

@@ -15,7 +15,7 @@ import yaml
 from ntkrun.errors import UserError
 from ntkrun.experiments import experiment_names
 from ntkrun.own_networks import registered
-from ntkrun.stages import asked_for
+from ntkrun.stages import asked_for, has_time
 
 SHOWN = {"job", "hydra", "all"}
 # flag -> the values that it takes (None: any), or no entry in VALUES for one that takes none
@@ -57,10 +57,11 @@ def check_arguments(arguments: list[str]) -> None:
         if key == "experiment" and "," in argument and not {"-m", "--multirun", "--config-dir", "-cd"} & set(arguments):
             _check_list(argument.partition("=")[2].split(","))
     words = {argument.partition("=")[0].partition(".")[0] for argument in arguments}
-    if asked_for(arguments) and {"-m", "--multirun", "--config-dir", "-cd", "hydra", "hydra/launcher"} & words:
-        raise UserError(
-            "stage=bundle, merge and compare are one call, without -m, --config-dir and settings of Hydra: type lists, seed=[0,1]"
-        )
+    one_call = (
+        "stage=bundle, merge and compare are" if asked_for(arguments) else "minutes= is" if has_time(arguments) else ""
+    )
+    if one_call and {"-m", "--multirun", "--config-dir", "-cd", "hydra", "hydra/launcher"} & words:
+        raise UserError(f"{one_call} one call, without -m, --config-dir and settings of Hydra: type lists, seed=[0,1]")
     if "experiment" not in given and not asks_for_text(arguments):
         raise UserError(f"no experiment named; type ntkrun experiment=NAME with one of {', '.join(experiment_names())}")
 

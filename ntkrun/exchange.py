@@ -31,7 +31,7 @@ def exchange(composed: Sequence[dict[str, Any]], arguments: Sequence[str], every
     arguments   those of the command line, with the scale resolved
     everything  whether all experiments are meant, and not some by name
     """
-    figures = [_figure(settings) for settings in composed]
+    figures = [figure_of(settings) for settings in composed]
     first = figures[0].cells[0].settings
     if first.stage == "bundle":
         return bundle(figures, arguments)
@@ -40,7 +40,7 @@ def exchange(composed: Sequence[dict[str, Any]], arguments: Sequence[str], every
     return compare(figures)
 
 
-def _figure(raw: dict[str, Any]) -> Figure:
+def figure_of(raw: dict[str, Any]) -> Figure:
     from ntkrun.runner.plan import check_shared_settings, make_cells, shard_of
 
     check_shared_settings(raw)

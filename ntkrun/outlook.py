@@ -48,15 +48,26 @@ class Outlook:
         self._under_way = figure, cell, began
         try:
             yield
-            part.expected += part.left.pop(cell)
-            part.seen += self.clock() - began
-            self.finished += 1
+            self.seen(figure, cell, self.clock() - began)
         finally:
             self._under_way = None
 
-    def given_up(self, figure: str) -> None:
-        """The figure is over: what is left of it will not be run now."""
-        self.parts.get(figure, Part({})).left.clear()
+    def expect(self, figure: str, cell: str, seconds: float) -> None:
+        """One more cell that is to be run."""
+        self.parts.setdefault(figure, Part({})).left[cell] = seconds
+
+    def seen(self, figure: str, cell: str, seconds: float) -> None:
+        """A cell is finished, and took so long."""
+        part = self.parts[figure]
+        part.expected += part.left.pop(cell)
+        part.seen += seconds
+        self.finished += 1
+
+    def given_up(self, figure: str, cell: str | None = None) -> None:
+        """The cell will not be run now; without one, all that is left of the figure."""
+        left = self.parts.get(figure, Part({})).left
+        for name in [*left] if cell is None else [cell]:
+            left.pop(name, None)
 
     def pace(self, figure: str) -> float:
         parts = self.parts.values()

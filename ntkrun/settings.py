@@ -73,6 +73,9 @@ class CommonSettings(StageSettings):
     results_dir: Path
     style: Literal["paper", "slides"]
     checkpoint_minutes: Positive  # between two checkpoints of a cell under way
+    minutes: Positive | None  # from the call on, for computing (and with stage=all drawing) what ends within them
+    order: Literal["shortest", "listed"]  # of cells within `minutes`
+    jobs: Count | Literal["auto"]  # cells at a time within `minutes`, each in a process of its own
     device: Literal["auto", "cpu", "a100", "h100", "h200"]  # whose time stage=plan tells; auto: the one that JAX has
     flop_rate: Positive | Literal["auto"]  # FLOP/s of all products in the time that is told; auto: the device's own
     devices: Count | Literal["all"]  # over which members or examples are dealt out
@@ -99,6 +102,15 @@ class CommonSettings(StageSettings):
     def _shard_exists(self) -> "CommonSettings":
         if self.shard >= self.shards:
             raise ValueError(f"shard={self.shard} must be below shards={self.shards}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_the_time(self) -> "CommonSettings":
+        if self.minutes is not None and self.stage not in ("run", "all"):
+            raise ValueError(f"minutes={self.minutes:g} limits what is computed: use it with stage=run or stage=all")
+        for name, usual in (("order", "shortest"), ("jobs", "auto")):
+            if self.minutes is None and getattr(self, name) != usual:
+                raise ValueError(f"{name}={getattr(self, name)} is for runs within a time: add minutes=9, say")
         return self
 
     @model_validator(mode="after")
@@ -257,6 +269,9 @@ LOCAL: dict[str, Any] = {
             "results_dir",
             "style",
             "checkpoint_minutes",
+            "minutes",
+            "order",
+            "jobs",
             "device",
             "flop_rate",
             "devices",

@@ -15,6 +15,19 @@ NEEDED = {
 }
 
 
+OF_A_TIME = ("minutes", "order", "jobs")
+
+
+def has_time(arguments: list[str]) -> bool:
+    """Whether a command line limits a run to a number of minutes."""
+    return any(item.startswith("minutes=") and item != "minutes=null" for item in arguments)
+
+
+def drawing(arguments: list[str]) -> list[str]:
+    """The command line that draws and judges what one with a time has computed."""
+    return [item for item in arguments if item.partition("=")[0] not in (*OF_A_TIME, "stage")] + ["stage=report"]
+
+
 def asked_for(arguments: list[str]) -> bool:
     """Whether a command line names one of these stages."""
     return any(f"stage={stage}" in arguments for stage in OWN)

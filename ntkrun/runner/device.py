@@ -9,7 +9,9 @@ from typing import Any
 import jax
 
 from ntkrun.accelerators import GPU_FLAGS
-from ntkrun.runner.compiled import cache_in_use, programs_of
+from ntkrun.dynamics.mesh import count_devices
+from ntkrun.runner.compiled import cache_in_use, keep_compiled_programs, programs_of
+from ntkrun.settings import CommonSettings
 
 DRIVER = Path("/proc/driver/nvidia/version")
 # JAX's names for the time that a program takes before it runs
@@ -17,12 +19,14 @@ COMPILING = {"/jax/core/compile/backend_compile_duration", "/jax/core/compile/ja
 TRACING = {"/jax/core/compile/jaxpr_trace_duration"}
 
 
-def keep_full_precision() -> None:
-    """Products that state no precision, as in a module of the user's own, are computed in their dtype's own.
-
-    Those of `ntkrun.models` and `ntkrun.kernels` state theirs.
-    """
+def ready(settings: CommonSettings) -> list[str]:
+    """Make JAX compute as runs do; what to warn of.  UserError for devices that are not there."""
+    used = count_devices(settings.devices)
+    if settings.compilation_cache:
+        keep_compiled_programs()
+    # products that state no precision, as in a module of the user's own; those of ours state theirs
     jax.config.update("jax_default_matmul_precision", "highest")
+    return warnings(used)
 
 
 def described(used: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from ntkrun.costs import Flops, Piece, added, along_width
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.work import Work, training_work
+from ntkrun.runner.budget import Expected
 from ntkrun.runner.machines import Machine, machine_of
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.store import Store
@@ -120,8 +121,8 @@ def measured_seconds() -> dict[str, float]:
     return json.loads(files("ntkrun.runner").joinpath("measured.json").read_text())
 
 
-def expected_seconds(experiment: Experiment, cells: Sequence[Cell], store: Store) -> dict[str, float]:
-    """Seconds to expect of the cells that are not stored, by config hash, on the machine at hand.
+def expected(experiment: Experiment, cells: Sequence[Cell], store: Store) -> dict[str, Expected]:
+    """What to expect of the cells that are not stored, by config hash, on the machine at hand.
 
     As long as the same cell took in the report that lies in the store's folder, if it ran on this kind of device; on a
     CPU as long as it took for the results that come with the project (`measured.json`, two cores); else by `forecast`.
@@ -130,15 +131,17 @@ def expected_seconds(experiment: Experiment, cells: Sequence[Cell], store: Store
     if not missing:
         return {}
     platform = _platform()
-    known = measured_seconds() if platform == "cpu" else {}
+    seconds = dict(measured_seconds()) if platform == "cpu" else {}
     for facts in store.reported_cells():
         if facts["device"]["platform"] == platform:
-            known = known | {facts["config_hash"]: float(facts["wall_seconds"])}
-    unknown = [cell for cell in missing if not known.get(cell.config_hash)]
+            seconds[facts["config_hash"]] = float(facts["wall_seconds"])
+    known = {name: Expected(0.0, took) for name, took in seconds.items() if took}
+    unknown = [cell for cell in missing if cell.config_hash not in known]
     if unknown:
         machine = machine_of("auto", unknown[0].settings.flop_rate)
         found = forecast(experiment, unknown, machine)
-        known = known | {cell.config_hash: one.seconds for cell, one in zip(unknown, found, strict=True)}
+        for cell, one in zip(unknown, found, strict=True):
+            known[cell.config_hash] = Expected(one.compile_seconds, one.run_seconds, one.peak_bytes)
     return {cell.config_hash: known[cell.config_hash] for cell in missing}
 
 

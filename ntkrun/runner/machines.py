@@ -145,6 +145,15 @@ def _shortest(function: Callable[[Any], Any], argument: Any) -> float:
     return min(found)
 
 
+def memory_at_hand() -> float:
+    """Bytes of the first device that JAX has, of which all processes on it have to make do."""
+    import jax
+
+    device = jax.local_devices()[0]
+    known = at_hand().memory / TAKEN if device.platform != "cpu" and at_hand().name in KNOWN else None
+    return known or _memory(device)
+
+
 def _memory(device: Any) -> float:
     stats = None if device.platform == "cpu" else device.memory_stats()
     if stats:

@@ -12,7 +12,7 @@ from ntkrun.costs import Kernel
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import load_experiment
 from ntkrun.runner import forecast as forecasts
-from ntkrun.runner.forecast import Forecast, expected_seconds, forecast
+from ntkrun.runner.forecast import Forecast, expected, forecast
 from ntkrun.runner.machines import KNOWN, Machine, at_hand, machine_of
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.plan_table import duration, forecast_table, warnings
@@ -163,12 +163,12 @@ def test_a_cell_is_expected_to_take_what_it_took_and_its_forecast_where_that_is_
     machine = forecasts.machine_of("auto", "auto")
     (found,) = forecast(experiment, [cell], machine)
     assert found.compile_seconds > 3.0  # of three programs
-    assert expected_seconds(experiment, [cell], store) == {cell.config_hash: pytest.approx(found.seconds)}
+    assert expected(experiment, [cell], store)[cell.config_hash].seconds == pytest.approx(found.seconds)
     monkeypatch.setattr(forecasts, "measured_seconds", lambda: {cell.config_hash: 17.0})
-    assert expected_seconds(experiment, [cell], store) == {cell.config_hash: 17.0}
+    assert expected(experiment, [cell], store)[cell.config_hash].seconds == 17.0
     # what two cores took says nothing about an accelerator
     monkeypatch.setattr(forecasts, "_platform", lambda: "gpu")
-    assert expected_seconds(experiment, [cell], store) == {cell.config_hash: pytest.approx(found.seconds)}
+    assert expected(experiment, [cell], store)[cell.config_hash].seconds == pytest.approx(found.seconds)
 
 
 def test_programs_of_one_shape_are_compiled_once(settings_of):
