@@ -7,10 +7,10 @@ SCALE ?= cpu
 BIN := .venv/bin
 NTKRUN := $(BIN)/ntkrun
 
-.PHONY: help setup fig3 figures report readme check data test test-faults test-slurm lint types bench clean
+.PHONY: help setup fig3 figures report readme check data test test-faults test-slurm test-gpu-compile lint types bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## make .venv with the pinned versions (the other targets do it by themselves)
 
@@ -54,6 +54,14 @@ test-slurm: .venv/.ready ## a sweep over a real SLURM, which it installs with ap
 	  DEBIAN_FRONTEND=noninteractive timeout 120 apt-get install -y --no-install-recommends slurm-wlm munge; } >/dev/null 2>&1 \
 	  || echo "SLURM is not installed: that takes root, apt, and archives that answer within 20 s"
 	$(BIN)/python -m pytest -m slurm -p no:xdist -rs --durations=5 tests/slurm
+
+# JAX's compiler for CUDA, of JAX's own version and without the libraries that programs run with: 130 MB, in a folder of its own.
+test-gpu-compile: .venv/.ready ## compile what every figure runs for an H100, which need not be there; kernels a step against the record
+	@version=$$($(BIN)/python -c 'import jax; print(jax.__version__)'); test -e .gpu-compile/jax-$$version || { rm -rf .gpu-compile; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .gpu-compile \
+	  jax-cuda13-plugin==$$version jax-cuda13-pjrt==$$version && touch .gpu-compile/jax-$$version; } \
+	  || echo "JAX's plugin for CUDA is not installed: the package index has none for jax $$version and this Python, or does not answer"
+	NTKRUN_GPU_COMPILE=$$PWD/.gpu-compile $(BIN)/python -m pytest -m gpu_compile -p no:xdist -rs --durations=3 tests/gpu_compile
 
 lint: .venv/.ready ## ruff: rules and formatting
 	$(BIN)/ruff check .

@@ -122,7 +122,7 @@ def follow_ensemble(settings: OutputEnsembleSettings, cell: str, progress: Progr
 
 
 def work(settings: OutputEnsembleSettings, memory_bytes: int) -> Work:
-    """All steps, also where `converged` ends the training."""
+    """All steps; `converged` may end the training before."""
     n, _, k = sizes(settings.data, settings.loss)
     dtype, inputs = jnp.dtype(settings.model.dtype), (span(settings.data, n),)
     model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
@@ -137,4 +137,5 @@ def work(settings: OutputEnsembleSettings, memory_bytes: int) -> Work:
         return (ensemble_of(settings, model, stacked, *arrays),)
 
     lockstep = Lockstep.of(rivals, theta0, x, y, line, steps=settings.optimizer.steps, records=len(recorded))
-    return Work(count(theta0), lockstep, (), (n, n))
+    known = "exactly" if settings.converged is None else "at most"
+    return Work(count(theta0), lockstep, (), (n, n), known)

@@ -90,11 +90,12 @@ def _notes(found: Sequence[Forecast], machine: Machine) -> list[str]:
     if any("default" in one.flops for one in found):
         notes.append("default: float32 products that name no precision run in what the machine takes for it")
     if any(one.known == "at most" for one in found):
-        notes.append("<=: training ends where the kernel at initialization says, which only the run knows")
+        notes.append(
+            "<=: training ends where the kernel at initialization or the outputs say, which only the run knows"
+        )
     if any(one.known == "about" for one in found):
         notes.append(
-            "~: steps by the kernel of infinite width; networks narrower than 16 units a hidden layer's depth take more, "
-            "up to 20 times"
+            "~: steps by the kernel of infinite width; networks of n < 16 L or n < |D|/8 take more, up to 20 times"
         )
     return notes
 
