@@ -198,7 +198,7 @@ def line(one: Compiled) -> str:
 def table(found: list[Compiled]) -> str:
     """One row a cell."""
     rows = [
-        "| figure | cell | kernels a step (planned) | of them float64 | length of the loop of steps | GiB | us a step | s to compile |",
+        "| figure | cell | kernels a step (planned) | float64 | loop of steps | GiB | us a step | s to compile |",
         "|---|---|---|---|---|---|---|---|",
     ]
     cells: dict[tuple[str, str], list[Compiled]] = {}
@@ -207,7 +207,7 @@ def table(found: list[Compiled]) -> str:
     for (figure, cell), own in cells.items():
         first = own[0]
         loop = (
-            "none" if first.program != "step" else "read by the host" if first.loop is None else f"{first.loop} known"
+            "none" if first.program != "step" else "read by the host" if first.loop is None else f"{first.loop} in turn"
         )
         memory, seconds = max(one.memory for one in own), sum(one.seconds for one in own)
         counted = f"{first.kernels} ({first.expected})"

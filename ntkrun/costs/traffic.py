@@ -114,11 +114,11 @@ class _Divided:
     def _vanishes(self, line: Line) -> bool:
         """Zeros stay zeros, and what they are added to stays what it is: no compiler computes that."""
         zero = [number in self.zeros for number in line.inputs]
-        if line.kind == "zeros" or (any(zero) and (line.kind == "mul" or len(zero) == 1 and line.kind in STAYS_ZERO)):
+        if line.kind == "zeros" or (any(zero) and (line.kind == "mul" or (len(zero) == 1 and line.kind in STAYS_ZERO))):
             self.zeros |= {*line.outputs}
             self.formed |= {number: {} for number in line.outputs}
             return True
-        added = line.kind in ("add", "add_any") and any(zero) or line.kind == "sub" and zero[1:] == [True]
+        added = (line.kind in ("add", "add_any") and any(zero)) or (line.kind == "sub" and zero[1:] == [True])
         if not added:
             return False
         other = line.inputs[0] if zero[1] else line.inputs[1]

@@ -51,8 +51,12 @@ class Machine:
         return sum(kernel.turns * self._of_one(kernel) for kernel in kernels)
 
     def _of_one(self, kernel: Kernel) -> float:
-        computing = sum(count / self.rates[precision] for precision, count in kernel.flops.items())
+        computing = sum(count / self.rate(precision) for precision, count in kernel.flops.items())
         return max(self.launch, kernel.bytes / self.bandwidth, computing)
+
+    def rate(self, precision: str) -> float:
+        """FLOP/s; of what the table does not have, whole numbers say, as of float32."""
+        return self.rates.get(precision, self.rates["float32"])
 
     def compile_seconds(self, kernels: list[Kernel]) -> float:
         return self.compile_start + self.compile_kernel * len(kernels)

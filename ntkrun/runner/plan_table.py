@@ -76,9 +76,9 @@ def _total(found: Sequence[Forecast]) -> tuple[str, ...]:
 
 def _notes(found: Sequence[Forecast], machine: Machine) -> list[str]:
     flops = added((1.0, one.flops) for one in found)
-    whole = sum(flops.values())
+    whole = sum(flops.values()) or 1.0
     rates = ", ".join(
-        f"{machine.rates[name] / 1e12:.3g} TFLOP/s in {name} ({100 * count / whole:.3g} % of the FLOPs)"
+        f"{machine.rate(name) / 1e12:.3g} TFLOP/s in {name} ({100 * count / whole:.3g} % of the FLOPs)"
         for name, count in sorted(flops.items(), key=lambda item: -item[1])
     )
     notes = [

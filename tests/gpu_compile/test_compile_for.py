@@ -86,10 +86,9 @@ def test_every_figures_programs_compile_for_an_h100_and_stay_there(root: Path):
     if not Path(plugin, "jax_plugins").is_dir():
         pytest.skip("needs JAX's compiler for CUDA: make test-gpu-compile")
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [plugin, os.environ.get("PYTHONPATH")]))
     command = [sys.executable, "scripts/compile_for.py", "--check", "tests/golden/kernels_per_step.json"]
-    done = subprocess.run(
-        command, cwd=root, env=environment | {"PYTHONPATH": plugin}, capture_output=True, text=True, timeout=1200
-    )
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=1200)
     print(done.stdout)
     assert done.returncode == 0, done.stderr[-3000:]
 
