@@ -12,10 +12,10 @@ MADE := $(if $(filter file,$(origin PYTHON)),$(wildcard $(BIN)/python))
 VERSION := $(shell $(or $(MADE),$(PYTHON)) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 PINS := $(or $(wildcard constraints-$(VERSION).txt),constraints.txt)
 
-.PHONY: help setup another-python fig3 figures report readme check data test test-faults test-slurm test-versions lint types bench clean
+.PHONY: help setup another-python fig3 figures report readme check data test test-faults test-slurm test-versions test-gpu-compile lint types bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## make .venv with the pinned versions (the other targets do it by themselves)
 
@@ -65,6 +65,14 @@ test-slurm: .venv/.ready ## a sweep over a real SLURM, which it installs with ap
 test-versions: ## smoke and tests under other versions (VERSIONS=device|newest|lowest, STAGE=smoke|suite; default: all)
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not there; set PYTHON=... to a Python >= 3.11" >&2; exit 2; }
 	$(PYTHON) scripts/try_versions.py $(VERSIONS) $(if $(STAGE),--only $(STAGE))
+
+# JAX's compiler for CUDA, of JAX's own version and without the libraries that programs run with: 130 MB, in a folder of its own.
+test-gpu-compile: .venv/.ready ## compile what every figure runs for an H100, which need not be there; kernels a step against the record
+	@version=$$($(BIN)/python -c 'import jax; print(jax.__version__)'); test -e .gpu-compile/jax-$$version || { rm -rf .gpu-compile; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target .gpu-compile \
+	  jax-cuda13-plugin==$$version jax-cuda13-pjrt==$$version && touch .gpu-compile/jax-$$version; } \
+	  || echo "JAX's plugin for CUDA is not installed: the package index has none for jax $$version and this Python, or does not answer"
+	NTKRUN_GPU_COMPILE=$$PWD/.gpu-compile $(BIN)/python -m pytest -m gpu_compile -p no:xdist -rs --durations=3 tests/gpu_compile
 
 lint: .venv/.ready ## ruff: rules and formatting
 	$(BIN)/ruff check .

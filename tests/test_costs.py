@@ -175,3 +175,18 @@ def test_calls_of_functions_are_written_out():
     assert inside.lines[0].kind in ("pjit", "jit")
     piece = Piece("x", lambda a, b: jax.jit(jnp.tanh)(a) @ b, (shape(3, 4), shape(4, 2)))
     assert [kernel.kind for kernel in piece.kernels] == ["elementwise", "product"]
+
+
+def test_what_is_not_trained_is_not_written():
+    def step(w, v, x):
+        def loss(w, v):
+            return jnp.sum(jax.lax.stop_gradient(x @ w) @ v)
+
+        g, h = jax.grad(loss, argnums=(0, 1))(w, v)
+        return w - 0.1 * g, v - 0.1 * h
+
+    piece = Piece("step", step, (shape(40, 40), shape(40, 1), shape(3, 40)))
+    # x w, and the new v formed with its gradient from it
+    assert sorted(kernel.bytes for kernel in piece.kernels if kernel.flops) == sorted(
+        4 * count for count in (3 * 40 + 40 * 40 + 3 * 40, 3 * 40 + 3 + 40 + 40)
+    )

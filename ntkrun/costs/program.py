@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 from flax import struct
 from jax.extend import core
 
@@ -68,7 +69,7 @@ def listed(program: core.Jaxpr) -> Program:
         Line(
             line.params["length"] if line.primitive.name == "scan" else 1,
             tuple(map(listed, _inner(line))),
-            line.primitive.name,
+            "zeros" if _is_zero(line) else line.primitive.name,
             all_of(line.invars),
             all_of(line.outvars),
             _axes(line),
@@ -78,6 +79,14 @@ def listed(program: core.Jaxpr) -> Program:
     )
     results = all_of(program.outvars)
     return Program(lines, tuple(sizes), arguments, constants, results)
+
+
+def _is_zero(line: core.JaxprEqn) -> bool:
+    """Whether it fills an array with 0: gradients of what is not trained."""
+    if line.primitive.name != "broadcast_in_dim":
+        return False
+    value = getattr(line.invars[0], "val", None)  # of a number that stands in the program
+    return value is not None and bool(np.all(np.asarray(value) == 0))
 
 
 def _axes(line: core.JaxprEqn) -> tuple[int, ...]:

@@ -27,6 +27,7 @@ SAME = {
     "reshape", "squeeze", "expand_dims", "transpose", "copy", "copy_p", "stop_gradient", "optimization_barrier",
     "sharding_constraint", "bitcast_convert_type", "rev", "name", "pvary",
 }  # fmt: skip
+STAYS_ZERO = SAME | {"broadcast_in_dim", "convert_element_type", "neg"}
 TAKEN = {"slice", "dynamic_slice", "gather"}
 SUMS = {
     "reduce_sum", "reduce_max", "reduce_min", "reduce_prod", "reduce_and", "reduce_or", "argmax", "argmin",
@@ -90,6 +91,7 @@ class _Divided:
         self.program, self.size = program, program.bytes
         self.same: dict[int, int] = {}  # number -> that of the array it is another view of
         self.formed: dict[int, dict[int, float]] = {}  # of what is not written: array -> bytes of it that it takes
+        self.zeros: set[int] = set()
         self.kernels: list[Kernel] = []
         for line in _needed(program):
             self._place(line)
@@ -109,7 +111,25 @@ class _Divided:
                 reads[source] = max(reads[source], min(count, most))
         return {source: count for source, count in reads.items() if count}  # numbers of the program are no arrays
 
+    def _vanishes(self, line: Line) -> bool:
+        """Zeros stay zeros, and what they are added to stays what it is: no compiler computes that."""
+        zero = [number in self.zeros for number in line.inputs]
+        if line.kind == "zeros" or (any(zero) and (line.kind == "mul" or (len(zero) == 1 and line.kind in STAYS_ZERO))):
+            self.zeros |= {*line.outputs}
+            self.formed |= {number: {} for number in line.outputs}
+            return True
+        added = (line.kind in ("add", "add_any") and any(zero)) or (line.kind == "sub" and zero[1:] == [True])
+        if not added:
+            return False
+        other = line.inputs[0] if zero[1] else line.inputs[1]
+        if self.program.shapes[other] != self.program.shapes[line.outputs[0]]:
+            return False
+        self.same[line.outputs[0]] = self._view(other)
+        return True
+
     def _place(self, line: Line) -> None:
+        if self._vanishes(line):
+            return
         if line.kind in SAME and len(line.outputs) == len(line.inputs):
             self.same |= {own: self._view(of) for own, of in zip(line.outputs, line.inputs, strict=True)}
         elif line.kind in LOOPS:

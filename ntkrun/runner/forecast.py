@@ -61,7 +61,7 @@ def forecast(experiment: Experiment, cells: Sequence[Cell], machine: Machine) ->
     found: list[tuple[Cell, Work, list[str], int]] = []
     with traced_for(machine.platform):
         for cell in cells:
-            work = _work(experiment, cell.settings, machine.block_bytes)
+            work = work_of(experiment, cell.settings, machine.block_bytes)
             shared, width = _family(cell.settings)
             pieces = work.pieces
             names = [f"{number} of {len(pieces)}: {shared}" for number in range(len(pieces))]
@@ -79,7 +79,7 @@ def forecast(experiment: Experiment, cells: Sequence[Cell], machine: Machine) ->
         return summed
 
 
-def _work(experiment: Experiment, settings: CommonSettings, block_bytes: int) -> Work:
+def work_of(experiment: Experiment, settings: CommonSettings, block_bytes: int) -> Work:
     if experiment.work is not None:
         return experiment.work(settings, block_bytes)
     if isinstance(settings, RunSettings):

@@ -19,6 +19,9 @@ from ntkrun.errors import UserError
 from ntkrun.kernels.device import ON_A_CPU, SHARE
 
 TAKEN = 0.75  # of an accelerator's memory, by JAX unless it is told otherwise
+# Seconds of a program, and of each of its kernels: two cores that compile for themselves; one core that compiles for an H100
+# without timing candidates (docs/gpu.md).
+COMPILING = {"cpu": (0.15, 0.01), "gpu": (0.3, 0.006)}
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,12 @@ class Machine:
         return sum(kernel.turns * self._of_one(kernel) for kernel in kernels)
 
     def _of_one(self, kernel: Kernel) -> float:
-        computing = sum(count / self.rates[precision] for precision, count in kernel.flops.items())
+        computing = sum(count / self.rate(precision) for precision, count in kernel.flops.items())
         return max(self.launch, kernel.bytes / self.bandwidth, computing)
+
+    def rate(self, precision: str) -> float:
+        """FLOP/s; of what the table does not have, whole numbers say, as of float32."""
+        return self.rates.get(precision, self.rates["float32"])
 
     def compile_seconds(self, kernels: list[Kernel]) -> float:
         return self.compile_start + self.compile_kernel * len(kernels)
@@ -67,7 +74,7 @@ class Machine:
 def _gpu(name: str, bandwidth: float, memory: float, *tera: float) -> Machine:
     rates = dict(zip(("float64", "float32", "tf32", "bfloat16"), (1e12 * rate for rate in tera), strict=True))
     rates |= {"default": rates["tf32"], "float16": rates["bfloat16"]}
-    return Machine(name, "gpu", rates, bandwidth, TAKEN * memory, 2e-6, 0.3, 0.03, "estimates, see docs/gpu.md")
+    return Machine(name, "gpu", rates, bandwidth, TAKEN * memory, 2e-6, *COMPILING["gpu"], "estimates, see docs/gpu.md")
 
 
 KNOWN = {
@@ -127,7 +134,7 @@ def _measured(device: Any) -> Machine:
         turns = 1000
         loop = jax.jit(lambda x: jax.lax.fori_loop(0, turns, lambda _, x: jnp.sin(x @ x), x))
         launch = _shortest(loop, jnp.ones((8, 8), jnp.float32)) / turns / 2
-    compiling = (0.15, 0.01) if on_cpu else (0.3, 0.03)
+    compiling = COMPILING["cpu" if on_cpu else "gpu"]
     kind = f"{os.cpu_count()} cores" if on_cpu else device.device_kind
     return Machine(
         device.platform, device.platform, rates, bandwidth, _memory(device), launch, *compiling, f"{kind}, measured now"

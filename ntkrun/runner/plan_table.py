@@ -76,9 +76,9 @@ def _total(found: Sequence[Forecast]) -> tuple[str, ...]:
 
 def _notes(found: Sequence[Forecast], machine: Machine) -> list[str]:
     flops = added((1.0, one.flops) for one in found)
-    whole = sum(flops.values())
+    whole = sum(flops.values()) or 1.0
     rates = ", ".join(
-        f"{machine.rates[name] / 1e12:.3g} TFLOP/s in {name} ({100 * count / whole:.3g} % of the FLOPs)"
+        f"{machine.rate(name) / 1e12:.3g} TFLOP/s in {name} ({100 * count / whole:.3g} % of the FLOPs)"
         for name, count in sorted(flops.items(), key=lambda item: -item[1])
     )
     notes = [
@@ -90,11 +90,12 @@ def _notes(found: Sequence[Forecast], machine: Machine) -> list[str]:
     if any("default" in one.flops for one in found):
         notes.append("default: float32 products that name no precision run in what the machine takes for it")
     if any(one.known == "at most" for one in found):
-        notes.append("<=: training ends where the kernel at initialization says, which only the run knows")
+        notes.append(
+            "<=: training ends where the kernel at initialization or the outputs say, which only the run knows"
+        )
     if any(one.known == "about" for one in found):
         notes.append(
-            "~: steps by the kernel of infinite width; networks narrower than 16 units a hidden layer's depth take more, "
-            "up to 20 times"
+            "~: steps by the kernel of infinite width; networks of n < 16 L or n < |D|/8 take more, up to 20 times"
         )
     return notes
 
