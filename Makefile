@@ -1,4 +1,5 @@
-# make help lists what there is.  Everything installs into .venv, from the pinned versions of constraints.txt.
+# make help lists what there is.  Everything installs into .venv, from the pinned versions of constraints.txt, or of
+# constraints-3.12.txt where .venv is a Python 3.12's.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -6,19 +7,25 @@ PYTHON ?= python3.11
 SCALE ?= cpu
 BIN := .venv/bin
 NTKRUN := $(BIN)/ntkrun
+# X.Y of the Python that .venv has, or is to get: what PYTHON=... asks for makes another's .venv anew
+MADE := $(if $(filter file,$(origin PYTHON)),$(wildcard $(BIN)/python))
+VERSION := $(shell $(or $(MADE),$(PYTHON)) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+PINS := $(or $(wildcard constraints-$(VERSION).txt),constraints.txt)
 
-.PHONY: help setup fig3 figures report readme check data test test-faults test-slurm lint types bench clean
+.PHONY: help setup another-python fig3 figures report readme check data test test-faults test-slurm test-versions lint types bench clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready ## make .venv with the pinned versions (the other targets do it by themselves)
 
-.venv/.ready: pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not there; set PYTHON=... to a Python >= 3.11" >&2; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+.venv/.ready: pyproject.toml $(PINS) $(if $(wildcard $(BIN)/python$(VERSION)),,another-python)
+	@test -n "$(VERSION)" || { echo "error: $(PYTHON) is not there; set PYTHON=... to a Python >= 3.11" >&2; exit 2; }
+	@test -x $(BIN)/python$(VERSION) || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(PINS) -e '.[dev]'
 	@touch $@
+
+another-python:
 
 fig3: .venv/.ready ## Figure 3 (SCALE=cpu: about two minutes on two cores), with its claims
 	$(NTKRUN) experiment=fig3 scale=$(SCALE)
@@ -55,6 +62,10 @@ test-slurm: .venv/.ready ## a sweep over a real SLURM, which it installs with ap
 	  || echo "SLURM is not installed: that takes root, apt, and archives that answer within 20 s"
 	$(BIN)/python -m pytest -m slurm -p no:xdist -rs --durations=5 tests/slurm
 
+test-versions: ## smoke and tests under other versions (VERSIONS=device|newest|lowest, STAGE=smoke|suite; default: all)
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not there; set PYTHON=... to a Python >= 3.11" >&2; exit 2; }
+	$(PYTHON) scripts/try_versions.py $(VERSIONS) $(if $(STAGE),--only $(STAGE))
+
 lint: .venv/.ready ## ruff: rules and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -66,4 +77,4 @@ bench: .venv/.ready ## ratios to the floor, speeds and exponents of growth, into
 	$(BIN)/python scripts/bench.py
 
 clean: ## remove what was built; results stay
-	rm -rf .venv .venv-data build dist *.egg-info
+	rm -rf .venv .venv-data .venv-versions build dist *.egg-info

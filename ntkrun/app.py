@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ntkrun.progress import Console
     from ntkrun.runner.plan import Cell
     from ntkrun.runner.store import Store
+    from ntkrun.settings import CommonSettings
 
 
 def departures(
@@ -71,11 +72,17 @@ def verify(store: "Store") -> int:
     return 1 if damaged else 0
 
 
-def plan(experiment: "Experiment", cells: "list[Cell]") -> int:
+def plan(experiment: "Experiment", cells: "list[Cell]", progress: "Console") -> int:
     """Print what the cells will cost."""
-    from ntkrun.runner.forecast import forecast, forecast_table
+    from ntkrun.runner.forecast import forecast
+    from ntkrun.runner.machines import machine_of
+    from ntkrun.runner.plan_table import forecast_table, warnings
 
-    print(forecast_table(forecast(experiment, cells), cells[0].settings.flop_rate))
+    machine = machine_of(cells[0].settings.device, cells[0].settings.flop_rate)
+    found = forecast(experiment, cells, machine)
+    print(forecast_table(found, machine))
+    for line in warnings(found, cells, machine):
+        progress.warn(line)
     return 0
 
 
@@ -140,7 +147,7 @@ def execute(
     progress = Console(outcome.outlook)
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     if first.stage in ("verify", "plan"):
-        return verify(store) if first.stage == "verify" else plan(source, cells)
+        return verify(store) if first.stage == "verify" else plan(source, cells, progress)
     if first.stage == "check":
         return check(experiment, cells, store, progress, outcome)
     if first.stage in ("run", "all"):
@@ -163,18 +170,16 @@ def compute(
     """Run the cells of this shard; the exit code is that of a signal when one ended it."""
     store.prepare()  # a folder that cannot be written to is found before the imports below
     from ntkrun.dynamics.hosts import leave
-    from ntkrun.dynamics.mesh import count_devices
-    from ntkrun.runner.compiled import keep_compiled_programs
     from ntkrun.runner.plan import shard_of
 
     first = cells[0].settings
     try:
-        count_devices(first.devices)
+        warnings = ready_device(first)
     except UserError:
         store.take_back()
         raise
-    if first.compilation_cache:
-        keep_compiled_programs()
+    for warning in warnings:
+        progress.warn(warning)
     from ntkrun.runner.run import Tally, run_cells
 
     mine = shard_of(cells, first.shard, first.shards)
@@ -195,18 +200,27 @@ def compute(
     return 0
 
 
-def assist(source: "Experiment", cells: "list[Cell]") -> int:
-    """Compute with the leading process what it computes; it alone reads and writes results."""
+def ready_device(settings: "CommonSettings") -> list[str]:
+    """Make JAX compute as runs do; what to warn of.  UserError for devices that are not there."""
     from ntkrun.dynamics.mesh import count_devices
     from ntkrun.runner.compiled import keep_compiled_programs
+    from ntkrun.runner.device import keep_full_precision, warnings
+
+    used = count_devices(settings.devices)
+    if settings.compilation_cache:
+        keep_compiled_programs()
+    keep_full_precision()
+    return warnings(used)
+
+
+def assist(source: "Experiment", cells: "list[Cell]") -> int:
+    """Compute with the leading process what it computes; it alone reads and writes results."""
     from ntkrun.runner.plan import shard_of
     from ntkrun.runner.run import assist_cells
 
     first = cells[0].settings
-    if first.compilation_cache:
-        keep_compiled_programs()
     if first.stage in ("run", "all"):
-        count_devices(first.devices)
+        ready_device(first)
         assist_cells(source, shard_of(cells, first.shard, first.shards))
     return 0
 

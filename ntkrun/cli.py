@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ntkrun import __version__
-from ntkrun.accelerators import resolve_scale
+from ntkrun.accelerators import resolve_scale, tell_xla
 from ntkrun.all_figures import ALL, Outcome, only, run_all, several
 from ntkrun.app import execute, expected, join
 from ntkrun.command_line import asks_for_text, check_arguments, completed, with_scale_shown
@@ -168,6 +168,7 @@ def main() -> None:
         check_arguments(arguments)
     except UserError as error:
         sys.exit(complain(error))
+    tell_xla()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions arrive here instead of being printed over many lines
     arguments = with_scale_shown(completed(arguments), resolve_scale)
     sys.argv = [sys.argv[0], *arguments]

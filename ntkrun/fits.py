@@ -1,4 +1,4 @@
-"""Power laws y = C x^s: straight lines through log y against log x, with the interval their scatter leaves."""
+"""Power laws y = C x^s: straight lines through log y against log x, with the interval their scatter leaves; averages."""
 
 import math
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import SupportsFloat
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,9 @@ def power_law(x: Iterable[SupportsFloat], y: Iterable[SupportsFloat], confidence
     residuals = v - intercept - slope * u
     stderr = math.sqrt(float(residuals @ residuals) / freedom / square) if freedom > 0 else 0.0
     return PowerLaw(slope, math.exp(intercept), stderr, freedom, confidence)
+
+
+def average(values: ArrayLike) -> float:
+    """The mean; nan where there is nothing to average, so that a claim measured by it fails."""
+    found = np.asarray(values, np.float64)
+    return float(np.mean(found)) if found.size else math.nan

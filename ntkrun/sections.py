@@ -16,6 +16,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Products = Literal["as_dtype", "tf32", "bfloat16"]  # precision of matrix products and convolutions (`models.products`)
 
 
 class Section(BaseModel):
@@ -234,7 +235,7 @@ class FlowSettings(Section):
 class TheorySettings(Section):
     """How analytic kernels are built and gradient flow is solved."""
 
-    tile_mb: Positive  # MB, working memory of the recursion beside its inputs and its result
+    tile_mb: Positive  # MB of a CPU, working memory of the recursion beside its inputs and its result
     diag_reg: (
         NonNegative  # eqs (13)-(16), (S22), (S23): this multiple of the mean diagonal is added to the driving kernel
     )

@@ -17,6 +17,7 @@ from ntkrun.sections import (
     NonNegative,
     OwnSettings,
     Positive,
+    Products,
     RecordSettings,
     Section,
     Seed,
@@ -65,14 +66,15 @@ class CommonSettings(StageSettings):
     """
 
     experiment: str
-    scale: Literal["smoke", "cpu", "paper"]
+    scale: Literal["smoke", "cpu", "gpu", "paper"]
     shard: Index
     shards: Count
     seed: Seed
     results_dir: Path
     style: Literal["paper", "slides"]
     checkpoint_minutes: Positive  # between two checkpoints of a cell under way
-    flop_rate: Positive  # FLOP/s, for the hours that stage=plan names
+    device: Literal["auto", "cpu", "a100", "h100", "h200"]  # whose time stage=plan tells; auto: the one that JAX has
+    flop_rate: Positive | Literal["auto"]  # FLOP/s of all products in the time that is told; auto: the device's own
     devices: Count | Literal["all"]  # over which members or examples are dealt out
     distributed: bool  # processes that a launcher started together share every cell
     compilation_cache: bool  # compiled programs are kept in the user's cache folder
@@ -88,11 +90,31 @@ class CommonSettings(StageSettings):
         """What the random draws belong to besides the seed: other networks get other draws, longer runs the same."""
         return {}
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that determine numbers, in plain JSON types: what a cell is found by."""
+        return self.model_dump(mode="json", exclude=LOCAL)
+
     @model_validator(mode="after")
     def _shard_exists(self) -> "CommonSettings":
         if self.shard >= self.shards:
             raise ValueError(f"shard={self.shard} must be below shards={self.shards}")
         return self
+
+    @model_validator(mode="after")
+    def _device_is_planned_for(self) -> "CommonSettings":
+        if self.device != "auto" and self.stage != "plan":
+            raise ValueError(
+                f"device={self.device} chooses nothing but whose time stage=plan tells: add stage=plan (a run takes the "
+                "device that JAX has)"
+            )
+        return self
+
+
+def check_products(matmul: str, dtype: str) -> None:
+    """ValueError for factors that are rounded to less than a result in float64 would show."""
+    if matmul != "as_dtype" and dtype == "float64":
+        raise ValueError(f"matmul={matmul} needs model.dtype=float32")
 
 
 class MonteCarloSettings(CommonSettings):
@@ -121,7 +143,7 @@ class RunSettings(CommonSettings):
     linear_route: Literal["auto", "function_space", "parameter_space"]
     trained: Literal["all", "readout"]  # the other layers stay at theta_0, in the network and in every rival
     weight_decay: NonNegative  # adds weight_decay / 2 ||theta||^2 to the loss
-    matmul: Literal["as_dtype", "bfloat16"]  # of the network and its linearization in parameter space
+    matmul: Products  # of the steps of the network and of its linearization in parameter space
     data: DataSettings
     model: AnyModelSettings
     optimizer: Annotated[LinearInGradientSettings | AdamSettings, Field(discriminator="name")]
@@ -134,6 +156,12 @@ class RunSettings(CommonSettings):
     @property
     def drawn_for(self) -> dict[str, Any]:
         return self.model.model_dump(mode="json")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        # bfloat16 alone once meant that the results were rounded, too
+        rounded = {"matmul": "bfloat16 factors"} if self.matmul == "bfloat16" else {}
+        return super().identity | rounded
 
     @property
     def outside_function_space(self) -> str | None:
@@ -163,8 +191,7 @@ class RunSettings(CommonSettings):
             raise ValueError("data.flip and data.crop act on mini-batches: set optimizer.batch_size")
         if self.trained == "readout" and self.weight_decay > 0:
             raise ValueError("weight_decay would move the layers that trained=readout keeps: use trained=all")
-        if self.matmul == "bfloat16" and self.model.dtype == "float64":
-            raise ValueError("matmul=bfloat16 needs model.dtype=float32")
+        check_products(self.matmul, self.model.dtype)
         batch, n_train = self.optimizer.batch_size, self.data.n_train
         if batch is not None and n_train is not None and batch > n_train:
             raise ValueError(f"optimizer.batch_size={batch} is larger than data.n_train={n_train}")
@@ -230,6 +257,7 @@ LOCAL: dict[str, Any] = {
             "results_dir",
             "style",
             "checkpoint_minutes",
+            "device",
             "flop_rate",
             "devices",
             "distributed",

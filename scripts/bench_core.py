@@ -187,7 +187,7 @@ class MiniBatchSetting:
 
     def drawing(self, repeats: int) -> float:
         """Seconds a batch: the block of the host and what the compiled loop gathers and changes."""
-        block, images = self.batches.BLOCK, (self.network.x_train, self.network.y_train)
+        block, images = self.batches.at_once, (self.network.x_train, self.network.y_train)
 
         @jax.jit
         def gathered(batches, x, y):

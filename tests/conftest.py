@@ -2,15 +2,21 @@
 
 import os
 import shutil
+import signal
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
 
 # Most of the suite's time is compilation.  Without LLVM's optimisation it takes three fifths of it, with XLA's older code
-# generator half of that; products still run in Eigen.  Subprocesses inherit it, flags of the user's own win.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+# generator half of that; products still run in Eigen.  jaxlib 0.11 has that one no more, and XLA ends a process that names a
+# flag it does not know.  Subprocesses inherit it, flags of the user's own win.
+_flags = ["--xla_backend_optimization_level=0"]
+if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
+    _flags.append("--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", " ".join(_flags))
 
 # Workers and subprocesses of one session compile each program once: many tests of the command line run the same smoke cells.
 _programs = Path(
@@ -35,6 +41,11 @@ _hook = install_import_hook("ntkrun", "beartype.beartype")
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# A shell's `&` and nohup have Ctrl-C ignored, which ntkrun respects; the tests and the programs that they start listen however
+# they were started.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parent.parent

@@ -1,10 +1,10 @@
 """experiment=all: one figure after the other, and what the summary and the exit code say."""
 
-import subprocess
 import sys
 
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
+from processes import ran
 
 from ntkrun import cli
 from ntkrun.all_figures import Outcome, run_all
@@ -109,7 +109,7 @@ def test_a_run_of_all_over_processes_counts_their_cells_and_says_how_long_it_tak
     sweep = ["-m", "experiment=all", "scale=smoke", "shards=2", "shard=0,1", "hydra/launcher=local"]
     script = "from ntkrun import cli; cli.figures = lambda: ['figs9']; cli.main()"
     # in a process of its own: what a job takes along is pickled, and the wrappers of the tests cannot be
-    done = subprocess.run([sys.executable, "-c", script, *sweep], capture_output=True, text=True, timeout=200)
+    done = ran(sys.executable, "-c", script, *sweep)
     assert done.returncode == 0, done.stdout + done.stderr
     *_, figs9, total = done.stdout.splitlines()
     cells = int(total.split()[1])

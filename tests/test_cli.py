@@ -4,14 +4,14 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
-import time
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
+from processes import Program, ends, ran, started, until
 
 from ntkrun.claims import ALL_SCALES
 from ntkrun.experiments import experiment_names
@@ -121,12 +121,12 @@ def test_shards_in_any_order_give_the_unsharded_table(ntkrun, tmp_path):
     def of(shard: int) -> list[str]:
         return [*sweep, "results_dir=parts", "shards=4", f"shard={shard}"]
 
-    other = command(*of(2), cwd=tmp_path)  # a process of its own, at work while this one runs the other three
-    ntkrun(*sweep, "results_dir=whole")
-    for shard in (0, 3, 1):
-        ntkrun(*of(shard))
-    _, err = other.communicate(timeout=120)
-    assert other.returncode == 0, err
+    with command(*of(2), cwd=tmp_path) as other:  # at work while this process runs the other three
+        ntkrun(*sweep, "results_dir=whole")
+        for shard in (0, 3, 1):
+            ntkrun(*of(shard))
+        (done,) = ends(other)
+    assert done.returncode == 0, done.stderr
     whole, parts = ({path.name: path for path in (tmp_path / name).rglob("*.parquet")} for name in ("whole", "parts"))
     assert len(whole) == 4 and whole.keys() == parts.keys()
     for name, path in whole.items():
@@ -170,14 +170,8 @@ def test_multirun_runs_each_combination(ntkrun, tmp_path):
     assert len(list(tmp_path.rglob("cells/*.parquet"))) == 2
 
 
-def command(*arguments: str, **options) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "ntkrun.cli", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+def command(*arguments: str, **options) -> AbstractContextManager[Program]:
+    return started(sys.executable, "-m", "ntkrun.cli", *arguments, **options)
 
 
 def test_the_names_for_notebooks_are_there_and_cost_nothing_until_used():
@@ -187,7 +181,7 @@ def test_the_names_for_notebooks_are_there_and_cost_nothing_until_used():
         "assert set(ntkrun.__all__) <= set(dir(ntkrun)) and not hasattr(ntkrun, 'no_such_name')\n"
         "for name in ntkrun.__all__: assert getattr(ntkrun, name) is not None\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    done = ran(sys.executable, "-c", script)
     assert done.returncode == 0, done.stderr
 
 
@@ -201,9 +195,14 @@ def test_help_imports_neither_jax_nor_tensorflow_datasets():
         "slow = {'jax', 'tensorflow_datasets', 'matplotlib', 'pandas', 'flax', 'optax'} & set(sys.modules)\n"
         "sys.exit(f'imported: {slow}' if slow else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = ran(sys.executable, "-c", script)
     assert done.returncode == 0, done.stderr
     assert "ntkrun experiment=fig3" in done.stdout and ", ".join(experiment_names()) in " ".join(done.stdout.split())
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Without those that Orbax is still writing aside."""
+    return [path for path in folder.rglob("*.checkpoints/*") if path.name.isdecimal()]
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(ntkrun, tmp_path: Path):
@@ -214,19 +213,19 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(ntkrun, tmp_path: P
         "model.width=[8,9]",
         "optimizer.steps=[16,3000000]",
     ]
-    run = command(*sweep, cwd=tmp_path, env=os.environ | {"NTKRUN_DEBUG": "0"})
-    try:
-        deadline = time.monotonic() + 120
-        while not list(tmp_path.rglob("cells/*.parquet")) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        time.sleep(1.0)
+
+    def in_second_cell() -> bool:
+        finished = list(tmp_path.rglob("cells/*.parquet"))
+        saved = [path.parent.with_suffix(".parquet") for path in checkpoints(tmp_path)]
+        return len(finished) == 1 and not {*saved} <= {*finished}
+
+    with command(*sweep, "checkpoint_minutes=.001", cwd=tmp_path, env=os.environ | {"NTKRUN_DEBUG": "0"}) as run:
+        until(in_second_cell, run)
         run.send_signal(signal.SIGINT)
-        _, err = run.communicate(timeout=60)
-    finally:
-        run.kill()
-    assert run.returncode == 130
-    assert "interrupted: 1 of 4 cells finished" in err and "ntkrun experiment=lockstep" in err
-    assert "Traceback" not in err
+        (done,) = ends(run)
+    assert done.returncode == 130
+    assert "interrupted: 1 of 4 cells finished" in done.stderr and "ntkrun experiment=lockstep" in done.stderr
+    assert "Traceback" not in done.stderr
     (kept,) = tmp_path.rglob("cells/*.parquet")
     assert len(read_table(kept)[0])
     code, out, _ = ntkrun(*sweep[:-1], "optimizer.steps=16", "stage=run")
@@ -236,19 +235,9 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(ntkrun, tmp_path: P
 def test_a_killed_cell_goes_on_from_its_checkpoint_bit_for_bit(ntkrun, tmp_path: Path):
     longer = [*SMOKE, "stage=run", "optimizer.steps=6000", "optimizer.batch_size=4"]
 
-    def checkpoints() -> list[Path]:
-        # without those that Orbax is still writing aside
-        return [path for path in tmp_path.rglob("*.checkpoints/*") if path.name.isdecimal()]
-
-    run = command(*longer, "checkpoint_minutes=.001", "results_dir=killed", cwd=tmp_path)
-    try:
-        deadline = time.monotonic() + 120
-        while not checkpoints() and time.monotonic() < deadline:
-            time.sleep(0.05)
-    finally:
-        run.kill()
-        run.communicate()
-    assert checkpoints() and not list(tmp_path.rglob("cells/*.parquet"))
+    with command(*longer, "checkpoint_minutes=.001", "results_dir=killed", cwd=tmp_path) as run:
+        until(lambda: checkpoints(tmp_path), run)
+    assert checkpoints(tmp_path) and not list(tmp_path.rglob("cells/*.parquet"))
     _, _, err = ntkrun(*longer, "results_dir=killed")
     assert "going on from step" in err
     ntkrun(*longer, "results_dir=whole")

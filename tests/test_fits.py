@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ntkrun.fits import power_law
+from ntkrun.fits import average, power_law
 
 WIDTHS = 2.0 ** np.arange(4, 10)
 
@@ -40,3 +40,7 @@ def test_what_has_no_slope_is_nan(y):
 
 def test_equal_abscissae_have_no_slope():
     assert math.isnan(power_law([2, 2, 2], [1, 2, 3]).slope)
+
+
+def test_an_average_of_nothing_is_nan_and_no_warning():
+    assert average([1, 4]) == 2.5 and math.isnan(average([])) and math.isnan(average([1.0, math.nan]))

@@ -1,10 +1,10 @@
 """What trains is imported where it trains: JAX and what comes with it take longer than a figure is drawn in."""
 
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from processes import ran
 
 from ntkrun import tables
 from ntkrun.experiments import COMPUTING, experiment_names
@@ -25,7 +25,7 @@ def imported(tmp_path, *arguments: str) -> tuple[int, set[str], str]:
         "try:\n    cli.main()\nexcept SystemExit as stop:\n    code = stop.code\n"
         f"print('imported', code, *({TRAINING!r} & set(sys.modules)))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = ran(sys.executable, "-c", program, cwd=tmp_path)
     last = [line for line in done.stdout.splitlines() if line.startswith("imported")]
     assert last, done.stderr
     _, code, *found = last[0].split()

@@ -6,13 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from processes import ran
+
 
 def test_the_wheel_runs_anywhere(tmp_path: Path, root: Path):
     built, site, elsewhere = (tmp_path / name for name in ("built", "site", "elsewhere"))
     elsewhere.mkdir()
 
     def python(*arguments: str, **options) -> subprocess.CompletedProcess:
-        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=300, **options)
+        done = ran(sys.executable, *arguments, **options)
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 

@@ -81,7 +81,7 @@ def _orders(key: PRNGKeyArray, first_epoch: int, last_epoch: int, n: int) -> Ite
     while epoch <= last_epoch:
         left = last_epoch + 1 - epoch
         size = block if left > min(_SINGLE_AT_MOST, block) else 1
-        orders = _permutations(key, jnp.arange(epoch, epoch + size, dtype=jnp.int32), n)
+        orders = _permutations(key, np.arange(epoch, epoch + size, dtype=np.int32), n)
         yield np.asarray(orders)[:left]
         epoch += size
 

@@ -17,6 +17,7 @@ from ntkrun.dynamics.network import Network, predict
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk
 from ntkrun.metrics import LOSSES
 from ntkrun.models.parameters import layer_names
+from ntkrun.models.products import full_precision
 from ntkrun.types import Array, Float, Params
 
 
@@ -53,7 +54,7 @@ class ObservedChanges(Network):
 
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
         theta = state[0]
-        f = predict(self.model, theta, self.x_train)
+        f = predict(full_precision(self.model), theta, self.x_train)
         return {
             "weight_change": self._weight_changes(theta),
             "ntk_change": relative_change(empirical_ntk(self.model, theta, self.x_train), self.ntk0),
@@ -97,11 +98,11 @@ class ObservedDistances(Network):
         return cls(**fields, ntk0=ntk0, cross0=cross0)
 
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
-        theta = state[0]
+        theta, model = state[0], full_precision(self.model)
         moved = jax.tree.leaves(jax.tree.map(lambda a, a0: _norm(a - a0) ** 2, theta, self.theta0))
         return {
-            "train": predict(self.model, theta, self.x_train),
-            "test": predict(self.model, theta, self.x_test),
+            "train": predict(model, theta, self.x_train),
+            "test": predict(model, theta, self.x_test),
             "theta_distance": jnp.sqrt(jnp.sum(jnp.stack(moved))),
             "ntk_distance": _norm(empirical_ntk(self.model, theta, self.x_train) - self.ntk0),
         }

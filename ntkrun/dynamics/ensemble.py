@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax.sharding import Mesh
 
+from ntkrun.accelerators import platform
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.mesh import MEMBERS, is_dealt_out, place
 from ntkrun.types import Array
@@ -31,6 +32,12 @@ def largest_of_one(own: Any) -> int:
     return max(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(own))
 
 
+@jax.jit
+def _stacked(members: list[Any]) -> Any:
+    """One program for all leaves."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+
+
 @struct.dataclass
 class Ensemble:
     """`members`: a rival whose fields named in `varying` carry the leading axis s; made by `Ensemble.of`."""
@@ -41,11 +48,8 @@ class Ensemble:
     @classmethod
     def of(cls, rivals: Sequence[Any], varying: tuple[str, ...] = ("theta0",)) -> "Ensemble":
         """The ensemble of `rivals`, which are equal but for the fields `varying`."""
-        stacked = {
-            name: jax.tree.map(lambda *leaves: jnp.stack(leaves), *(getattr(rival, name) for rival in rivals))
-            for name in varying
-        }
-        return cls(rivals[0].replace(**stacked), varying)
+        own = [{name: getattr(rival, name) for name in varying} for rival in rivals]
+        return cls(rivals[0].replace(**_stacked(own)), varying)
 
     @property
     def count(self) -> int:
@@ -79,7 +83,7 @@ class Ensemble:
         def one(fields: dict[str, Any], *state: Any) -> Any:
             return function(self.members.replace(**fields), *state)
 
-        if jax.default_backend() == "cpu" and not is_dealt_out(MEMBERS) and largest >= WIDE:
+        if platform() == "cpu" and not is_dealt_out(MEMBERS) and largest >= WIDE:
             return jax.lax.map(lambda each: one(*each), (own, *states))
         return jax.vmap(one)(own, *states)
 

@@ -8,6 +8,10 @@ the products of one network fill the cores.
 
 How many lanes there are follows from the number of members alone, never from the machine, and what a lane computes
 does not depend on which thread takes it or when: no number changes with the number of cores.
+
+On an accelerator there is one lane, and the loop is one of short loops of constant length: of a loop whose length the
+compiler does not know the device asks the host behind every step whether to go on, 20 microseconds in which it stands
+still; one of known length runs by itself.  The operations and their order are those of the plain loop.
 """
 
 import math
@@ -22,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from ntkrun.accelerators import platform
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.ensemble import Ensemble, largest_of_one
 from ntkrun.dynamics.hosts import several
@@ -30,6 +35,7 @@ from ntkrun.types import AnyArray, Array
 
 AT_LEAST = 8  # lanes, where there are as many members: even shares for up to eight cores
 FILLS_THE_CORES = 2**20  # entries of a member's largest array: n = 1024
+IN_A_ROW = 32  # steps of a loop of constant length: the host is asked for a thirtieth of the time that it would take
 
 
 def axis_of(rival: Any) -> str | None:
@@ -37,28 +43,45 @@ def axis_of(rival: Any) -> str | None:
     return MEMBERS if isinstance(rival, Ensemble) else None
 
 
-@partial(jax.jit, donate_argnums=1)
-def advance(rivals: tuple, states: tuple, batches: Batch | None, count: AnyArray | np.int32) -> tuple:
-    """`count` steps of every rival without leaving the device; the states are donated."""
+@partial(jax.jit, donate_argnums=1, static_argnames="in_a_row")
+def advance(
+    rivals: tuple, states: tuple, batches: Batch | None, count: AnyArray | np.int32, in_a_row: int = 1
+) -> tuple:
+    """`count` steps of every rival without leaving the device, `in_a_row` of them unasked; the states are donated."""
 
     def body(i: Array, states: tuple) -> tuple:
         batch = jax.tree.map(lambda steps: steps[i], batches)
         moved = [rival.step(state, batch) for rival, state in zip(rivals, states, strict=True)]
         return tuple(keep(state, axis_of(rival)) for rival, state in zip(rivals, moved, strict=True))
 
-    return jax.lax.fori_loop(0, count, body, states)
+    if in_a_row == 1:
+        return jax.lax.fori_loop(0, count, body, states)
+
+    def some(turn: Array, states: tuple) -> tuple:
+        return jax.lax.fori_loop(0, in_a_row, lambda i, states: body(turn * in_a_row + i, states), states)
+
+    states = jax.lax.fori_loop(0, count // in_a_row, some, states)
+    return jax.lax.fori_loop(count // in_a_row * in_a_row, count, body, states)
 
 
 @jax.jit
-def _observe(rivals: tuple, states: tuple) -> tuple:
-    # whole on every device, hence on every host
-    return tuple(keep(rival.observe(state), None) for rival, state in zip(rivals, states, strict=True))
+def start(rivals: tuple) -> tuple:
+    """The states at step 0, in one program.  Copies: a rival may hand out its own arrays (theta0), and the loop donates
+    its states."""
+    states = jax.tree.map(jnp.copy, tuple(rival.init() for rival in rivals))
+    return tuple(keep(state, axis_of(rival)) for rival, state in zip(rivals, states, strict=True))
+
+
+@jax.jit
+def observed(rival: Any, state: Any) -> dict[str, Array]:
+    """What a rival shows.  A program for each: f_0 of the network is the same to the bit whichever rivals move beside it."""
+    return keep(rival.observe(state), None)  # whole on every device, hence on every host
 
 
 def lanes_of(rivals: tuple) -> int:
     """How many lanes these rivals are dealt out into: a divisor of the number of members, 1 if they share anything."""
     counts = {rival.count if isinstance(rival, Ensemble) else 1 for rival in rivals}
-    if len(counts) > 1 or jax.default_backend() != "cpu":
+    if len(counts) > 1 or platform() != "cpu":
         return 1
     (count,) = counts
     if count == 1 or max(largest_of_one(jax.eval_shape(rival.init)) for rival in rivals) >= FILLS_THE_CORES:
@@ -91,8 +114,8 @@ class Lanes:
         self._threads.shutdown(cancel_futures=True)
 
     def init(self) -> tuple:
-        """Copies: a rival may hand out its own arrays (theta0), and the loop donates its states."""
-        return tuple(jax.tree.map(jnp.copy, tuple(rival.init() for rival in lane)) for lane in self.lanes)
+        with use(self.mesh):
+            return tuple(start(lane) for lane in self.lanes)
 
     def place(self, states: tuple) -> tuple:
         """States as read from a checkpoint on the devices that move them."""
@@ -104,9 +127,10 @@ class Lanes:
     def advance(self, states: tuple, batches: Batch | None, count: int) -> tuple:
         """`count` steps of all rivals; `states` are used up."""
         block = place(batches, self.mesh)
+        in_a_row = 1 if platform() == "cpu" else IN_A_ROW
 
         def move(lane: tuple, own: tuple) -> tuple:
-            return jax.block_until_ready(advance(lane, own, block, np.int32(count)))
+            return jax.block_until_ready(advance(lane, own, block, np.int32(count), in_a_row))
 
         return tuple(self._each("advance", move, states))
 
@@ -114,7 +138,7 @@ class Lanes:
         """{what: values} of every rival."""
 
         def look(lane: tuple, own: tuple) -> tuple:
-            return jax.tree.map(np.asarray, _observe(lane, own))
+            return jax.tree.map(np.asarray, tuple(map(observed, lane, own)))
 
         parts = self._each("observe", look, states)
         return parts[0] if len(parts) == 1 else jax.tree.map(lambda *shares: np.concatenate(shares), *parts)

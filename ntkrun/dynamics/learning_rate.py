@@ -17,6 +17,7 @@ from scipy.sparse.linalg import eigsh
 
 from ntkrun.dynamics.closed_form import Kernel, symmetric_kernel
 from ntkrun.errors import UserError
+from ntkrun.models.products import full_precision
 from ntkrun.types import AnyArray, Array, Float, NumpyArray, Params
 
 _DENSE_ROWS = 2000  # half a second; beyond, the dense cost grows with the cube of the rows and Lanczos' with the square
@@ -93,7 +94,7 @@ def largest_eigenvalue(model: nn.Module, params: Params, x: Float[AnyArray, "n .
     J is that of f(X; theta) as one function of theta, so batch normalisation over X is part of it.  The Rayleigh
     quotient errs by the square of the vector's error, which falls by (lambda_2/lambda_1) an iteration.
     """
-    return float(_power_iteration(model, params, jnp.asarray(x)))
+    return float(_power_iteration(full_precision(model), params, jnp.asarray(x)))
 
 
 @partial(jax.jit, static_argnames=("model",))

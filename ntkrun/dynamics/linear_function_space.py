@@ -13,10 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
 from ntkrun.data.batches import Batch
+from ntkrun.kernels.device import on_device
 from ntkrun.metrics import LOSSES
 from ntkrun.types import AnyArray, Array, Float
 
@@ -70,7 +72,7 @@ class LinearFunctionSpace:
         k = y_train.shape[1]
         train, flattened = kernel_matrix(ntk_train, k)
         test, _ = kernel_matrix(ntk_test, k)
-        arrays = (jnp.asarray(a, jnp.float64) for a in (f0_train, f0_test, y_train, train, test, jacobian))
+        arrays = (on_device(a, np.float64) for a in (f0_train, f0_test, y_train, train, test, jacobian))
         return cls(*arrays, flattened=flattened, tx=tx, loss=loss)
 
     def init(self) -> tuple[Array, Any]:
@@ -78,9 +80,8 @@ class LinearFunctionSpace:
         return c, self.tx.init(c)
 
     def _apply(self, kernel: Array, c: Array) -> Array:
-        if self.flattened:
-            return (kernel @ c.reshape(-1)).reshape(-1, c.shape[1])
-        return kernel @ c
+        columns = c.reshape(-1) if self.flattened else c
+        return jnp.matmul(kernel, columns, precision="highest").reshape(-1, c.shape[1])
 
     def step(self, state: tuple[Array, Any], batch: Batch | None) -> tuple[Array, Any]:
         c, optimizer_state = state
@@ -99,5 +100,5 @@ class LinearFunctionSpace:
         return {
             "train": self.f0_train + self._apply(self.ntk_train, c),
             "test": self.f0_test + self._apply(self.ntk_test, c),
-            "weights": jnp.einsum("wnk,nk->w", self.jacobian, c),
+            "weights": jnp.einsum("wnk,nk->w", self.jacobian, c, precision="highest"),
         }

@@ -14,6 +14,7 @@ from flax import struct
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.network import InParameterSpace, examples, in_chunks, read_weights
 from ntkrun.metrics import LOSSES
+from ntkrun.models.products import full_precision
 from ntkrun.types import Array, Params
 
 
@@ -41,9 +42,11 @@ class LinearParameterSpace(InParameterSpace):
         return optax.apply_updates(omega, updates), optimizer_state
 
     def _outputs(self, omega: Params, x: Array) -> Array:
+        model = full_precision(self.model)
+
         def linearised(images: Array) -> Array:
             def f(theta: Params) -> Array:
-                return jnp.asarray(self.model.apply({"params": theta}, images))
+                return jnp.asarray(model.apply({"params": theta}, images))
 
             f0, change = jax.jvp(f, (self.theta0,), (omega,))
             return f0 + change

@@ -13,6 +13,7 @@ from flax import struct
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.mesh import split
 from ntkrun.metrics import LOSSES
+from ntkrun.models.products import full_precision
 from ntkrun.types import Array, Float, Params
 
 # A watched scalar weight: its path in the parameter tree and its flat index in that array.
@@ -63,7 +64,8 @@ class InParameterSpace:
 
     x_train (n, ...), y_train (n, k), x_test (m, ...) in the dtype of theta0; `tx` already holds the rate of the
     parameterization (eta_0 / n for the standard one).  Observed are the outputs on the first `evaluated` training
-    examples (None: all) and on the test examples, `chunk` of them at a time.
+    examples (None: all) and on the test examples, `chunk` of them at a time, at full precision whatever that of the
+    steps is.
     """
 
     theta0: Params
@@ -99,9 +101,9 @@ class Network(InParameterSpace):
         return LOSSES[self.loss](jnp.asarray(self.model.apply({"params": theta}, x)), y)
 
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
-        theta = state[0]
+        theta, model = state[0], full_precision(self.model)
         return {
-            "train": predict(self.model, theta, self.x_train[: self.evaluated], self.chunk),
-            "test": predict(self.model, theta, self.x_test, self.chunk),
+            "train": predict(model, theta, self.x_train[: self.evaluated], self.chunk),
+            "test": predict(model, theta, self.x_test, self.chunk),
             "weights": read_weights(theta, self.watched) - read_weights(self.theta0, self.watched),
         }

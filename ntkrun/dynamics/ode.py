@@ -23,6 +23,7 @@ import numpy as np
 
 from ntkrun.dynamics.closed_form import AnyArray, Kernel, SquareKernel, apply_kernel, symmetric_kernel
 from ntkrun.errors import UserError
+from ntkrun.kernels.device import on_the_host
 from ntkrun.types import Array, Float, Float64, NumpyArray
 
 LossGradient = Callable[[Any, Any], Any]  # (f (n, k), y (n, k)) -> dL/df (n, k), traced by JAX
@@ -73,9 +74,11 @@ def linear_flow(
     y, f0 = np.asarray(y, dtype=np.float64), np.asarray(f0_train, dtype=np.float64)
     ts, where = np.unique(np.asarray(times, dtype=np.float64), return_inverse=True)
     friction = None if momentum is None or learning_rate is None else (1.0 - momentum) / np.sqrt(learning_rate)
-    u, reached, tried, solved = _integrate(
-        symmetric_kernel(ntk_train_train) / y.size, y, f0, ts, friction, rtol, atol, loss_gradient, max_steps
-    )
+    # hundreds of short operations in float64 with a decision of the host behind each step are no work for an accelerator
+    with on_the_host():
+        u, reached, tried, solved = _integrate(
+            symmetric_kernel(ntk_train_train) / y.size, y, f0, ts, friction, rtol, atol, loss_gradient, max_steps
+        )
     if not solved or not np.isfinite(u).all():
         raise UserError(
             f"the ODE solver stopped at t = {float(reached):.4g} of {ts[-1]:.4g} after {int(tried)} steps (max_steps = "

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ntkrun.kernels.device import on_the_host
 from ntkrun.sections import AdamSettings, OptimizerSettings, Schedule
 from ntkrun.types import Float, NumpyArray
 
@@ -53,6 +54,7 @@ class Optimizer:
         # pydantic gives frozen models a hash, which pyright does not see
         return _transformation(self.settings, factor, self.weight_decay)  # pyright: ignore[reportArgumentType]
 
+    @on_the_host()
     def learning_rates(self) -> Float[NumpyArray, " steps"]:
         """eta_i of every step, float64."""
         schedule = _schedule(self.settings.learning_rate, self.settings.schedule, self.settings.steps)

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
+from ntkrun.accelerators import platform
 from ntkrun.data.augment import draw_augmentation
 from ntkrun.data.batches import Batch, batch_indices
 from ntkrun.dynamics.hosts import agree
@@ -47,7 +48,7 @@ class Dynamics(Protocol):
 class FullBatch:
     """Every step sees all training examples."""
 
-    BLOCK = 2**30
+    at_once = 2**30
     size = None
 
     def block(self, first: int, count: int) -> None:
@@ -57,19 +58,20 @@ class FullBatch:
 class MiniBatches:
     """Every step sees `batch_size` examples in an order, flipped and shifted as the key and the step say."""
 
-    BLOCK = 256  # steps whose indices are drawn at once; the compiled loop has this one shape
-
     def __init__(self, key: PRNGKeyArray, n: int, batch_size: int, *, flip: bool = False, crop: int = 0) -> None:
         self.key, self.n, self.size, self.flip, self.crop = key, n, batch_size, flip, crop
+        # steps whose indices are drawn at once, the one shape of the compiled loop: half a second of work, and on an
+        # accelerator several epochs, of which each is permuted anew for every block
+        self.at_once = 256 if platform() == "cpu" else 4096
 
     def block(self, first: int, count: int) -> Batch:
         """The batches of steps first .. first + count - 1, and some more to fill the block."""
-        rows = np.zeros((self.BLOCK, self.size), np.int32)
+        rows = np.zeros((self.at_once, self.size), np.int32)
         rows[:count] = batch_indices(self.key, self.n, self.size, first, count)
         if not self.flip and self.crop == 0:
             return Batch(rows)
         key = jax.random.fold_in(self.key, np.uint32(0xFFFFFFFF))  # no epoch reaches this number
-        drawn = draw_augmentation(key, first, self.BLOCK, self.size, flip=self.flip, crop=self.crop)
+        drawn = draw_augmentation(key, first, self.at_once, self.size, flip=self.flip, crop=self.crop)
         return Batch(rows, *drawn)
 
 
@@ -104,7 +106,7 @@ def run_lockstep(
 
     Raises NonFiniteError naming the rival and the step as soon as a recorded output is not finite.
     """
-    pace = _Pace(batches.BLOCK)
+    pace = _Pace(batches.at_once)
     with Lanes(tuple(rivals.values()), batches.size, devices) as lanes:
         states = lanes.init()
         with progress.checkpoints.running(label, states) as resumed:

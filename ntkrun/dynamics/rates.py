@@ -9,6 +9,7 @@ from flax import struct
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.network import Network, predict
 from ntkrun.metrics import accuracy
+from ntkrun.models.products import full_precision
 from ntkrun.types import Array, Params
 
 
@@ -31,6 +32,6 @@ class AtRate(Network):
         return jax.tree.map(lambda t, u: t + self.rate * u, theta, updates), optimizer_state
 
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
-        f = predict(self.model, state[0], self.x_test, self.chunk)
+        f = predict(full_precision(self.model), state[0], self.x_test, self.chunk)
         finite = jnp.all(jnp.isfinite(f))
         return {"accuracy": jnp.where(finite, accuracy(f, self.y_test), 0.0), "finite": finite.astype(jnp.float64)}

@@ -22,7 +22,7 @@ from ntkrun.progress import Progress
 from ntkrun.settings import CommonSettings, RunSettings
 
 if TYPE_CHECKING:
-    from ntkrun.costs import Piece
+    from ntkrun.experiments.work import Work
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Experiment:
     plot: Callable[[pd.DataFrame], Figure]
     claims: tuple[Claim, ...] = ()
     settings: type[CommonSettings] = RunSettings
-    # parameters of a network, and what `run` will do with it; None: one training run (`work.training_work`)
-    work: "Callable[[Any], tuple[int, list[Piece]]] | None" = None
+    # (settings, bytes of a block of a kernel) -> what `run` will do; None: one training run (`work.training_work`)
+    work: "Callable[[Any, int], Work] | None" = None
     version: int = 1
     cells_of: str = ""
 

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from ntkrun.sections import AnyModelSettings, Count, DataSettings, Positive, Section
-from ntkrun.settings import CommonSettings
+from ntkrun.sections import AnyModelSettings, Count, DataSettings, Positive, Products, Section
+from ntkrun.settings import CommonSettings, check_products
 
 
 class DescentSettings(Section):
@@ -26,6 +26,7 @@ class FinalDistanceSettings(CommonSettings):
 
     data: DataSettings
     model: AnyModelSettings
+    matmul: Products  # of the steps of the network
     descent: DescentSettings
 
     @property
@@ -35,6 +36,16 @@ class FinalDistanceSettings(CommonSettings):
     @property
     def drawn_for(self) -> dict[str, Any]:
         return self.model.model_dump(mode="json")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        # cells that were stored before there was a choice have the products of the dtype
+        return {key: value for key, value in super().identity.items() if (key, value) != ("matmul", "as_dtype")}
+
+    @model_validator(mode="after")
+    def _products_exist(self) -> "FinalDistanceSettings":
+        check_products(self.matmul, self.model.dtype)
+        return self
 
 
 class SmallerImages(DataSettings):

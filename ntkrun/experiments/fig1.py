@@ -97,7 +97,7 @@ EXPERIMENT = Experiment(
     title="Figure 1: change of weights and kernels against width and time (MNIST, ReLU, L = 3)",
     run=later("width_changes.run"),
     plot=plot,
-    work=later("work.change_work"),
+    work=later("width_changes.work"),
     claims=CLAIMS,
     settings=WidthChangeSettings,
     version=2,  # the basis of the inputs' span is another one since: other draws of the same networks

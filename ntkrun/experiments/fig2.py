@@ -171,7 +171,7 @@ EXPERIMENT = Experiment(
     title="Figure 2: outputs of 100 trained networks and their distribution at infinite width (tanh, L = 3)",
     run=later("output_ensemble.follow_ensemble"),
     plot=plot,
-    work=later("work.span_work"),
+    work=later("output_ensemble.work"),
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
 )

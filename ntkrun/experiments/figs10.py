@@ -104,7 +104,7 @@ EXPERIMENT = Experiment(
     title="Figure S10: Monte Carlo kernels against the number of draws (ReLU, L = 1)",
     run=later("kernel_estimates.estimate"),
     plot=plot,
-    work=later("work.draw_work"),
+    work=later("kernel_estimates.work"),
     claims=CLAIMS,
     settings=MonteCarloSettings,
     version=2,  # inputs in another basis of their span: other draws of the same kernels

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from ntkrun import tables
 from ntkrun.claims import Claim
 from ntkrun.experiments.base import Experiment, later
-from ntkrun.fits import power_law
+from ntkrun.fits import average, power_law
 from ntkrun.plotting import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, key, panel_letter, paper_curve
 from ntkrun.reference import paper_panel
 
@@ -87,7 +87,7 @@ def octaves_at_end(table: pd.DataFrame) -> float:
             continue
         theirs = [ends[f"logit{i}_network"] - ends[f"logit{i}_linear"] for i in range(POINTS)]
         found.append(abs(np.log2(ours / np.sqrt(np.mean(np.square(theirs))))))
-    return float(np.mean(found)) if found else float("nan")
+    return average(found)
 
 
 REGIME = ("cpu", "paper")
@@ -126,5 +126,6 @@ EXPERIMENT = Experiment(
     title="Figure S4: logits of network and linearization under cross-entropy, by width",
     run=later("flow_routes.run"),
     plot=plot,
+    work=later("flow_routes.work"),
     claims=CLAIMS,
 )

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from ntkrun.claims import Claim
 from ntkrun.experiments.base import Experiment, later
 from ntkrun.experiments.distance_settings import ImageDistanceSettings
-from ntkrun.fits import power_law
+from ntkrun.fits import average, power_law
 from ntkrun.plotting import PAPER_MARK, key, panel_letter, paper_curve
 from ntkrun.reference import paper_panel
 
@@ -111,10 +111,10 @@ def size_slope(table: pd.DataFrame) -> float:
 
 
 def octaves(table: pd.DataFrame, panel: Panel, within: Callable[[int], bool]) -> float:
-    """The mean of |log2(ours / the paper's)| over the points that both have, for the curves `within`."""
+    """The mean of |log2(ours / the paper's)| over the points that both have, for the curves `within`; nan where none is."""
     ours, paper = panel.curves(table), panel.paper()
     apart = [(ours[v] / paper[v]).dropna() for v in ours.keys() & paper.keys() if within(v)]
-    return float(np.abs(np.log2(pd.concat(apart).to_numpy())).mean()) if apart else float("nan")
+    return average(np.abs(np.log2(np.concatenate([[], *apart]))))
 
 
 REGIME = ("cpu", "paper")

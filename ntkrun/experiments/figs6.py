@@ -25,6 +25,7 @@ from ntkrun.experiments.width_measures import (
     worst_octaves,
 )
 from ntkrun.experiments.width_panels import draw_row
+from ntkrun.fits import average
 from ntkrun.plotting import panel_letter
 
 ROWS = {"relu1": "one hidden ReLU layer, CIFAR-10", "tanh3": "three hidden tanh layers, MNIST"}
@@ -46,7 +47,7 @@ def mean_octaves(net: str, time: float) -> Callable[[pd.DataFrame], float]:
     """Measure: the mean over widths of log2(ours / the paper's), in which the scatter of single networks averages out."""
 
     def measure(table: pd.DataFrame) -> float:
-        return float(np.mean(octaves_by_width(table, net, "figs6", f"{net}_ntk_change_vs_time", time)))
+        return average(octaves_by_width(table, net, "figs6", f"{net}_ntk_change_vs_time", time))
 
     return measure
 
@@ -55,7 +56,7 @@ def late_rise(table: pd.DataFrame) -> float:
     """Octaves that the ReLU networks' change of Theta_hat still gains from t = 2^9 to 2^10; mean over n >= 256."""
     earlier, later = (by_width(table, "ntk_change/relu1", time)["mean"] for time in (512.0, 1024.0))
     wide = (later / earlier)[earlier.index >= WIDE]
-    return float(np.mean(np.log2(wide.to_numpy())))
+    return average(np.log2(wide))
 
 
 REGIME = ("cpu", "paper")
@@ -130,5 +131,5 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=WidthChangeSettings,
-    work=later("work.change_work"),
+    work=later("width_changes.work"),
 )

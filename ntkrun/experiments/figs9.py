@@ -79,7 +79,7 @@ EXPERIMENT = Experiment(
     title="Figure S9: Monte Carlo kernels against width (ReLU, L = 1 and 3)",
     run=later("kernel_estimates.estimate"),
     plot=plot,
-    work=later("work.draw_work"),
+    work=later("kernel_estimates.work"),
     claims=CLAIMS,
     settings=MonteCarloSettings,
     version=2,  # inputs in another basis of their span: other draws of the same kernels

@@ -11,6 +11,8 @@ from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.setup import check_learning_rate, set_up
 from ntkrun.experiments.trajectories import build_rivals, flow_rivals, kernels_at_init
+from ntkrun.experiments.work import Work, training_work
+from ntkrun.kernels.device import on_the_host
 from ntkrun.progress import Progress
 from ntkrun.settings import RunSettings
 
@@ -27,8 +29,9 @@ def run(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     kernels = replace(kernels, analytic_train=None, analytic_test=None)
     times, label = setup.optimizer.flow_times(), f"{settings.experiment} {cell}"
     steps = record_steps(times, settings.record.first_time, settings.record.per_octave)
-    seen = dict(flow=flow_rivals(setup, kernels, steps)["flow_empirical"], network=[], linear=[])
     rivals = build_rivals(setup, kernels)
+    flow = flow_rivals(setup, kernels, rivals["network"], steps)["flow_empirical"]
+    seen = dict(flow=flow, network=[], linear=[])
     for _, found in run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices):
         for rival, observation in found.items():
             seen[rival].append(observation)
@@ -40,8 +43,13 @@ def run(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     for name, (one, other) in pairs.items():
         apart = np.sqrt(np.mean((logits[one] - logits[other]) ** 2, axis=1))
         frames.append(tables.rows(f"rms/{name}", "test", steps, list(times[steps]), apart))
-    loss = [float(metrics.cross_entropy(o["train"], setup.data.y_train)) for o in seen["network"]]
+    with on_the_host():
+        loss = [float(metrics.cross_entropy(o["train"], setup.data.y_train)) for o in seen["network"]]
     frames.append(tables.rows("loss/network", "train", steps, list(times[steps]), np.asarray(loss)))
     same = dict(figure=settings.experiment, cell=cell)
     table = tables.tidy(frames, seed=settings.seed, width=settings.model.width, **same)
     return CellResult(table, facts)
+
+
+def work(settings: RunSettings, memory_bytes: int) -> Work:
+    return training_work(settings, memory_bytes, with_analytic=False)

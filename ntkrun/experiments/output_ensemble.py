@@ -11,28 +11,34 @@ alpha                     (alpha)        the grid itself
 target                    (0, 1)         y at alpha = 1 (x_1) and at alpha = 0 (x_2)
 """
 
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from flax import linen as nn
 
 from ntkrun import tables
 from ntkrun.data.basis import span_coordinates
 from ntkrun.data.preprocess import rescale_to_sphere
+from ntkrun.dynamics.closed_form import gradient_descent
 from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.optimizers import record_steps
+from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.dynamics.output_distribution import OutputDistribution, nngp_gp, ntk_gp
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.keys import cell_key
+from ntkrun.experiments.keys import member_keys
 from ntkrun.experiments.output_measures import OutputEnsembleSettings, probes
-from ntkrun.experiments.setup import Setup, check_learning_rate, set_up
+from ntkrun.experiments.setup import Setup, check_learning_rate, initial_each, model_from, set_up
 from ntkrun.experiments.trajectories import analytic_pair
+from ntkrun.experiments.work import Lockstep, Work, count, parameter_shapes, planned_images, shape, sizes, span
+from ntkrun.kernels.device import on_device
 from ntkrun.progress import Progress
+from ntkrun.types import Array, Params
 
 
 def interpolation(x: np.ndarray, points: tuple[int, int], alphas: np.ndarray) -> np.ndarray:
@@ -65,23 +71,33 @@ def train(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int], label
     """Outputs on the line of every network, {step: (s, m)}."""
     settings, dtype = setup.settings, setup.x_train.dtype
     assert isinstance(settings, OutputEnsembleSettings)
-    x_train, x_line, y = (jnp.asarray(a, dtype) for a in (x, line, setup.data.y_train))
-    keys = jnp.stack([cell_key(member, "theta0") for member in settings.members])
-    theta0 = jax.jit(jax.vmap(lambda key: setup.model.init(key, x_train[:1])["params"]))(keys)
-    member = Network(
-        theta0=theta0, x_train=x_train, y_train=y, x_test=x_line, model=setup.model,
-        tx=setup.optimizer.scaled(1.0), loss=settings.loss, watched=(),
-    )  # fmt: skip
+    x_train, x_line, y = (on_device(a, dtype) for a in (x, line, setup.data.y_train))
+    keys = member_keys(settings.members, "theta0")
+    theta0 = initial_each(setup.model, keys, np.asarray(x[:1], dtype))
+    ensemble = ensemble_of(settings, setup.model, theta0, x_train, y, x_line)
     bound = settings.converged
 
     def converged(seen) -> bool:
         return bound is not None and bool(np.abs(seen["network"]["train"] - setup.data.y_train).max() < bound)
 
-    axis = setup.optimizer.axis_times()
-    recorded = sorted({*steps, *record_steps(axis, settings.record.first_time, settings.record.per_octave)})
-    ensemble = Ensemble(member, ("theta0",))
+    recorded = recorded_steps(settings)
     run = run_lockstep({"network": ensemble}, recorded, FullBatch(), progress, label, converged, settings.devices)
     return {step: seen["network"]["test"][:, :, 0] for step, seen in run if step in steps}
+
+
+def recorded_steps(settings: OutputEnsembleSettings) -> list[int]:
+    """Those of the panels, and those at which it is looked whether anything moves."""
+    axis = Optimizer(settings.optimizer).axis_times()
+    looked_at = record_steps(axis, settings.record.first_time, settings.record.per_octave)
+    return sorted({*panel_steps(axis, settings.times), *looked_at})
+
+
+def ensemble_of(
+    settings: OutputEnsembleSettings, model: nn.Module, theta0: Params, x: Array, y: Array, line: Array
+) -> Ensemble:
+    """Networks of theta0 with a leading axis s, observed on the line."""
+    same: dict[str, Any] = dict(tx=Optimizer(settings.optimizer).scaled(1.0), loss=settings.loss, watched=())
+    return Ensemble(Network(theta0, x, y, line, model=model, **same), ("theta0",))
 
 
 def follow_ensemble(settings: OutputEnsembleSettings, cell: str, progress: Progress) -> CellResult:
@@ -112,3 +128,44 @@ def follow_ensemble(settings: OutputEnsembleSettings, cell: str, progress: Progr
         rows = tables.rows("output/network", "test", steps, times, values)
         whole.append(tables.tidy([rows], seed=member.seed, **same))
     return CellResult(pd.concat(whole, ignore_index=True), facts)
+
+
+def work(settings: OutputEnsembleSettings, memory_bytes: int) -> Work:
+    n, _, k = sizes(settings.data, settings.loss)
+    dtype, inputs = jnp.dtype(settings.model.dtype), (span(settings.data, n),)
+    model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
+    theta0 = parameter_shapes(model, inputs, dtype)
+    x, y, line = (shape(rows, *row, dtype=dtype) for rows, row in ((n, inputs), (n, (k,)), (settings.alphas, inputs)))
+    end = steps_expected(settings)
+    records = sum(step <= end for step in recorded_steps(settings))
+
+    def rivals(theta0: Params, *arrays: Any) -> tuple:
+        stacked = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (settings.networks, *leaf.shape)), theta0)
+        return (ensemble_of(settings, model, stacked, *arrays),)
+
+    lockstep = Lockstep.of(rivals, theta0, x, y, line, steps=end, records=records)
+    return Work(count(theta0), lockstep, (), (n, n), "exactly" if settings.converged is None else "about")
+
+
+def steps_expected(settings: OutputEnsembleSettings) -> int:
+    """The first record point at which no training output of such networks of infinite width is farther than `converged`
+    from its target, by eq (10) with f_0 drawn from N(0, K); all steps where there is none."""
+    if settings.converged is None:
+        return settings.optimizer.steps
+    at_any_width = settings.model.model_copy(update={"width": 1})
+    same: Any = settings.model_copy(update={"model": at_any_width, "seed": 0})
+    return _steps_expected(same)
+
+
+@lru_cache(maxsize=16)
+def _steps_expected(settings: OutputEnsembleSettings) -> int:
+    data, recorded = planned_images(settings.data, settings.loss), recorded_steps(settings)
+    kernels, n, s = analytic_pair(settings, data.x_train), len(data.x_train), settings.networks
+    root = np.linalg.cholesky(kernels.nngp + 1e-9 * np.trace(kernels.nngp) / n * np.eye(n))
+    y = np.tile(data.y_train, s)
+    # columns of one matrix, over which the loss is averaged, in place of networks with a loss each
+    rates = s * Optimizer(settings.optimizer).learning_rates()
+    linear = gradient_descent(kernels.ntk, y, root @ np.random.default_rng(0).standard_normal((n, s)), rates)
+    farthest = np.abs(linear.train_at(np.asarray(recorded)) - y).max(axis=(1, 2))
+    near = np.flatnonzero(farthest < settings.converged)
+    return recorded[near[0]] if near.size else settings.optimizer.steps

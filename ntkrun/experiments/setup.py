@@ -1,17 +1,21 @@
 """What every training experiment starts from: images, theta_0, optimizer, and a look at the learning rate."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
 from numpy.typing import DTypeLike
 
+from ntkrun.accelerators import platform
 from ntkrun.data.dataset import Dataset, load_dataset
 from ntkrun.data.images import stand_in_warning
+from ntkrun.dynamics.lanes import observed, start
 from ntkrun.dynamics.learning_rate import eta_critical, largest_eigenvalue, stable_rate
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network, Watched
@@ -19,6 +23,7 @@ from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.dynamics.protocol import FullBatch, MiniBatches
 from ntkrun.errors import UserError
 from ntkrun.experiments.keys import cell_key
+from ntkrun.kernels.device import on_device
 from ntkrun.kernels.empirical import Method, empirical_ntk, ntk_scale
 from ntkrun.kernels.route import contraction_of
 from ntkrun.models import build_model
@@ -26,7 +31,7 @@ from ntkrun.models.own import build_own, check_own, sees_one_example
 from ntkrun.progress import Progress
 from ntkrun.sections import DataSettings, ModelSettings, OwnSettings
 from ntkrun.settings import RunSettings
-from ntkrun.types import Array, Float, Params, PRNGKeyArray
+from ntkrun.types import AnyArray, Array, Float, Params, PRNGKeyArray
 
 # Kernels over all training examples are built up to this many (example, output) pairs: 8192^2 float64 are 512 MB.
 KERNEL_ROWS = 8192
@@ -75,11 +80,11 @@ def set_up(settings: RunSettings, progress: Progress) -> Setup:
         raise UserError(f"optimizer.batch_size={batch} is larger than the {len(data.x_train)} training images")
     k, choices = data.y_train.shape[1], dict(matmul=settings.matmul, trained=settings.trained)
     model = model_from(settings.model, n_outputs=k, **choices)
-    x_train, x_test = jnp.asarray(data.x_train, dtype), jnp.asarray(data.x_test, dtype)
+    x_train, x_test = on_device(data.x_train, dtype), on_device(data.x_test, dtype)
     own = isinstance(settings.model, OwnSettings)
     if own:
         check_own(model, x_train, k)
-    theta0 = jax.jit(model.init)(cell_key(settings, "theta0"), x_train[:1])["params"]
+    theta0 = initial(model, cell_key(settings, "theta0"), np.asarray(data.x_train[:1], dtype))
     watched = choose_weights(theta0, settings.record.weights)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
     setup = Setup(settings, data, model, theta0, x_train, x_test, optimizer, watched)
@@ -103,13 +108,27 @@ def own_network(setup: Setup, progress: Progress) -> Setup:
     return replace(setup, contraction=contraction_of(model, theta0, setup.x_train))
 
 
-def drawn(model: nn.Module, key: PRNGKeyArray, x: Float[Array, "n ..."]) -> Params:
-    """theta_0 of a network on inputs like x.
+@partial(jax.jit, static_argnames="model")
+def initial(model: nn.Module, key: PRNGKeyArray, x: Float[AnyArray, "1 ..."]) -> Params:
+    """theta_0 of a network on inputs like x: one program for all seeds."""
+    return model.init(key, x)["params"]
 
-    It runs once: on the CPU the compiler is spared its optimisations, which take five times as long.
-    """
-    options: dict[str, bool | str] = {"xla_backend_optimization_level": "0"} if jax.default_backend() == "cpu" else {}
-    return jax.jit(model.init, compiler_options=options)(key, x[:1])["params"]
+
+@partial(jax.jit, static_argnames="model")
+def initial_each(model: nn.Module, keys: Array, x: Float[AnyArray, "1 ..."]) -> Params:
+    """theta_0 of a network for each key, side by side."""
+    return jax.vmap(lambda key: model.init(key, x)["params"])(keys)
+
+
+@functools.cache
+def _unoptimised() -> Any:
+    options: dict[str, bool | str] = {"xla_backend_optimization_level": "0"} if platform() == "cpu" else {}
+    return jax.jit(lambda model, key, x: model.init(key, x)["params"], static_argnums=0, compiler_options=options)
+
+
+def drawn(model: nn.Module, key: PRNGKeyArray, x: Float[AnyArray, "1 ..."]) -> Params:
+    """`initial` where it runs once: on the CPU the compiler is spared its optimisations, which take five times as long."""
+    return _unoptimised()(model, key, x)
 
 
 def batches_of(setup: Setup) -> FullBatch | MiniBatches:
@@ -142,6 +161,20 @@ def function_space(settings: RunSettings) -> bool:
 def has_analytic_kernel(settings: RunSettings) -> bool:
     """Whether Theta of the infinitely wide network is a rival."""
     return settings.model.name == "fc" and not settings.outside_function_space
+
+
+def outputs_at_start(
+    network: Network, on_cpu: Callable[[Network], tuple[Array, Array]]
+) -> tuple[Float[Array, "n k"], Float[Array, "m k"]]:
+    """f_0 on all training and on the test examples, from the program that observes the network at every record point.
+
+    on_cpu  the program of the tables that are stored so far, which all come from CPUs: 1e-6 from the other by rounding
+    """
+    if platform() == "cpu":
+        return on_cpu(network)
+    (state,) = start((network,))
+    seen = observed(replace(network, evaluated=None), state)
+    return seen["train"], seen["test"]
 
 
 def step_by_step(

@@ -9,9 +9,9 @@ theta    ||theta_t - theta_0||_2 / sqrt n; in the standard parameterization, who
 kernel   ||Theta_hat_t - Theta_hat_0||_F over the training inputs, in the normalisation of (S42) where standard
 """
 
+from functools import lru_cache
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -19,6 +19,7 @@ import pandas as pd
 
 from ntkrun import metrics, tables
 from ntkrun.data.basis import span_coordinates
+from ntkrun.data.dataset import Dataset
 from ntkrun.dynamics.changes import ObservedDistances
 from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
 from ntkrun.dynamics.ensemble import Ensemble
@@ -28,9 +29,22 @@ from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.keys import cell_key
-from ntkrun.experiments.setup import load, model_from
+from ntkrun.experiments.setup import initial, load, model_from
 from ntkrun.experiments.supremum_measures import SupremaSettings
+from ntkrun.experiments.work import (
+    Lockstep,
+    Work,
+    count,
+    kernel_piece,
+    parameter_shapes,
+    planned_images,
+    shape,
+    side_by_side,
+    sizes,
+    span,
+)
 from ntkrun.kernels.analytic import analytic_kernels
+from ntkrun.kernels.device import on_device, on_the_host
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.progress import Progress
 from ntkrun.sections import ModelSettings
@@ -38,6 +52,16 @@ from ntkrun.sections import ModelSettings
 PER_OCTAVE = 2  # record points: the distances vary on the scale of their time
 
 
+def inputs_of(data: Dataset) -> list[np.ndarray]:
+    """Training and test inputs in a basis of their span.
+
+    Few dimensions keep the standard parameterization's extra term of the input layer, n_0/n, small.
+    """
+    (inputs,) = span_coordinates(np.concatenate([data.x_train, data.x_test]))
+    return np.split(inputs, [len(data.x_train)])
+
+
+@on_the_host()
 def descent_of(settings: SupremaSettings, x: np.ndarray, y: np.ndarray) -> tuple[float, int]:
     """(eta, steps) from the infinite-width Theta alone: every width of a network goes equally far."""
     model, descent = settings.model, settings.descent
@@ -59,9 +83,7 @@ def descent_of(settings: SupremaSettings, x: np.ndarray, y: np.ndarray) -> tuple
 def run(settings: SupremaSettings, cell: str, progress: Progress) -> CellResult:
     """Train the networks of one width until f_lin has fitted; their distances at log-spaced steps."""
     data = load(settings.data, "mse", progress)
-    # Few dimensions keep the standard parameterization's extra term of the input layer, n_0/n, small.
-    (inputs,) = span_coordinates(np.concatenate([data.x_train, data.x_test]))
-    x, x_test = np.split(inputs, [len(data.x_train)])
+    x, x_test = inputs_of(data)
     eta, end = descent_of(settings, x, data.y_train)
     ensemble = build_ensemble(settings, x, x_test, data.y_train, eta)
     steps = record_steps(np.arange(end + 1.0), 1.0, PER_OCTAVE)
@@ -82,13 +104,12 @@ def run(settings: SupremaSettings, cell: str, progress: Progress) -> CellResult:
 
 def build_ensemble(settings: SupremaSettings, x: np.ndarray, x_test: np.ndarray, y: np.ndarray, eta: float) -> Ensemble:
     dtype = jnp.dtype(settings.model.dtype)
-    train, test, target = (jnp.asarray(a, dtype) for a in (x, x_test, y))
-    model = model_from(settings.model, n_outputs=y.shape[1])
+    train, test, target = (on_device(a, dtype) for a in (x, x_test, y))
+    model = model_from(settings.model, n_outputs=y.shape[1], matmul=settings.matmul)
     tx = optax.sgd(eta * ntk_scale(model))
-    init = jax.jit(model.init)
     members = []
     for member in settings.members:
-        theta0 = init(cell_key(member, "theta0"), train[:1])["params"]
+        theta0 = initial(model, cell_key(member, "theta0"), np.asarray(x[:1], dtype))
         network = Network(theta0, train, target, test, model=model, tx=tx, loss="mse", watched=())
         members.append(ObservedDistances.of(network))
     return Ensemble.of(members, ObservedDistances.VARYING)
@@ -103,11 +124,39 @@ def distances(
         np.stack([np.asarray(observation[what], np.float64) for observation in seen], axis=1)
         for what in ("train", "test", "theta_distance", "ntk_distance")
     )
-    at = np.asarray(steps)
+    at, kernels = np.asarray(steps), (np.asarray(members.ntk0), np.asarray(members.cross0))
     apart = []
-    for place, (train, cross) in enumerate(zip(members.ntk0, members.cross0, strict=True)):
-        linear = gradient_descent(scale * np.asarray(train), y, f[place, 0], np.full(steps[-1], eta))
-        f_lin = linear.test_at(at, f_test[place, 0], scale * np.asarray(cross))
+    for place, (train, cross) in enumerate(zip(*kernels, strict=True)):
+        linear = gradient_descent(scale * train, y, f[place, 0], np.full(steps[-1], eta))
+        f_lin = linear.test_at(at, f_test[place, 0], scale * cross)
         apart.append(np.sqrt(np.mean((f_test[place] - f_lin) ** 2, axis=(1, 2))))
     norm = np.sqrt(model.width) if model.parameterization == "ntk" else 1.0
     return {"output": np.stack(apart), "theta": theta / norm, "kernel": scale * ntk}
+
+
+def work(settings: SupremaSettings, memory_bytes: int) -> Work:
+    """The steps are those of the run: its rule, on its images."""
+    n, m, k = sizes(settings.data, "mse")
+    d, dtype = span(settings.data, n + m), jnp.dtype(settings.model.dtype)
+    model = model_from(settings.model, n_outputs=k, matmul=settings.matmul)
+    theta0 = parameter_shapes(model, (d,), dtype)
+    x, y, x_test = (shape(*size, dtype=dtype) for size in ((n, d), (n, k), (m, d)))
+
+    def rivals(theta0: Any, *arrays: Any) -> tuple:
+        network = Network(theta0, *arrays, model=model, tx=optax.sgd(1.0), loss="mse", watched=())
+        return (side_by_side(ObservedDistances.of(network), ObservedDistances.VARYING, settings.networks),)
+
+    at_any_width = settings.model.model_copy(update={"width": 1})
+    same: Any = settings.model_copy(update={"model": at_any_width, "networks": 1, "seed": 0})
+    steps = _steps(same)
+    records = len(record_steps(np.arange(steps + 1.0), 1.0, PER_OCTAVE))
+    lockstep = Lockstep.of(rivals, theta0, x, y, x_test, steps=steps, records=records)
+    pairs = ((x,), (x_test, x))
+    kernels = [kernel_piece(model, theta0, *of, memory_bytes=memory_bytes, times=settings.networks) for of in pairs]
+    return Work(count(theta0), lockstep, tuple(kernels), (n,) * (settings.networks + 1))
+
+
+@lru_cache(maxsize=64)
+def _steps(settings: SupremaSettings) -> int:
+    data = planned_images(settings.data, "mse")
+    return descent_of(settings, inputs_of(data)[0], data.y_train)[1]

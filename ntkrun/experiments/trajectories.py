@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from ntkrun import metrics, tables
 from ntkrun.dynamics.closed_form import apply_kernel, gradient_flow
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
-from ntkrun.dynamics.network import Watched, predict
+from ntkrun.dynamics.network import Network, Watched, predict
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.dynamics.protocol import Observation, run_lockstep
 from ntkrun.errors import UserError
@@ -34,14 +33,17 @@ from ntkrun.experiments.setup import (
     check_learning_rate,
     function_space,
     has_analytic_kernel,
+    outputs_at_start,
     set_up,
     step_by_step,
 )
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
+from ntkrun.kernels.device import on_device, on_the_host
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.psd import check_psd
 from ntkrun.kernels.weight_jacobian import weight_jacobian
 from ntkrun.models.own import width_of
+from ntkrun.models.products import full_precision
 from ntkrun.progress import Progress
 from ntkrun.settings import RunSettings
 from ntkrun.types import Array
@@ -106,11 +108,18 @@ def kernels_at_init(setup: Setup) -> KernelsAtInit | None:
     )
 
 
+def one_by_one(network: Network) -> tuple[Array, Array]:
+    """f_0 on the training and the test examples, operation by operation."""
+    model = full_precision(network.model)
+    f0_train, f0_test = (predict(model, network.theta0, x) for x in (network.x_train, network.x_test))
+    return f0_train, f0_test
+
+
 def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
     """The rivals that move step by step."""
     settings, data = setup.settings, setup.data
     tx, tx_kernel = setup.optimizer.scaled(ntk_scale(setup.model)), setup.optimizer.scaled(1.0)
-    y_train = jnp.asarray(data.y_train, setup.x_train.dtype)
+    y_train = on_device(data.y_train, setup.x_train.dtype)
     arrays: dict[str, Any] = dict(theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test)
     rivals = step_by_step(settings, setup.model, tx, setup.watched, **arrays)
     if function_space(settings) and kernels is None:
@@ -120,7 +129,7 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
         )
     if kernels is None:
         return rivals
-    f0_train, f0_test = (predict(setup.model, setup.theta0, x) for x in (setup.x_train, setup.x_test))
+    f0_train, f0_test = outputs_at_start(rivals["network"], one_by_one)
     common: dict[str, Any] = dict(f0_train=f0_train, f0_test=f0_test, y_train=data.y_train, jacobian=kernels.jacobian)
     common |= dict(tx=tx_kernel, loss=settings.loss)
     if function_space(settings):
@@ -148,11 +157,11 @@ def has_flow(settings: RunSettings) -> bool:
     return optimizer.name == "gd" and (settings.loss == "mse" or settings.theory.flow.by_solver)
 
 
-def flow_rivals(setup: Setup, kernels: KernelsAtInit, steps: list[int]) -> dict[str, list[Observation]]:
+def flow_rivals(
+    setup: Setup, kernels: KernelsAtInit, network: Network, steps: list[int]
+) -> dict[str, list[Observation]]:
     """Gradient flow with both kernels at the flow times of the recorded steps."""
-    f0_train, f0_test = (
-        np.asarray(predict(setup.model, setup.theta0, x), np.float64) for x in (setup.x_train, setup.x_test)
-    )
+    f0_train, f0_test = (np.asarray(f, np.float64) for f in outputs_at_start(network, one_by_one))
     times = setup.optimizer.flow_times()[steps]
     found: dict[str, list[Observation]] = {}
     for name in ("empirical", "analytic"):
@@ -210,10 +219,12 @@ def follow(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     facts |= {"theta_hat_by": setup.contraction} if kernels is not None else {}
     axis = setup.optimizer.axis_times()
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
-    # before the network moves: a horizon that the solver cannot reach ends the run here
-    flows = flow_rivals(setup, kernels, steps) if kernels is not None and has_flow(settings) else {}
-    seen: dict[str, list[Observation]] = {}
     rivals, label = build_rivals(setup, kernels), f"{settings.experiment} {cell}"
+    # before the network moves: a horizon that the solver cannot reach ends the run here
+    flows = {}
+    if kernels is not None and has_flow(settings):
+        flows = flow_rivals(setup, kernels, rivals["network"], steps)
+    seen: dict[str, list[Observation]] = {}
     for _, observations in run_lockstep(rivals, steps, batches_of(setup), progress, label, devices=settings.devices):
         for rival, observation in observations.items():
             seen.setdefault(rival, []).append(observation)
@@ -227,6 +238,7 @@ def _names(watched: tuple[Watched, ...]) -> list[str]:
     return [f"{'/'.join(path)}[{index}]" for path, index in watched]
 
 
+@on_the_host()
 def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], times: np.ndarray) -> list[pd.DataFrame]:
     """Rows of every quantity: output, weight_change, loss, accuracy, and rmse to the network."""
     loss, record = metrics.LOSSES[setup.settings.loss], setup.settings.record

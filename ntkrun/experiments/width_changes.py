@@ -5,6 +5,7 @@ One cell is one width with all its seeds, moved as one ensemble.  Curves, "<what
 network at every record time.
 """
 
+import math
 from functools import partial
 from typing import Any
 
@@ -15,6 +16,7 @@ import pandas as pd
 from flax import linen as nn
 
 from ntkrun import tables
+from ntkrun.costs import Piece
 from ntkrun.data.basis import span_coordinates
 from ntkrun.data.dataset import Dataset
 from ntkrun.dynamics.changes import ObservedChanges
@@ -22,9 +24,11 @@ from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.keys import cell_key
+from ntkrun.experiments.keys import cell_key, member_keys
 from ntkrun.experiments.setup import compare_rates, critical_rate, load, model_from
 from ntkrun.experiments.width_measures import WidthChangeSettings
+from ntkrun.experiments.work import IMAGES, Lockstep, Work, count, parameter_shapes, records_of, shape, sizes, span
+from ntkrun.kernels.device import on_device, on_the_host
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.progress import Progress
 from ntkrun.settings import EnsembleSettings
@@ -38,13 +42,21 @@ def build_ensemble(settings: WidthChangeSettings, data: Dataset) -> Ensemble:
     if settings.inputs == "span":
         (inputs,) = span_coordinates(inputs)
     left_out = data.x_train[0].size - inputs.shape[1]
-    x, y = jnp.asarray(inputs, dtype), jnp.asarray(data.y_train, dtype)
-    model = model_from(settings.model, n_outputs=y.shape[1], trained=settings.trained)
-    tx = Optimizer(settings.optimizer).scaled(ntk_scale(model))
-    keys = jnp.stack([cell_key(member, "theta0") for member in settings.members])
-    theta0, ntk0, nngp0 = draw(model, keys, x)
+    x, y = on_device(inputs, dtype), on_device(data.y_train, dtype)
+    choices = dict(trained=settings.trained, matmul=settings.matmul)
+    model = model_from(settings.model, n_outputs=y.shape[1], **choices)
+    keys = member_keys(settings.members, "theta0")
     unseen = jnp.asarray([unseen_squares(member, left_out) for member in settings.members], jnp.float64)
+    theta0, ntk0, nngp0 = draw(model, keys, x)
+    return ensemble_of(settings, model, theta0, ntk0, nngp0, unseen, x, y)
+
+
+def ensemble_of(
+    settings: WidthChangeSettings, model: nn.Module, theta0: Params, ntk0: Array, nngp0: Array, unseen: Array,
+    x: Array, y: Array,
+) -> Ensemble:  # fmt: skip
     stacked: dict[str, Any] = dict(theta0=theta0, ntk0=ntk0, nngp0=nngp0, unseen=unseen)
+    tx = Optimizer(settings.optimizer).scaled(ntk_scale(model))
     member = ObservedChanges(
         **stacked, x_train=x, y_train=y, x_test=x[:1], model=model, tx=tx, loss=settings.loss, watched=()
     )
@@ -62,6 +74,7 @@ def draw(model: nn.Module, keys: Array, x: Array) -> tuple[Params, Array, Array]
     return jax.lax.map(one, keys)
 
 
+@on_the_host()
 def unseen_squares(settings: EnsembleSettings, left_out: int) -> float:
     """A draw of the squares of the weights of the left-out input dimensions: chi^2 with left_out x n degrees of freedom."""
     if left_out == 0:
@@ -108,3 +121,22 @@ def check_learning_rates(
     k = blocks.shape[-1]
     per_output = np.einsum("sijaa->sij", blocks) / k
     return compare_rates(optimizer, min(critical_rate(settings, theta_hat, k) for theta_hat in per_output), progress)
+
+
+def work(settings: WidthChangeSettings, memory_bytes: int) -> Work:
+    n, _, k = sizes(settings.data, settings.loss)
+    dtype = jnp.dtype(settings.model.dtype)
+    d = span(settings.data, n) if settings.inputs == "span" else math.prod(IMAGES[settings.data.name])
+    model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
+    x, y = (shape(n, size, dtype=dtype) for size in (d, k))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), settings.networks))
+    start = Piece("start", partial(draw, model), (keys, x))
+
+    def rivals(keys: Any, x: Any, y: Any) -> tuple:
+        theta0, ntk0, nngp0 = draw(model, keys, x)
+        unseen = jnp.zeros(settings.networks, jnp.float64)
+        return (ensemble_of(settings, model, theta0, ntk0, nngp0, unseen, x, y),)
+
+    lockstep = Lockstep.of(rivals, keys, x, y, steps=settings.optimizer.steps, records=records_of(settings))
+    spectra = (n,) * (settings.networks if settings.optimizer.name != "adam" else 0)
+    return Work(count(parameter_shapes(model, x.shape[1:], dtype)), lockstep, (start,), spectra)

@@ -1,8 +1,14 @@
-"""What the cells of the figures will have to do, as pieces whose cost can be traced before anything is run."""
+"""What cells will have to do, known before anything is computed: their programs on shapes in place of arrays.
+
+The rivals are the run's own classes, built from shapes; `stage=plan` counts what their programs cost, and
+scripts/compile_for.py compiles them.  What a figure has beside them stands next to its `run`, in a function `work`.
+"""
 
 import math
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +16,27 @@ from flax import linen as nn
 
 from ntkrun.costs import Piece
 from ntkrun.data.batches import Batch
+from ntkrun.data.dataset import Dataset
+from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
-from ntkrun.experiments.setup import KERNEL_ROWS, function_space, has_analytic_kernel, model_from, step_by_step
-from ntkrun.kernels.empirical import Method, blocks_of, empirical_nngp, empirical_ntk, ntk_scale, shapes_at_start
-from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
+from ntkrun.experiments.setup import (
+    CRITICAL_SAMPLE,
+    KERNEL_ROWS,
+    choose_weights,
+    function_space,
+    has_analytic_kernel,
+    load,
+    model_from,
+    step_by_step,
+)
+from ntkrun.experiments.trajectories import has_flow
+from ntkrun.kernels.empirical import Method, blocks_of, empirical_ntk, ntk_scale, shapes_at_start
 from ntkrun.kernels.route import covered_by_taps
-from ntkrun.models import build_model
 from ntkrun.models.own import check_own
+from ntkrun.progress import Silent
 from ntkrun.sections import DataSettings, OwnSettings
-from ntkrun.settings import EnsembleSettings, MonteCarloSettings, RunSettings
+from ntkrun.settings import RunSettings
 from ntkrun.types import Params
 
 IMAGES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -35,6 +52,14 @@ def sizes(data: DataSettings, loss: str) -> tuple[int, int, int]:
     classes = 10 if data.classes is None else len(data.classes)
     train, test = (count * classes // 10 for count in EXAMPLES[data.name])
     return data.n_train or train, data.n_test or test, 1 if data.target_kind(loss) == "signed" else classes
+
+
+def span(data: DataSettings, examples: int) -> int:
+    """Dimensions of the span of so many inputs, the training set among them.
+
+    Less their mean image, where `preprocess` subtracts it, training inputs add up to 0, whatever else scales them.
+    """
+    return min(examples - (data.preprocess != "global"), math.prod(IMAGES[data.name]))
 
 
 def parameter_shapes(model: nn.Module, image: tuple[int, ...], dtype: Any) -> Params:
@@ -57,122 +82,176 @@ def count(params: Params) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-def training_work(
-    settings: RunSettings, inputs: tuple[int, ...] | None = None, networks: int | None = None
-) -> tuple[int, list[Piece]]:
-    """Parameters of a network, and the pieces of `trajectories.follow`, or of that many networks without rivals.
+@dataclass(frozen=True)
+class Lockstep:
+    """What `run_lockstep` will be given, with the rivals' arrays as shapes."""
 
-    inputs: shape of an input where it is not an image.  Left out: the rivals of gradient flow and of the analytic
-    kernel, whose cost does not grow with the width.
+    leaves: tuple[Any, ...]
+    structure: Any
+    steps: int
+    records: int
+    batch: Batch | None  # of one step; None: all examples
+
+    @classmethod
+    def of(
+        cls, build: Callable[..., tuple], *arrays: Any, steps: int, records: int, batch: Batch | None = None
+    ) -> "Lockstep":
+        """build(*arrays) -> rivals is traced; its arrays cost nothing."""
+        kept = []
+
+        def leaves(*given: Any) -> tuple[Any, ...]:
+            flat, structure = jax.tree.flatten(build(*given))
+            kept.append(structure)
+            return tuple(flat)
+
+        return cls(jax.eval_shape(leaves, *arrays), kept[0], steps, records, batch)
+
+    def rivals(self, leaves: Any) -> tuple:
+        return jax.tree.unflatten(self.structure, leaves)
+
+    @cached_property
+    def states(self) -> tuple:
+        return jax.eval_shape(lambda leaves: tuple(rival.init() for rival in self.rivals(leaves)), self.leaves)
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """A step, and an observation."""
+
+        def step(leaves: Any, states: tuple, batch: Batch | None) -> list[Any]:
+            return [rival.step(state, batch) for rival, state in zip(self.rivals(leaves), states, strict=True)]
+
+        def observe(leaves: Any, states: tuple) -> list[Any]:
+            return [rival.observe(state) for rival, state in zip(self.rivals(leaves), states, strict=True)]
+
+        return [
+            Piece("step", step, (self.leaves, self.states, self.batch), self.steps, donated=1),
+            Piece("observation", observe, (self.leaves, self.states), self.records),
+        ]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one cell.
+
+    parameters  scalars of one network
+    programs    beside the lockstep run: kernels, draws
+    spectra     rows of the matrices whose eigenvectors the host finds
+    known       how far the number of steps is: where training ends may be known from Theta_hat_0 only
     """
-    n, m, k = sizes(settings.data, settings.loss)
-    dtype, image = jnp.dtype(settings.model.dtype), inputs or IMAGES[settings.data.name]
-    model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
-    theta0, method = network_shapes(settings, model, image, k)
-    optimizer = Optimizer(settings.optimizer, settings.weight_decay)
-    steps, record = settings.optimizer.steps, settings.record
-    records = len(record_steps(optimizer.axis_times(), record.first_time, record.per_octave))
-    arrays = tuple(shape(rows, *row, dtype=dtype) for rows, row in ((n, image), (n, (k,)), (m, image)))
-    size = settings.optimizer.batch_size
-    rows: Any = None if size is None else shape(size, dtype=jnp.int32)
-    tx = optimizer.scaled(ntk_scale(model))
 
-    def rivals(theta0: Params, x: Any, y: Any, x_test: Any) -> tuple[Any, ...]:
-        found = step_by_step(settings, model, tx, (), theta0=theta0, x_train=x, y_train=y, x_test=x_test)
-        return tuple(found.values()) if networks is None else (found["network"],)
+    parameters: int
+    lockstep: Lockstep | None = None
+    programs: tuple[Piece, ...] = ()
+    spectra: tuple[int, ...] = ()
+    known: Literal["exactly", "about", "at most"] = "exactly"
 
-    def step(states: Any, theta0: Params, rows: Any, *arrays: Any) -> Any:
-        moving, batch = rivals(theta0, *arrays), None if rows is None else Batch(rows)
-        return [rival.step(state, batch) for rival, state in zip(moving, states, strict=True)]
-
-    def observe(states: Any, theta0: Params, *arrays: Any) -> Any:
-        moving = rivals(theta0, *arrays)
-        return [rival.observe(state) for rival, state in zip(moving, states, strict=True)]
-
-    states = jax.eval_shape(lambda *given: [rival.init() for rival in rivals(*given)], theta0, *arrays)
-    copies = networks or 1
-    pieces = [
-        Piece("step", step, (states, theta0, rows, *arrays), steps, copies),
-        Piece("observation", observe, (states, theta0, *arrays), records, copies),
-    ]
-    if networks is not None:
-        return count(theta0), pieces
-    if n * k <= KERNEL_ROWS and (function_space(settings) or has_analytic_kernel(settings)):
-        pieces += kernel_pieces(model, theta0, arrays[0], arrays[2], method)
-    if function_space(settings):
-        pieces.append(function_space_piece(settings, n, k, steps))
-    return count(theta0), pieces
+    @property
+    def pieces(self) -> list[Piece]:
+        return [*(self.lockstep.pieces if self.lockstep else ()), *self.programs]
 
 
-def kernel_pieces(model: nn.Module, theta0: Params, x: Any, x_test: Any, method: Method = "structured") -> list[Piece]:
-    """Theta_hat_0 on the training set and between test and training set."""
-    return [kernel_piece(model, theta0, *of, method=method) for of in ((x,), (x_test, x))]
+def side_by_side(member: Any, varying: tuple[str, ...], count: int) -> Ensemble:
+    """An ensemble of so many members like this one, traced."""
+
+    def stacked(leaf: Any) -> Any:
+        return jnp.broadcast_to(leaf, (count, *leaf.shape))
+
+    return Ensemble(member.replace(**{name: jax.tree.map(stacked, getattr(member, name)) for name in varying}), varying)
 
 
-def kernel_piece(model: nn.Module, theta0: Params, x1: Any, x2: Any = None, *, method: Method = "structured") -> Piece:
+def batch_shapes(settings: RunSettings) -> Batch | None:
+    """Which examples a step sees, as `batches_of` will say."""
+    size, images = settings.optimizer.batch_size, settings.data
+    if size is None:
+        return None
+    flips: Any = shape(size, dtype=jnp.bool_) if images.flip else None
+    shifts: Any = shape(size, 2, dtype=jnp.int32) if images.crop else None
+    rows: Any = shape(size, dtype=jnp.int32)
+    return Batch(rows, flips, shifts)
+
+
+def planned_images(data: DataSettings, loss: str) -> Dataset:
+    """The images of a run, for what is known from them before it; those of several cells are loaded once."""
+    key: Any = data  # pydantic gives frozen models a hash, which pyright does not see
+    return _images(key, loss)
+
+
+@lru_cache(maxsize=16)
+def _images(data: DataSettings, loss: str) -> Dataset:
+    return load(data, loss, Silent())
+
+
+def records_of(settings: RunSettings) -> int:
+    record = settings.record
+    return len(record_steps(Optimizer(settings.optimizer).axis_times(), record.first_time, record.per_octave))
+
+
+def kernel_piece(
+    model: nn.Module,
+    theta0: Params,
+    x1: Any,
+    x2: Any = None,
+    *,
+    memory_bytes: int,
+    method: Method = "structured",
+    times: int = 1,
+) -> Piece:
     """`empirical_ntk` of x1 with x2; where it falls into blocks, the largest one as often as there are blocks."""
 
     def kernel(theta: Params, *x: Any) -> Any:
-        return empirical_ntk(model, theta, *x, method=method)
+        return empirical_ntk(model, theta, *x, method=method, memory_bytes=memory_bytes)
 
     pair = (x1,) if x2 is None else (x1, x2)
     if method == "jacobian":
-        return Piece("kernel", kernel, (theta0, *pair))
-    rows, columns = blocks_of(model, theta0, *pair)
+        return Piece("kernel", kernel, (theta0, *pair), times)
+    rows, columns = blocks_of(model, theta0, *pair, memory_bytes=memory_bytes)
     if len(rows) == len(columns) == 1:
-        return Piece("kernel", kernel, (theta0, *pair))
+        return Piece("kernel", kernel, (theta0, *pair), times)
     turns = len(rows) * (len(rows) + 1) // 2 if x2 is None else len(rows) * len(columns)
     block = [shape(part[0].stop, *x1.shape[1:], dtype=x1.dtype) for part in (rows, columns)]
-    return Piece("kernel", kernel, (theta0, *block), turns)
+    return Piece("kernel", kernel, (theta0, *block), times * turns)
 
 
-def function_space_piece(settings: RunSettings, n: int, k: int, steps: int) -> Piece:
-    """Every step of f_lin = f_0 + Theta_hat c, whose kernel has n k rows, of all examples whatever the batch."""
-    tx, wide = Optimizer(settings.optimizer).scaled(1.0), jnp.float64
-    rows = n * k
+def training_work(settings: RunSettings, memory_bytes: int, with_analytic: bool = True) -> Work:
+    """`trajectories.follow`.  Left out: the ODE solver, and power iteration for eta_critical of convolutions.
 
-    def step(kernel: Any, f: Any, c: Any) -> Any:
-        empty = (jnp.zeros((1, k)), jnp.zeros((1, rows)), jnp.zeros((0, n, k)))
-        rival = LinearFunctionSpace(f, empty[0], f, kernel, empty[1], empty[2], flattened=True, tx=tx, loss="mse")
-        return rival.step((c, tx.init(c)), None)
+    with_analytic: whether Theta of the infinite width is a rival where there is one.
+    """
+    n, m, k = sizes(settings.data, settings.loss)
+    dtype, image = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
+    model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
+    theta0, method = network_shapes(settings, model, image, k)
+    optimizer = Optimizer(settings.optimizer, settings.weight_decay)
+    watched, tx = choose_weights(theta0, settings.record.weights), optimizer.scaled(ntk_scale(model))
+    x, y, x_test = (shape(rows, *row, dtype=dtype) for rows, row in ((n, image), (n, (k,)), (m, image)))
+    analytic = with_analytic and has_analytic_kernel(settings)
+    in_function_space = n * k <= KERNEL_ROWS and (function_space(settings) or analytic)
 
-    return Piece("step", step, (shape(rows, rows, dtype=wide), *[shape(n, k, dtype=wide)] * 2), steps)
+    def rivals(theta0: Params, x: Any, y: Any, x_test: Any) -> tuple:
+        arrays = dict(theta0=theta0, x_train=x, y_train=y, x_test=x_test)
+        found = step_by_step(settings, model, tx, watched, **arrays)
 
+        def linear(*kk: int) -> LinearFunctionSpace:
+            f, f_test, ntk, cross = (jnp.zeros(size) for size in ((n, k), (m, k), (n, n, *kk), (m, n, *kk)))
+            moved = optimizer.scaled(1.0)
+            jacobian = jnp.zeros((len(watched), n, k))
+            return LinearFunctionSpace.build(f, f_test, f, ntk, cross, jacobian, moved, settings.loss)
 
-def span_work(settings: EnsembleSettings) -> tuple[int, list[Piece]]:
-    """An ensemble on inputs in a basis of their span, of at most n dimensions."""
-    n, *_ = sizes(settings.data, settings.loss)
-    return training_work(settings, (min(n, math.prod(IMAGES[settings.data.name])),), settings.networks)
+        if in_function_space and function_space(settings):
+            found["linear"] = linear(k, k)
+        if in_function_space and analytic:
+            found["linear_analytic"] = linear()
+        return tuple(found.values())
 
-
-def change_work(settings: EnsembleSettings) -> tuple[int, list[Piece]]:
-    """`width_changes.run`: the networks, and both kernels of each at every record point."""
-    in_span = getattr(settings, "inputs", "full") == "span"
-    parameters, pieces = span_work(settings) if in_span else training_work(settings, networks=settings.networks)
-    step, observation = pieces[:2]
-    _, theta0, _, x, *_ = step.arguments
-    model = model_from(settings.model, n_outputs=sizes(settings.data, settings.loss)[2], trained=settings.trained)
-    kernels = [
-        Piece("kernel", lambda theta, x, of=of: of(model, theta, x), (theta0, x), observation.times, observation.copies)
-        for of in (empirical_ntk, empirical_nngp)
-    ]
-    return parameters, [step, *kernels]
-
-
-def draw_work(settings: MonteCarloSettings) -> tuple[int, list[Piece]]:
-    """`kernel_estimates.estimate`: both kernels of every drawn network on the inputs."""
-    fields = settings.model.model_dump()
-    model = build_model(fields.pop("name"), n_outputs=1, **fields)
-    dtype = jnp.dtype(settings.model.dtype)
-    theta = parameter_shapes(model, (settings.inputs,), dtype)  # n_0 dimensions in a basis of the inputs' span
-    x = shape(settings.inputs, settings.inputs, dtype=dtype)
-    if is_projectable(model, settings.inputs):
-        key = jax.eval_shape(lambda: jax.random.key(0))
-
-        def draw(x: Any, key: Any) -> Any:
-            return projected_kernels(model, x, key, drawn_projections(key))
-
-        return count(theta), [Piece("draw", draw, (x, key), settings.draws)]
-    kernels: tuple[Callable[..., Any], ...] = (empirical_ntk, empirical_nngp)
-    pieces = [Piece("draw", lambda theta, x, of=of: of(model, theta, x), (theta, x), settings.draws) for of in kernels]
-    return count(theta), pieces
+    batch, steps = batch_shapes(settings), settings.optimizer.steps
+    lockstep = Lockstep.of(rivals, theta0, x, y, x_test, steps=steps, records=records_of(settings), batch=batch)
+    programs, spectra = [], []
+    if settings.model.name == "fc" and settings.optimizer.name != "adam":
+        sample = shape(min(n, CRITICAL_SAMPLE), *image, dtype=dtype)
+        programs.append(Piece("kernel", lambda *of: empirical_ntk(model, *of, trace_outputs=True), (theta0, sample)))
+        spectra.append(sample.shape[0])
+    if in_function_space:
+        how: Any = dict(memory_bytes=memory_bytes, method=method)
+        programs += [kernel_piece(model, theta0, *of, **how) for of in ((x,), (x_test, x))]
+        spectra += [n * k, n] if has_flow(settings) and with_analytic and analytic else []
+    return Work(count(theta0), lockstep, tuple(programs), tuple(spectra))

@@ -21,6 +21,7 @@ import numpy as np
 from ntkrun.activations import Activation
 from ntkrun.errors import UserError
 from ntkrun.kernels.activations import dual_activation
+from ntkrun.kernels.device import beyond_a_cpu, on_the_host
 from ntkrun.kernels.dual import DualActivation, Rows
 from ntkrun.types import Array, Float, NumpyArray
 
@@ -68,7 +69,8 @@ def analytic_kernels(
 
     x1 (n1, ...), x2 (n2, ...), flattened to (n, n_0); x2 = None is x1 with itself, computed as one triangle of
     tiles.  Returns NumPy arrays (n1, n2) of `dtype`, because they are filled tile by tile: beside the result only
-    `tile_bytes` and a few numbers per input are held (10,000 images: 1.6 GB).  Without sigma_b2 there are no biases.
+    `tile_bytes` (of a CPU; an accelerator takes as many times more as it has) and a few numbers per input are held
+    (10,000 images: 1.6 GB).  Without sigma_b2 there are no biases.
 
     parameterization "ntk": Theta as above, `width` is not used.  "standard": the limit of J J^T / n, with the terms of
     order 1/n if `width` = n is given (see the module).
@@ -83,16 +85,17 @@ def analytic_kernels(
         raise UserError(f"unknown choice of trained layers {trained!r}: choose all or readout")
     if depth < 1:
         raise UserError(f"depth = {depth}: the kernels need at least one hidden layer")
-    dual = dual_activation(activation)
-    first = _flat(x1, dtype)
-    second = first if x2 is None else _flat(x2, dtype)
-    if first.shape[1] != second.shape[1]:
-        raise UserError(f"inputs of {first.shape[1]} and of {second.shape[1]} dimensions have no kernel")
-    c = _coefficients(first.shape[1], sigma_w2, sigma_b2, parameterization, width, np.dtype(dtype))
-    variances = [_variances(x, c, dual, depth) for x in ((first,) if x2 is None else (first, second))]
-    dual = dual.for_variances(np.concatenate([np.asarray(p, np.float64) for p in variances], axis=None))
-    side = _tile_side(tile_bytes, np.dtype(dtype).itemsize, max(len(first), len(second)))
-    blocks = [_blocks(x, dual, p, side) for x, p in zip((first, second), variances, strict=False)]
+    with on_the_host():  # what is one number an input
+        dual = dual_activation(activation)
+        first = _flat(x1, dtype)
+        second = first if x2 is None else _flat(x2, dtype)
+        if first.shape[1] != second.shape[1]:
+            raise UserError(f"inputs of {first.shape[1]} and of {second.shape[1]} dimensions have no kernel")
+        c = _coefficients(first.shape[1], sigma_w2, sigma_b2, parameterization, width, np.dtype(dtype))
+        variances = [_variances(x, c, dual, depth) for x in ((first,) if x2 is None else (first, second))]
+        dual = dual.for_variances(np.concatenate([np.asarray(p, np.float64) for p in variances], axis=None))
+        side = _tile_side(beyond_a_cpu(tile_bytes), np.dtype(dtype).itemsize, max(len(first), len(second)))
+        blocks = [_blocks(x, dual, p, side) for x, p in zip((first, second), variances, strict=False)]
     kernels = _assemble(blocks, (len(first), len(second)), c, dual)
     return _of_the_readout(kernels, c) if trained == "readout" else kernels
 
@@ -127,7 +130,7 @@ def _coefficients(
 
 def _variances(x: Float[Array, "n d"], c: Coefficients, dual: DualActivation, depth: int) -> Float[Array, "depth n"]:
     """K^l(x, x) for l = 1 .. L, by the recursion on the diagonal alone."""
-    p = [c.sigma_w2 / x.shape[1] * jnp.einsum("nd,nd->n", x, x) + c.sigma_b2]
+    p = [c.sigma_w2 / x.shape[1] * jnp.einsum("nd,nd->n", x, x, precision="highest") + c.sigma_b2]
     for _ in range(depth - 1):
         p.append(c.sigma_w2 * dual.second_moment(p[-1]) + c.sigma_b2)
     return jnp.stack(p)

@@ -15,11 +15,12 @@ with k in place of k^2 where only the trace over outputs is wanted.
 import jax
 import jax.numpy as jnp
 
+from ntkrun.kernels.device import beyond_a_cpu
 from ntkrun.types import Array, Float
 
 Layer = dict[str, Array]  # arrays with the examples in front, and scalar coefficients
 
-_PATCH_ROWS = 2**22  # numbers of a pair-of-positions product held at once: 32 MB in float64
+_PATCH_NUMBERS = 2**22  # of a pair-of-positions product held at once on a CPU: 32 MB in float64
 
 
 def slices(n: int, most: int) -> list[slice]:
@@ -92,4 +93,4 @@ def _over_positions(one: Layer, other: Layer, trace_outputs: bool) -> Array:
         return jnp.einsum("pnq,apnbq->anb", inputs, products, precision="highest")
 
     held = n2 * p * p * (1 if traced else 1 + k * k)
-    return jax.lax.map(row, (one["patches"], one["deltas"]), batch_size=max(1, _PATCH_ROWS // held))
+    return jax.lax.map(row, (one["patches"], one["deltas"]), batch_size=max(1, beyond_a_cpu(_PATCH_NUMBERS) // held))

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 
 from ntkrun.errors import UserError
 from ntkrun.kernels.contraction import Layer, contribution, gram, prepared, slices
+from ntkrun.kernels.device import working_bytes
+from ntkrun.models.products import full_precision
 from ntkrun.types import Array, Float, NumpyArray, Params
 
 AnyArray = Array | NumpyArray
@@ -24,7 +26,6 @@ Method = Literal["structured", "jacobian"]
 
 _STRIP = 64  # columns per product of the symmetric half; narrower ones run below the speed of a full product
 _MAX_STRIPS = 4  # already leaves 5/8 of the full product, the limit being 1/2
-MEMORY_BYTES = 2**30
 _COLUMNS_PER_BLOCK = 8  # gradients of the general path held at once
 
 
@@ -36,24 +37,26 @@ def empirical_ntk(
     *,
     trace_outputs: bool = False,
     method: Method = "structured",
-    memory_bytes: int = MEMORY_BYTES,
+    memory_bytes: int | None = None,
 ) -> Float[Array, "n1 n2 *kk"]:
     """Theta_hat(x1, x2) = sum over parameters of df_a(x_i)/dtheta df_b(x_j)/dtheta, below equation (4).
 
     Returns (n1, n2, k, k), index [i, j, a, b], or with `trace_outputs` (n1, n2), the mean of its diagonal over a = b;
-    x2 = None is x1 with itself, computed as one half.  The dtype is that of the parameters.  It is J J^T in either
+    x2 = None is x1 with itself, computed as one half.  The dtype is that of the parameters, and its own precision that
+    of every product, whatever the network is trained at.  It is J J^T in either
     parameterization: (S42)'s Theta_hat = J J^T / n of the standard one is `ntk_scale(model)` times this.
 
     method "structured": every parameter has to belong to a layer with taps that is used once, and an example's output
     must not depend on other examples.  "jacobian": any module, one gradient per example and output; a network with
     batch normalisation is then the function f(x_i; X) of the whole batch X = x1 (and x2), and so is its kernel.
     Memory: structured holds the taps of blocks of examples, k numbers per unit (convolutions: gradients too), within
-    about `memory_bytes`, and the result a few times; more blocks than one repeat forward and backward passes.
+    about `memory_bytes` (None: `device.working_bytes` of the device), and the result a few times; more blocks than one
+    repeat forward and backward passes.
 
     Known equal: the Jacobian product (tests).  Raises `UserError` if parameters are not covered by taps, and for batch
     normalisation with "structured".
     """
-    x2_or_x1 = x1 if x2 is None else x2
+    model, x2_or_x1 = full_precision(model), x1 if x2 is None else x2
     if method == "jacobian":
         return _jacobian_ntk(model, params, jnp.asarray(x1), jnp.asarray(x2_or_x1), trace_outputs)
     if getattr(model, "norm", "none") == "batch":
@@ -72,7 +75,7 @@ def empirical_nngp(
 
     x^L are the activations of the last hidden layer, n its width; known equal: a hand-written network (tests).
     """
-    return _nngp(model, params, jnp.asarray(x1), None if x2 is None else jnp.asarray(x2))
+    return _nngp(full_precision(model), params, jnp.asarray(x1), None if x2 is None else jnp.asarray(x2))
 
 
 def ntk_scale(model: nn.Module) -> float:
@@ -152,7 +155,7 @@ def _block(first: list[Layer], second: list[Layer], trace_outputs: bool) -> Arra
 
 
 def _in_blocks(
-    model: nn.Module, params: Params, x1: Array, x2: Array | None, trace_outputs: bool, memory_bytes: int
+    model: nn.Module, params: Params, x1: Array, x2: Array | None, trace_outputs: bool, memory_bytes: int | None
 ) -> Array:
     """The kernel from blocks of examples whose taps fit; of x1 with itself only the blocks on and below the diagonal."""
     rows, columns = blocks_of(model, params, x1, x2, memory_bytes)
@@ -172,10 +175,10 @@ def _in_blocks(
 
 
 def blocks_of(
-    model: nn.Module, params: Params, x1: Any, x2: Any = None, memory_bytes: int = MEMORY_BYTES
+    model: nn.Module, params: Params, x1: Any, x2: Any = None, memory_bytes: int | None = None
 ) -> tuple[list[slice], list[slice]]:
     """The examples of x1 and of x2 (None: x1) that are worked on together; of arrays or of their shapes."""
-    most = max(1, int(memory_bytes // (2 * _bytes_per_example(model, params, x1))))
+    most = max(1, int((memory_bytes or working_bytes()) // (2 * _bytes_per_example(model, params, x1))))
     return slices(x1.shape[0], most), slices((x1 if x2 is None else x2).shape[0], most)
 
 

@@ -19,12 +19,13 @@ import numpy as np
 
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import Kernels
+from ntkrun.kernels.device import beyond_a_cpu
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.types import Array, Float, NumpyArray, Params, PRNGKeyArray
 
-# Numbers held by the networks drawn together: 4 MB in float32.  Random bits are drawn in several passes over the array,
-# ten times slower once it has left the cache.
+# Numbers held by the networks drawn together on a CPU: 4 MB in float32.  Random bits are drawn in several passes over the
+# array, ten times slower once it has left the cache.
 _GROUP_NUMBERS = 2**20
 _LARGEST_GROUP = 64
 
@@ -40,11 +41,11 @@ def sampled_kernels(
     x = jnp.asarray(x, getattr(model, "dtype", None))
     if draws < 1 or draws & (draws - 1):
         raise UserError(f"draws = {draws}: averages are recorded at powers of two up to a power of two")
-    group = _group_size(model, x, draws)
+    group = group_size(model, x, draws)
     total, record = np.zeros((2, len(x), len(x))), 1
     for first in range(0, draws, group):
         done = first
-        for segment in np.asarray(_segment_sums(model, x, key, jnp.asarray(first), group)):
+        for segment in np.asarray(segment_sums(model, x, key, jnp.asarray(first), group)):
             total += segment
             if not np.isfinite(segment).all():
                 raise UserError("kernels of drawn networks are not finite: two inputs are equal, or one is 0")
@@ -54,21 +55,22 @@ def sampled_kernels(
                 record *= 2
 
 
-def _group_size(model: nn.Module, x: Float[Array, "n r"], draws: int) -> int:
+def group_size(model: nn.Module, x: Array | jax.ShapeDtypeStruct, draws: int) -> int:
     """How many networks are drawn together, a power of two: one network's weights, activations and kernels count."""
     weights = sum(leaf.size for leaf in jax.tree.leaves(_shapes(model, x)))
-    if is_projectable(model, len(x)):
-        weights = 2 * len(x) * sum(getattr(model, "widths"))  # noqa: B009
-    numbers = weights + len(x) * sum(getattr(model, "widths")) + 2 * len(x) ** 2  # noqa: B009
-    return 2 ** int(np.log2(np.clip(_GROUP_NUMBERS // numbers, 1, min(draws, _LARGEST_GROUP))))
+    if is_projectable(model, x.shape[0]):
+        weights = 2 * x.shape[0] * sum(getattr(model, "widths"))  # noqa: B009
+    numbers = weights + x.shape[0] * sum(getattr(model, "widths")) + 2 * x.shape[0] ** 2  # noqa: B009
+    most = min(draws, beyond_a_cpu(_LARGEST_GROUP))
+    return 2 ** int(np.log2(np.clip(beyond_a_cpu(_GROUP_NUMBERS) // numbers, 1, most)))
 
 
-def _shapes(model: nn.Module, x: Float[Array, "n r"]) -> Params:
+def _shapes(model: nn.Module, x: Array | jax.ShapeDtypeStruct) -> Params:
     return jax.eval_shape(model.init, jax.random.key(0), x)["params"]
 
 
 @partial(jax.jit, static_argnames=("model", "group"))
-def _segment_sums(model: nn.Module, x: Array, key: PRNGKeyArray, first: Array, group: int) -> Array:
+def segment_sums(model: nn.Module, x: Array, key: PRNGKeyArray, first: Array, group: int) -> Array:
     """Sums of (K_hat, Theta_hat) over draws [0], [1], [2, 3], [4, .., 7], ... of a group; (segments, 2, n, n), float64."""
 
     def draw(index: Array) -> Array:

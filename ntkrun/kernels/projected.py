@@ -56,35 +56,39 @@ def projected_kernels(
     n, scale = model.widths[0], (model.sigma_w2 / model.widths[0]) ** 0.5
     act, first = resolve_activation(model.activation).phi, jax.random.split(key, model.depth + 2)
     omega = jax.random.normal(first[0], (x.shape[1], n), x.dtype)
-    h = (model.sigma_w2 / x.shape[1]) ** 0.5 * x @ omega + _bias(model, first[1], n, x.dtype)
-    grams = [model.sigma_w2 / x.shape[1] * x @ x.T + model.sigma_b2]
+    h = _product((model.sigma_w2 / x.shape[1]) ** 0.5 * x, omega) + _bias(model, first[1], n, x.dtype)
+    grams = [_product(model.sigma_w2 / x.shape[1] * x, x.T) + model.sigma_b2]
     layers = []
     for layer in range(2, model.depth + 1):
         a, slope = jax.jvp(act, (h,), (jnp.ones_like(h),))
         c, basis = _factored(a)
         g = projections(layer, False, basis)
         layers.append((layer, slope, g, basis))
-        grams.append(model.sigma_w2 / n * a @ a.T + model.sigma_b2)
-        h = scale * c @ g + _bias(model, first[layer], n, x.dtype)
+        grams.append(_product(model.sigma_w2 / n * a, a.T) + model.sigma_b2)
+        h = _product(scale * c, g) + _bias(model, first[layer], n, x.dtype)
     a, slope = jax.jvp(act, (h,), (jnp.ones_like(h),))
-    nngp = model.sigma_w2 / n * a @ a.T + model.sigma_b2
+    nngp = _product(model.sigma_w2 / n * a, a.T) + model.sigma_b2
     delta = scale * jax.random.normal(first[-1], (1, n), x.dtype) * slope
-    ntk = nngp + grams[-1] * (delta @ delta.T)
+    ntk = nngp + grams[-1] * _product(delta, delta.T)
     for (layer, slope_below, g, basis), gram in zip(layers[::-1], grams[-2::-1], strict=True):
         s, back = _factored(delta)
-        fresh = s @ projections(layer, True, back)
-        rows = (delta @ g.T) @ basis + fresh - (fresh @ basis.T) @ basis
+        fresh = _product(s, projections(layer, True, back))
+        rows = _product(_product(delta, g.T), basis) + fresh - _product(_product(fresh, basis.T), basis)
         delta = scale * rows * slope_below
-        ntk = ntk + gram * (delta @ delta.T)
+        ntk = ntk + gram * _product(delta, delta.T)
     return nngp, ntk
 
 
 def _factored(a: Float[Array, "n m"]) -> tuple[Float[Array, "n n"], Float[Array, "n m"]]:
     """(C, Q^T): a = C Q^T with C lower triangular and orthonormal rows of Q^T."""
-    c = cholesky((a @ a.T).astype(jnp.float64), lower=True)
+    c = cholesky(_product(a, a.T).astype(jnp.float64), lower=True)
     # the inverse, as products with n columns are ten times faster than triangular solves with them
     inverse = solve_triangular(c, jnp.eye(len(a), dtype=c.dtype), lower=True)
-    return c.astype(a.dtype), inverse.astype(a.dtype) @ a
+    return c.astype(a.dtype), _product(inverse.astype(a.dtype), a)
+
+
+def _product(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision="highest")
 
 
 def _bias(model: Any, key: PRNGKeyArray, n: int, dtype: Any) -> Array:

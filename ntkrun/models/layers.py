@@ -17,12 +17,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ntkrun.accelerators import platform
 from ntkrun.activations import Activation
 from ntkrun.errors import UserError
+from ntkrun.models.products import HIGHEST, PrecisionLike, Product, at_precision
 from ntkrun.types import Array, Float, NumpyArray
 
 KERNEL = 3  # all convolutions of the paper are 3 x 3
-PRODUCTS = ("as_dtype", "bfloat16")
 
 
 def check_parameterization(parameterization: str) -> None:
@@ -55,8 +56,8 @@ class Affine(nn.Module):
     bias: the ntk bias would be multiplied by zero, and the standard one would need the infinite rate eta_0 /
     (n_max sigma_b2) of (S37) to correspond to it.
 
-    Parameters and outputs have `dtype`, and so have the products with matmul = "as_dtype"; "bfloat16" rounds their
-    factors and results to bfloat16 (sums inside stay wider).  Source: Lee et al. 2019, section 2.1 and (S36).
+    Parameters and outputs have `dtype`, and so have the products with matmul = "as_dtype"; "tf32" and "bfloat16" round
+    their factors (`models.products`).  Source: Lee et al. 2019, section 2.1 and (S36).
     """
 
     features: int
@@ -64,19 +65,17 @@ class Affine(nn.Module):
     sigma_b2: float
     parameterization: str = "ntk"  # or "standard"
     dtype: Any = jnp.float32
-    matmul: str = "as_dtype"  # or "bfloat16"
+    matmul: str = "as_dtype"  # or "tf32", "bfloat16"
 
     def affine(
         self,
         x: Array,
         weight_shape: tuple[int, ...],
-        product: Callable[..., Array],
+        product: Product,
         patches: Callable[[Array], Array],
     ) -> Array:
         """h for product(x, weight); `patches(x)` is the input as the taps want it."""
         check_parameterization(self.parameterization)
-        if self.matmul not in PRODUCTS:
-            raise UserError(f"model.matmul={self.matmul} is not known; use one of: {', '.join(PRODUCTS)}")
         fan_in = math.prod(weight_shape[:-1])
         sigma_w, sigma_b = math.sqrt(self.sigma_w2 / fan_in), math.sqrt(self.sigma_b2)
         is_ntk = self.parameterization == "ntk"
@@ -86,7 +85,7 @@ class Affine(nn.Module):
 
         weight = self.param(weight_name, nn.initializers.normal(weight_sd), weight_shape, self.dtype)
         # Scaling the product instead of the weight touches n features numbers rather than fan_in features.
-        h = self._rounded(product, x, weight)
+        h = at_precision(product, self.matmul, of_matrices=len(weight_shape) == 2)(x, weight)
         if is_ntk:
             h = weight_scale * h
         if self.sigma_b2 > 0:
@@ -96,11 +95,6 @@ class Affine(nn.Module):
         if self.is_mutable_collection("taps") and not self.is_initializing():
             self._tap(patches(x), fan_in, weight_scale, bias_scale if self.sigma_b2 > 0 else 0.0)
         return h
-
-    def _rounded(self, product: Callable[..., Array], x: Array, weight: Array) -> Array:
-        if self.matmul == "as_dtype":
-            return product(x, weight)
-        return product(x.astype(jnp.bfloat16), weight.astype(jnp.bfloat16)).astype(self.dtype)
 
     def _tap(self, x: Array, fan_in: int, weight_scale: float, bias_scale: float) -> None:
         """Sows x, c_w = (dh/d(x.weight))^2, c_b = (dh/d bias)^2, and the variances of W, b."""
@@ -138,10 +132,9 @@ class Conv(Affine):
         shape = (KERNEL, KERNEL, x.shape[-1], self.features)
         return self.affine(x, shape, self._convolve, self._patches)
 
-    def _convolve(self, x: Array, weight: Array) -> Array:
-        if jax.default_backend() == "cpu":
-            return by_products(x, weight, self.stride)
-        return by_convolution(x, weight, self.stride)
+    def _convolve(self, x: Array, weight: Array, precision: PrecisionLike) -> Array:
+        convolve = by_products if platform() == "cpu" else by_convolution
+        return convolve(x, weight, self.stride, precision)
 
     def _patches(self, x: Array) -> Float[Array, "n p fan_in"]:
         """What each position of the output sees."""
@@ -158,7 +151,7 @@ class BuiltIn(nn.Module):
     sigma_b2: float
     parameterization: str = "ntk"  # or "standard"
     dtype: Any = jnp.float32
-    matmul: str = "as_dtype"  # or "bfloat16"
+    matmul: str = "as_dtype"  # or "tf32", "bfloat16"
     trained: str = "all"  # or "readout": see `readout_input`
 
     @property
@@ -187,24 +180,31 @@ def _same_padding(size: int, stride: int) -> tuple[int, int, int]:
 
 
 def by_convolution(
-    x: Float[Array, "n h w c"], weight: Float[Array, "3 3 c features"], stride: int
+    x: Float[Array, "n h w c"], weight: Float[Array, "3 3 c features"], stride: int, precision: PrecisionLike = HIGHEST
 ) -> Float[Array, "n h_out w_out features"]:
     """The convolution as the accelerators' libraries have it."""
-    return jax.lax.conv_general_dilated(x, weight, (stride, stride), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(
+        x, weight, (stride, stride), "SAME", dimension_numbers=layout, precision=precision
+    )
 
 
 def by_products(
-    x: Float[Array, "n h w c"], weight: Float[Array, "3 3 c features"], stride: int
+    x: Float[Array, "n h w c"], weight: Float[Array, "3 3 c features"], stride: int, precision: PrecisionLike = HIGHEST
 ) -> Float[Array, "n h_out w_out features"]:
     """The same as matrix products, for CPUs.
 
     XLA's CPU backend has a fast convolution for canonical layouts only.  Inside a compiled loop both transposes miss it:
     8 x 32 x 32 x 32 to 32 channels on two cores ran at 53 GFLOP/s forward, but at 2 in either gradient.
     """
-    return _by_rows(x, weight) if stride == 1 else _by_neighbourhoods(x, weight, stride)
+    if stride == 1:
+        return _by_rows(x, weight, precision)
+    return _by_neighbourhoods(x, weight, stride, precision)
 
 
-def _by_rows(x: Float[Array, "n h w c"], weight: Float[Array, "3 3 c features"]) -> Float[Array, "n h w features"]:
+def _by_rows(
+    x: Float[Array, "n h w c"], weight: Float[Array, "3 3 c features"], precision: PrecisionLike
+) -> Float[Array, "n h w features"]:
     """h_r = sum_i y^i_{r+i-1}, where y^i is what the i-th row of the kernel makes of one row of the image.
 
     One product of the neighbours within a row, three times x, gives all three y^i: a third of the numbers that whole
@@ -217,17 +217,18 @@ def _by_rows(x: Float[Array, "n h w c"], weight: Float[Array, "3 3 c features"])
     padded = jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
     columns = jnp.concatenate([padded[:, :, j : j + w] for j in range(KERNEL)], axis=-1)
     rows = jnp.moveaxis(weight, 0, 2).reshape(KERNEL * c, KERNEL * features)
-    y = jnp.matmul(columns.reshape(-1, KERNEL * c), rows).reshape(n, h, w, KERNEL * features)
+    y = jnp.matmul(columns.reshape(-1, KERNEL * c), rows, precision=precision).reshape(n, h, w, KERNEL * features)
     y = jnp.pad(y, ((0, 0), (1, 1), (0, 0), (0, 0)))
     first, second, third = (y[:, i : i + h, :, i * features : (i + 1) * features] for i in range(KERNEL))
     return first + second + third
 
 
-@partial(jax.checkpoint, static_argnums=2)  # the neighbourhoods, nine times x, are not held but formed again
+@partial(jax.checkpoint, static_argnums=(2, 3))  # the neighbourhoods, nine times x, are not held but formed again
 def _by_neighbourhoods(
-    x: Float[Array, "n h w c"], weight: Float[Array, "3 3 c features"], stride: int
+    x: Float[Array, "n h w c"], weight: Float[Array, "3 3 c features"], stride: int, precision: PrecisionLike
 ) -> Float[Array, "n h_out w_out features"]:
     """One product with the neighbourhoods: for stride 2, where every other row of `_by_rows` would be thrown away."""
     patches = neighbourhoods(x, stride)
-    product = jnp.matmul(patches.reshape(-1, patches.shape[-1]), weight.reshape(-1, weight.shape[-1]))
+    factors = patches.reshape(-1, patches.shape[-1]), weight.reshape(-1, weight.shape[-1])
+    product = jnp.matmul(*factors, precision=precision)
     return product.reshape(*patches.shape[:3], weight.shape[-1])

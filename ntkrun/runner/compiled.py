@@ -8,11 +8,12 @@ import contextlib
 import hashlib
 import os
 import platform
+import uuid
 from pathlib import Path
 
 import jax
 
-SHORTEST = 0.5  # seconds of compilation that are worth a file
+SHORTEST = 0.5  # seconds of compilation that are worth a file on a CPU; for an accelerator every program is
 
 
 def processor() -> str:
@@ -31,12 +32,38 @@ def cache_folder() -> Path:
     return Path(base) / "ntkrun" / f"jax-{jax.__version__}-{processor()}"
 
 
+def cache_in_use() -> Path | None:
+    """Where compiled programs are kept at present; None where they are not."""
+    folder = jax.config.values["jax_compilation_cache_dir"] or os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    return Path(folder) if folder else None
+
+
+def programs_of(folder: Path | None) -> str | None:
+    """A name of the programs that are kept in `folder`, given when it is asked for first; None where none are kept.
+
+    A compiler that times its choices on an accelerator may make others when it compiles a program again: programs of one
+    name have been compiled once.
+    """
+    if folder is None:
+        return None
+    path = folder / "ntkrun-programs"
+    try:
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError), path.open("x") as handle:  # the first of several processes
+                handle.write(uuid.uuid4().hex)
+        return path.read_text()[:32] or None
+    except OSError:
+        return None
+
+
 def keep_compiled_programs() -> None:
     """Switch the cache on, unless the user has set JAX's own; a folder that cannot be made means no cache."""
-    if jax.config.values["jax_compilation_cache_dir"] or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    if cache_in_use() is not None:
         return
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: no home folder
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST)
+        shortest = SHORTEST if jax.default_backend() == "cpu" else 0.0
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", shortest)

@@ -1,4 +1,4 @@
-"""What a run will ask of a machine, before anything is computed: parameters, FLOPs, peak memory and hours of every cell."""
+"""What a run will ask of a machine, before anything is computed: FLOPs, bytes, memory and time of every cell."""
 
 import json
 from collections import defaultdict
@@ -7,55 +7,82 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from ntkrun.costs import Piece, along_width
+from ntkrun.accelerators import traced_for
+from ntkrun.costs import Flops, Piece, added, along_width
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.work import training_work
+from ntkrun.experiments.work import Work, training_work
+from ntkrun.runner.machines import Machine, machine_of
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.store import Store
 from ntkrun.settings import LOCAL, CommonSettings, RunSettings
+
+START = 1.0  # seconds that a cell takes beside its programs: images, theta_0, single operations
+SPECTRUM = 0.4  # seconds in which two cores of the host find the eigenvectors of 1,000 rows; with the cube of the rows
 
 
 @dataclass(frozen=True)
 class Forecast:
     """Of one cell; all its networks together.
 
-    parameters      scalars of one network
-    flops_per_step  of a step of training, network and linearised model; 0 where nothing is trained
-    flops           of the whole cell, see `ntkrun.costs` for what is counted
-    peak_bytes      of its largest piece
+    parameters        scalars of one network
+    steps, known      one after the other, and how far that number is: "exactly", "about", "at most"
+    flops_per_step    of a step of training, network and rivals; 0 where nothing is trained
+    kernels_per_step  that a step becomes, see `ntkrun.costs.traffic`
+    flops             of the whole cell by precision, bytes moved likewise
+    calls             of programs outside the loop of steps: blocks of kernels, groups of draws
+    peak_bytes        of its largest program
+    compile_seconds   of programs that no cell before it has compiled
+    run_seconds       on the device and the host, without compilation
     """
 
     cell: str
     parameters: int
     steps: int
+    known: str
     flops_per_step: float
-    flops: float
+    kernels_per_step: int
+    flops: Flops
+    bytes: float
+    calls: int
     peak_bytes: int
+    compile_seconds: float
+    run_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        return self.compile_seconds + self.run_seconds
 
 
-def forecast(experiment: Experiment, cells: Sequence[Cell]) -> list[Forecast]:
-    """From the traces of the cells' pieces alone; cells that differ in seed or width share them."""
+def forecast(experiment: Experiment, cells: Sequence[Cell], machine: Machine) -> list[Forecast]:
+    """From the traces of the cells' programs alone; cells that differ in seed or width share them."""
     families: dict[str, dict[int, Piece]] = defaultdict(dict)
-    found = []
-    for cell in cells:
-        parameters, pieces = _work(experiment, cell.settings)
-        shared, width = _family(cell.settings)
-        names = [f"{number} of {len(pieces)}: {shared}" for number in range(len(pieces))]
-        for name, piece in zip(names, pieces, strict=True):
-            families[name].setdefault(width, piece)
-        found.append((cell.name, parameters, names, width))
-    known = {name: along_width(family) for name, family in families.items()}
-    return [
-        _summed(cell, parameters, [known[name][width] for name in names]) for cell, parameters, names, width in found
-    ]
+    found: list[tuple[Cell, Work, list[str], int]] = []
+    with traced_for(machine.platform):
+        for cell in cells:
+            work = _work(experiment, cell.settings, machine.block_bytes)
+            shared, width = _family(cell.settings)
+            pieces = work.pieces
+            names = [f"{number} of {len(pieces)}: {shared}" for number in range(len(pieces))]
+            for name, piece in zip(names, pieces, strict=True):
+                families[name].setdefault(width, piece)
+            found.append((cell, work, names, width))
+        known = {name: along_width(family) for name, family in families.items()}
+        compiled: set[tuple[str, int]] = set()
+        summed = []
+        for cell, work, names, width in found:
+            pieces = [known[name][width] for name in names]
+            new = [p for name, p in zip(names, pieces, strict=True) if (name, width) not in compiled]
+            compiled |= {(name, width) for name in names}
+            summed.append(_summed(cell.name, work, pieces, new, machine))
+        return summed
 
 
-def _work(experiment: Experiment, settings: CommonSettings) -> tuple[int, list[Piece]]:
+def _work(experiment: Experiment, settings: CommonSettings, block_bytes: int) -> Work:
     if experiment.work is not None:
-        return experiment.work(settings)
+        return experiment.work(settings, block_bytes)
     if isinstance(settings, RunSettings):
-        return training_work(settings)
+        return training_work(settings, block_bytes)
     raise UserError(f"stage=plan does not know the work of {experiment.name}")
 
 
@@ -68,19 +95,23 @@ def _family(settings: CommonSettings) -> tuple[str, int]:
     return json.dumps([shared, width], sort_keys=True), 0
 
 
-def _summed(name: str, parameters: int, pieces: Sequence[Piece]) -> Forecast:
+def _summed(name: str, work: Work, pieces: Sequence[Piece], new: Sequence[Piece], machine: Machine) -> Forecast:
     steps = [piece for piece in pieces if piece.what == "step"]
+    host = START + SPECTRUM * sum((rows / 1000) ** 3 for rows in work.spectra)
     return Forecast(
         name,
-        parameters,
+        work.parameters,
         max((piece.times for piece in steps), default=0),
-        float(sum(piece.flops_once for piece in steps)),
-        sum(piece.flops for piece in pieces),
+        work.known,
+        float(sum(sum(piece.flops_once.values()) for piece in steps)),
+        sum(piece.launches for piece in steps),
+        added((piece.times, piece.flops_once) for piece in pieces),
+        sum(piece.times * piece.bytes_once for piece in pieces),
+        sum(piece.times for piece in work.programs),
         max(piece.peak_bytes for piece in pieces),
+        sum((machine.compile_seconds(piece.kernels) for piece in new), 0.0),
+        host + sum(piece.times * machine.seconds(piece.kernels) for piece in pieces),
     )
-
-
-START_UP = 5.0  # seconds that a cell takes beside its FLOPs: compilation, images
 
 
 @cache
@@ -90,55 +121,28 @@ def measured_seconds() -> dict[str, float]:
 
 
 def expected_seconds(experiment: Experiment, cells: Sequence[Cell], store: Store) -> dict[str, float]:
-    """Seconds to expect of the cells that are not stored, by config hash.
+    """Seconds to expect of the cells that are not stored, by config hash, on the machine at hand.
 
-    As long as the same cell took in the report that lies in the store's folder, on whatever machine; where there is
-    none, as long as it took for the results that come with the project (`measured.json`, two cores); else its FLOPs at
-    the setting `flop_rate`.
+    As long as the same cell took in the report that lies in the store's folder, if it ran on this kind of device; on a
+    CPU as long as it took for the results that come with the project (`measured.json`, two cores); else by `forecast`.
     """
-    known = measured_seconds() | {
-        facts["config_hash"]: float(facts["wall_seconds"]) for facts in store.reported_cells()
-    }
     missing = [cell for cell in cells if not store.has(cell)]
+    if not missing:
+        return {}
+    platform = _platform()
+    known = measured_seconds() if platform == "cpu" else {}
+    for facts in store.reported_cells():
+        if facts["device"]["platform"] == platform:
+            known = known | {facts["config_hash"]: float(facts["wall_seconds"])}
     unknown = [cell for cell in missing if not known.get(cell.config_hash)]
-    traced = {
-        cell.config_hash: START_UP + found.flops / cell.settings.flop_rate
-        for cell, found in zip(unknown, forecast(experiment, unknown), strict=True)
-    }
-    return {cell.config_hash: traced.get(cell.config_hash) or known[cell.config_hash] for cell in missing}
+    if unknown:
+        machine = machine_of("auto", unknown[0].settings.flop_rate)
+        found = forecast(experiment, unknown, machine)
+        known = known | {cell.config_hash: one.seconds for cell, one in zip(unknown, found, strict=True)}
+    return {cell.config_hash: known[cell.config_hash] for cell in missing}
 
 
-def forecast_table(found: Sequence[Forecast], flop_rate: float) -> str:
-    """As lines of text; hours at `flop_rate` FLOP/s."""
-    header = ("cell", "parameters", "steps", "FLOP/step", "FLOP", "peak memory", "hours")
+def _platform() -> str:
+    import jax
 
-    def hours(flops: float) -> str:
-        return f"{flops / flop_rate / 3600:.3g}"
-
-    lines = [
-        (
-            one.cell,
-            f"{one.parameters:,}",
-            f"{one.steps:,}",
-            f"{one.flops_per_step:.3g}",
-            f"{one.flops:.3g}",
-            f"{one.peak_bytes / 2**30:.3g} GiB",
-            hours(one.flops),
-        )
-        for one in found
-    ]
-    total = sum(one.flops for one in found)
-    largest = max(one.peak_bytes for one in found)
-    lines.append(("all", "", "", "", f"{total:.3g}", f"{largest / 2**30:.3g} GiB", hours(total)))
-    widths = [max(len(line[column]) for line in [header, *lines]) for column in range(len(header))]
-    text = [
-        "  ".join(
-            [line[0].ljust(widths[0]), *(item.rjust(width) for item, width in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in [header, *lines]
-    ]
-    text.append(
-        f"hours at flop_rate={flop_rate:.3g} FLOP/s; FLOPs are those of matrix products and convolutions, memory that of "
-        "the traced program without fusion"
-    )
-    return "\n".join(text)
+    return jax.default_backend()

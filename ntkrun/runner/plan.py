@@ -127,8 +127,7 @@ def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[str
 
 def config_hash(experiment: "Experiment", settings: CommonSettings) -> str:
     """16 hex digits over the settings that determine numbers and the versions of the code that makes them."""
-    numbers = settings.model_dump(mode="json", exclude=LOCAL)
-    identity = json.dumps([numbers, experiment.name, experiment.version, NUMERICS_VERSION], sort_keys=True)
+    identity = json.dumps([settings.identity, experiment.name, experiment.version, NUMERICS_VERSION], sort_keys=True)
     return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import ntkrun
 from ntkrun.runner.plan import UNSWEPT, Cell
+from ntkrun.settings import CommonSettings
 
 # Beside the package in a bundle's wheel: what `code_version` said where the bundle was made.
 STAMP = "stamp.json"
@@ -40,19 +41,25 @@ def code_version() -> dict[str, Any]:
 
 def versions_and_device(devices: int | Literal["all"]) -> dict[str, Any]:
     """What rounding may depend on besides the settings that identify a cell; `devices` as in the settings."""
-    import jax  # which a report, whose code version stands above, does without
-
+    # JAX, which a report, whose code version stands above, does without
     from ntkrun.dynamics.mesh import count_devices
+    from ntkrun.runner.device import described
 
-    device = jax.devices()[0]
-    return {
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "device": {"platform": device.platform, "kind": device.device_kind, "used": count_devices(devices)},
-    }
+    packages = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {"packages": packages, "device": described(count_devices(devices))}
 
 
-def cell_provenance(cell: Cell, fingerprint: str, started: datetime, facts: dict[str, Any]) -> dict[str, Any]:
-    """What is stored beside a cell's table."""
+def precision_of(settings: CommonSettings) -> dict[str, str]:
+    """In what the products of training steps are computed, and those of everything else."""
+    dtype = getattr(getattr(settings, "model", None), "dtype", "float64")
+    steps = getattr(settings, "matmul", "as_dtype")
+    return {"steps": dtype if steps == "as_dtype" else f"{steps} factors, {dtype} results", "else": dtype}
+
+
+def cell_provenance(
+    cell: Cell, fingerprint: str, started: datetime, preparation: dict[str, Any], facts: dict[str, Any]
+) -> dict[str, Any]:
+    """What is stored beside a cell's table; `preparation`: what its programs took before they ran."""
     finished = datetime.now(UTC)
     # results_dir is a path of the machine and nobody else's business
     return {
@@ -64,8 +71,10 @@ def cell_provenance(cell: Cell, fingerprint: str, started: datetime, facts: dict
         "code": code_version(),
         "python": platform.python_version(),
         **versions_and_device(cell.settings.devices),
+        "precision": precision_of(cell.settings),
         "started": started.isoformat(timespec="seconds"),
         "finished": finished.isoformat(timespec="milliseconds"),
         "wall_seconds": round((finished - started).total_seconds(), 2),
+        "preparation": preparation,
         "facts": facts,
     }

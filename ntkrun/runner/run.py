@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.progress import Progress, Silent
 from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
+from ntkrun.runner.device import peak_bytes, prepared
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import cell_provenance, versions_and_device
@@ -125,7 +126,7 @@ def _attend(
         if task.path.exists():  # finished by another process while we looked
             tally.cached += 1
             return True
-        started, settings = datetime.now(UTC), task.cell.settings
+        started, settings, before = datetime.now(UTC), task.cell.settings, replace(prepared)
         checkpoints = CellCheckpoints(
             folder, settings.checkpoint_minutes, versions_and_device(settings.devices), task.lock, stop, progress.warn
         )
@@ -133,7 +134,8 @@ def _attend(
         agree(task.number)
         with progress.cell(experiment.name, task.cell.name, task.cell.config_hash):
             result = experiment.run(settings, task.cell.name, progress)
-        facts = cell_provenance(task.cell, task.fingerprint, started, result.facts)
+        preparation = prepared.since(before) | {"peak_device_bytes": peak_bytes()}
+        facts = cell_provenance(task.cell, task.fingerprint, started, preparation, result.facts)
         store.write_cell(task.cell, task.fingerprint, result.table, facts)
         checkpoints.remove()
         tally.ran += 1

@@ -1,7 +1,6 @@
 """Dealt out over devices, a run is the run on one device up to the order of float sums."""
 
 import os
-import subprocess
 import sys
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from processes import ran
 
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics import lanes
@@ -108,9 +108,9 @@ def assert_work_is_shared(rival: Network) -> None:
 
 def test_four_devices_give_the_numbers_of_one(root):
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
-    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(root)}
+    environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
     code = "from tests.dynamics.test_mesh import compare_on_four_devices as run; run()"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    done = ran(sys.executable, "-c", code, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
 
 

@@ -9,6 +9,7 @@ from ntkrun.experiments import figs5
 from ntkrun.experiments.base import load_experiment
 from ntkrun.progress import Silent
 from ntkrun.runner.forecast import forecast
+from ntkrun.runner.machines import KNOWN
 from ntkrun.runner.plan import make_cells
 from ntkrun.tables import conform, series
 
@@ -58,7 +59,7 @@ def test_a_convolutional_cell_ends_by_the_same_rule_on_small_images(settings_of)
     assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.2
     assert (linear.iloc[:-1] > 0.2).all()
     # two convolutions of 3 and of 4 channels with biases, 16 positions of 4 channels to the readout
-    assert forecast(experiment, [cell])[0].parameters == 9 * 3 * 4 + 4 + 9 * 4 * 4 + 4 + 16 * 4 + 1
+    assert forecast(experiment, [cell], KNOWN["h100"])[0].parameters == 9 * 3 * 4 + 4 + 9 * 4 * 4 + 4 + 16 * 4 + 1
 
 
 def made(rmse: dict[tuple[int, int, int], float]) -> pd.DataFrame:
@@ -86,3 +87,7 @@ def test_the_papers_own_points_are_no_octave_away():
     assert figs5.octaves(made(cells), figs5.DEPTH, lambda depth: True) == pytest.approx(0.0, abs=1e-12)
     assert figs5.octaves(doubled, figs5.DEPTH, lambda depth: True) == pytest.approx(1.0)
     assert max(figs5.slopes(made(cells))) == pytest.approx(-0.826, abs=1e-3)  # paper_numbers: L1, all widths
+
+
+def test_where_no_width_is_the_papers_nothing_is_compared():
+    assert np.isnan(figs5.octaves(made({(1, 128, 17): 0.1}), figs5.DEPTH, lambda depth: True))

@@ -102,3 +102,5 @@ def test_the_late_rise_and_the_mean_distance_of_figure_s6():
     assert -0.02 < figs6.late_rise(table) < 0.05, "paper_numbers: flat after 2^9"
     earlier = table["time"] == 512.0
     assert figs6.late_rise(table.assign(value=table["value"].where(~earlier, table["value"] / 2))) > 0.98
+    narrow = table[table["width"] == 16].assign(width=8)
+    assert np.isnan(figs6.late_rise(narrow)) and np.isnan(figs6.mean_octaves("relu1", 512.0)(narrow))

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import struct
-import subprocess
 import zlib
 from dataclasses import asdict
 from html.parser import HTMLParser
@@ -13,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from processes import ran
 
 from ntkrun.claims import Verdict
 from ntkrun.report import causes, gallery
@@ -211,13 +211,9 @@ PROBE = """<script>addEventListener("load", function () {
 def browse(page: Path, profile: Path) -> tuple[str, str]:
     """The page as Chromium has it after loading, and what Chromium logs."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr"]
-    run = subprocess.run(
-        [str(CHROMIUM), *options, f"--user-data-dir={profile}", "--window-size=500,900", "--dump-dom", page.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": "disabled:"},
-    )
+    page_options = [f"--user-data-dir={profile}", "--window-size=500,900", "--dump-dom", page.as_uri()]
+    environment = {**os.environ, "DBUS_SESSION_BUS_ADDRESS": "disabled:"}
+    run = ran(str(CHROMIUM), *options, *page_options, env=environment)
     assert run.returncode == 0, run.stderr
     return run.stdout, run.stderr
 

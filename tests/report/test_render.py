@@ -1,9 +1,9 @@
 """PNG and PDF are drawn side by side in two processes; what comes out, and what is raised, is as in one."""
 
-import subprocess
 import sys
 
 import pytest
+from processes import ran
 
 PROGRAM = """
 import os, sys
@@ -29,5 +29,5 @@ assert _side_by_side(who, who)[1] == who()
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="one process elsewhere")
 def test_side_by_side_gives_and_raises_what_one_process_would():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60)
+    done = ran(sys.executable, "-c", PROGRAM)
     assert (done.returncode, done.stdout, done.stderr) == (0, "raised: no font\n", "")

@@ -1,17 +1,18 @@
 """Two processes of this machine, joined as those of two hosts are: one run, one result, written by the leader alone."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from processes import Program, ends, started, until
 
 from ntkrun.runner.store import read_table
 
@@ -24,32 +25,30 @@ LONG = {
 }
 
 
-def started(folder: Path, root: Path, environment: dict[str, str], *how: str) -> subprocess.Popen:
+def one_process(
+    folder: Path, root: Path, environment: dict[str, str], *how: str
+) -> contextlib.AbstractContextManager[Program]:
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     shared = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(root)}
-    command = [sys.executable, "-m", "ntkrun.cli", *how, f"results_dir={folder}"]
-    return subprocess.Popen(command, env=shared | environment, text=True, stdout=-1, stderr=-1)
+    return started(sys.executable, "-m", "ntkrun.cli", *how, f"results_dir={folder}", env=shared | environment)
 
 
-def two_processes(folder: Path, root: Path, *how: str) -> list[subprocess.Popen]:
+@contextlib.contextmanager
+def two_processes(folder: Path, root: Path, *how: str) -> Iterator[list[Program]]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
     joined = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
-    return [
-        started(folder / f"process {i}", root, joined | {"JAX_PROCESS_ID": str(i)}, *how, "distributed=true", "devices=all")
-        for i in (0, 1)
-    ]  # fmt: skip
-
-
-def ends(processes: list[subprocess.Popen]) -> list[tuple[int, str]]:
-    """(exit code, what it said) of each."""
-    try:
-        said = [process.communicate(timeout=150)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(process.returncode, text) for process, text in zip(processes, said, strict=True)]
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                one_process(
+                    folder / f"process {i}", root, joined | {"JAX_PROCESS_ID": str(i)}, *how,
+                    "distributed=true", "devices=all",
+                )
+            )
+            for i in (0, 1)
+        ]  # fmt: skip
 
 
 def table(folder: Path) -> tuple[Path, pd.DataFrame, dict]:
@@ -65,9 +64,9 @@ def newest(folder: Path) -> int:
 
 
 def test_two_processes_compute_one_run_and_one_of_them_writes_it(root, tmp_path):
-    running = [*two_processes(tmp_path, root, *RUN), started(tmp_path / "alone", root, {}, *RUN)]
-    for code, err in ends(running):
-        assert code == 0, err[-2000:]
+    with two_processes(tmp_path, root, *RUN) as two, one_process(tmp_path / "alone", root, {}, *RUN) as alone:
+        for done in ends(*two, alone):
+            assert done.returncode == 0, done.stderr[-2000:]
     assert not (tmp_path / "process 1").exists()
     one, expected, _ = table(tmp_path / "alone")
     two, found, facts = table(tmp_path / "process 0")
@@ -81,19 +80,21 @@ def test_two_processes_compute_one_run_and_one_of_them_writes_it(root, tmp_path)
 @pytest.mark.parametrize("dealt_out", LONG)
 def test_processes_stopped_and_killed_in_mid_cell_go_on_bit_for_bit(root, tmp_path, dealt_out):
     how = [*LONG[dealt_out], "checkpoint_minutes=0.00001"]
-    whole = two_processes(tmp_path / "whole", root, *LONG[dealt_out])
-    for number, asked in enumerate((signal.SIGUSR1, signal.SIGKILL)):
-        hit = two_processes(tmp_path / "hit", root, *how)
-        there, deadline = newest(tmp_path / "hit"), time.monotonic() + 120
-        while newest(tmp_path / "hit") < there + 2 and hit[0].poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        for process in hit:
-            process.send_signal(asked)
-        (leader, said), (follower, _) = ends(hit)
-        assert (leader, follower) == [(128 + asked, 0), (-asked, -asked)][number], said[-2000:]
-        assert number == 0 or "going on from step" in said
-    for process in (*ends(whole), *(finished := ends(two_processes(tmp_path / "hit", root, *how)))):
-        assert process[0] == 0, process[1][-2000:]
-    assert "going on from step" in finished[0][1]
+    with two_processes(tmp_path / "whole", root, *LONG[dealt_out]) as whole:
+        for number, asked in enumerate((signal.SIGUSR1, signal.SIGKILL)):
+            there = newest(tmp_path / "hit")
+            with two_processes(tmp_path / "hit", root, *how) as hit:
+                until(lambda there=there: newest(tmp_path / "hit") >= there + 2, *hit)
+                for process in hit:
+                    process.send_signal(asked)
+                leader, follower = ends(*hit)
+            codes = leader.returncode, follower.returncode
+            assert codes == [(128 + asked, 0), (-asked, -asked)][number], leader.stderr[-2000:]
+            assert number == 0 or "going on from step" in leader.stderr
+        with two_processes(tmp_path / "hit", root, *how) as resumed:
+            finished = ends(*resumed)
+        for done in (*ends(*whole), *finished):
+            assert done.returncode == 0, done.stderr[-2000:]
+    assert "going on from step" in finished[0].stderr
     (_, found, _), (_, expected, _) = (table(tmp_path / name) for name in ("hit", "whole"))
     assert found.equals(expected)

@@ -39,7 +39,7 @@ def numbers(cell: Cell, scale: float = 1.0) -> pd.DataFrame:
 
 
 def facts_of(cell: Cell) -> dict:
-    facts = cell_provenance(cell, PRINT, datetime.now(UTC), {"data": {"source": "tfds", "name": "cifar10"}})
+    facts = cell_provenance(cell, PRINT, datetime.now(UTC), {}, {"data": {"source": "tfds", "name": "cifar10"}})
     return facts | {"device": {"platform": "gpu", "kind": "NVIDIA H100", "used": 1}}
 
 

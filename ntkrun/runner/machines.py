@@ -1,0 +1,152 @@
+"""What machines do in a second: the one table that `stage=plan` and the time left rest on.
+
+GPU figures are estimates for work like ours, not peaks.  Of the H100 (SXM): products of a few thousand rows run at 50
+TFLOP/s in float32, 200 with factors in TF32, 400 in bfloat16 and 30 in float64, where its data sheet promises 67, 495,
+989 and 67; memory moves 2.7 of 3.35 TB/s; a kernel of a compiled loop takes at least 2 us.  The H200 is the same chip
+with 4.8 TB/s.  The A100 (SXM, 80 GB) has by its data sheet 19.5, 156, 312, 19.5 TFLOP/s and 2.0 TB/s: the same
+fractions of them.  A machine that is not in the table is measured.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from ntkrun.costs import Kernel
+from ntkrun.errors import UserError
+from ntkrun.kernels.device import ON_A_CPU, SHARE
+
+TAKEN = 0.75  # of an accelerator's memory, by JAX unless it is told otherwise
+
+
+@dataclass(frozen=True)
+class Machine:
+    """rates: FLOP/s by the precision of the factors; "default" is what a float32 product gets that asks for nothing.
+
+    platform       what programs are traced for
+    bandwidth      bytes/s
+    memory         bytes that a program may take
+    launch         seconds that a kernel takes at least
+    compile_start  seconds that a program takes to compile, and `compile_kernel` for each of its kernels
+    source         where the figures come from, for the reader of a plan
+    """
+
+    name: str
+    platform: str
+    rates: Mapping[str, float]
+    bandwidth: float
+    memory: float
+    launch: float
+    compile_start: float
+    compile_kernel: float
+    source: str
+
+    def seconds(self, kernels: list[Kernel]) -> float:
+        """Of one turn of a program: each kernel takes as long as its launch, its bytes or its FLOPs, whichever is most."""
+        return sum(kernel.turns * self._of_one(kernel) for kernel in kernels)
+
+    def _of_one(self, kernel: Kernel) -> float:
+        computing = sum(count / self.rates[precision] for precision, count in kernel.flops.items())
+        return max(self.launch, kernel.bytes / self.bandwidth, computing)
+
+    def compile_seconds(self, kernels: list[Kernel]) -> float:
+        return self.compile_start + self.compile_kernel * len(kernels)
+
+    @property
+    def block_bytes(self) -> int:
+        """Memory of a block of examples of a convolutional kernel."""
+        return ON_A_CPU if self.platform == "cpu" else int(self.memory / SHARE)
+
+    def at(self, flop_rate: float) -> "Machine":
+        """The same with one rate for all products."""
+        return replace(self, rates=dict.fromkeys(self.rates, flop_rate), source=f"{self.source}; flop_rate as asked")
+
+
+def _gpu(name: str, bandwidth: float, memory: float, *tera: float) -> Machine:
+    rates = dict(zip(("float64", "float32", "tf32", "bfloat16"), (1e12 * rate for rate in tera), strict=True))
+    rates |= {"default": rates["tf32"], "float16": rates["bfloat16"]}
+    return Machine(name, "gpu", rates, bandwidth, TAKEN * memory, 2e-6, 0.3, 0.03, "estimates, see docs/gpu.md")
+
+
+KNOWN = {
+    "a100": _gpu("a100", 1.6e12, 80e9, 9.0, 15.0, 63.0, 126.0),
+    "h100": _gpu("h100", 2.7e12, 80e9, 30.0, 50.0, 200.0, 400.0),
+    "h200": _gpu("h200", 3.9e12, 141e9, 30.0, 50.0, 200.0, 400.0),
+}
+
+
+def machine_of(device: str, flop_rate: float | str) -> Machine:
+    """The machine that the settings `device` and `flop_rate` mean; "auto" and "cpu" are measured in a second or two."""
+    found = KNOWN[device] if device in KNOWN else at_hand("cpu" if device == "cpu" else None)
+    return found if isinstance(flop_rate, str) else found.at(flop_rate)
+
+
+@cache
+def at_hand(platform: str | None = None) -> Machine:
+    """The first device that JAX has, by its name where the table has it, else measured.
+
+    Raises: UserError where it has none of that platform.
+    """
+    import jax
+
+    try:
+        device = jax.local_devices(backend=platform)[0]
+    except RuntimeError as error:
+        raise UserError(
+            f"device={platform}: JAX runs on {jax.default_backend()} only here (JAX_PLATFORMS); use device=auto or one "
+            f"of {', '.join(KNOWN)}"
+        ) from error
+    words = device.device_kind.lower().replace("-", " ").split()
+    listed = [machine for name, machine in KNOWN.items() if name in words]
+    return listed[0] if listed else _measured(device)
+
+
+def _measured(device: Any) -> Machine:
+    import jax
+    import jax.numpy as jnp
+
+    on_cpu = device.platform == "cpu"
+    n = 2048 if on_cpu else 8192
+    with jax.default_device(device):
+        rates = {}
+        for name, dtype, precision in (
+            ("float32", jnp.float32, "highest"),
+            ("float64", jnp.float64, "highest"),
+            *([] if on_cpu else [("tf32", jnp.float32, "high"), ("bfloat16", jnp.bfloat16, None)]),
+            *([] if on_cpu else [("default", jnp.float32, None)]),
+        ):
+            a = jnp.ones((n, n), dtype)
+            product = jax.jit(lambda a, precision=precision: jnp.matmul(a, a, precision=precision))
+            rates[name] = 2.0 * n**3 / _shortest(product, a)
+        # a CPU rounds factors to fewer digits and then multiplies as ever
+        rates = {name: rates.get(name, rates["float32"]) for name in ("tf32", "bfloat16", "float16", "default")} | rates
+        many = jnp.ones(2**25 if on_cpu else 2**28, jnp.float32)
+        bandwidth = 2.0 * many.nbytes / _shortest(jax.jit(lambda x: x + 1.0), many)
+        turns = 1000
+        loop = jax.jit(lambda x: jax.lax.fori_loop(0, turns, lambda _, x: jnp.sin(x @ x), x))
+        launch = _shortest(loop, jnp.ones((8, 8), jnp.float32)) / turns / 2
+    compiling = (0.15, 0.01) if on_cpu else (0.3, 0.03)
+    kind = f"{os.cpu_count()} cores" if on_cpu else device.device_kind
+    return Machine(
+        device.platform, device.platform, rates, bandwidth, _memory(device), launch, *compiling, f"{kind}, measured now"
+    )
+
+
+def _shortest(function: Callable[[Any], Any], argument: Any) -> float:
+    """Seconds of the best of three calls after the one that compiles."""
+    function(argument).block_until_ready()
+    found = []
+    for _ in range(3):
+        began = time.perf_counter()
+        function(argument).block_until_ready()
+        found.append(time.perf_counter() - began)
+    return min(found)
+
+
+def _memory(device: Any) -> float:
+    stats = None if device.platform == "cpu" else device.memory_stats()
+    if stats:
+        return float(stats["bytes_limit"])
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))

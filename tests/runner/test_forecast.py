@@ -1,0 +1,189 @@
+"""Machines, times and the table of a plan."""
+
+import dataclasses
+from typing import get_args
+
+import jax
+import jax.numpy as jnp
+import pytest
+from entry_point import ntkrun  # noqa: F401  (a fixture)
+
+from ntkrun.costs import Kernel
+from ntkrun.errors import UserError
+from ntkrun.experiments.base import load_experiment
+from ntkrun.runner import forecast as forecasts
+from ntkrun.runner.forecast import Forecast, expected_seconds, forecast
+from ntkrun.runner.machines import KNOWN, Machine, at_hand, machine_of
+from ntkrun.runner.plan import make_cells
+from ntkrun.runner.plan_table import duration, forecast_table, warnings
+from ntkrun.runner.store import Store
+from ntkrun.settings import CommonSettings
+
+PLAIN = Machine("m", "gpu", {"float32": 1e12, "tf32": 4e12, "default": 4e12}, 1e12, 4e9, 1e-6, 1.0, 0.1, "made up")
+
+
+def kernel(**fields) -> Kernel:
+    return Kernel("product", {0: fields.pop("bytes", 0.0)}, {}, **fields)
+
+
+@pytest.mark.parametrize(
+    ("of", "seconds"),
+    [
+        (kernel(), 1e-6),  # its launch
+        (kernel(bytes=3e6), 3e-6),
+        (kernel(bytes=3e6, flops={"float32": 5e6}), 5e-6),
+        (kernel(bytes=3e6, flops={"tf32": 5e6}), 3e-6),
+        (kernel(bytes=3e6, flops={"float32": 5e6, "default": 4e6}, turns=7), 7 * 6e-6),
+    ],
+)
+def test_a_kernel_takes_its_launch_its_bytes_or_its_flops(of, seconds):
+    assert PLAIN.seconds([of]) == pytest.approx(seconds) and PLAIN.seconds([of, of]) == pytest.approx(2 * seconds)
+
+
+def test_every_device_that_can_be_named_is_known():
+    named = set(get_args(CommonSettings.model_fields["device"].annotation))
+    assert named == {"auto", "cpu", *KNOWN}
+    for machine in KNOWN.values():
+        assert machine.rates["float64"] < machine.rates["float32"] < machine.rates["tf32"] < machine.rates["bfloat16"]
+        assert machine.block_bytes == int(machine.memory / 4) > 2**30
+
+
+def test_a_rate_that_is_asked_for_replaces_the_machines_own():
+    asked = machine_of("h100", 1e14)
+    assert set(asked.rates.values()) == {1e14} and asked.bandwidth == KNOWN["h100"].bandwidth
+    assert "as asked" in asked.source and machine_of("h100", "auto") is KNOWN["h100"]
+
+
+def test_the_cpu_is_measured(monkeypatch):
+    machine = at_hand("cpu")
+    assert machine.platform == "cpu" and "measured" in machine.source and machine is at_hand("cpu")
+    # a product measured here, by another clock: both see the same load within a factor of a few
+    assert 1e8 < machine.rates["float64"] < machine.rates["float32"] * 2 < 1e14
+    assert machine.rates["tf32"] == machine.rates["bfloat16"] == machine.rates["float32"]
+    assert 1e8 < machine.bandwidth < 1e13 and 1e-8 < machine.launch < 1e-3
+    assert machine.block_bytes == 2**30
+
+
+def test_a_gpu_is_found_by_its_name_and_another_one_is_measured(monkeypatch):
+    @dataclasses.dataclass
+    class Device:
+        device_kind: str
+        platform: str = "gpu"
+
+    def here(kind: str) -> Machine:
+        at_hand.cache_clear()
+        monkeypatch.setattr(jax, "local_devices", lambda backend=None: [Device(kind)])
+        return at_hand()
+
+    monkeypatch.setattr("ntkrun.runner.machines._measured", lambda device: PLAIN)
+    assert here("NVIDIA H100 80GB HBM3") is KNOWN["h100"] and here("NVIDIA H200") is KNOWN["h200"]
+    assert here("NVIDIA A100-SXM4-80GB") is KNOWN["a100"] and here("NVIDIA RTX A1000") is PLAIN
+    at_hand.cache_clear()
+
+
+def test_a_platform_that_is_not_there_is_refused(monkeypatch):
+    def none(backend=None):
+        raise RuntimeError("no such backend")
+
+    at_hand.cache_clear()
+    monkeypatch.setattr(jax, "local_devices", none)
+    with pytest.raises(
+        UserError, match=r"device=cpu: JAX runs on .* only here .* use device=auto or one of a100, h100"
+    ):
+        at_hand("cpu")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.04, "0.0 s"), (9.94, "9.9 s"), (14.2, "14 s"), (59.4, "59 s"), (60.0, "1 min"), (200.0, "3 min 20 s"),
+        (3599.7, "60 min"), (12000.0, "3 h 20 min"), (86400.0 * 2 + 3600 * 3, "2 d 3 h"), (86400.0 * 400, "400 d"),
+    ],
+)  # fmt: skip
+def test_durations_are_read_by_people(seconds, text):
+    assert duration(seconds) == text
+
+
+def one(name: str = "a", **fields) -> Forecast:
+    given = dict(
+        parameters=10, steps=4, known="exactly", flops_per_step=1e3, kernels_per_step=7, flops={"float32": 1e9}
+    )
+    given |= dict(bytes=1e6, calls=1, peak_bytes=2**31, compile_seconds=3.0, run_seconds=12000.0)
+    return Forecast(name, **(given | fields))  # type: ignore[arg-type]
+
+
+def test_the_table_sums_up_and_says_what_is_not_exact():
+    text = forecast_table([one(), one("b", known="at most", flops={"float32": 1e9, "tf32": 2e9})], PLAIN)
+    header, first, second, total, *notes = text.splitlines()
+    assert header.split()[0] == "cell" and "3 h 20 min" in first and "2 GiB" in first
+    assert "<= 4" in second and "<= 3 h 20 min" in second
+    assert total.startswith("all: <= 6 h 40 min") and "4e+09" in total
+    assert "1 TFLOP/s in float32 (50 % of the FLOPs)" in notes[0] and "made up" in notes[0]
+    assert any(note.startswith("<=") for note in notes) and not any(note.startswith("~") for note in notes)
+
+
+def test_what_does_not_fit_is_said(settings_of):
+    (cell,) = make_cells(
+        load_experiment("fig3"), settings_of("fig3", "smoke", "data.source=stand_in", "data.n_train=9999")
+    )
+    memory, images = warnings([one(), one("b", peak_bytes=2**33)], [cell], PLAIN)
+    assert memory == "b needs 8 GiB, and m has 3.73" and "9999" in images
+
+
+def test_the_plan_of_a_gpu_is_printed_without_one(ntkrun):
+    code, out, _ = ntkrun("experiment=fig1", "scale=paper", "stage=plan", "device=h100")
+    lines = out.splitlines()
+    assert code == 0 and lines[2].split()[:3] == ["cell", "parameters", "steps"]
+    assert "on h100 (estimates, see docs/gpu.md)" in out and "131,072" in lines[3]
+    assert next(line for line in lines if line.startswith("all: ")).count("min") >= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["device=h100"], ["device=h100", "stage=plan"]),
+        (["device=tpu", "stage=plan"], ["device", "h100"]),
+        (["flop_rate=fast", "stage=plan"], ["flop_rate"]),
+        (["flop_rate=0", "stage=plan"], ["flop_rate"]),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_device_or_rate_is_refused_in_one_line(ntkrun, arguments, words):
+    code, _, err = ntkrun("experiment=fig3", "scale=smoke", *arguments)
+    assert code == 2 and len(err.strip().splitlines()) == 1 and all(word in err for word in words), err
+
+
+def test_a_cell_is_expected_to_take_what_it_took_and_its_forecast_where_that_is_not_known(
+    settings_of, tmp_path, monkeypatch
+):
+    experiment, raw = load_experiment("fig3"), settings_of("fig3", "smoke")
+    (cell,), store = make_cells(experiment, raw), Store(tmp_path, "smoke", "fig3")
+    rates = dict.fromkeys(("float64", *PLAIN.rates), 1e12)
+    monkeypatch.setattr(forecasts, "machine_of", lambda device, rate: dataclasses.replace(PLAIN, rates=rates))
+    machine = forecasts.machine_of("auto", "auto")
+    (found,) = forecast(experiment, [cell], machine)
+    assert found.compile_seconds > 3.0  # of three programs
+    assert expected_seconds(experiment, [cell], store) == {cell.config_hash: pytest.approx(found.seconds)}
+    monkeypatch.setattr(forecasts, "measured_seconds", lambda: {cell.config_hash: 17.0})
+    assert expected_seconds(experiment, [cell], store) == {cell.config_hash: 17.0}
+    # what two cores took says nothing about an accelerator
+    monkeypatch.setattr(forecasts, "_platform", lambda: "gpu")
+    assert expected_seconds(experiment, [cell], store) == {cell.config_hash: pytest.approx(found.seconds)}
+
+
+def test_programs_of_one_shape_are_compiled_once(settings_of):
+    experiment = load_experiment("fig2")
+    cells = make_cells(experiment, settings_of("fig2", "paper", "seed=[0,10]"))
+    found = forecast(experiment, cells, KNOWN["h100"])
+    assert [one.compile_seconds > 0 for one in found] == [True, False, True, False]
+
+
+def test_programs_are_traced_for_the_planned_device_and_not_kept(settings_of):
+    """On a GPU convolutions are the library's, on a CPU matrix products: as many FLOPs, other kernels."""
+    experiment = load_experiment("figs2")
+    (cell,) = make_cells(experiment, settings_of("figs2", "smoke", "data.source=stand_in"))
+    cpu = dataclasses.replace(PLAIN, platform="cpu", rates=KNOWN["h100"].rates)
+    on_cpu, on_gpu, again = (forecast(experiment, [cell], machine)[0] for machine in (cpu, KNOWN["h100"], cpu))
+    assert on_cpu == again and on_cpu.kernels_per_step != on_gpu.kernels_per_step
+    x = jnp.ones((3, 3))
+    assert float((x @ x).sum()) == 27.0
