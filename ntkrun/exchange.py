@@ -67,7 +67,9 @@ def bundle(figures: Sequence[Figure], arguments: Sequence[str]) -> int:
         if used.images.is_stand_in:
             print(f"warning: {stand_in_warning(used.images.name, used.images.requested)}", file=sys.stderr)
     print(made.told())
-    print(f"bundle: {into}\nrun there:  sh {into.name}/run.sh\ntake back:  ntkrun ... stage=merge from=cells.tar.gz")
+    scale = figures[0].cells[0].settings.scale
+    print(f"bundle: {into}\nrun there:  sh {into.name}/run.sh")
+    print(f"take back:  ntkrun experiment=all scale={scale} stage=merge from=cells.tar.gz")
     return 0
 
 

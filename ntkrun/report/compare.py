@@ -38,15 +38,20 @@ class Side:
 
     @property
     def made_by(self) -> str:
-        """Device and precision, as far as the facts tell them: "cpu (cpu), jax 0.10.2, float32, matmul=as_dtype"."""
+        """Device and precision, as far as the facts tell them: "cpu (cpu), jax 0.10.2, steps in float32, else float32".
+
+        Tables of before precision was told have the settings that it follows from.
+        """
         device, settings = self.facts.get("device") or {}, self.facts.get("settings") or {}
         told = [
             f"{device.get('kind')} ({device.get('platform')})",
             f"jax {(self.facts.get('packages') or {}).get('jax')}",
         ]
+        precision = self.facts.get("precision")
+        if precision:
+            return ", ".join([*told, f"steps in {precision.get('steps')}", f"else {precision.get('else')}"])
         told += [str(settings["model"]["dtype"])] if "dtype" in (settings.get("model") or {}) else []
         told += [f"matmul={settings['matmul']}"] if "matmul" in settings else []
-        told += [f"precision {self.facts['precision']}"] if "precision" in self.facts else []
         return ", ".join(told)
 
 

@@ -40,17 +40,20 @@ def merge(
     """Take in the cells of `experiments` (those that compute; None: all), one after the other.
 
     `local`  settings of the run here, for the fields that no cell depends on
+
+    Raises:
+        UserError: results_dir cannot be written to.
     """
     for stored in source.cells(scale):
         if experiments is not None and stored.experiment not in experiments:
             continue
-        cell = stored.file
         try:
             table, facts = verified(stored, local)
-            cell = str(facts["cell"])
-            yield Merged(stored.experiment, stored.file, cell, _taken_in(stored, table, results_dir, scale))
         except UserError as error:
-            yield Merged(stored.experiment, stored.file, cell, f"refused: {error}", refused=True)
+            yield Merged(stored.experiment, stored.file, "-", f"refused: {error}", refused=True)
+            continue
+        what, refused = _taken_in(stored, table, results_dir, scale)
+        yield Merged(stored.experiment, stored.file, str(facts["cell"]), what, refused)
 
 
 def verified(stored: StoredElsewhere, local: CommonSettings) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -98,8 +101,8 @@ def _version(code: dict[str, Any]) -> str:
     return f"ntkrun {code.get('ntkrun')}" + (f", commit {str(commit)[:12]}" if commit else "")
 
 
-def _taken_in(stored: StoredElsewhere, table: pd.DataFrame, results_dir: str, scale: str) -> str:
-    """Write the cell unless it is there; what became of it."""
+def _taken_in(stored: StoredElsewhere, table: pd.DataFrame, results_dir: str, scale: str) -> tuple[str, bool]:
+    """Write the cell unless it is there: (what became of it, whether that is no good end)."""
     store = Store(results_dir, scale, stored.experiment)
     store.prepare()
     path = store.cells / stored.file
@@ -107,18 +110,22 @@ def _taken_in(stored: StoredElsewhere, table: pd.DataFrame, results_dir: str, sc
         return _beside(path, table)
     lock = store.lock(path)
     if not lock.acquire():
-        raise UserError(f"it is being computed here by {lock.describe()}")
+        return f"refused: it is being computed here by {lock.describe()}", True
     with lock:
         if path.exists():  # finished while we looked
             return _beside(path, table)
         remove_leftovers(path)
         write_bytes(path, stored.content)
-    return MERGED
+    return MERGED, False
 
 
-def _beside(path: Path, table: pd.DataFrame) -> str:
-    there, _ = read_table(path)
-    return EQUAL if content_hash(there, "") == content_hash(table, "") else DIFFERENT
+def _beside(path: Path, table: pd.DataFrame) -> tuple[str, bool]:
+    """How a cell compares with the one that is there."""
+    try:
+        there, _ = read_table(path)
+    except UserError as error:
+        return f"refused: there already, but {error}", True
+    return (EQUAL if content_hash(there, "") == content_hash(table, "") else DIFFERENT), False
 
 
 def merge_table(found: Sequence[Merged]) -> str:

@@ -187,4 +187,7 @@ def test_a_side_whose_facts_tell_little_is_no_fault(tmp_path):
     path.write_bytes(parquet_bytes(table([1.0]), {"cell": "seed=0"}))
     side = Side(*read_table(path))
     assert side.made_by == "None (None), jax None" and json.dumps(side.facts)
-    assert Side(table([1.0]), facts(precision="highest")).made_by.endswith("matmul=as_dtype, precision highest")
+    precision = {"steps": "tf32 factors, float32 results", "else": "float32"}
+    assert Side(table([1.0]), facts(precision=precision)).made_by == (
+        "NVIDIA H100 (gpu), jax 0.11.2, steps in tf32 factors, float32 results, else float32"
+    )

@@ -97,6 +97,13 @@ def test_a_cell_that_is_being_computed_is_left_to_who_computes_it(ntkrun, cells,
     assert ntkrun(*MERGE, "from=away")[0] == 0 and (store.cells / path.name).exists()
 
 
+def test_a_place_that_cannot_be_written_is_bad_input(ntkrun, cells, tmp_path):
+    stored(tmp_path / "away", cells[0])
+    (tmp_path / "home").write_text("in the way")
+    code, _, err = ntkrun(*MERGE, "from=away")
+    assert code == 2 and "choose another results_dir" in err and err.count("\n") == 1
+
+
 def rewritten(path: Path, **changed) -> None:
     """The cell with other facts and a content hash that fits them: what only its identity can tell."""
     table, facts = read_table(path)

@@ -1,12 +1,13 @@
 """Which code made a table."""
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
 import ntkrun
-from ntkrun.runner.provenance import code_version
+from ntkrun.runner.provenance import STAMP, code_version
 
 
 @pytest.fixture
@@ -20,6 +21,13 @@ def checkout(tmp_path, monkeypatch) -> Path:
         subprocess.run([*git, *command], check=True)
     monkeypatch.setattr(ntkrun, "__file__", str(source))
     return tmp_path
+
+
+def test_what_was_bundled_says_where_it_came_from(checkout):
+    """An installed wheel has no checkout around it, or another project's."""
+    told = {"ntkrun": "0.0.9", "commit": "a" * 40, "dirty": True}
+    (checkout / "ntkrun" / STAMP).write_text(json.dumps(told))
+    assert code_version() == told
 
 
 def test_a_changed_source_is_dirty_and_a_new_table_is_not(checkout):
