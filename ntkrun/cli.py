@@ -21,7 +21,7 @@ from ntkrun.accelerators import resolve_scale, tell_xla
 from ntkrun.all_figures import ALL, Outcome, only, run_all, several
 from ntkrun.app import execute, expected, join
 from ntkrun.command_line import asks_for_text, check_arguments, completed, with_scale_shown
-from ntkrun.config_errors import dotted, is_about_input, one_line
+from ntkrun.config_errors import complain, debugging, dotted, is_about_input, one_line
 from ntkrun.errors import UserError
 from ntkrun.exchange import exchange
 from ntkrun.experiments import figures
@@ -89,15 +89,6 @@ def task(config: DictConfig) -> Outcome:
 
 def command(overrides: list[str], scale: str) -> str:
     return " ".join(["ntkrun", *overrides, f"scale={scale}"])
-
-
-def debugging() -> bool:
-    return os.environ.get("NTKRUN_DEBUG", "") not in ("", "0")
-
-
-def complain(error: Exception | str) -> int:
-    print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)  # what was typed may hold a "\r"
-    return 2
 
 
 def known_keys() -> list[str]:

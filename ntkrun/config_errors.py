@@ -1,11 +1,24 @@
 """Hydra's and OmegaConf's many-line complaints about a command line, said in one line with what to type instead."""
 
 import difflib
+import os
 import re
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from ntkrun.errors import UserError
+
+
+def debugging() -> bool:
+    """Whether errors are to be shown with their traceback."""
+    return os.environ.get("NTKRUN_DEBUG", "") not in ("", "0")
+
+
+def complain(error: Exception | str) -> int:
+    """Say it in one line; the exit code of bad input."""
+    print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)  # what was typed may hold a "\r"
+    return 2
 
 
 def is_about_input(error: Exception) -> bool:

@@ -38,7 +38,7 @@ from ntkrun.accelerators import traced_for
 from ntkrun.costs import Piece
 from ntkrun.dynamics import lanes
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
-from ntkrun.dynamics.protocol import MiniBatches
+from ntkrun.dynamics.protocol import steps_at_once
 from ntkrun.experiments import figures
 from ntkrun.experiments.base import Experiment, computing, load_experiment
 from ntkrun.experiments.work import Work
@@ -109,12 +109,13 @@ def programs(work: Work, target: Target) -> Iterator[tuple[Piece, Callable[[], A
     if work.lockstep is not None:
         lockstep = work.lockstep
         rivals, states = lockstep.rivals(target.there(lockstep.leaves)), target.there(lockstep.states)
-        block = target.there(lockstep.batch, (MiniBatches.BLOCK,))
+        block = target.there(lockstep.batch, (steps_at_once(),))
         count = target.there(jax.ShapeDtypeStruct((), jnp.int32))
         step, observation = lockstep.pieces
         wide = sum(isinstance(rival, LinearFunctionSpace) for rival in rivals)
-        yield step, lambda: lanes.advance.lower(rivals, states, block, count), wide
-        yield observation, lambda: lanes._observe.lower(rivals, states), wide
+        yield step, lambda: lanes.advance.lower(rivals, states, block, count, lanes.IN_A_ROW), wide
+        for rival, state in zip(rivals, states, strict=True):
+            yield observation, lambda pair=(rival, state): lanes.observed.lower(*pair), wide
     for piece in work.programs:
         yield piece, lambda piece=piece: jax.jit(piece.function).lower(*target.there(piece.arguments)), 0
 

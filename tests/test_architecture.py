@@ -26,6 +26,7 @@ ALLOWED["report"] = ALLOWED["runner"] | {"runner"}
 ALLOWED["all_figures"] = {"errors", "outlook"}
 ALLOWED["bundle"] = ALLOWED["report"]
 ALLOWED["exchange"] = ALLOWED["bundle"] | {"bundle", "report"}
+ALLOWED["timed"] = ALLOWED["report"] | {"exchange"}
 ALLOWED["app"] = ALLOWED["report"] | {"report", "all_figures"}
 ALLOWED["config_errors"] = {"errors"}
 ALLOWED["command_line"] = {"errors", "experiments", "own_networks", "stages"}
@@ -40,6 +41,7 @@ ALLOWED["cli"] = {
     "experiments",
     "parts",
     "stages",
+    "timed",
 }
 SHARED_BY_FIGURES = NOT_FIGURES
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -15,9 +15,9 @@ from flax import struct
 
 from ntkrun.dynamics.network import Network, predict
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk
+from ntkrun.kernels.precision import full_precision
 from ntkrun.metrics import LOSSES
 from ntkrun.models.parameters import layer_names
-from ntkrun.models.products import full_precision
 from ntkrun.types import Array, Float, Params
 
 

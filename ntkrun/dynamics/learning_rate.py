@@ -17,7 +17,7 @@ from scipy.sparse.linalg import eigsh
 
 from ntkrun.dynamics.closed_form import Kernel, symmetric_kernel
 from ntkrun.errors import UserError
-from ntkrun.models.products import full_precision
+from ntkrun.kernels.precision import full_precision
 from ntkrun.types import AnyArray, Array, Float, NumpyArray, Params
 
 _DENSE_ROWS = 2000  # half a second; beyond, the dense cost grows with the cube of the rows and Lanczos' with the square

@@ -13,8 +13,8 @@ from flax import struct
 
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.network import InParameterSpace, examples, in_chunks, read_weights
+from ntkrun.kernels.precision import full_precision
 from ntkrun.metrics import LOSSES
-from ntkrun.models.products import full_precision
 from ntkrun.types import Array, Params
 
 

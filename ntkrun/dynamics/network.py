@@ -12,8 +12,8 @@ from flax import struct
 
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.mesh import split
+from ntkrun.kernels.precision import full_precision
 from ntkrun.metrics import LOSSES
-from ntkrun.models.products import full_precision
 from ntkrun.types import Array, Float, Params
 
 # A watched scalar weight: its path in the parameter tree and its flat index in that array.

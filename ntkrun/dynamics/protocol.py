@@ -55,14 +55,18 @@ class FullBatch:
         return None
 
 
+def steps_at_once() -> int:
+    """Steps whose indices are drawn together, the one shape of the compiled loop: half a second of work, and on an
+    accelerator several epochs, of which each is permuted anew for every block."""
+    return 256 if platform() == "cpu" else 4096
+
+
 class MiniBatches:
     """Every step sees `batch_size` examples in an order, flipped and shifted as the key and the step say."""
 
     def __init__(self, key: PRNGKeyArray, n: int, batch_size: int, *, flip: bool = False, crop: int = 0) -> None:
         self.key, self.n, self.size, self.flip, self.crop = key, n, batch_size, flip, crop
-        # steps whose indices are drawn at once, the one shape of the compiled loop: half a second of work, and on an
-        # accelerator several epochs, of which each is permuted anew for every block
-        self.at_once = 256 if platform() == "cpu" else 4096
+        self.at_once = steps_at_once()
 
     def block(self, first: int, count: int) -> Batch:
         """The batches of steps first .. first + count - 1, and some more to fill the block."""

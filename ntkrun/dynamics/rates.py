@@ -8,8 +8,8 @@ from flax import struct
 
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.network import Network, predict
+from ntkrun.kernels.precision import full_precision
 from ntkrun.metrics import accuracy
-from ntkrun.models.products import full_precision
 from ntkrun.types import Array, Params
 
 

@@ -46,7 +46,7 @@ from ntkrun.experiments.work import (
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.device import on_device, on_the_host
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
-from ntkrun.models.products import full_precision
+from ntkrun.kernels.precision import full_precision
 from ntkrun.progress import Progress
 from ntkrun.types import Array, Float, NumpyArray
 

@@ -40,10 +40,10 @@ from ntkrun.experiments.setup import (
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
 from ntkrun.kernels.device import on_device, on_the_host
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
+from ntkrun.kernels.precision import full_precision
 from ntkrun.kernels.psd import check_psd
 from ntkrun.kernels.weight_jacobian import weight_jacobian
 from ntkrun.models.own import width_of
-from ntkrun.models.products import full_precision
 from ntkrun.progress import Progress
 from ntkrun.settings import RunSettings
 from ntkrun.types import Array

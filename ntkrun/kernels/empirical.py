@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from ntkrun.errors import UserError
 from ntkrun.kernels.contraction import Layer, contribution, gram, prepared, slices
 from ntkrun.kernels.device import working_bytes
-from ntkrun.models.products import full_precision
+from ntkrun.kernels.precision import full_precision
 from ntkrun.types import Array, Float, NumpyArray, Params
 
 AnyArray = Array | NumpyArray

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from ntkrun.errors import UserError
 from ntkrun.kernels.empirical import outputs_of
-from ntkrun.models.products import full_precision
+from ntkrun.kernels.precision import full_precision
 from ntkrun.types import Array, Float, NumpyArray, Params
 
 AnyArray = Array | NumpyArray

@@ -12,7 +12,7 @@ same numbers come from a rounding of the factors in front of a float32 product, 
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, get_args
+from typing import get_args
 
 from jax import lax
 from jax.extend.core import Primitive
@@ -32,11 +32,6 @@ PrecisionLike = lax.Precision | lax.DotAlgorithmPreset
 
 # (factor, factor, precision=...) -> the product, linear in each factor
 Product = Callable[..., Array]
-
-
-def full_precision(model: Any) -> Any:
-    """The network with products in its dtype's own precision, for what is observed of it and for its kernels."""
-    return model if getattr(model, "matmul", "as_dtype") == "as_dtype" else model.clone(matmul="as_dtype")
 
 
 def at_precision(product: Product, matmul: str, of_matrices: bool) -> Callable[[Array, Array], Array]:

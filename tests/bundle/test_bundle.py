@@ -98,11 +98,13 @@ def test_a_bundle_runs_without_network_and_comes_back(
         command, pipe = [*no_network, "sh", "bundle/run.sh", *further], subprocess.PIPE
         return subprocess.Popen(command, cwd=bare.parent, env=elsewhere, stdout=pipe, stderr=pipe, text=True)
 
-    there = run("checkpoint_minutes=3")
+    there = run("checkpoint_minutes=3", "minutes=4.5", "jobs=2")
     for name in FIGURES.partition("=")[2].split(","):  # meanwhile
         assert ntkrun(f"experiment={name}", "scale=smoke", "stage=run", "results_dir=direct")[0] == 0
     out, err = there.communicate(timeout=300)
-    assert there.returncode == 0, out + err
+    assert (
+        there.returncode == 0 and f"{len(manifest['cells'])} of {len(manifest['cells'])} cells finished now" in out
+    ), out + err
     came = tables(bare / "results")
     with tarfile.open(bare / "results" / "cells.tar.gz") as archive:
         assert set(archive.getnames()) == came.keys(), "no locks, no checkpoints"
@@ -236,16 +238,26 @@ def test_a_network_of_the_users_goes_along_with_what_it_imports(ntkrun, tmp_path
     assert done.stdout.strip() == manifest["cells"][0]["config_hash"], done.stderr
 
 
+@pytest.mark.parametrize(
+    ("further", "said"),
+    [
+        ((), "interrupted: 1 of 2 cells finished"),
+        # with a time: of a device that is said to be fast, so that the long cell is begun
+        (("minutes=600", "flop_rate=1e15"), "stopped, goes on from its checkpoint"),
+    ],
+)
 def test_a_request_to_stop_reaches_ntkrun_and_what_is_finished_is_packed(
     ntkrun,
     tmp_path,
     packages,
     elsewhere,
+    further,
+    said,
 ):
     bundle = ["experiment=lockstep", "scale=smoke", "optimizer.steps=[16,3000000]", "data.source=stand_in"]
     assert ntkrun(*bundle, "stage=bundle", "into=bundle", f"target={packages}")[0] == 0
     out = tmp_path / "out"
-    command = ["sh", str(tmp_path / "bundle" / "run.sh")]
+    command = ["sh", str(tmp_path / "bundle" / "run.sh"), *further]
     run = subprocess.Popen(
         command, env=elsewhere | {"OUT": str(out)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -253,13 +265,15 @@ def test_a_request_to_stop_reaches_ntkrun_and_what_is_finished_is_packed(
         deadline = time.monotonic() + 120
         while not list(out.glob("*/*/cells/*.parquet")) and run.poll() is None and time.monotonic() < deadline:
             time.sleep(0.2)
+        while not list(out.glob("*/*/cells/*.lock")) and run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
         time.sleep(1.0)
         run.send_signal(signal.SIGTERM)
-        _, err = run.communicate(timeout=60)
+        told, err = run.communicate(timeout=60)
     finally:
         run.kill()
     assert run.returncode == 128 + signal.SIGTERM, err
-    assert "interrupted: 1 of 2 cells finished" in err
+    assert said in told + err
     with tarfile.open(out / "cells.tar.gz") as archive:
         assert archive.getnames() == [path.relative_to(out).as_posix() for path in out.glob("*/*/cells/*.parquet")]
 
