@@ -19,6 +19,8 @@ from ntkrun.settings import LOCAL, CommonSettings
 from ntkrun.validation import validated
 
 MERGED = "merged"
+# What a setting was before there was one.  A wrong value here gives another hash, and the cell is refused.
+BEFORE = {"matmul": "as_dtype"}
 EQUAL = "there already (equal)"
 DIFFERENT = "there already (different numbers; compare with stage=compare)"
 
@@ -93,7 +95,9 @@ def _settings(experiment: Experiment, facts: dict[str, Any], local: CommonSettin
     model = recorded.get("model")
     if isinstance(model, dict) and model.get("name") == "own":  # the source here is what counts
         recorded = recorded | {"model": {key: value for key, value in model.items() if key != "source"}}
-    return validated(experiment.settings, {key: here[key] for key in here.keys() & typed} | recorded)
+    return validated(
+        experiment.settings, {key: value for key, value in (BEFORE | here).items() if key in typed} | recorded
+    )
 
 
 def _version(code: dict[str, Any]) -> str:

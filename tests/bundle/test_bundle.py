@@ -146,7 +146,7 @@ def test_what_a_bundle_cannot_be_is_said_before_anything_is_written(ntkrun, tmp_
     wrong = {
         ("into=there",): "is there already: name a new folder",
         ("into=no/such/place",): "needs a folder to lie in",
-        ("into=b", "limit_mb=.1"): r"larger than limit_mb=0.1 with ntkrun 0.5",
+        ("into=b", "limit_mb=.1"): "larger than limit_mb=0.1 with ntkrun 0.",
         ("into=b", "limit_mb=1", "data.n_train=1000", "data.classes=null"): "images of photos at least ",
         ("into=b", "data.n_train=70000"): "use data.n_train=1..1000",
         ("into=b", "model.width=0"): "greater than or equal to 1",
