@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from ntkrun.costs.program import Program, traced
-from ntkrun.costs.traffic import Flops, Kernel, added, kernels, peak_bytes
+from ntkrun.costs.traffic import Divided, Flops, Kernel, added
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,12 @@ class Piece:
         return self.known or traced(self.function, self.arguments)
 
     @cached_property
+    def _divided(self) -> Divided:
+        return Divided(self.program)
+
+    @property
     def kernels(self) -> list[Kernel]:
-        return kernels(self.program)
+        return self._divided.kernels
 
     @property
     def launches(self) -> int:
@@ -64,7 +68,7 @@ class Piece:
         if self.donated is not None:
             first = sum(before[: self.donated])
             places = range(first, first + before[self.donated])
-        return peak_bytes(self.program, places)
+        return self._divided.peak_bytes(places)
 
 
 def between(low: Program, high: Program, widths: tuple[int, int], width: int) -> Program | None:

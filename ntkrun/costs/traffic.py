@@ -58,11 +58,6 @@ class Kernel:
         return sum(self.reads.values()) + sum(self.writes.values())
 
 
-def kernels(program: Program) -> list[Kernel]:
-    """All kernels of the program; those of a loop with as many turns as it has."""
-    return [kernel for kernel in _Divided(flat(program)).kernels if kernel.kind != "loop"]
-
-
 def added(parts: Iterable[tuple[float, Flops]]) -> Flops:
     """The sum of so many times these FLOPs."""
     total: Flops = {}
@@ -72,11 +67,6 @@ def added(parts: Iterable[tuple[float, Flops]]) -> Flops:
     return total
 
 
-def peak_bytes(program: Program, donated: Iterable[int] = ()) -> int:
-    """The largest number of bytes held at once; arguments throughout, but those `donated`, by place, to their last use."""
-    return _Divided(flat(program)).peak(frozenset(donated))
-
-
 def product_flops(line: Line, shapes: dict[int, tuple[int, ...]]) -> float:
     out, first, second = (shapes[number] for number in (line.outputs[0], *line.inputs[:2]))
     if line.kind == "dot_general":
@@ -84,19 +74,23 @@ def product_flops(line: Line, shapes: dict[int, tuple[int, ...]]) -> float:
     return 2.0 * math.prod(out) * math.prod(second) / second[line.axes[0]]
 
 
-class _Divided:
-    """A program divided into kernels."""
+class Divided:
+    """A program divided into kernels.
 
-    def __init__(self, program: Flat) -> None:
-        self.program, self.size = program, program.bytes
+    kernels  all of them; those of a loop with as many turns as it has
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = flat(program)
+        self.size = self.program.bytes
         self.same: dict[int, int] = {}  # number -> that of the array it is another view of
         self.formed: dict[int, dict[int, float]] = {}  # of what is not written: array -> bytes of it that it takes
         self.zeros: set[int] = set()
-        self.kernels: list[Kernel] = []
-        for line in _needed(program):
+        self._found: list[Kernel] = []
+        for line in _needed(self.program):
             self._place(line)
-        self._write(program.results)
-        self.results = {self._view(number) for number in program.results}
+        self._write(self.program.results)
+        self.results = {self._view(number) for number in self.program.results}
         self._join_siblings()
         self._join_products()
 
@@ -142,7 +136,7 @@ class _Divided:
             self._write(line.inputs)
             new = float(self.size[line.inputs[UPDATES[line.kind]]])
             self._add("other", self._merged(line.inputs, new), line.outputs)
-            self.kernels[-1].writes = dict.fromkeys(line.outputs, new)
+            self._found[-1].writes = dict.fromkeys(line.outputs, new)
         elif line.kind in ALONE or line.inner:
             self._write(line.inputs)
             self._add("other", self._merged(line.inputs), line.outputs)
@@ -156,7 +150,7 @@ class _Divided:
 
     def _add(self, kind: str, reads: dict[int, float], outputs: Iterable[int], count: Flops | None = None) -> None:
         writes = {number: float(self.size[number]) for number in outputs}
-        self.kernels.append(Kernel(kind, reads, writes, count or {}))
+        self._found.append(Kernel(kind, reads, writes, count or {}))
 
     def _write(self, numbers: Iterable[int]) -> None:
         """A kernel for each of them that is not in memory yet."""
@@ -168,16 +162,16 @@ class _Divided:
 
     def _loop(self, line: Line) -> None:
         self._write(line.inputs)
-        bodies = [_Divided(flat(part)) for part in line.inner]
+        bodies = [Divided(part) for part in line.inner]
         if line.kind == "cond":
-            bodies = [max(bodies, key=lambda body: sum(k.turns * k.bytes for k in body.kernels))]
+            bodies = [max(bodies, key=lambda body: sum(k.turns * k.bytes for k in body._found))]
         self._add("loop", self._merged(line.inputs), line.outputs)
-        self.kernels[-1].inside = max(body.peak(frozenset()) - body.given() for body in bodies)
+        self._found[-1].inside = max(body.peak_bytes() - body.given() for body in bodies)
         for body in bodies:
-            for kernel in body.kernels:
+            for kernel in body._found:
                 if kernel.kind != "loop":
                     moved = {-1: kernel.bytes}  # its arrays are not ours
-                    self.kernels.append(Kernel(kernel.kind, moved, {}, kernel.flops, kernel.turns * line.turns))
+                    self._found.append(Kernel(kernel.kind, moved, {}, kernel.flops, kernel.turns * line.turns))
 
     def given(self) -> int:
         return sum(self.size[number] for number in {*self.program.arguments, *self.program.results})
@@ -185,7 +179,7 @@ class _Divided:
     def _join_siblings(self) -> None:
         """Elementwise kernels of one shape become one where one reads nothing else than the other, and nobody waits."""
         joined: list[Kernel] = []
-        for kernel in self.kernels:
+        for kernel in self._found:
             waited: set[int] = set()
             for earlier in reversed(joined):
                 if kernel.kind != "elementwise" or waited & earlier.writes.keys():
@@ -196,7 +190,7 @@ class _Divided:
                     break
                 waited |= earlier.reads.keys()
             joined.append(kernel)
-        self.kernels = joined
+        self._found = joined
 
     def _alike(self, one: Kernel, other: Kernel) -> bool:
         shapes = {self.program.shapes[number] for number in (*one.writes, *other.writes)}
@@ -205,9 +199,9 @@ class _Divided:
 
     def _join_products(self) -> None:
         """Elementwise work that is all that becomes of a product's result goes into the product's kernel."""
-        readers = Counter(number for kernel in self.kernels for number in kernel.reads)
-        maker = {number: k for k in self.kernels if k.kind == "product" for number in k.writes}
-        for kernel in list(self.kernels):
+        readers = Counter(number for kernel in self._found for number in kernel.reads)
+        maker = {number: k for k in self._found if k.kind == "product" for number in k.writes}
+        for kernel in list(self._found):
             if kernel.kind != "elementwise":
                 continue
             alone = [n for n in kernel.reads if n in maker and readers[n] == 1 and n not in self.results]
@@ -215,15 +209,21 @@ class _Divided:
                 product = maker.pop(alone[-1])
                 kernel.reads = product.reads | {n: c for n, c in kernel.reads.items() if n != alone[-1]}
                 kernel.kind, kernel.flops = product.kind, product.flops
-                self.kernels.remove(product)
+                self._found.remove(product)
 
-    def peak(self, donated: frozenset[int]) -> int:
+    @property
+    def kernels(self) -> list[Kernel]:
+        return [kernel for kernel in self._found if kernel.kind != "loop"]
+
+    def peak_bytes(self, donated: Iterable[int] = ()) -> int:
+        """The largest number of bytes held at once; arguments throughout, those `donated`, by place, to their last use."""
+        donated = {*donated}
         kept = {number for place, number in enumerate(self.program.arguments) if place not in donated}
-        last = {number: at for at, kernel in enumerate(self.kernels) for number in kernel.reads}
-        last |= dict.fromkeys(self.results, len(self.kernels))
+        last = {number: at for at, kernel in enumerate(self._found) for number in kernel.reads}
+        last |= dict.fromkeys(self.results, len(self._found))
         alive = {*self.program.arguments}
         held = peak = sum(self.size[number] for number in alive)
-        for at, kernel in enumerate(self.kernels):
+        for at, kernel in enumerate(self._found):
             new = kernel.writes.keys() - alive
             alive |= new
             held += sum(self.size[number] for number in new)

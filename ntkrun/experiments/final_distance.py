@@ -142,7 +142,7 @@ def steps_expected(settings: ImageDistanceSettings) -> int | None:
     """The first step at which f_lin of the infinitely wide network has the wanted train loss, in the mean over f_0.
 
     A network's own Theta_hat_0 has smaller eigenvalues the narrower and deeper it is, and takes longer.  None for networks
-    without an analytic kernel.
+    without an analytic kernel, and where the images are not there.
     """
     if settings.model.name != "fc":
         return None
@@ -157,8 +157,10 @@ EXAMPLES_DRAWN = 2048  # entries of all draws of f_0 together: the sum over many
 
 
 @lru_cache(maxsize=64)
-def _steps_expected(settings: ImageDistanceSettings) -> int:
+def _steps_expected(settings: ImageDistanceSettings) -> int | None:
     data, model, descent = planned_images(settings.data, "mse"), settings.model, settings.descent
+    if data is None:
+        return None
     kept = ("depth", "activation", "sigma_w2", "sigma_b2", "parameterization")
     fields: Any = {name: getattr(model, name) for name in kept}
     x, y, rng = data.x_train.reshape(len(data.x_train), -1), np.asarray(data.y_train), np.random.default_rng(0)

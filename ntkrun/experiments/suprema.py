@@ -135,7 +135,7 @@ def distances(
 
 
 def work(settings: SupremaSettings, memory_bytes: int) -> Work:
-    """The steps are those of the run: its rule, on its images."""
+    """The steps are those of the run: its rule, on its images; at most so many where these are not there."""
     n, m, k = sizes(settings.data, "mse")
     d, dtype = span(settings.data, n + m), jnp.dtype(settings.model.dtype)
     model = model_from(settings.model, n_outputs=k, matmul=settings.matmul)
@@ -148,15 +148,17 @@ def work(settings: SupremaSettings, memory_bytes: int) -> Work:
 
     at_any_width = settings.model.model_copy(update={"width": 1})
     same: Any = settings.model_copy(update={"model": at_any_width, "networks": 1, "seed": 0})
-    steps = _steps(same)
+    end = _steps(same)
+    steps = settings.descent.max_steps if end is None else end
     records = len(record_steps(np.arange(steps + 1.0), 1.0, PER_OCTAVE))
     lockstep = Lockstep.of(rivals, theta0, x, y, x_test, steps=steps, records=records)
     pairs = ((x,), (x_test, x))
     kernels = [kernel_piece(model, theta0, *of, memory_bytes=memory_bytes, times=settings.networks) for of in pairs]
-    return Work(count(theta0), lockstep, tuple(kernels), (n,) * (settings.networks + 1))
+    known = "at most" if end is None else "exactly"
+    return Work(count(theta0), lockstep, tuple(kernels), (n,) * (settings.networks + 1), known)
 
 
 @lru_cache(maxsize=64)
-def _steps(settings: SupremaSettings) -> int:
+def _steps(settings: SupremaSettings) -> int | None:
     data = planned_images(settings.data, "mse")
-    return descent_of(settings, inputs_of(data)[0], data.y_train)[1]
+    return None if data is None else descent_of(settings, inputs_of(data)[0], data.y_train)[1]

@@ -20,6 +20,7 @@ from ntkrun.data.dataset import Dataset
 from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
+from ntkrun.errors import UserError
 from ntkrun.experiments.setup import (
     CRITICAL_SAMPLE,
     KERNEL_ROWS,
@@ -170,15 +171,21 @@ def batch_shapes(settings: RunSettings) -> Batch | None:
     return Batch(rows, flips, shifts)
 
 
-def planned_images(data: DataSettings, loss: str) -> Dataset:
-    """The images of a run, for what is known from them before it; those of several cells are loaded once."""
+def planned_images(data: DataSettings, loss: str) -> Dataset | None:
+    """The images of a run, for what is known from them before it; None where they are not there, which a plan says itself.
+
+    Those of several cells are loaded once.
+    """
     key: Any = data  # pydantic gives frozen models a hash, which pyright does not see
     return _images(key, loss)
 
 
 @lru_cache(maxsize=16)
-def _images(data: DataSettings, loss: str) -> Dataset:
-    return load(data, loss, Silent())
+def _images(data: DataSettings, loss: str) -> Dataset | None:
+    try:
+        return load(data, loss, Silent())
+    except UserError:
+        return None
 
 
 def records_of(settings: RunSettings) -> int:

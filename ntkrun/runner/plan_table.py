@@ -91,7 +91,7 @@ def _notes(found: Sequence[Forecast], machine: Machine) -> list[str]:
         notes.append("default: float32 products that name no precision run in what the machine takes for it")
     if any(one.known == "at most" for one in found):
         notes.append(
-            "<=: training ends where the kernel at initialization or the outputs say, which only the run knows"
+            "<=: training ends where the kernel at initialization or the outputs say, which is not known beforehand"
         )
     if any(one.known == "about" for one in found):
         notes.append(

@@ -107,6 +107,7 @@ def test_the_steps_are_those_at_which_the_mean_loss_of_many_networks_of_infinite
     raw = settings_of("figs5", "smoke", "data.source=stand_in", "parts.L1=null", "parts.C4=null")
     settings: Any = make_cells(load_experiment("figs5"), raw)[0].settings
     data, model = planned_images(settings.data, "mse"), settings.model
+    assert data is not None
     x, y = data.x_train.reshape(len(data.x_train), -1), np.asarray(data.y_train)
     fields = {name: getattr(model, name) for name in ("depth", "activation", "sigma_w2", "sigma_b2")}
     kernels = analytic_kernels(x, **fields)

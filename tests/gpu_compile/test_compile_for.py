@@ -87,14 +87,14 @@ def test_every_figures_programs_compile_for_an_h100_and_stay_there(root: Path):
         pytest.skip("needs JAX's compiler for CUDA: make test-gpu-compile")
     environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [plugin, os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "scripts/compile_for.py", "--check", "tests/golden/kernels_per_step.json"]
+    command = [sys.executable, "scripts/compile_for.py", "--check", "tests/gpu_compile/kernels_per_step.json"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=1200)
     print(done.stdout)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_the_record_is_of_versions_that_are_known(root: Path):
-    record = json.loads((root / "tests/golden/kernels_per_step.json").read_text())
+    record = json.loads((root / "tests/gpu_compile/kernels_per_step.json").read_text())
     pinned = next(
         line.partition("==")[2].split()[0]
         for line in (root / "constraints.txt").read_text().splitlines()

@@ -187,3 +187,12 @@ def test_programs_are_traced_for_the_planned_device_and_not_kept(settings_of):
     assert on_cpu == again and on_cpu.kernels_per_step != on_gpu.kernels_per_step
     x = jnp.ones((3, 3))
     assert float((x @ x).sum()) == 27.0
+
+
+@pytest.mark.parametrize("experiment", ["theorem21", "figs5"])
+def test_images_that_are_not_there_leave_a_bound_and_a_warning(experiment, ntkrun, monkeypatch):
+    monkeypatch.delenv("NTKRUN_DATA_DIR", raising=False)
+    parts = ["parts.D32=null", "parts.C4=null"] if experiment == "figs5" else ["model.activation=erf"]
+    arguments = [f"experiment={experiment}", "scale=smoke", "stage=plan", "device=h100", "data.n_train=99999", *parts]
+    code, out, err = ntkrun(*arguments)
+    assert code == 0 and "<= " in out.splitlines()[3] and "99999" in err + out
