@@ -136,7 +136,8 @@ def work(settings: OutputEnsembleSettings, memory_bytes: int) -> Work:
     model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
     theta0 = parameter_shapes(model, inputs, dtype)
     x, y, line = (shape(rows, *row, dtype=dtype) for rows, row in ((n, inputs), (n, (k,)), (settings.alphas, inputs)))
-    end = steps_expected(settings)
+    found = steps_expected(settings)
+    end = settings.optimizer.steps if found is None else found
     records = sum(step <= end for step in recorded_steps(settings))
 
     def rivals(theta0: Params, *arrays: Any) -> tuple:
@@ -144,12 +145,13 @@ def work(settings: OutputEnsembleSettings, memory_bytes: int) -> Work:
         return (ensemble_of(settings, model, stacked, *arrays),)
 
     lockstep = Lockstep.of(rivals, theta0, x, y, line, steps=end, records=records)
-    return Work(count(theta0), lockstep, (), (n, n), "exactly" if settings.converged is None else "about")
+    known = "exactly" if settings.converged is None else "at most" if found is None else "about"
+    return Work(count(theta0), lockstep, (), (n, n), known)
 
 
-def steps_expected(settings: OutputEnsembleSettings) -> int:
+def steps_expected(settings: OutputEnsembleSettings) -> int | None:
     """The first record point at which no training output of such networks of infinite width is farther than `converged`
-    from its target, by eq (10) with f_0 drawn from N(0, K); all steps where there is none."""
+    from its target, by eq (10) with f_0 drawn from N(0, K); all steps where there is none, None without the images."""
     if settings.converged is None:
         return settings.optimizer.steps
     at_any_width = settings.model.model_copy(update={"width": 1})
@@ -158,8 +160,10 @@ def steps_expected(settings: OutputEnsembleSettings) -> int:
 
 
 @lru_cache(maxsize=16)
-def _steps_expected(settings: OutputEnsembleSettings) -> int:
+def _steps_expected(settings: OutputEnsembleSettings) -> int | None:
     data, recorded = planned_images(settings.data, settings.loss), recorded_steps(settings)
+    if data is None:
+        return None
     kernels, n, s = analytic_pair(settings, data.x_train), len(data.x_train), settings.networks
     root = np.linalg.cholesky(kernels.nngp + 1e-9 * np.trace(kernels.nngp) / n * np.eye(n))
     y = np.tile(data.y_train, s)
