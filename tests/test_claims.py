@@ -60,3 +60,9 @@ def test_registered_claims_are_well_formed(name):
         assert math.isfinite(c.low) or math.isfinite(c.high), f"{c.id} cannot fail"
         assert set(c.scales) <= set(ALL_SCALES) and c.scales
         assert len(c.why) > 10 and c.source and c.expected
+
+
+def test_scale_gpu_is_judged_as_the_papers_size():
+    at_paper = claim(0.5).__class__(**{**vars(claim(0.5)), "scales": ("cpu", "paper")})
+    assert judge(at_paper, "x", TABLE, scale="gpu", stand_in=False).verdict == "pass"
+    assert judge(claim(0.5), "x", TABLE, scale="gpu", stand_in=False).verdict == "not_judged", "it is about scale=cpu"

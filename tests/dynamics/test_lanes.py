@@ -107,3 +107,28 @@ def test_a_failing_lane_fails_the_run(monkeypatch):
         monkeypatch.setattr(lanes, "advance", fails)
         with pytest.raises(MemoryError, match="out of memory"):
             three.advance(states, None, 1)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 7, 8, 21])
+@pytest.mark.parametrize("size", [None, 4])
+def test_short_loops_of_one_length_take_the_same_steps_as_a_plain_one(count, size):
+    """Every step and batch once and in order, whatever is left over: mini-batches tell the steps apart."""
+    rivals = (network(0), network(1))
+    block = None if size is None else MiniBatches(jax.random.key(1), 12, size).block(5, 24)
+
+    def moved(in_a_row: int) -> tuple:
+        return lanes.advance(rivals, lanes.start(rivals), block, np.int32(count), in_a_row)
+
+    plain, nested = moved(1), moved(3)
+    for ours, theirs in zip(jax.tree.leaves(nested), jax.tree.leaves(plain), strict=True):
+        # the same operations in another program: rounding of float32 over up to 21 steps
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
+    steps = jax.make_jaxpr(lanes.advance, static_argnums=4)(rivals, lanes.start(rivals), block, np.int32(count), 3)
+    assert "length=3" in str(steps), "a loop whose length the compiler is told"
+
+
+def test_the_start_is_no_view_of_what_a_rival_keeps():
+    one = network(0)
+    (state,) = lanes.start((one,))
+    lanes.advance((one,), (state,), None, np.int32(1))  # which donates the state
+    assert np.isfinite(np.asarray(one.theta0["layer_1"]["omega"])).all()
