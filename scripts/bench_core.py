@@ -151,7 +151,7 @@ class MiniBatchSetting:
     def flops(self, *rivals: Network | LinearParameterSpace) -> float:
         """Of one step, from its trace."""
         rows = Batch(jnp.arange(self.size))
-        return sum(Piece("", lambda r, s: r.step(s, rows), (rival, rival.init())).flops_once for rival in rivals)
+        return sum(Piece("", lambda r, s: r.step(s, rows), (rival, rival.init())).flops for rival in rivals)
 
     def compare(self, repeats: int, steps: int) -> None:
         block, both = self.batches.block(0, steps), (self.network, self.linear)
