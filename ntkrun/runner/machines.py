@@ -64,7 +64,7 @@ class Machine:
     @property
     def block_bytes(self) -> int:
         """Memory of a block of examples of a convolutional kernel."""
-        return ON_A_CPU if self.platform == "cpu" else int(self.memory / SHARE)
+        return ON_A_CPU if self.platform == "cpu" else int(SHARE * self.memory)
 
     def at(self, flop_rate: float) -> "Machine":
         """The same with one rate for all products."""

@@ -84,6 +84,6 @@ def test_seconds_of_compiling_and_programs_are_counted():
 def test_working_memory_is_the_devices(monkeypatch):
     assert kernels_device.working_bytes() == 2**30 and kernels_device.beyond_a_cpu(7) == 7
     pretend(monkeypatch, "gpu", "NVIDIA H100 80GB HBM3", bytes_limit=60 * 2**30)
-    assert kernels_device.working_bytes() == 15 * 2**30 and kernels_device.beyond_a_cpu(7) == 105
+    assert kernels_device.working_bytes() == 42 * 2**30 and kernels_device.beyond_a_cpu(7) == 7 * 42
     pretend(monkeypatch, "gpu", "one that does not say")
     assert kernels_device.working_bytes() == 2**30
