@@ -61,6 +61,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(_programs, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def _what_a_run_tells_jax():
+    """A run in this process sets the precision of products that name none; other tests see JAX's own."""
+    yield
+    jax.config.update("jax_default_matmul_precision", None)
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     return GOLDEN

@@ -22,7 +22,7 @@ COMMANDS = {
     (): "type ntkrun experiment=NAME",
     ("experiment=fig99",): "fig1, fig2, fig3",
     ("experiment=",): "choose one of fig1, fig2",
-    ("experiment=fig3", "scale=huge"): "auto, cpu, paper, smoke",
+    ("experiment=fig3", "scale=huge"): "auto, cpu, gpu, paper, smoke",
     ("experiment=fig3", "scale=smoke", "scale=cpu"): "keep one of the two",
     (*FREE, "devices=4096"): "use devices=all",
     (*FREE, "devices=0"): "devices=0: input should be greater than or equal to 1, or input should be 'all'",
