@@ -11,6 +11,7 @@ from entry_point import ntkrun  # noqa: F401  (a fixture)
 from ntkrun.costs import Kernel
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import load_experiment
+from ntkrun.kernels.device import SHARE
 from ntkrun.runner import forecast as forecasts
 from ntkrun.runner.forecast import Forecast, expected, forecast
 from ntkrun.runner.machines import KNOWN, Machine, at_hand, machine_of
@@ -45,7 +46,7 @@ def test_every_device_that_can_be_named_is_known():
     assert named == {"auto", "cpu", *KNOWN}
     for machine in KNOWN.values():
         assert machine.rates["float64"] < machine.rates["float32"] < machine.rates["tf32"] < machine.rates["bfloat16"]
-        assert machine.block_bytes == int(machine.memory / 4) > 2**30
+        assert machine.block_bytes == int(SHARE * machine.memory) > 2**30
 
 
 def test_a_rate_that_is_asked_for_replaces_the_machines_own():
