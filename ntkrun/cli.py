@@ -58,7 +58,8 @@ def compose(overrides: list[str]) -> dict[str, Any]:
 @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="config")
 def task(config: DictConfig) -> Outcome:
     """One job: a single run, or one of a multirun."""
-    outcome = outcomes[-1] if outcomes else Outcome()  # in a process of its own a job has nobody's
+    tell_xla()  # in a process of its own a job has no `main`, and nobody's outcome
+    outcome = outcomes[-1] if outcomes else Outcome()
     try:
         hydra_config = HydraConfig.get()
         overrides = [item for item in hydra_config.overrides.task if not item.startswith("scale=")]

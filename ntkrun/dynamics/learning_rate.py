@@ -17,7 +17,7 @@ from scipy.sparse.linalg import eigsh
 
 from ntkrun.dynamics.closed_form import Kernel, symmetric_kernel
 from ntkrun.errors import UserError
-from ntkrun.kernels.precision import full_precision
+from ntkrun.kernels.precision import full_precision, full_products
 from ntkrun.types import AnyArray, Array, Float, NumpyArray, Params
 
 _DENSE_ROWS = 2000  # half a second; beyond, the dense cost grows with the cube of the rows and Lanczos' with the square
@@ -88,6 +88,7 @@ def stable_rate(smallest: float, largest: float, *, loss: str, momentum: float) 
     return 2.0 / (max(smallest, 0.0) + largest)  # below 0 only by rounding
 
 
+@full_products
 def largest_eigenvalue(model: nn.Module, params: Params, x: Float[AnyArray, "n ..."]) -> float:
     """lambda_max of Theta_hat = J J^T on x without the kernel, by power iteration; for any module.
 
@@ -105,7 +106,7 @@ def _power_iteration(model: nn.Module, params: Params, x: Array) -> Array:
     def once(_: Any, pair: tuple[Array, Array]) -> tuple[Array, Array]:
         v, _ = pair
         image = forward(*transposed(v))
-        return image / jnp.linalg.norm(image), jnp.vdot(v, image)
+        return image / jnp.linalg.norm(image), jnp.vdot(v, image, precision="highest")
 
     start = jax.random.normal(jax.random.key(0), outputs.shape, outputs.dtype)
     start = start / jnp.linalg.norm(start)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from ntkrun.errors import UserError
 from ntkrun.kernels.contraction import Layer, contribution, gram, prepared, slices
 from ntkrun.kernels.device import working_bytes
-from ntkrun.kernels.precision import full_precision
+from ntkrun.kernels.precision import full_precision, full_products
 from ntkrun.types import Array, Float, NumpyArray, Params
 
 AnyArray = Array | NumpyArray
@@ -29,6 +29,7 @@ _MAX_STRIPS = 4  # already leaves 5/8 of the full product, the limit being 1/2
 _COLUMNS_PER_BLOCK = 8  # gradients of the general path held at once
 
 
+@full_products
 def empirical_ntk(
     model: nn.Module,
     params: Params,
@@ -68,6 +69,7 @@ def empirical_ntk(
     return _in_blocks(model, params, jnp.asarray(x1), second, trace_outputs, memory_bytes)
 
 
+@full_products
 def empirical_nngp(
     model: nn.Module, params: Params, x1: Float[AnyArray, "n1 ..."], x2: Float[AnyArray, "n2 ..."] | None = None
 ) -> Float[Array, "n1 n2"]:

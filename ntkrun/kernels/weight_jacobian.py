@@ -9,13 +9,14 @@ import jax.numpy as jnp
 
 from ntkrun.errors import UserError
 from ntkrun.kernels.empirical import outputs_of
-from ntkrun.kernels.precision import full_precision
+from ntkrun.kernels.precision import full_precision, full_products
 from ntkrun.types import Array, Float, NumpyArray, Params
 
 AnyArray = Array | NumpyArray
 Watched = tuple[tuple[str, ...], int]  # a scalar weight: its path in the parameter tree, its flat index in that array
 
 
+@full_products
 def weight_jacobian(
     model: nn.Module, params: Params, x: Float[AnyArray, "n ..."], watched: tuple[Watched, ...]
 ) -> Float[Array, "w n k"]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, get_args
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -202,3 +203,26 @@ def test_every_product_states_the_full_precision(name):
     assert found
     for line in found:
         assert set(np.atleast_1d(line.params["precision"])) == {jax.lax.Precision.HIGHEST}, line
+
+
+class Foreign(nn.Module):
+    """A module whose products state no precision."""
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(2)(nn.relu(nn.Dense(3)(x.reshape(len(x), -1))))
+
+
+def test_kernels_of_a_users_module_have_the_full_precision_whatever_is_usual():
+    """As seen by the compiler: on this CPU every precision is the full one."""
+    x = drawn(3, 4)
+    params = Foreign().init(jax.random.key(0), x)["params"]
+    kernels: dict[str, Any] = {
+        "ntk": lambda theta, x: empirical_ntk(Foreign(), theta, x, method="jacobian"),
+        "weights": lambda theta, x: weight_jacobian(Foreign(), theta, x, ((("Dense_0", "kernel"), 0),)),
+    }
+    with jax.default_matmul_precision("bfloat16"):
+        for kernel in kernels.values():
+            found = list(products_in(jax.make_jaxpr(kernel)(params, x).jaxpr))
+            assert found
+            assert all(set(np.atleast_1d(line.params["precision"])) == {jax.lax.Precision.HIGHEST} for line in found)
