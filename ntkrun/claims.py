@@ -61,13 +61,17 @@ def _finite(bound: float) -> float | None:
     return bound if math.isfinite(bound) else None
 
 
-def judge(claim: Claim, figure: str, table: pd.DataFrame, *, scale: str, stand_in: bool) -> Verdict:
+def judge(
+    claim: Claim, figure: str, table: pd.DataFrame, *, scale: str, stand_in: bool, incomplete: bool = False
+) -> Verdict:
     """Measure and compare; a claim that means nothing here (scale, stand-in data) is measured but not judged.
 
-    A measure that is nan where the claim does apply is a fail: the run did not produce what the claim is about.
+    A measure that is nan where the claim does apply is a fail: the run did not produce what the claim is about.  Unless cells
+    are still missing (`incomplete`): then it is not judged.
     """
     measured = float(claim.measure(table)) if len(table) else math.nan
     applies = STANDS_FOR.get(scale, scale) in claim.scales and not (claim.real_data and stand_in) and len(table) > 0
+    applies = applies and not (incomplete and math.isnan(measured))
     inside = claim.low <= measured <= claim.high
     return Verdict(
         id=claim.id,

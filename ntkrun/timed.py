@@ -111,7 +111,7 @@ def _stop_requests(budget: "Budget") -> Iterator[None]:
 
 @contextlib.contextmanager
 def _planning(budget: "Budget", found: "Sequence[tuple[Figure, dict[str, Any], Cell, Store]]") -> Iterator[None]:
-    """What to expect of the cells is worked out figure by figure, while those that are known are under way."""
+    """What to expect of the cells is worked out family by family, while those that are known are under way."""
     jobs = {(job.figure, job.config_hash): job for job in budget.jobs}
     done = threading.Event()
     budget.planned = done.is_set
@@ -120,7 +120,7 @@ def _planning(budget: "Budget", found: "Sequence[tuple[Figure, dict[str, Any], C
         try:
             from ntkrun.runner import forecast
 
-            for figure, cells, store in _by_figure(found):
+            for figure, cells, store in _by_family(found):
                 try:
                     known = forecast.expected(figure.source, cells, store)
                 except UserError as error:
@@ -137,13 +137,17 @@ def _planning(budget: "Budget", found: "Sequence[tuple[Figure, dict[str, Any], C
     yield
 
 
-def _by_figure(
+def _by_family(
     found: "Sequence[tuple[Figure, dict[str, Any], Cell, Store]]",
 ) -> "Iterator[tuple[Figure, list[Cell], Store]]":
+    """Cells of one figure that share traces: the first of them can begin before all of the figure is planned."""
+    from ntkrun.runner.forecast import families
+
     names = list(dict.fromkeys(figure.source.name for figure, *_ in found))
     for name in names:
         of_name = [one for one in found if one[0].source.name == name]
-        yield of_name[0][0], [cell for _, _, cell, _ in of_name], of_name[0][3]
+        for cells in families([cell for _, _, cell, _ in of_name]):
+            yield of_name[0][0], cells, of_name[0][3]
 
 
 def outcome_table(jobs: "Sequence[Job]", stored: int) -> str:

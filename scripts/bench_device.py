@@ -2,12 +2,13 @@
 
 1. microseconds of a step of the network, of the lockstep (network and f_lin), and their ratio
 2. FLOP/s of these steps beside those of the case's own matrix product, at the same precision of the factors
-3. the loop of Figure 1 under other flags of XLA, each in a process of its own: a flag counts from the start
+3. --flags: the loop of Figure 1 under other flags of XLA, each in a process of its own, since a flag counts from the start
+4. --kernels: Theta_hat of 16 x 2,048 units forty times: whether it is the same to the bit and symmetric each time
 
 Times are medians of calls of so many steps that a call takes a tenth of a second or more; FLOPs are those of the traced
 steps' products.
 
-    python scripts/bench_device.py [--seconds 1] [--small] [--flags]
+    python scripts/bench_device.py [--seconds 1] [--small] [--flags | --kernels]
 """
 
 import argparse
@@ -17,6 +18,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 from ntkrun.accelerators import GPU_FLAGS, tell_xla
 
@@ -102,10 +105,30 @@ def networks(count: int, width: int) -> tuple:
     return (Ensemble(network, ("theta0",)),)
 
 
-def cases(small: bool) -> Iterator[tuple[str, str, tuple, tuple, object, tuple[int, int, int]]]:
-    """Name, precision of the factors, the network's rivals, those of the lockstep, mini-batches, the largest product."""
-    from dataclasses import replace
+@dataclass
+class Case:
+    """factors: their precision; shape: m, k, n of the step's largest product; block: 32 mini-batches of `batch` rows."""
 
+    name: str
+    factors: str
+    network: tuple
+    lockstep: tuple
+    shape: tuple[int, int, int]
+    block: Any = None
+    batch: int = 0
+
+    def flops(self) -> float:
+        """Of one step of the network, from its trace."""
+        import jax.numpy as jnp
+
+        from ntkrun.costs import Piece
+        from ntkrun.data.batches import Batch
+
+        rows = Batch(jnp.arange(self.batch)) if self.batch else None
+        return sum(Piece("", lambda r, s: r.step(s, rows), (rival, rival.init())).flops for rival in self.network)
+
+
+def cases(small: bool) -> Iterator[Case]:
     import jax
     from bench_core import MiniBatchSetting, Setting
 
@@ -113,25 +136,26 @@ def cases(small: bool) -> Iterator[tuple[str, str, tuple, tuple, object, tuple[i
 
     size = 8 if small else 1
     for width in (64 // size, 1024 // size):
-        yield f"Figure 1, five networks of n = {width}", "highest", networks(5, width), (), None, (128, width, width)
-    setting = Setting(2048 // size, 5, 256)
+        name = f"Figure 1, five networks of n = {width}"
+        yield Case(name, "highest", networks(5, width), (), (128, width, width))
+    width = 2048 // size
+    setting = Setting(width, 5, 256)
     network, linear = setting.rivals()
     rounded = replace(network, model=network.model.clone(matmul="tf32"))
-    shape = (256, setting.width, setting.width)
-    yield f"Figure 3, 5 x {setting.width}", "highest", (network,), (network, linear), None, shape
-    yield f"Figure 3, 5 x {setting.width}", "tf32", (rounded,), (rounded, linear), None, shape
-    for matmul, precision in (("as_dtype", "highest"), ("tf32", "tf32")):
-        fc = MiniBatchSetting("", 64, (784,), (64, 1, 1), name="fc", width=2048 // size, depth=2, sigma_b2=0.1)
+    for net, factors in ((network, "highest"), (rounded, "tf32")):
+        yield Case(f"Figure 3, 5 x {width}", factors, (net,), (net, linear), (256, width, width))
+    for matmul, factors in (("as_dtype", "highest"), ("tf32", "tf32")):
+        fc = MiniBatchSetting("", 64, (784,), (64, 1, 1), name="fc", width=width, depth=2, sigma_b2=0.1)
         net, lin = (replace(rival, model=rival.model.clone(matmul=matmul)) for rival in (fc.network, fc.linear))
-        block = fc.batches.block(0, 32)
-        shape = (64, 2048 // size, 2048 // size)
-        yield f"Figure S3, 2 x {2048 // size}, batch 64", precision, (net,), (net, lin), block, shape
-        width = 512 // size
-        cnn = dict(name="cnn", width=width, depth=3, sigma_b2=0.1, pool="average", stride=1)
+        name, block = f"Figure S3, 2 x {width}, batch 64", fc.batches.block(0, 32)
+        yield Case(name, factors, (net,), (net, lin), (64, width, width), block, 64)
+        channels = 512 // size
+        cnn = dict(name="cnn", width=channels, depth=3, sigma_b2=0.1, pool="average", stride=1)
         conv = MiniBatchSetting("", 128, (32, 32, 3), (64, 1, 1), **cnn)
         net = replace(conv.network, model=conv.network.model.clone(matmul=matmul))
         block = MiniBatches(jax.random.key(2), conv.IMAGES, 128).block(0, 32)
-        yield f"Figure S2, CNN of {width}, batch 128", precision, (net,), (), block, (131072, 9 * width, width)
+        name, shape = f"Figure S2, CNN of {channels}, batch 128", (131072, 9 * channels, channels)
+        yield Case(name, factors, (net,), (), shape, block, 128)
 
 
 PRECISIONS = {"highest": "highest", "tf32": "tensorfloat32"}
@@ -140,31 +164,51 @@ PRECISIONS = {"highest": "highest", "tf32": "tensorfloat32"}
 def measure(budget: float, small: bool, only_loops: bool) -> None:
     """A line of JSON for each case, as it is found."""
     import jax
-    import jax.numpy as jnp
 
-    from ntkrun.costs import Piece
-    from ntkrun.data.batches import Batch
-
-    jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_default_matmul_precision", "highest")
-    for name, precision, alone, both, block, shape in cases(small):
-        if only_loops and not name.startswith("Figure 1"):
+    for case in cases(small):
+        if only_loops and not case.name.startswith("Figure 1"):
             return
-        told: dict[str, object] = {"case": name, "factors": precision, "device": jax.devices()[0].device_kind}
+        told: dict[str, object] = {"case": case.name, "factors": case.factors, "device": jax.devices()[0].device_kind}
         began = time.perf_counter()
-        call = mover(alone, block)
+        call = mover(case.network, case.block)
         call(32)
         told["first_call_s"] = round(time.perf_counter() - began, 2)
         step = seconds_a_step(call, budget)
-        rows = None if block is None else Batch(jnp.arange(64 if "S3" in name else 128))
-        flops = sum(Piece("", lambda r, s: r.step(s, rows), (rival, rival.init())).flops for rival in alone)
-        told |= {"us_network": round(1e6 * step, 1), "tflops_network": round(flops / step / 1e12, 2)}
-        if both:
-            together = seconds_a_step(mover(both, block), budget)
+        told |= {"us_network": round(1e6 * step, 1), "tflops_network": round(case.flops() / step / 1e12, 2)}
+        if case.lockstep:
+            together = seconds_a_step(mover(case.lockstep, case.block), budget)
             told |= {"us_lockstep": round(1e6 * together, 1), "lockstep_over_network": round(together / step, 3)}
-        run, of_one = product(*shape, PRECISIONS[precision])
+        run, of_one = product(*case.shape, PRECISIONS[case.factors])
         told["tflops_product"] = round(of_one / seconds_a_step(run, budget) / 1e12, 2)
         print(json.dumps(told), flush=True)
+
+
+def repeated_kernels(small: bool, times: int = 40) -> None:
+    """Theta_hat(all images, training images) as Figure S5 takes it, again and again on the same arrays.
+
+    Its training rows come from one forward and backward pass of 640 images, its columns from one of 128: that the square
+    block is symmetric to rounding holds these two against each other.
+    """
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from ntkrun.kernels.empirical import empirical_ntk
+    from ntkrun.models import build_model
+
+    fields = dict(depth=16, width=2048 // (8 if small else 1), n_outputs=1, activation="relu", dtype="float32")
+    model = build_model("fc", sigma_w2=2.0, sigma_b2=0.1, **fields)
+    x = jax.random.normal(jax.random.key(0), (640, 640), jnp.float32)
+    theta0 = jax.jit(model.init)(jax.random.key(1), x[:1])["params"]
+    first, other, apart = None, 0, []
+    for _ in range(times):
+        kernel = np.asarray(empirical_ntk(model, theta0, x, x[:128]))[..., 0, 0]
+        square = kernel[:128]
+        apart.append(float(np.abs(square - square.T).max() / np.abs(square).max()))
+        first = kernel if first is None else first
+        other += not np.array_equal(first, kernel)
+    told = {"device": jax.devices()[0].device_kind, "kernels": times, "of_other_bits": other}
+    print(json.dumps(told | {"asymmetry": [min(apart), max(apart)]}), flush=True)
 
 
 def under_flags(budget: float, small: bool) -> None:
@@ -188,13 +232,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=0.5, help="for each time")
     parser.add_argument("--small", action="store_true", help="an eighth of every width: whether it runs, not how fast")
-    parser.add_argument("--flags", action="store_true", help=f"Figure 1's loop without or with, beside {list(GPU_FLAGS)}")
+    parser.add_argument(
+        "--flags", action="store_true", help=f"Figure 1's loop without or with, beside {list(GPU_FLAGS)}"
+    )
+    parser.add_argument("--kernels", action="store_true", help="whether a kernel is the same each time")
     parser.add_argument("--loops", action="store_true", help="Figure 1's loop alone")
     options = parser.parse_args()
     if options.flags:
         under_flags(options.seconds, options.small)
         return
     tell_xla()
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_default_matmul_precision", "highest")
+    if options.kernels:
+        repeated_kernels(options.small)
+        return
     measure(options.seconds, options.small, options.loops)
 
 

@@ -1,4 +1,5 @@
-"""Seconds that every cell of the committed reports took, into ntkrun/runner/measured.json: what a first run is told to expect.
+"""Seconds that every cell of the committed reports took on a CPU, into ntkrun/runner/measured.json: what a first run is told
+to expect on one.
 
     python scripts/measured_seconds.py      (make readme)
 
@@ -20,6 +21,8 @@ def measured() -> dict[str, float]:
     for path in subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split():
         shown = subprocess.run(["git", "show", f":{path}"], cwd=ROOT, capture_output=True, text=True, check=True)
         for cell in json.loads(shown.stdout)["cells"]:
+            if cell["device"]["platform"] != "cpu":
+                continue
             seconds = round(cell["wall_seconds"], 1)
             found[cell["config_hash"]] = max(seconds, found.get(cell["config_hash"], 0.0))
     return dict(sorted(found.items()))

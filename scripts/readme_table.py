@@ -1,21 +1,23 @@
-"""The table of figures in README.md, from the reports that are committed under results/cpu.
+"""The table of figures in README.md, from the reports that are committed under results/.
 
     python scripts/readme_table.py          write it between its two markers (make readme)
 
-It reads what git would commit (its index), so that a run of one's own in results/cpu changes nothing before `git add`.
-Minutes are those of the run whose tables are there.
+It reads what git would commit (its index), so that a run of one's own in results/ changes nothing before `git add`.
+Minutes are those of the run whose tables are there.  The picture is that of the largest size of which all cells are there.
 """
 
 import json
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from ntkrun.experiments import figures
 from ntkrun.experiments.base import load_experiment
 
 ROOT = Path(__file__).parent.parent
+PAPER_SIZE = ("paper", "gpu")  # scales of the paper's widths, networks and times
 BEGIN, END = "<!-- figures: make readme -->", "<!-- end of figures -->"
 
 
@@ -30,26 +32,64 @@ def notes(name: str) -> list[str]:
     return sorted(set(re.findall(r"docs/\w+\.md", (ROOT / "ntkrun" / "experiments" / f"{name}.py").read_text())))
 
 
+@dataclass
+class Committed:
+    """A report of one scale: its cells, how many the figure has, and the verdicts."""
+
+    folder: str
+    scale: str
+    cells: list[dict]
+    of: int
+    verdicts: list[str]
+
+    @classmethod
+    def read(cls, name: str, scale: str) -> "Committed | None":
+        folder = f"results/{scale}/{name}"
+        provenance, claims = (committed(f"{folder}/{file}.json") for file in ("provenance", "claims"))
+        if provenance is None or claims is None:
+            return None
+        told = json.loads(provenance)
+        cells = told["cells"]
+        verdicts = [claim["verdict"] for claim in json.loads(claims)]
+        return cls(folder, scale, cells, len(cells) + len(told["missing_cells"]), verdicts)
+
+    @property
+    def whole(self) -> bool:
+        return len(self.cells) == self.of
+
+    def judged(self) -> str:
+        passed, failed, left = (self.verdicts.count(kind) for kind in ("pass", "fail", "not_judged"))
+        missing = "" if self.whole else f", of {len(self.cells)} of {self.of} cells"
+        return f"{passed} of {passed + failed}" + (f", {left} not judged" if left else "") + missing
+
+    def picture(self, title: str) -> str:
+        path = f"{self.folder}/figure.png"
+        return f'<a href="{path}"><img src="{path}" width="220" alt="{title}"></a><br>`scale={self.scale}`'
+
+
 def row(name: str) -> str:
-    folder, experiment = f"results/cpu/{name}", load_experiment(name)
+    experiment = load_experiment(name)
     title = experiment.title
     links = "".join(f", [notes]({note})" for note in notes(name))
     command = f"`ntkrun experiment={name}`"
-    provenance, claims = (committed(f"{folder}/{file}.json") for file in ("provenance", "claims"))
-    if provenance is None or claims is None:
-        return f"| | {title}{links} | {command} | | not committed |"
-    cells = json.loads(provenance)["cells"]
-    minutes = f"{sum(cell['wall_seconds'] for cell in cells) / 60:.1f}"
+    cpu, *others = found = [Committed.read(name, scale) for scale in ("cpu", *PAPER_SIZE)]
+    # the one that is whole before the one that has more cells, the paper's own steps before others
+    large = max((one for one in others if one), key=lambda one: len(one.cells) / one.of, default=None)
+    shown = next((one for one in (large, *reversed(found)) if one and one.whole), cpu)
+    picture = shown.picture(title) if shown else ""
+    at_paper_size = f"{large.judged()} (`scale={large.scale}`)" if large else "not run"
+    if cpu is None:
+        return f"| {picture} | {title}{links} | {command} | | not committed | {at_paper_size} |"
+    minutes = f"{sum(cell['wall_seconds'] for cell in cpu.cells) / 60:.1f}"
     minutes = f"with {experiment.cells_of}" if experiment.cells_of else minutes
-    verdicts = [claim["verdict"] for claim in json.loads(claims)]
-    passed, failed, left = (verdicts.count(kind) for kind in ("pass", "fail", "not_judged"))
-    judged = f"{passed} of {passed + failed}" + (f", {left} not judged" if left else "")
-    picture = f'<a href="{folder}/figure.png"><img src="{folder}/figure.png" width="220" alt="{title}"></a>'
-    return f"| {picture} | {title}{links} | {command} | {minutes} | {judged} |"
+    return f"| {picture} | {title}{links} | {command} | {minutes} | {cpu.judged()} | {at_paper_size} |"
 
 
 def table() -> str:
-    head = ["| at `scale=cpu` | figure | command | minutes | claims passed |", "|---|---|---|---|---|"]
+    head = [
+        "| | figure | command | minutes, `scale=cpu` | claims passed, `scale=cpu` | at the paper's size |",
+        "|" + 6 * "---|",
+    ]
     return "\n".join([*head, *map(row, figures())])
 
 

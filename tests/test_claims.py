@@ -38,6 +38,13 @@ def test_what_could_not_be_measured_fails():
     assert found.verdict == "fail" and found.measured is None
 
 
+def test_what_could_not_be_measured_because_cells_are_missing_is_not_judged():
+    found = judge(claim(math.nan), "x", TABLE, scale="cpu", stand_in=False, incomplete=True)
+    assert found.verdict == "not_judged" and found.measured is None
+    measured = judge(claim(5.0), "x", TABLE, scale="cpu", stand_in=False, incomplete=True)
+    assert measured.verdict == "fail", "what can be measured is judged"
+
+
 def test_other_scale_and_stand_in_are_not_judged_but_measured():
     found = judge(claim(5.0), "x", TABLE, scale="smoke", stand_in=False)
     assert (found.verdict, found.measured) == ("not_judged", 5.0)

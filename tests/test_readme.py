@@ -43,10 +43,15 @@ def test_the_seconds_to_expect_are_those_of_the_committed_reports(root):
 
 def test_a_row_says_what_the_report_says(script, readme, monkeypatch):
     def committed(path: str) -> str | None:
-        name, file = path.split("/")[2:]
+        scale, name, file = path.split("/")[1:]
+        missing = ["width=8"] if (scale, name) == ("paper", "fig3") else []
+        if (scale == "paper" and name != "fig3") or (scale == "gpu" and name != "fig1"):
+            return None
         verdicts = ["pass", "pass", "fail", "not_judged"] if name == "fig1" else ["pass"]
         reports = {
-            "provenance.json": json.dumps({"cells": [{"wall_seconds": 90.0}, {"wall_seconds": 30.0}]}),
+            "provenance.json": json.dumps(
+                {"cells": [{"wall_seconds": 90.0}, {"wall_seconds": 30.0}], "missing_cells": missing}
+            ),
             "claims.json": json.dumps([{"verdict": verdict} for verdict in verdicts]),
         }
         return None if name == "figs9" else reports[file]
@@ -55,9 +60,13 @@ def test_a_row_says_what_the_report_says(script, readme, monkeypatch):
     new = script.rewritten(readme)
     assert new != readme and script.rewritten(new) == new
     rows = dict(zip(figures(), new.split(script.BEGIN)[1].splitlines()[3:], strict=False))
-    assert rows["fig1"].endswith("| `ntkrun experiment=fig1` | 2.0 | 2 of 3, 1 not judged |")
-    assert rows["figs1"].endswith("| with fig2 | 1 of 1 |") and rows["figs9"].endswith("| | not committed |")
-    assert "results/cpu/fig1/figure.png" in rows["fig1"] and "[notes](docs/figure1.md)" in rows["fig1"]
+    of_fig1 = "| 2.0 | 2 of 3, 1 not judged | 2 of 3, 1 not judged (`scale=gpu`) |"
+    assert rows["fig1"].endswith("| `ntkrun experiment=fig1` " + of_fig1)
+    assert rows["figs1"].endswith("| with fig2 | 1 of 1 | not run |")
+    assert rows["figs9"].endswith("| | not committed | not run |")
+    assert "results/gpu/fig1/figure.png" in rows["fig1"] and "[notes](docs/figure1.md)" in rows["fig1"]
+    assert rows["fig3"].endswith("| 1 of 1, of 2 of 3 cells (`scale=paper`) |"), "what is not whole says so"
+    assert "results/cpu/fig3/figure.png" in rows["fig3"], "and is not the picture"
 
 
 def test_markers_that_are_gone_are_named(script, readme):

@@ -90,8 +90,12 @@ def symmetric_kernel(kernel: Kernel) -> Float64[NumpyArray, "rows rows"]:
         raise NonFiniteError(
             "the training kernel holds nan or inf; check the inputs and the width it was computed from"
         )
-    if np.abs(matrix - matrix.T).max(initial=0.0) > _ASYMMETRY * np.abs(matrix).max(initial=0.0):
-        raise UserError("the training kernel is not symmetric; pass Theta(X, X) of the training set with itself")
+    apart, largest = np.abs(matrix - matrix.T).max(initial=0.0), np.abs(matrix).max(initial=0.0)
+    if apart > _ASYMMETRY * largest:
+        raise UserError(
+            f"the training kernel is not symmetric: Theta and its transpose differ by {apart / largest:.1e} of its largest "
+            "entry; pass Theta(X, X) of the training set with itself"
+        )
     return (matrix + matrix.T) / 2
 
 

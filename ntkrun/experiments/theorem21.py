@@ -11,6 +11,8 @@ Here     the sup is over recorded steps until f_lin has fitted; in the standard 
          sqrt n and its norm is not divided (Theorem G.1).  Images enter in a basis of their span (docs/theorem21.md).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -23,6 +25,7 @@ from ntkrun.plotting import BLUE, GREEN, VERMILION, panel_letter
 
 ACTIVATIONS = {"relu": BLUE, "erf": GREEN, "tanh": VERMILION}
 PARAMETERIZATIONS = ("ntk", "standard")
+BEYOND = 30.0  # times the lowest tenth of a width; its 40 networks scatter by a factor of 3 where none diverges
 SUPREMA = {
     "output": r"$\sup_t\,\mathrm{rms}_x |f_t(x) - f^{lin}_t(x)|$",
     "theta": r"$\sup_t\,\|\theta_t - \theta_0\|_2$",
@@ -43,11 +46,27 @@ def panel(ax: Axes, table: pd.DataFrame, what: str, parameterization: str) -> No
         ax.plot(widths, fitted.at(widths), color=colour, label=label)
     ax.set_yscale("log")
     ax.set_xscale("log", base=2)
+    mark_beyond(ax, table, [f"{what}/{activation}_{parameterization}" for activation in ACTIVATIONS])
     low, high = ax.get_ylim()
     ax.set_ylim(low * (low / high) ** 0.45, high)  # room for the legend
     if not ax.lines:
         return
     ax.legend(loc="lower left", title="slope in n [95 %]", title_fontsize=6.5)
+
+
+def mark_beyond(ax: Axes, table: pd.DataFrame, curves: Sequence[str]) -> None:
+    """Networks far above others of their width, whose f_lin diverged, as triangles at the upper edge, counted."""
+    points = pd.concat({curve: suprema(table, curve) for curve in curves}, names=["curve"])
+    if points.empty:
+        return
+    edge = BEYOND * float(points.groupby(["curve", "width"])["value"].quantile(0.1).max())
+    beyond = points[points["value"] > edge]
+    if beyond.empty:
+        return
+    ax.set_ylim(0.5 * float(points["value"].min()), 2 * edge)
+    ax.plot(beyond["width"], np.full(len(beyond), edge), "^", color="0.3", markersize=4)
+    words = f"{len(beyond)} of {len(points)} networks\nhigher, to {beyond['value'].max():.0e}"
+    ax.annotate(words, (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", fontsize=6.5, color="0.3")
 
 
 def plot(table: pd.DataFrame) -> Figure:

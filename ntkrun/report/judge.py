@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 
@@ -11,8 +12,12 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.report.causes import cause_of
 
 
-def judge_all(experiment: Experiment, table: pd.DataFrame, *, scale: str, stand_in: bool) -> list[Verdict]:
-    return [judge(claim, experiment.name, table, scale=scale, stand_in=stand_in) for claim in experiment.claims]
+def judge_all(
+    experiment: Experiment, table: pd.DataFrame, *, scale: str, stand_in: bool, incomplete: bool = False
+) -> list[Verdict]:
+    """Every claim of the experiment; `incomplete`: cells that it asks for are not stored yet."""
+    how: dict[str, Any] = {"scale": scale, "stand_in": stand_in, "incomplete": incomplete}
+    return [judge(claim, experiment.name, table, **how) for claim in experiment.claims]
 
 
 def as_records(verdicts: Sequence[Verdict]) -> list[dict]:

@@ -76,7 +76,8 @@ def gather(experiment: Experiment, cells: Sequence[Cell], store: Store) -> Store
 
 
 def judge_stored(experiment: Experiment, stored: Stored, scale: str) -> list[Verdict]:
-    return judge_all(experiment, stored.table, scale=scale, stand_in=bool(stored.stand_ins))
+    told = {"stand_in": bool(stored.stand_ins), "incomplete": bool(stored.missing)}
+    return judge_all(experiment, stored.table, scale=scale, **told)
 
 
 def report(

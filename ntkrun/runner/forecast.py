@@ -100,6 +100,14 @@ def work_of(experiment: Experiment, settings: CommonSettings, block_bytes: int) 
     raise UserError(f"stage=plan does not know the work of {experiment.name}")
 
 
+def families(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Cells that a forecast is made for together, because they share traces: those that differ in seed and width only."""
+    found: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        found[_family(cell.settings)[0]].append(cell)
+    return list(found.values())
+
+
 def _family(settings: CommonSettings) -> tuple[str, int]:
     """What cells have in common that differ in seed and width only, and the width (0 where there is none)."""
     shared = settings.model_dump(mode="json", exclude=LOCAL | {"seed": True})

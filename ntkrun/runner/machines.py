@@ -1,10 +1,11 @@
 """What machines do in a second: the one table that `stage=plan` and the time left rest on.
 
-GPU figures are estimates for work like ours, not peaks.  Of the H100 (SXM): products of a few thousand rows run at 50
-TFLOP/s in float32, 200 with factors in TF32, 400 in bfloat16 and 30 in float64, where its data sheet promises 67, 495,
-989 and 67; memory moves 2.7 of 3.35 TB/s; a kernel of a compiled loop takes at least 2 us.  The H200 is the same chip
-with 4.8 TB/s.  The A100 (SXM, 80 GB) has by its data sheet 19.5, 156, 312, 19.5 TFLOP/s and 2.0 TB/s: the same
-fractions of them.  A machine that is not in the table is measured.
+Figures of the H100 (SXM) and the H200, the same chip with 4.8 TB/s in place of 3.35, are what `scripts/bench_device.py` found on
+one H200 where it looked: float32 products at 37 (256 rows) to 45 TFLOP/s (131,072 rows), TF32 at 106 to 270, and 2.7 us for each
+kernel of a compiled step of small arrays, which has one and a half times as many kernels as a plan counts: 4 us for each of those.
+The rest are estimates, fractions of the data sheets: 30 TFLOP/s in float64, 400 in bfloat16, four fifths of the bandwidth.  The
+A100 (SXM, 80 GB) has by its data sheet 19.5 TFLOP/s in float32 and float64, 156 in TF32, 312 in bfloat16 and 2.0 TB/s: similar
+fractions of them, nothing measured.  A machine that is not in the table is measured.
 """
 
 import os
@@ -19,6 +20,7 @@ from ntkrun.errors import UserError
 from ntkrun.kernels.device import ON_A_CPU, SHARE
 
 TAKEN = 0.75  # of an accelerator's memory, by JAX unless it is told otherwise
+LAUNCH = 4e-6  # seconds that a planned kernel takes on a GPU at least
 # Seconds of a program, and of each of its kernels: two cores that compile for themselves; one core that compiles for an H100
 # without timing candidates (docs/gpu.md).
 COMPILING = {"cpu": (0.15, 0.01), "gpu": (0.3, 0.006)}
@@ -74,13 +76,16 @@ class Machine:
 def _gpu(name: str, bandwidth: float, memory: float, *tera: float) -> Machine:
     rates = dict(zip(("float64", "float32", "tf32", "bfloat16"), (1e12 * rate for rate in tera), strict=True))
     rates |= {"default": rates["tf32"], "float16": rates["bfloat16"]}
-    return Machine(name, "gpu", rates, bandwidth, TAKEN * memory, 2e-6, *COMPILING["gpu"], "estimates, see docs/gpu.md")
+    return Machine(
+        name, "gpu", rates, bandwidth, TAKEN * memory, LAUNCH, *COMPILING["gpu"], "estimates, see docs/gpu.md"
+    )
 
 
 KNOWN = {
     "a100": _gpu("a100", 1.6e12, 80e9, 9.0, 15.0, 63.0, 126.0),
-    "h100": _gpu("h100", 2.7e12, 80e9, 30.0, 50.0, 200.0, 400.0),
-    "h200": _gpu("h200", 3.9e12, 141e9, 30.0, 50.0, 200.0, 400.0),
+    # float32 and TF32 as scripts/bench_device.py found them on an H200, whose multiprocessors are those of an H100
+    "h100": _gpu("h100", 2.7e12, 80e9, 30.0, 40.0, 200.0, 400.0),
+    "h200": _gpu("h200", 3.9e12, 141e9, 30.0, 40.0, 200.0, 400.0),
 }
 
 
