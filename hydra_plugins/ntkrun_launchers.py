@@ -54,7 +54,7 @@ class NtkrunLauncher(BaseSubmititLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Raises UserError when no job can be submitted."""
-        from ntkrun.cli import exit_codes, outcomes
+        from ntkrun.cli.main import exit_codes, outcomes
 
         jobs = self._submit(job_overrides, initial_job_idx)
         names = [" ".join(filter_overrides(overrides)) for overrides in job_overrides]

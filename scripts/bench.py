@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from bench_core import INPUTS, MiniBatchSetting, Setting, moving
 
-from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.network import Network
-from ntkrun.fits import power_law
+from ntkrun.experiments.analysis.power_law import power_law
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import empirical_ntk
+from ntkrun.lockstep.ensemble import Ensemble
 
 jax.config.update("jax_enable_x64", True)
 PAGE = Path(__file__).parent.parent / "docs" / "speed.md"

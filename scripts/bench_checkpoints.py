@@ -23,9 +23,10 @@ import hydra
 import jax
 import numpy as np
 
-from ntkrun import cli
-from ntkrun.experiments.base import Experiment, load_experiment
-from ntkrun.progress import NoCheckpoints, Resumed, Silent
+from ntkrun.cli import main as cli
+from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.figures import load_experiment
+from ntkrun.lockstep.progress import NoCheckpoints, Resumed, Silent
 from ntkrun.runner.checkpoint import CellCheckpoints
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell, make_cells
@@ -99,7 +100,7 @@ def seconds_of(experiment: Experiment, cell: Cell, checkpoints: Any) -> float:
     progress = Silent()
     progress.checkpoints = checkpoints
     began = time.perf_counter()
-    experiment.run(cell.settings, cell.name, progress)
+    experiment.run.compute(cell.settings, cell.name, progress)
     return time.perf_counter() - began
 
 

@@ -24,12 +24,12 @@ import optax
 
 from ntkrun.costs import Piece
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics.lanes import Lanes
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.protocol import MiniBatches
 from ntkrun.kernels.empirical import empirical_ntk
+from ntkrun.lockstep.executor import Lanes
+from ntkrun.lockstep.loop import MiniBatches
 from ntkrun.models import build_model
 
 INPUTS = 3072

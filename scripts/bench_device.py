@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ntkrun.accelerators import GPU_FLAGS, tell_xla
+from ntkrun.devices.platform import GPU_FLAGS, tell_xla
 
 VARIANTS = {
     "as ntkrun runs": "",
@@ -54,7 +54,7 @@ def seconds_a_step(call: Callable[[int], object], budget: float) -> float:
 
 def mover(rivals: tuple, batches: object) -> Callable[[int], object]:
     """A call that moves the rivals on by so many steps, as a run does; with mini-batches by those of its block in turn."""
-    from ntkrun.dynamics.lanes import Lanes
+    from ntkrun.lockstep.executor import Lanes
 
     lanes = Lanes(rivals, None, 1)
     box = [lanes.init()]
@@ -91,8 +91,8 @@ def networks(count: int, width: int) -> tuple:
     import jax.numpy as jnp
     import optax
 
-    from ntkrun.dynamics.ensemble import Ensemble
     from ntkrun.dynamics.network import Network
+    from ntkrun.lockstep.ensemble import Ensemble
     from ntkrun.models import build_model
 
     model = build_model(
@@ -132,7 +132,7 @@ def cases(small: bool) -> Iterator[Case]:
     import jax
     from bench_core import MiniBatchSetting, Setting
 
-    from ntkrun.dynamics.protocol import MiniBatches
+    from ntkrun.lockstep.loop import MiniBatches
 
     size = 8 if small else 1
     for width in (64 // size, 1024 // size):

@@ -18,12 +18,12 @@ import hydra
 import jax
 import jax.numpy as jnp
 
-from ntkrun import cli
-from ntkrun.dynamics.lanes import Lanes
-from ntkrun.experiments import width_changes
-from ntkrun.experiments.base import load_experiment
-from ntkrun.experiments.setup import load
-from ntkrun.progress import Silent
+from ntkrun.cli import main as cli
+from ntkrun.experiments.figures import load_experiment
+from ntkrun.experiments.runs import width_changes
+from ntkrun.experiments.runs.prepare import load
+from ntkrun.lockstep.executor import Lanes
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 
 jax.config.update("jax_enable_x64", True)
@@ -41,7 +41,7 @@ def whole_cell(settings: Any) -> float:
     """Seconds, compilation included: what a user waits for."""
     jax.clear_caches()
     began = time.perf_counter()
-    width_changes.run(settings, "bench", Silent())
+    width_changes.compute(settings, "bench", Silent())
     return time.perf_counter() - began
 
 

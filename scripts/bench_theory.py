@@ -18,8 +18,8 @@ import time
 import numpy as np
 
 from ntkrun.data.dataset import load_dataset
-from ntkrun.dynamics.output_distribution import ntk_gp
 from ntkrun.kernels.analytic import TILE_BYTES, Kernels, analytic_kernels
+from ntkrun.theory.output_distribution import ntk_gp
 
 RECURSION = dict(depth=3, sigma_w2=2.0, sigma_b2=0.1)
 TARGET_TIMES, TARGET_GB = 1.5, 3.0

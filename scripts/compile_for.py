@@ -33,16 +33,15 @@ import jax.numpy as jnp
 from hlo import Module
 from jax.experimental import topologies
 
-from ntkrun import cli
-from ntkrun.accelerators import traced_for
+from ntkrun.cli import main as cli
 from ntkrun.costs import Piece
-from ntkrun.dynamics import lanes
+from ntkrun.devices.platform import traced_for
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
-from ntkrun.dynamics.protocol import steps_at_once
-from ntkrun.experiments import figures
-from ntkrun.experiments.base import Experiment, computing, load_experiment
-from ntkrun.experiments.work import Work
-from ntkrun.runner.forecast import work_of
+from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.figures import computing, figure_names, load_experiment
+from ntkrun.experiments.runs.work import Work
+from ntkrun.lockstep import executor as lanes
+from ntkrun.lockstep.loop import steps_at_once
 from ntkrun.runner.machines import KNOWN, Machine
 from ntkrun.runner.plan import Cell, make_cells
 
@@ -179,7 +178,7 @@ def run(names: list[str], scale: str, every: bool, steps_only: bool, target: Tar
             continue  # another figure's cells
         for cell in cells if every else representative(cells):
             with traced_for("gpu"):
-                work = work_of(experiment, cell.settings, target.machine.block_bytes)
+                work = experiment.run.work(cell.settings, target.machine.block_bytes)
                 for piece, lower, wide in programs(work, target):
                     if steps_only and piece.what != "step":
                         continue
@@ -258,7 +257,7 @@ def complaints(found: list[Compiled], golden: dict[str, dict[str, int]]) -> list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("figures", nargs="*", default=figures())
+    parser.add_argument("figures", nargs="*", default=figure_names())
     parser.add_argument("--scale", default="paper")
     parser.add_argument("--device", default="h100")
     parser.add_argument("--all", action="store_true")

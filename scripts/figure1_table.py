@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ntkrun.experiments.width_slopes import variant
+from ntkrun.experiments.analysis.width_slopes import variant
 from ntkrun.reference import paper_panel
 from ntkrun.runner.store import read_table
 

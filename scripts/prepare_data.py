@@ -11,8 +11,8 @@ from pathlib import Path
 # So that it also runs from a checkout that is not installed, which is when `make data` may be typed first.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ntkrun.data.locate import NAMES, default_data_dir, prepared_in
-from ntkrun.data.prepare import check_network, prepare
+from ntkrun.data.sources.locate import NAMES, default_data_dir, prepared_in
+from ntkrun.data.sources.prepare import check_network, prepare
 from ntkrun.errors import UserError
 
 

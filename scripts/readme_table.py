@@ -13,8 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from ntkrun.experiments import figures
-from ntkrun.experiments.base import load_experiment
+from ntkrun.experiments.figures import figure_names, load_experiment
 
 ROOT = Path(__file__).parent.parent
 PAPER_SIZE = ("paper", "gpu")  # scales of the paper's widths, networks and times
@@ -29,7 +28,7 @@ def committed(path: str) -> str | None:
 
 def notes(name: str) -> list[str]:
     """Files of docs/ that the figure's docstring names."""
-    return sorted(set(re.findall(r"docs/\w+\.md", (ROOT / "ntkrun" / "experiments" / f"{name}.py").read_text())))
+    return sorted(set(re.findall(r"docs/\w+\.md", (ROOT / "ntkrun" / "experiments" / "figures" / f"{name}.py").read_text())))
 
 
 @dataclass
@@ -90,7 +89,7 @@ def table() -> str:
         "| | figure | command | minutes, `scale=cpu` | claims passed, `scale=cpu` | at the paper's size |",
         "|" + 6 * "---|",
     ]
-    return "\n".join([*head, *map(row, figures())])
+    return "\n".join([*head, *map(row, figure_names())])
 
 
 def rewritten(readme: str) -> str:

@@ -9,6 +9,6 @@ import jax
 jax.default_backend = lambda: "gpu"  # before anything of ntkrun is traced
 
 if __name__ == "__main__":
-    from ntkrun.cli import main
+    from ntkrun.cli.main import main
 
     main()

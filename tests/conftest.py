@@ -92,7 +92,7 @@ def settings_of(root: Path):
     """Plain settings of an experiment at a scale, composed as the command line does."""
     import hydra
 
-    from ntkrun import cli
+    from ntkrun.cli import main as cli
 
     def compose(experiment: str, scale: str, *overrides: str) -> dict:
         with hydra.initialize_config_dir(str(root / "configs"), version_base="1.3"):

@@ -5,7 +5,7 @@ import sys
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 
 
 @pytest.fixture

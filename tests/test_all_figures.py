@@ -6,8 +6,8 @@ import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 from processes import ran
 
-from ntkrun import cli
-from ntkrun.all_figures import Outcome, run_all
+from ntkrun.cli import main as cli
+from ntkrun.cli.all_figures import Outcome, run_all
 from ntkrun.errors import UserError
 
 ARGUMENTS = ["experiment=all", "scale=smoke"]
@@ -107,7 +107,7 @@ def test_a_run_of_all_over_processes_counts_their_cells_and_says_how_long_it_tak
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "figures", lambda: ["figs9"])
     sweep = ["-m", "experiment=all", "scale=smoke", "shards=2", "shard=0,1", "hydra/launcher=local"]
-    script = "from ntkrun import cli; cli.figures = lambda: ['figs9']; cli.main()"
+    script = "from ntkrun.cli import main as cli; cli.figure_names = lambda: ['figs9']; cli.main()"
     # in a process of its own: what a job takes along is pickled, and the wrappers of the tests cannot be
     done = ran(sys.executable, "-c", script, *sweep)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,7 @@ from entry_point import ntkrun  # noqa: F401  (a fixture)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ntkrun.command_line import check_arguments
+from ntkrun.cli.arguments import check_arguments
 from ntkrun.errors import UserError
 
 FIG3, FREE = ["experiment=fig3", "scale=smoke"], ["experiment=lockstep", "scale=smoke", "data.source=stand_in"]

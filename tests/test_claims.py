@@ -4,9 +4,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ntkrun.claims import ALL_SCALES, Claim, judge
-from ntkrun.experiments import experiment_names
-from ntkrun.experiments.base import load_experiment
+from ntkrun.experiments.claims import ALL_SCALES, Claim, judge
+from ntkrun.experiments.figures import experiment_names, load_experiment
 from ntkrun.tables import empty
 
 

@@ -13,9 +13,8 @@ import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 from processes import Program, ends, ran, started, until
 
-from ntkrun.claims import ALL_SCALES
-from ntkrun.experiments import experiment_names
-from ntkrun.experiments.base import load_experiment
+from ntkrun.experiments.claims import ALL_SCALES
+from ntkrun.experiments.figures import experiment_names, load_experiment
 from ntkrun.runner.store import read_table
 
 
@@ -78,7 +77,7 @@ def test_what_is_stored_is_not_computed_again(ntkrun, tmp_path, monkeypatch):
     assert code == 0 and "(1 run now, 2 stored before)" in out
     assert all(path.stat().st_mtime_ns == when for path, when in stored.items())
     # a report needs no images and computes nothing
-    monkeypatch.setattr("ntkrun.data.images.load_images", None)
+    monkeypatch.setattr("ntkrun.data.sources.load.load_images", None)
     code, out, _ = ntkrun(*SMOKE, "seed=[0,1,2]", "stage=report")
     assert code == 0 and "passed" in out
 
@@ -109,7 +108,7 @@ def test_a_check_judges_what_is_stored_and_writes_nothing(ntkrun, tmp_path, monk
     assert ntkrun(*SMOKE, "stage=check")[0] == 0
     experiment = load_experiment("lockstep")
     wrong = replace(experiment.claims[0], low=1.0, high=2.0, scales=ALL_SCALES, real_data=False)
-    monkeypatch.setattr("ntkrun.experiments.lockstep.EXPERIMENT", replace(experiment, claims=(wrong,)))
+    monkeypatch.setattr("ntkrun.experiments.figures.lockstep.EXPERIMENT", replace(experiment, claims=(wrong,)))
     code, out, _ = ntkrun(*SMOKE, "stage=check")
     assert code == 1 and "0 passed, 1 failed" in out
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("*")} == before
@@ -189,7 +188,7 @@ def test_help_imports_neither_jax_nor_tensorflow_datasets():
     # what keeps `ntkrun --help` under two seconds; the time itself is not tested here
     script = (
         "import sys; sys.argv = ['ntkrun', '--help']\n"
-        "from ntkrun import cli\n"
+        "from ntkrun.cli import main as cli\n"
         "try: cli.main()\n"
         "except SystemExit: pass\n"
         "slow = {'jax', 'tensorflow_datasets', 'matplotlib', 'pandas', 'flax', 'optax'} & set(sys.modules)\n"

@@ -6,7 +6,7 @@ import pytest
 
 from ntkrun.costs import Piece, along_width
 from ntkrun.costs.program import traced
-from ntkrun.experiments.base import load_experiment
+from ntkrun.experiments.figures import load_experiment
 from ntkrun.runner.forecast import forecast
 from ntkrun.runner.machines import KNOWN
 from ntkrun.runner.plan import make_cells

@@ -1,6 +1,6 @@
 """How the stamp on a figure says what is not the paper's."""
 
-from ntkrun.app import departures
+from ntkrun.report.departures import departures
 
 PAPER = {
     "networks": 5,

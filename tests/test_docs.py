@@ -18,10 +18,9 @@ import pytest
 import yaml
 
 import ntkrun
-from ntkrun import cli
-from ntkrun.command_line import check_arguments, completed
-from ntkrun.experiments import experiment_names
-from ntkrun.experiments.base import computing, load_experiment
+from ntkrun.cli import main as cli
+from ntkrun.cli.arguments import check_arguments, completed
+from ntkrun.experiments.figures import computing, experiment_names, load_experiment
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import read_table
 
@@ -128,7 +127,7 @@ def valid(words: list[str], where: str) -> None:
 
 @pytest.mark.parametrize("name", experiment_names())
 def test_an_experiment_names_its_page(name):
-    text = (ROOT / "ntkrun" / "experiments" / f"{name}.py").read_text().split('"""')[1]
+    text = (ROOT / "ntkrun" / "experiments" / "figures" / f"{name}.py").read_text().split('"""')[1]
     notes = re.findall(r"docs/\w+\.md", text)
     assert notes, f"the docstring of {name} names no page of docs/"
     assert all((ROOT / note).is_file() for note in notes)

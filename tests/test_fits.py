@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ntkrun.fits import average, power_law
+from ntkrun.experiments.analysis.power_law import average, power_law
 
 WIDTHS = 2.0 ** np.arange(4, 10)
 

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkrun import metrics
+from ntkrun.dynamics import metrics
 
 KEY = jax.random.key(0)
 F = jax.random.normal(KEY, (6, 4))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ntkrun.outlook import TRUST, Outlook
+from ntkrun.runner.remaining_time import TRUST, Outlook
 
 
 class Clock:

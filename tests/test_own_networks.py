@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_bad_input import assert_refused
 
-from ntkrun.command_line import completed
+from ntkrun.cli.arguments import completed
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import load_experiment
-from ntkrun.own_networks import load, registered, source_hash
+from ntkrun.experiments.figures import load_experiment
 from ntkrun.runner.plan import make_cells
+from ntkrun.settings.custom_source import load, registered, source_hash
 
 TRACE = "from pathlib import Path\nPath('imported').touch()\n"  # what an import leaves behind
 NETWORK = "import flax.linen as nn\nclass Net(nn.Module):\n    width: int = 4\n"

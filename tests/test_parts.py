@@ -3,7 +3,7 @@
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
-from ntkrun.parts import parts_of, with_typed, without_unused
+from ntkrun.settings.parts import parts_of, with_typed, without_unused
 
 RAW = {
     "seed": 0,

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from ntkrun.experiments import figures
+from ntkrun.experiments.figures import figure_names
 from ntkrun.runner.forecast import measured_seconds
 
 
@@ -59,7 +59,7 @@ def test_a_row_says_what_the_report_says(script, readme, monkeypatch):
     monkeypatch.setattr(script, "committed", committed)
     new = script.rewritten(readme)
     assert new != readme and script.rewritten(new) == new
-    rows = dict(zip(figures(), new.split(script.BEGIN)[1].splitlines()[3:], strict=False))
+    rows = dict(zip(figure_names(), new.split(script.BEGIN)[1].splitlines()[3:], strict=False))
     of_fig1 = "| 2.0 | 2 of 3, 1 not judged | 2 of 3, 1 not judged (`scale=gpu`) |"
     assert rows["fig1"].endswith("| `ntkrun experiment=fig1` " + of_fig1)
     assert rows["figs1"].endswith("| with fig2 | 1 of 1 | not run |")

@@ -1,5 +1,6 @@
 """What trains is imported where it trains: JAX and what comes with it take longer than a figure is drawn in."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 from processes import ran
 
 from ntkrun import tables
-from ntkrun.experiments import COMPUTING, experiment_names
-from ntkrun.experiments.base import load_experiment
+from ntkrun.experiments import runs
+from ntkrun.experiments.base import Run
+from ntkrun.experiments.figures import load_experiment
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import NO_IMAGES, Store
 
@@ -19,7 +21,7 @@ def imported(tmp_path, *arguments: str) -> tuple[int, set[str], str]:
     """(exit code, which of TRAINING were imported, standard error) of a command line in a process of its own."""
     program = (
         "import sys\n"
-        "from ntkrun import cli\n"
+        "from ntkrun.cli import main as cli\n"
         f"sys.argv = ['ntkrun', *{list(arguments)!r}]\n"
         "code = 0\n"
         "try:\n    cli.main()\nexcept SystemExit as stop:\n    code = stop.code\n"
@@ -76,12 +78,9 @@ def test_wrong_input_is_answered_without_what_trains(tmp_path, arguments):
     assert (code, found) == (2, set()) and err.startswith("error: ")
 
 
-@pytest.mark.parametrize("name", experiment_names())
-def test_what_an_experiment_computes_is_there(name):
-    """`later` names functions: this is where a misspelt one shows."""
-    experiment = load_experiment(name)
-    for function in filter(None, (experiment.run, experiment.work)):
-        module, called = function.__qualname__.rsplit(".", 1)
-        assert module in COMPUTING and callable(
-            getattr(__import__(f"ntkrun.experiments.{module}", fromlist=["x"]), called)
-        )
+@pytest.mark.parametrize(
+    "kind", [kind for kind in vars(runs).values() if isinstance(kind, Run)], ids=lambda kind: kind.module
+)
+def test_what_a_kind_of_run_names_is_there(kind):
+    module = importlib.import_module(kind.module)
+    assert callable(module.compute) and callable(module.work)

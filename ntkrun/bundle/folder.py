@@ -1,7 +1,7 @@
 """The folder itself, there whole or not at all.
 
 wheels/*.whl     what is missing on the machine, and ntkrun itself, stamped with its commit
-images/*.npz     of every image set the rows that the cells use (`ntkrun.data.carried`)
+images/*.npz     of every image set the rows that the cells use (`ntkrun.data.sources.carried`)
 own/             modules of the user's that the cells name
 run.sh           checks, installs, runs, packs
 manifest.json    command, target, cells to expect, packages; size and sha256 of every file
@@ -23,12 +23,12 @@ from ntkrun.bundle.needs import requirements
 from ntkrun.bundle.own_wheel import own_wheel
 from ntkrun.bundle.target import PLATFORM, Target, read_packages
 from ntkrun.bundle.wheels import Closure, missing_wheels
-from ntkrun.data.carried import expected_bytes, write_carried
+from ntkrun.data.sources.carried import expected_bytes, write_carried
 from ntkrun.errors import UserError
-from ntkrun.own_networks import is_path, sources
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
-from ntkrun.sections import OwnSettings
+from ntkrun.settings.custom_source import is_path, sources
+from ntkrun.settings.sections import OwnSettings
 
 
 @dataclass

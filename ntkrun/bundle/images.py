@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ntkrun.data.dataset import rows_of
-from ntkrun.data.image_set import ImageSet
-from ntkrun.data.images import load_images
+from ntkrun.data.sources.image_set import ImageSet
+from ntkrun.data.sources.load import load_images
 from ntkrun.runner.plan import Cell
 from ntkrun.types import NumpyArray
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
-from ntkrun.data.image_set import ImageSet, SomeImages
-from ntkrun.data.images import load_images
 from ntkrun.data.preprocess import preprocess as preprocess_images
 from ntkrun.data.preprocess import shrunk
+from ntkrun.data.sources.image_set import ImageSet, SomeImages
+from ntkrun.data.sources.load import load_images
 from ntkrun.data.targets import make_targets
 from ntkrun.errors import UserError
 from ntkrun.types import Float, Float64, Int, NumpyArray

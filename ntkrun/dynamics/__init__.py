@@ -1,1 +1,1 @@
-"""How the network and its rivals move from theta0: one protocol, several engines."""
+"""The rivals: a network and its linearizations, moving from one theta0."""

@@ -18,8 +18,8 @@ import optax
 from flax import struct
 
 from ntkrun.data.batches import Batch
-from ntkrun.kernels.device import on_device
-from ntkrun.metrics import LOSSES
+from ntkrun.devices.placement import on_device
+from ntkrun.dynamics.metrics import LOSSES
 from ntkrun.types import AnyArray, Array, Float
 
 Kernel = Float[AnyArray, "n1 n2"] | Float[AnyArray, "n1 n2 k k"]

@@ -12,9 +12,9 @@ import optax
 from flax import struct
 
 from ntkrun.data.batches import Batch
+from ntkrun.dynamics.metrics import LOSSES
 from ntkrun.dynamics.network import InParameterSpace, examples, in_chunks, read_weights
 from ntkrun.kernels.precision import full_precision
-from ntkrun.metrics import LOSSES
 from ntkrun.types import Array, Params
 
 

@@ -11,9 +11,9 @@ from flax import linen as nn
 from flax import struct
 
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics.mesh import split
+from ntkrun.dynamics.metrics import LOSSES
 from ntkrun.kernels.precision import full_precision
-from ntkrun.metrics import LOSSES
+from ntkrun.lockstep.mesh import split
 from ntkrun.types import Array, Float, Params
 
 # A watched scalar weight: its path in the parameter tree and its flat index in that array.

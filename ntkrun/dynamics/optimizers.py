@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ntkrun.kernels.device import on_the_host
-from ntkrun.sections import AdamSettings, OptimizerSettings, Schedule
+from ntkrun.devices.placement import on_the_host
+from ntkrun.settings.sections import AdamSettings, OptimizerSettings, Schedule
 from ntkrun.types import Float, NumpyArray
 
 

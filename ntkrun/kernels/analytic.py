@@ -18,11 +18,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkrun.activations import Activation
+from ntkrun.devices.placement import beyond_a_cpu, on_the_host
 from ntkrun.errors import UserError
-from ntkrun.kernels.activations import dual_activation
-from ntkrun.kernels.device import beyond_a_cpu, on_the_host
 from ntkrun.kernels.dual import DualActivation, Rows
+from ntkrun.kernels.dual_closed_forms import dual_activation
+from ntkrun.nonlinearities import Activation
 from ntkrun.types import Array, Float, NumpyArray
 
 AnyArray = Array | NumpyArray

@@ -15,7 +15,7 @@ with k in place of k^2 where only the trace over outputs is wanted.
 import jax
 import jax.numpy as jnp
 
-from ntkrun.kernels.device import beyond_a_cpu
+from ntkrun.devices.placement import beyond_a_cpu
 from ntkrun.types import Array, Float
 
 Layer = dict[str, Array]  # arrays with the examples in front, and scalar coefficients

@@ -15,13 +15,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ntkrun.devices.placement import working_bytes
 from ntkrun.errors import UserError
 from ntkrun.kernels.contraction import Layer, contribution, gram, prepared, slices
-from ntkrun.kernels.device import working_bytes
 from ntkrun.kernels.precision import full_precision, full_products
-from ntkrun.types import Array, Float, NumpyArray, Params
+from ntkrun.types import AnyArray, Array, Float, Params
 
-AnyArray = Array | NumpyArray
 Method = Literal["structured", "jacobian"]
 
 _STRIP = 64  # columns per product of the symmetric half; narrower ones run below the speed of a full product
@@ -271,3 +270,26 @@ def _nngp(model: nn.Module, params: Params, x1: Array, x2: Array | None) -> Arra
     layer = readout(x1)
     other = layer if x2 is None else readout(x2)
     return layer["weight_variance"] * gram(layer["x"], other["x"]) + layer["bias_variance"]
+
+
+# Both are the same sum of products in another order, to 1e-5 in float32; a layer left out or counted twice is per cents.
+_AGREEMENT = 1e-3
+
+
+def covered_by_taps(model: nn.Module, params: Params, x: AnyArray | jax.ShapeDtypeStruct) -> Method:
+    """ "structured" where every parameter lies in a layer with taps that is used once, else "jacobian"; from shapes."""
+    try:
+        jax.eval_shape(partial(empirical_ntk, model), params, x)
+    except Exception:  # whatever stands in its way, the general contraction asks for nothing but f(params, x)
+        return "jacobian"
+    return "structured"
+
+
+def contraction_of(model: nn.Module, params: Params, x: AnyArray) -> Method:
+    """The same, and only if both give one kernel on the first two of these images."""
+    two = jnp.asarray(x[:2])
+    if covered_by_taps(model, params, two) == "jacobian":
+        return "jacobian"
+    structured, general = (empirical_ntk(model, params, two, method=m) for m in ("structured", "jacobian"))
+    distance = jnp.linalg.norm(structured - general)
+    return "structured" if distance <= _AGREEMENT * jnp.linalg.norm(general) else "jacobian"

@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkrun.devices.placement import beyond_a_cpu
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import Kernels
-from ntkrun.kernels.device import beyond_a_cpu
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.types import Array, Float, NumpyArray, Params, PRNGKeyArray

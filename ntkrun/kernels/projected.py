@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cholesky, solve_triangular
 
-from ntkrun.activations import resolve_activation
+from ntkrun.nonlinearities import resolve_activation
 from ntkrun.types import Array, Float, PRNGKeyArray
 
 # (layer, transposed, basis (N, n) of orthonormal rows) -> basis @ omega, or basis @ omega^T if transposed: N(0, 1), (N, n)

@@ -3,9 +3,9 @@
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ntkrun.activations import resolve_activation
 from ntkrun.errors import UserError
 from ntkrun.models.layers import BuiltIn, Conv, Dense, readout_input
+from ntkrun.nonlinearities import resolve_activation
 from ntkrun.types import Array, Float, NumpyArray
 
 

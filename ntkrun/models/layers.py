@@ -17,10 +17,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ntkrun.accelerators import platform
-from ntkrun.activations import Activation
+from ntkrun.devices.platform import platform
 from ntkrun.errors import UserError
 from ntkrun.models.products import HIGHEST, PrecisionLike, Product, at_precision
+from ntkrun.nonlinearities import Activation
 from ntkrun.types import Array, Float, NumpyArray
 
 KERNEL = 3  # all convolutions of the paper are 3 x 3

@@ -18,9 +18,9 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from ntkrun.accelerators import platform
+from ntkrun.devices.platform import platform
 from ntkrun.errors import UserError
-from ntkrun.sections import Products
+from ntkrun.settings.sections import Products
 from ntkrun.types import Array
 
 PRODUCTS = get_args(Products)

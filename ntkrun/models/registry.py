@@ -4,10 +4,10 @@ import flax.linen as nn
 
 from ntkrun.errors import UserError
 from ntkrun.models.cnn import CNN
+from ntkrun.models.custom import build_own
 from ntkrun.models.fc import FC
-from ntkrun.models.own import build_own
 from ntkrun.models.wide_resnet import WideResNet
-from ntkrun.own_networks import registered, source_hash
+from ntkrun.settings.custom_source import registered, source_hash
 
 MODELS: dict[str, type[nn.Module]] = {"fc": FC, "cnn": CNN, "wide_resnet": WideResNet}
 

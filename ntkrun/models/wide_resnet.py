@@ -6,9 +6,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ntkrun.activations import resolve_activation
 from ntkrun.errors import UserError
 from ntkrun.models.layers import BuiltIn, Conv, Dense, readout_input
+from ntkrun.nonlinearities import resolve_activation
 from ntkrun.types import Array, Float, NumpyArray
 
 GROUPS = (("conv2", 1), ("conv3", 2), ("conv4", 2))  # name, stride of the first block: 32 x 32, 16 x 16, 8 x 8

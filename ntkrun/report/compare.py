@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ntkrun.claims import Verdict
 from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.claims import Verdict
 from ntkrun.report.judge import judge_all, number
 from ntkrun.runner.plan import Cell
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntkrun.plotting import PaperCurve
+from ntkrun.experiments.style import PaperCurve
 
 # unit: "octaves" | "of the panel"; points: compared, of those the paper has; then |deviation| and its signed median
 COLUMNS = ["figure", "panel", "curve", "unit", "points", "paper_points", "median", "largest", "signed_median", "note"]

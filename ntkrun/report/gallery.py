@@ -18,13 +18,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from ntkrun import experiments
-from ntkrun.claims import Verdict
+from ntkrun.experiments import figures
+from ntkrun.experiments.claims import Verdict
 from ntkrun.report.causes import cause_of
 from ntkrun.report.judge import band, number
 from ntkrun.runner.files import write_bytes
 
-CHECKOUT = Path(experiments.__path__[0]).parent.parent
+CHECKOUT = Path(figures.__path__[0]).parent.parent.parent
 VERDICTS = ("pass", "fail", "not_judged")
 DOWNLOADS = {
     "figure.png": "PNG",
@@ -108,7 +108,7 @@ def render(at_scale: Path) -> str:
     )
     environment.filters["symbols"] = symbols
     there = {entry.name for entry in entries}
-    missing = [name for name in experiments.figures() if name not in there]
+    missing = [name for name in figures.figure_names() if name not in there]
     total = {kind: sum(entry.counts[kind] for entry in entries) for kind in VERDICTS}
     return environment.get_template("gallery.html.j2").render(
         scale=at_scale.name, entries=entries, total=total, missing=missing
@@ -125,14 +125,14 @@ def symbols(text: str) -> Markup:
 
 def _reported(at_scale: Path) -> list[str]:
     """Experiments with a report, in the paper's order."""
-    names = experiments.in_the_papers_order(experiments.experiment_names())
+    names = figures.in_the_papers_order(figures.experiment_names())
     return [name for name in names if (at_scale / name / "provenance.json").exists()]
 
 
 def _state(at_scale: Path) -> list[tuple[str, int, int]]:
     """What the page is made from: a rewritten file is another inode or another time."""
     wanted = ("provenance.json", "claims.json", *DOWNLOADS)
-    paths = (at_scale / name / file for name in experiments.experiment_names() for file in wanted)
+    paths = (at_scale / name / file for name in figures.experiment_names() for file in wanted)
     found = []
     for path in paths:
         try:
@@ -196,7 +196,7 @@ def _apart(path: Path) -> Iterator[PanelApart]:
 
 
 def _caption(name: str, at_scale: Path) -> Caption:
-    source = Path(experiments.__path__[0], f"{name}.py").read_text()
+    source = Path(figures.__path__[0], f"{name}.py").read_text()
     text = ast.get_docstring(ast.parse(source)) or ""
     headline, _, rest = text.partition("\n")
     parts: dict[str, str] = {}

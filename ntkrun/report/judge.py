@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from ntkrun.claims import Verdict, judge
 from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.claims import Verdict, judge
 from ntkrun.report.causes import cause_of
 
 

@@ -17,10 +17,10 @@ import pandas as pd
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 
-from ntkrun.claims import Verdict
 from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
-from ntkrun.plotting import ENLARGED, style
+from ntkrun.experiments.claims import Verdict
+from ntkrun.experiments.style import ENLARGED, style
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
 from ntkrun.runner.files import remove_leftovers, write_bytes

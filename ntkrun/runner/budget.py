@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ntkrun.outlook import Outlook
+from ntkrun.runner.remaining_time import Outlook
 
 LOOK = 0.2  # seconds between two looks at the clock
 MARGIN = 15.0  # seconds before the end at which what still runs is told to stop: a checkpoint may be gigabytes

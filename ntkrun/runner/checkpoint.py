@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkrun.errors import UserError
-from ntkrun.progress import Resumed
+from ntkrun.lockstep.progress import Resumed
 from ntkrun.runner.files import sync_folder
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.stop import StopRequests

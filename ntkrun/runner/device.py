@@ -8,10 +8,10 @@ from typing import Any
 
 import jax
 
-from ntkrun.accelerators import GPU_FLAGS
-from ntkrun.dynamics.mesh import count_devices
+from ntkrun.devices.platform import GPU_FLAGS
+from ntkrun.lockstep.mesh import count_devices
 from ntkrun.runner.compiled import cache_in_use, keep_compiled_programs, programs_of
-from ntkrun.settings import CommonSettings
+from ntkrun.settings.base import CommonSettings
 
 DRIVER = Path("/proc/driver/nvidia/version")
 # JAX's names for the time that a program takes before it runs

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from ntkrun.accelerators import traced_for
 from ntkrun.costs import Flops, Piece, added, along_width
-from ntkrun.errors import UserError
+from ntkrun.devices.platform import traced_for
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.work import Work, training_work
+from ntkrun.experiments.runs.work import Work
 from ntkrun.runner.budget import Expected
 from ntkrun.runner.machines import Machine, machine_of
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.store import Store
-from ntkrun.settings import LOCAL, CommonSettings, RunSettings
+from ntkrun.settings.base import LOCAL, CommonSettings
 
 START = 1.0  # seconds that a cell takes beside its programs: images, theta_0, single operations
 SPECTRUM = 0.4  # seconds in which two cores of the host find the eigenvectors of 1,000 rows; with the cube of the rows
@@ -63,7 +62,7 @@ def forecast(experiment: Experiment, cells: Sequence[Cell], machine: Machine) ->
     found: list[tuple[Cell, Work, list[str], int]] = []
     with traced_for(machine.platform), _less_garbage_collection():
         for cell in cells:
-            work = work_of(experiment, cell.settings, machine.block_bytes)
+            work = experiment.run.work(cell.settings, machine.block_bytes)
             shared, width = _family(cell.settings)
             pieces = work.pieces
             names = [f"{number} of {len(pieces)}: {shared}" for number in range(len(pieces))]
@@ -90,14 +89,6 @@ def _less_garbage_collection() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-def work_of(experiment: Experiment, settings: CommonSettings, block_bytes: int) -> Work:
-    if experiment.work is not None:
-        return experiment.work(settings, block_bytes)
-    if isinstance(settings, RunSettings):
-        return training_work(settings, block_bytes)
-    raise UserError(f"stage=plan does not know the work of {experiment.name}")
 
 
 def families(cells: Sequence[Cell]) -> list[list[Cell]]:

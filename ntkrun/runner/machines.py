@@ -16,8 +16,8 @@ from functools import cache
 from typing import Any
 
 from ntkrun.costs import Kernel
+from ntkrun.devices.placement import ON_A_CPU, SHARE
 from ntkrun.errors import UserError
-from ntkrun.kernels.device import ON_A_CPU, SHARE
 
 TAKEN = 0.75  # of an accelerator's memory, by JAX unless it is told otherwise
 LAUNCH = 4e-6  # seconds that a planned kernel takes on a GPU at least

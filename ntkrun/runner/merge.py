@@ -9,14 +9,14 @@ from typing import Any
 import pandas as pd
 
 from ntkrun.errors import UserError
-from ntkrun.experiments import experiment_names
-from ntkrun.experiments.base import Experiment, load_experiment
+from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.figures import experiment_names, load_experiment
 from ntkrun.runner.elsewhere import Elsewhere, StoredElsewhere
 from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.plan import config_hash
 from ntkrun.runner.store import Store, cell_file, content_hash, read_table, table_of
-from ntkrun.settings import LOCAL, CommonSettings
-from ntkrun.validation import validated
+from ntkrun.settings.base import LOCAL, CommonSettings
+from ntkrun.settings.validation import validated
 
 MERGED = "merged"
 # What a setting was before there was one.  A wrong value here gives another hash, and the cell is refused.

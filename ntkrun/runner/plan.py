@@ -2,7 +2,7 @@
 
 A list where the settings expect a single value is a sweep; every combination of swept values is one cell.
 A mapping of widths, {16: 3, 1024: 1}, is a rule: the value of the largest key that is not above the cell's model.width.
-`parts` lists runs of different settings that make one figure (`ntkrun.parts`).
+`parts` lists runs of different settings that make one figure (`ntkrun.settings.parts`).
 """
 
 import hashlib
@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
-from ntkrun.parts import is_rule, leaves, parts_of, replaced
-from ntkrun.settings import LOCAL, CommonSettings, EnsembleSettings, FreeSettings, MonteCarloSettings, RunSettings
-from ntkrun.stages import OF_ONE_STAGE
-from ntkrun.validation import validated
+from ntkrun.settings.base import LOCAL, CommonSettings
+from ntkrun.settings.parts import is_rule, leaves, parts_of, replaced
+from ntkrun.settings.runs import EnsembleSettings, FreeSettings, MonteCarloSettings, RunSettings
+from ntkrun.settings.stages import OF_ONE_STAGE
+from ntkrun.settings.validation import validated
 
 if TYPE_CHECKING:  # importing an experiment takes seconds, finding a wrong setting does not
     from ntkrun.experiments.base import Experiment

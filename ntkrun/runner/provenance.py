@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import ntkrun
 from ntkrun.runner.plan import UNSWEPT, Cell
-from ntkrun.settings import CommonSettings
+from ntkrun.settings.base import CommonSettings
 
 # Beside the package in a bundle's wheel: what `code_version` said where the bundle was made.
 STAMP = "stamp.json"
@@ -42,7 +42,7 @@ def code_version() -> dict[str, Any]:
 def versions_and_device(devices: int | Literal["all"]) -> dict[str, Any]:
     """What rounding may depend on besides the settings that identify a cell; `devices` as in the settings."""
     # JAX, which a report, whose code version stands above, does without
-    from ntkrun.dynamics.mesh import count_devices
+    from ntkrun.lockstep.mesh import count_devices
     from ntkrun.runner.device import described
 
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}

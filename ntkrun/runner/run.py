@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ntkrun.data.dataset import check_examples, dataset_fingerprint
-from ntkrun.dynamics.hosts import END, agree, several
 from ntkrun.errors import UserError
 from ntkrun.experiments.base import Experiment
-from ntkrun.progress import Progress, Silent
+from ntkrun.lockstep.processes import END, agree, several
+from ntkrun.lockstep.progress import Progress, Silent
 from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
 from ntkrun.runner.device import peak_bytes, prepared
 from ntkrun.runner.lock import Lock
@@ -75,7 +75,7 @@ def assist_cells(experiment: Experiment, cells: Sequence[Cell]) -> None:
             progress.checkpoints = SharedCheckpoints(None)
             # whatever is wrong with the cell is wrong in the leading process, which says so
             with contextlib.suppress(UserError):
-                experiment.run(cells[number].settings, cells[number].name, progress)
+                experiment.run.compute(cells[number].settings, cells[number].name, progress)
 
 
 def _run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress, tally: Tally) -> None:
@@ -133,7 +133,7 @@ def _attend(
         progress.checkpoints = SharedCheckpoints(checkpoints) if several() else checkpoints
         agree(task.number)
         with progress.cell(experiment.name, task.cell.name, task.cell.config_hash):
-            result = experiment.run(settings, task.cell.name, progress)
+            result = experiment.run.compute(settings, task.cell.name, progress)
         preparation = prepared.since(before) | {"peak_device_bytes": peak_bytes()}
         facts = cell_provenance(task.cell, task.fingerprint, started, preparation, result.facts)
         store.write_cell(task.cell, task.fingerprint, result.table, facts)

@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ntkrun.dynamics.hosts import agree, leave, tell, whole
 from ntkrun.errors import UserError
-from ntkrun.progress import Resumed
+from ntkrun.lockstep.processes import agree, leave, tell, whole
+from ntkrun.lockstep.progress import Resumed
 from ntkrun.runner.checkpoint import CellCheckpoints, Seen, stack, unstack
 
 GOES_ON, STOPS, FAILS = range(3)  # what becomes of the leader behind a checkpoint

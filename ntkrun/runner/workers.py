@@ -25,7 +25,7 @@ class Worker:
     def __post_init__(self) -> None:
         # a session of its own: a Ctrl-C reaches it through the parent alone, and once
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "ntkrun.runner.worker"],
+            [sys.executable, "-P", "-m", "ntkrun.cli.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

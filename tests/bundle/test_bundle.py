@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
-from ntkrun import cli
 from ntkrun.bundle.manifest import Sizes
 from ntkrun.bundle.needs import NOT_FOR_A_RUN
-from ntkrun.data import carried
+from ntkrun.cli import main as cli
+from ntkrun.data.sources import carried
 from ntkrun.errors import UserError
 from ntkrun.runner.provenance import code_version
 from ntkrun.runner.store import read_table
@@ -224,7 +224,7 @@ def test_a_network_of_the_users_goes_along_with_what_it_imports(ntkrun, tmp_path
     shutil.rmtree(tmp_path / "mine")
     script = (
         "import hydra, sys\n"
-        "from ntkrun import cli\n"
+        "from ntkrun.cli import main as cli\n"
         "from ntkrun.experiments.base import load_experiment\n"
         "from ntkrun.runner.plan import make_cells\n"
         "with hydra.initialize_config_dir(str(cli.CONFIGS), version_base='1.3'):\n"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ntkrun.data import images as images_module
-from ntkrun.data import prepare as prepare_module
-from ntkrun.data.image_set import ImageSet
-from ntkrun.data.images import load_images
+from ntkrun.data.sources import load as images_module
+from ntkrun.data.sources import prepare as prepare_module
+from ntkrun.data.sources.image_set import ImageSet
+from ntkrun.data.sources.load import load_images
 
 MINI_TRAIN, MINI_TEST = 60, 20
 

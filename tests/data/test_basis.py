@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from ntkrun.data.basis import span_coordinates
+from ntkrun.data.span import span_coordinates
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.models import build_model

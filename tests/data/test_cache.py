@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ntkrun.data import cache
-from ntkrun.data import images as images_module
-from ntkrun.data.image_set import ImageSet
-from ntkrun.data.images import load_images
-from ntkrun.data.records import read_records
+from ntkrun.data.sources import cache
+from ntkrun.data.sources import load as images_module
+from ntkrun.data.sources.image_set import ImageSet
+from ntkrun.data.sources.load import load_images
+from ntkrun.data.sources.records import read_records
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from ntkrun.data import carried
-from ntkrun.data.carried import expected_bytes, read_carried, write_carried
 from ntkrun.data.dataset import check_examples, load_dataset, rows_of
-from ntkrun.data.image_set import ImageSet, fingerprint_of
-from ntkrun.data.images import load_images
+from ntkrun.data.sources import carried
+from ntkrun.data.sources.carried import expected_bytes, read_carried, write_carried
+from ntkrun.data.sources.image_set import ImageSet, fingerprint_of
+from ntkrun.data.sources.load import load_images
 from ntkrun.errors import UserError
 
 TOTALS = {"train": 50, "test": 20}

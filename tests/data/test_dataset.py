@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ntkrun.data.dataset import Dataset, dataset_fingerprint, load_dataset, select_classes
-from ntkrun.data.stand_ins import build_stand_in
+from ntkrun.data.sources.stand_ins import build_stand_in
 from ntkrun.errors import UserError
 
 DEFAULTS = {

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ntkrun.data.image_set import ImageSet, fingerprint_of
-from ntkrun.data.images import load_images, stand_in_warning
-from ntkrun.data.locate import find_prepared
+from ntkrun.data.sources.image_set import ImageSet, fingerprint_of
+from ntkrun.data.sources.load import load_images, stand_in_warning
+from ntkrun.data.sources.locate import find_prepared
 from ntkrun.errors import UserError
 
 
@@ -137,7 +137,7 @@ def test_importing_and_loading_is_light_and_silent(no_data, mini_data, root):
         "import sys, ntkrun.data.dataset\n"
         "heavy = {'tensorflow_datasets', 'tensorflow', 'mlxtend', 'skimage', 'sklearn'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
-        "from ntkrun.data.images import load_images\n"
+        "from ntkrun.data.sources.load import load_images\n"
         "assert load_images('mnist').source == 'tfds'\n"
         "assert 'tensorflow' not in sys.modules\n"
     )

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ntkrun.data import prepare as prepare_module
-from ntkrun.data.images import load_images
-from ntkrun.data.prepare import URLS, check_network, prepare
+from ntkrun.data.sources import prepare as prepare_module
+from ntkrun.data.sources.load import load_images
+from ntkrun.data.sources.prepare import URLS, check_network, prepare
 from ntkrun.errors import UserError
 
 

@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from ntkrun.data import stand_ins
-from ntkrun.data.stand_ins import PHOTOGRAPHS, build_stand_in, patches_of, photo_regions, read_photo
+from ntkrun.data.sources import stand_ins
+from ntkrun.data.sources.stand_ins import PHOTOGRAPHS, build_stand_in, patches_of, photo_regions, read_photo
 from ntkrun.errors import UserError
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from ntkrun.dynamics.changes import ObservedChanges, relative_change
-from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.network import Network
+from ntkrun.dynamics.observers import ObservedChanges, relative_change
+from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.models import build_model
 
 MODEL = build_model(

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from ntkrun.dynamics.closed_form import apply_kernel, flatten_blocks, gradient_descent, gradient_flow, spectrum
 from ntkrun.errors import NonFiniteError, UserError
+from ntkrun.theory.closed_form import apply_kernel, flatten_blocks, gradient_descent, gradient_flow, spectrum
 
 # Sums over <= 100 modes of O(1) numbers in float64: 1e-12 leaves a factor 100 over the rounding of eigh.
 TOL = 1e-12

@@ -6,11 +6,11 @@ import numpy as np
 import optax
 import pytest
 
-from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.protocol import Dynamics, FullBatch, MiniBatches, run_lockstep
+from ntkrun.lockstep.ensemble import Ensemble
+from ntkrun.lockstep.loop import Dynamics, FullBatch, MiniBatches, run_lockstep
+from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
-from ntkrun.progress import Silent
 
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(24, 30)))

@@ -9,13 +9,13 @@ import numpy as np
 import optax
 import pytest
 
-from ntkrun.dynamics import lanes
-from ntkrun.dynamics.ensemble import Ensemble
-from ntkrun.dynamics.lanes import Lanes, lanes_of
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.protocol import MiniBatches, run_lockstep
+from ntkrun.lockstep import executor as lanes
+from ntkrun.lockstep.ensemble import Ensemble
+from ntkrun.lockstep.executor import Lanes, lanes_of
+from ntkrun.lockstep.loop import MiniBatches, run_lockstep
+from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
-from ntkrun.progress import Silent
 
 RNG = np.random.default_rng(0)
 X = jnp.asarray(RNG.normal(size=(12, 5)), jnp.float32)

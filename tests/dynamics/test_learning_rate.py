@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from ntkrun.dynamics import learning_rate
-from ntkrun.dynamics.closed_form import apply_kernel, flatten_blocks, gradient_descent
-from ntkrun.dynamics.learning_rate import eta_critical, extreme_eigenvalues
 from ntkrun.errors import UserError
+from ntkrun.theory import learning_rate
+from ntkrun.theory.closed_form import apply_kernel, flatten_blocks, gradient_descent
+from ntkrun.theory.learning_rate import eta_critical, extreme_eigenvalues
 
 
 def kernel(n=6, k=1, seed=0):

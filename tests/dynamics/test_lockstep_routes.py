@@ -9,17 +9,17 @@ import numpy as np
 import optax
 import pytest
 
-from ntkrun.dynamics.closed_form import gradient_descent
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
+from ntkrun.dynamics.metrics import LOSSES
 from ntkrun.dynamics.network import Network, predict
-from ntkrun.dynamics.protocol import FullBatch, MiniBatches, run_lockstep
 from ntkrun.errors import NonFiniteError
 from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.kernels.weight_jacobian import weight_jacobian
-from ntkrun.metrics import LOSSES
+from ntkrun.lockstep.loop import FullBatch, MiniBatches, run_lockstep
+from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
-from ntkrun.progress import Silent
+from ntkrun.theory.closed_form import gradient_descent
 
 N, M, D, STEPS = 12, 5, 7, 40
 TRANSFORMATIONS = {

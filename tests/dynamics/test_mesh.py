@@ -13,16 +13,16 @@ from flax import linen as nn
 from processes import ran
 
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics import lanes
-from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
-from ntkrun.dynamics.mesh import EXAMPLES, MEMBERS, count_devices, make_mesh, place, use
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.protocol import FullBatch, MiniBatches, run_lockstep
 from ntkrun.errors import UserError
+from ntkrun.lockstep import executor as lanes
+from ntkrun.lockstep.ensemble import Ensemble
+from ntkrun.lockstep.loop import FullBatch, MiniBatches, run_lockstep
+from ntkrun.lockstep.mesh import EXAMPLES, MEMBERS, count_devices, make_mesh, place, use
+from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
 from ntkrun.models.wide_resnet import batch_norm
-from ntkrun.progress import Silent
 
 RNG = np.random.default_rng(3)
 X = jnp.asarray(RNG.normal(size=(24, 6, 6, 2)), jnp.float32)

@@ -13,17 +13,17 @@ import optax
 import pytest
 
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network, in_chunks, predict
+from ntkrun.dynamics.observers import AtRate
 from ntkrun.dynamics.optimizers import Optimizer
-from ntkrun.dynamics.protocol import FullBatch, MiniBatches, run_lockstep
-from ntkrun.dynamics.rates import AtRate
 from ntkrun.kernels.empirical import empirical_ntk
+from ntkrun.lockstep.ensemble import Ensemble
+from ntkrun.lockstep.loop import FullBatch, MiniBatches, run_lockstep
+from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
-from ntkrun.progress import Silent
-from ntkrun.sections import AdamSettings, LinearInGradientSettings
+from ntkrun.settings.sections import AdamSettings, LinearInGradientSettings
 
 RNG = np.random.default_rng(5)
 X, X_TEST = jnp.asarray(RNG.standard_normal((8, 4, 4, 2))), jnp.asarray(RNG.standard_normal((3, 4, 4, 2)))

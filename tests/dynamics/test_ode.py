@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkrun.dynamics import ode
-from ntkrun.dynamics.closed_form import apply_kernel, gradient_flow
 from ntkrun.errors import UserError
+from ntkrun.theory import gradient_flow as ode
+from ntkrun.theory.closed_form import apply_kernel, gradient_flow
 
 
 def linear_flow(*arguments, **options):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
-from ntkrun.sections import LinearInGradientSettings
+from ntkrun.settings.sections import LinearInGradientSettings
 
 
 def optimizer(**changes) -> Optimizer:

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from ntkrun.dynamics.closed_form import gradient_descent, gradient_flow
-from ntkrun.dynamics.output_distribution import nngp_gp, ntk_gp
 from ntkrun.errors import UserError
+from ntkrun.theory.closed_form import gradient_descent, gradient_flow
+from ntkrun.theory.output_distribution import nngp_gp, ntk_gp
 
 TIMES = np.array([0.0, 0.5, 20.0, 300.0, np.inf])
 

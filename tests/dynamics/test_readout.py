@@ -8,19 +8,19 @@ import numpy as np
 import optax
 import pytest
 
-from ntkrun.dynamics.closed_form import gradient_descent
-from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network, predict
-from ntkrun.dynamics.output_distribution import nngp_gp
-from ntkrun.dynamics.protocol import FullBatch, run_lockstep
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.weight_jacobian import weight_jacobian
+from ntkrun.lockstep.ensemble import Ensemble
+from ntkrun.lockstep.loop import FullBatch, run_lockstep
+from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
-from ntkrun.progress import Silent
+from ntkrun.theory.closed_form import gradient_descent
+from ntkrun.theory.output_distribution import nngp_gp
 
 RNG = np.random.default_rng(5)
 X, X_TEST = (jnp.asarray(RNG.normal(size=(rows, 6))) for rows in (10, 4))

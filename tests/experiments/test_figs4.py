@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
-from ntkrun.experiments import figs4, flow_routes
-from ntkrun.experiments.base import load_experiment
-from ntkrun.progress import Silent
+from ntkrun.experiments.figures import figs4, load_experiment
+from ntkrun.experiments.runs import flow_routes
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 
 
@@ -17,7 +17,7 @@ def final(settings_of, *overrides: str) -> dict[str, np.ndarray]:
     raw = settings_of("figs4", "smoke", "data.source=stand_in", "model.width=16", *overrides)
     (cell,) = make_cells(load_experiment("figs4"), raw)
     settings: Any = cell.settings
-    table = flow_routes.run(settings, cell.name, Silent()).table
+    table = flow_routes.compute(settings, cell.name, Silent()).table
     end = table[table["time"] == table["time"].max()]
     assert end["time"].iloc[0] == pytest.approx(60.8, abs=0.2)
     return {curve: part.sort_index()["value"].to_numpy() for curve, part in end.groupby("curve")}

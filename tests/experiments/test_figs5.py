@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntkrun.dynamics.closed_form import gradient_descent, steps_to_loss
-from ntkrun.experiments import figs5
-from ntkrun.experiments.base import load_experiment
-from ntkrun.progress import Silent
+from ntkrun.experiments.figures import figs5, load_experiment
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.forecast import forecast
 from ntkrun.runner.machines import KNOWN
 from ntkrun.runner.plan import make_cells
 from ntkrun.tables import conform, series
+from ntkrun.theory.closed_form import gradient_descent, steps_to_loss
 
 
 def test_the_last_step_is_the_first_below_the_loss():
@@ -37,7 +36,7 @@ def result(settings_of):
     )
     experiment = load_experiment("figs5")
     (cell,) = make_cells(experiment, raw)
-    return experiment.run(cell.settings, cell.name, Silent())
+    return experiment.run.compute(cell.settings, cell.name, Silent())
 
 
 def test_a_cell_starts_together_and_ends_where_f_lin_has_fitted(result):
@@ -53,7 +52,7 @@ def test_a_convolutional_cell_ends_by_the_same_rule_on_small_images(settings_of)
     raw = settings_of("figs5", "smoke", "data.source=stand_in", *left_out, f"+parts.X={part}")
     experiment = load_experiment("figs5")
     (cell,) = make_cells(experiment, raw)
-    result = experiment.run(cell.settings, cell.name, Silent())
+    result = experiment.run.compute(cell.settings, cell.name, Silent())
     rmse, linear = series(result.table, "rmse/cnn", "test"), series(result.table, "loss/linear", "train")
     assert rmse.iloc[0] < 1e-5 < rmse.iloc[-1]  # float32, outputs of order 1
     assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.2

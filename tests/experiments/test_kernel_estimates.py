@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntkrun.experiments import error_grids
-from ntkrun.experiments.base import load_experiment
-from ntkrun.progress import Silent
+from ntkrun.experiments.analysis import kernel_estimates as error_grids
+from ntkrun.experiments.figures import load_experiment
+from ntkrun.lockstep.progress import Silent
 from ntkrun.reference import paper_panel
 from ntkrun.runner.plan import make_cells
 
@@ -15,7 +15,7 @@ def errors_of(settings_of, name: str, width: int) -> pd.DataFrame:
     experiment = load_experiment(name)
     raw = settings_of(name, "smoke", f"model.width={width}", "model.depth=1", "draws=4")
     (cell,) = make_cells(experiment, raw)
-    return experiment.run(cell.settings, cell.name, Silent()).table
+    return experiment.run.compute(cell.settings, cell.name, Silent()).table
 
 
 def test_s9_with_one_layer_and_s10_are_one_run(settings_of):

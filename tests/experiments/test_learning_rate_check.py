@@ -4,11 +4,10 @@ import re
 
 import pytest
 
-from ntkrun.experiments import experiment_names
-from ntkrun.experiments.base import load_experiment
-from ntkrun.progress import Silent
+from ntkrun.experiments.figures import experiment_names, load_experiment
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
-from ntkrun.settings import RunSettings
+from ntkrun.settings.runs import RunSettings
 
 
 class StoppedError(Exception):
@@ -44,7 +43,7 @@ def test_a_rate_above_eta_critical_is_named_with_it(settings_of, route):
     name, *overrides = route
     cell = cells_of(settings_of, name, *overrides, "optimizer.learning_rate=1e5")[0]
     with pytest.raises(StoppedError) as caught:
-        load_experiment(name).run(cell.settings, cell.name, StopAtWarning())
+        load_experiment(name).run.compute(cell.settings, cell.name, StopAtWarning())
     eta, critical = caught.value.args
     assert eta >= 1e5 and 0 < critical < 1e5  # a schedule may grow
 

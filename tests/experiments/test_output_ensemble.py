@@ -8,12 +8,13 @@ import pytest
 
 from ntkrun import tables
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import load_experiment
-from ntkrun.experiments.output_ensemble import panel_steps, theory
-from ntkrun.experiments.output_measures import functions, mean_z, probes, variance_z
-from ntkrun.experiments.setup import set_up
-from ntkrun.progress import Silent
+from ntkrun.experiments.analysis.output_ensemble import functions, mean_z, variance_z
+from ntkrun.experiments.figures import load_experiment
+from ntkrun.experiments.runs.output_ensemble import panel_steps, theory
+from ntkrun.experiments.runs.prepare import set_up
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
+from ntkrun.settings.runs import probes
 
 SMALL = ("data.source=stand_in", "seed=0", "networks=2", "alphas=6", "parts.readout=null")
 
@@ -25,7 +26,7 @@ def cell_of(settings_of, *overrides: str):
 
 def test_a_cell_records_every_network_and_both_theories(settings_of):
     cell = cell_of(settings_of, "converged=0.3")
-    table = load_experiment("fig2").run(cell.settings, cell.name, Silent()).table
+    table = load_experiment("fig2").run.compute(cell.settings, cell.name, Silent()).table
     assert set(table["curve"]) == {
         "alpha", "target", "output/network", "covariance/ntk",
         "mean/ntk", "variance/ntk", "mean/nngp", "variance/nngp",

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
-from ntkrun.experiments.base import load_experiment
-from ntkrun.experiments.supremum_measures import law
-from ntkrun.progress import Silent
+from ntkrun.experiments.analysis.suprema import law
+from ntkrun.experiments.figures import load_experiment
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 
 EXPERIMENT = load_experiment("theorem21")
@@ -19,7 +19,7 @@ def run(settings_of, *overrides: str) -> pd.DataFrame:
     raw = settings_of("theorem21", "smoke", "data.source=stand_in", "model.activation=erf", *overrides)
     (cell,) = make_cells(EXPERIMENT, raw)
     settings: Any = cell.settings
-    return EXPERIMENT.run(settings, cell.name, Silent()).table
+    return EXPERIMENT.run.compute(settings, cell.name, Silent()).table
 
 
 def test_both_parameterizations_measure_one_motion(settings_of):

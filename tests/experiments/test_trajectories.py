@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ntkrun.experiments.base import load_experiment
-from ntkrun.progress import Silent
+from ntkrun.experiments.figures import load_experiment
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 
 FIG3 = load_experiment("fig3")
@@ -14,7 +14,7 @@ def run(settings_of, *overrides: str):
     raw = settings_of("fig3", "smoke", "data.source=stand_in", *overrides)
     (cell,) = make_cells(FIG3, raw)
     progress = Silent()
-    return FIG3.run(cell.settings, cell.name, progress), progress
+    return FIG3.run.compute(cell.settings, cell.name, progress), progress
 
 
 def test_every_rival_is_recorded_on_both_splits(settings_of):

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
-from ntkrun.experiments import figs6, width_changes, width_measures
-from ntkrun.experiments.base import load_experiment
-from ntkrun.progress import Silent
+from ntkrun.experiments.analysis import width_changes as width_measures
+from ntkrun.experiments.figures import figs6, load_experiment
+from ntkrun.experiments.runs import width_changes
+from ntkrun.lockstep.progress import Silent
 from ntkrun.reference import paper_panel
 from ntkrun.runner.plan import make_cells
 
@@ -57,7 +58,7 @@ def run(settings_of, *overrides: str) -> pd.DataFrame:
     raw = settings_of("fig1", "cpu", "data.source=stand_in", "data.n_train=12", "networks=2", *overrides)
     (cell,) = make_cells(load_experiment("fig1"), raw)
     settings: Any = cell.settings
-    return width_changes.run(settings, cell.name, Silent()).table
+    return width_changes.compute(settings, cell.name, Silent()).table
 
 
 def test_growing_steps_change_nothing_that_a_figure_shows(settings_of):

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
-from ntkrun.experiments import lockstep
-from ntkrun.experiments.width_slopes import distances, variant
+from ntkrun.experiments.analysis.width_slopes import distances, variant
+from ntkrun.experiments.figures import lockstep
 
 
 def table(loss: str, power: float) -> pd.DataFrame:

@@ -1,19 +1,21 @@
 """What is planned is what runs: the rivals, steps and record points of every figure, against those that its run makes."""
 
+import importlib
 import json
+import pkgutil
 from typing import Any
 
 import jax
 import numpy as np
 import pytest
 
-from ntkrun.experiments import COMPUTING, experiment_names
-from ntkrun.experiments.base import computing, load_experiment
-from ntkrun.experiments.final_distance import spectral_weights, steps_expected
-from ntkrun.experiments.suprema import work as suprema_work
-from ntkrun.experiments.work import Work, training_work
-from ntkrun.kernels.device import ON_A_CPU
-from ntkrun.progress import Silent
+from ntkrun.devices.placement import ON_A_CPU
+from ntkrun.experiments import runs
+from ntkrun.experiments.figures import computing, experiment_names, load_experiment
+from ntkrun.experiments.runs.final_distance import spectral_weights, steps_expected
+from ntkrun.experiments.runs.suprema import work as suprema_work
+from ntkrun.experiments.runs.work import Work
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 
 TRAINING = sorted({computing(load_experiment(name)).name for name in experiment_names()} - {"figs9", "figs10"})
@@ -31,12 +33,12 @@ def started(monkeypatch, experiment, cell) -> StartedError:
     def start(rivals, steps, batches, *_, **__):
         raise StartedError(rivals, list(steps), batches)
 
-    for name in COMPUTING:
-        module = __import__(f"ntkrun.experiments.{name}", fromlist=["x"])
+    for listed in pkgutil.iter_modules(runs.__path__):
+        module = importlib.import_module(f"{runs.__name__}.{listed.name}")
         if hasattr(module, "run_lockstep"):
             monkeypatch.setattr(module, "run_lockstep", start)
     with pytest.raises(StartedError) as found:
-        experiment.run(cell.settings, cell.name, Silent())
+        experiment.run.compute(cell.settings, cell.name, Silent())
     return found.value
 
 
@@ -46,7 +48,7 @@ def shapes(tree: Any) -> list[tuple[str, tuple[int, ...], str]]:
 
 
 def work_of(experiment, cell) -> Work:
-    return (experiment.work or training_work)(cell.settings, ON_A_CPU)
+    return experiment.run.work(cell.settings, ON_A_CPU)
 
 
 @pytest.mark.parametrize("name", TRAINING)
@@ -101,7 +103,7 @@ def test_figure_s5_is_expected_to_take_about_the_steps_that_it_took(settings_of,
 
 def test_the_steps_are_those_at_which_the_mean_loss_of_many_networks_of_infinite_width_ends(settings_of):
     """Against plain descent of f_lin from 400 draws of f_0 at once."""
-    from ntkrun.experiments.work import planned_images
+    from ntkrun.experiments.runs.work import planned_images
     from ntkrun.kernels.analytic import analytic_kernels
 
     raw = settings_of("figs5", "smoke", "data.source=stand_in", "parts.L1=null", "parts.C4=null")
@@ -160,6 +162,6 @@ def test_draws_are_those_of_the_run(width, settings_of, monkeypatch):
     (cell,) = make_cells(experiment, raw)
     (piece,) = work_of(experiment, cell).programs
     monkeypatch.setattr(monte_carlo, "segment_sums", counted)
-    experiment.run(cell.settings, cell.name, Silent())
+    experiment.run.compute(cell.settings, cell.name, Silent())
     assert len(calls) == piece.times and {shape for shape, _ in calls} == {piece.arguments[0].shape}
     assert {group for _, group in calls} == {128 // piece.times}

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 
 IMPORTED = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
 

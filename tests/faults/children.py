@@ -18,7 +18,13 @@ import pytest
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["ntkrun.cli", "ntkrun.experiments.trajectories", "ntkrun.report.render", "ntkrun.runner.run", "orbax.checkpoint"]
+    [
+        "ntkrun.cli",
+        "ntkrun.experiments.runs.trajectories",
+        "ntkrun.report.render",
+        "ntkrun.runner.run",
+        "orbax.checkpoint",
+    ]
 )
 
 
@@ -82,7 +88,7 @@ def run(arguments: list[str], folder: Path, moment: Moment | None) -> None:
     """`ntkrun arguments` in this process, called in `folder`; what it prints is added to `folder`/log."""
     from writes import watch
 
-    from ntkrun import cli
+    from ntkrun.cli import main as cli
     from ntkrun.runner.checkpoint import CellCheckpoints
 
     # a shell's `&` has it ignored, which ntkrun respects; here the run listens however the tests were started

@@ -20,8 +20,8 @@ from children import PHASES, draw_moment, start, told
 from tried import TRIED
 from writes import watch
 
-from ntkrun.dynamics import protocol
 from ntkrun.errors import UserError
+from ntkrun.lockstep import loop as protocol
 from ntkrun.report import render
 from ntkrun.runner import checkpoint
 from ntkrun.runner import lock as locks

@@ -1,6 +1,7 @@
 """The smallest experiment that is like the others: two lockstep runs a cell, with checkpoints at every chance."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +11,11 @@ import pandas as pd
 
 from ntkrun import tables
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.protocol import MiniBatches, run_lockstep
-from ntkrun.experiments.base import CellResult, Experiment, load_experiment
+from ntkrun.experiments.base import CellResult, Experiment
+from ntkrun.experiments.figures import load_experiment
+from ntkrun.lockstep.loop import MiniBatches, run_lockstep
+from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
-from ntkrun.progress import Silent
 from ntkrun.report.render import report
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.run import Tally, run_cells
@@ -54,7 +56,7 @@ def draw(table: pd.DataFrame):
 
 
 def experiment() -> Experiment:
-    return replace(load_experiment("fig3"), run=compute, plot=draw, claims=())
+    return replace(load_experiment("fig3"), run=SimpleNamespace(compute=compute), plot=draw, claims=())
 
 
 def run(cells: list[Cell], store: Store, *, figure: bool = False) -> Silent:

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from ntkrun.activations import ACTIVATIONS
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.psd import check_psd
+from ntkrun.nonlinearities import ACTIVATIONS
 
 FIELDS: dict[str, Any] = dict(depth=3, activation="relu", sigma_w2=2.0, sigma_b2=0.1)
 NAMES = sorted(ACTIVATIONS)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from ntkrun.activations import ACTIVATIONS, Activation, resolve_activation
 from ntkrun.errors import UserError
-from ntkrun.kernels.activations import ErfDual, ReLUDual, dual_activation
-from ntkrun.kernels.hermite import HermiteDual
+from ntkrun.kernels.dual_closed_forms import ErfDual, ReLUDual, dual_activation
+from ntkrun.kernels.dual_hermite import HermiteDual
+from ntkrun.nonlinearities import ACTIVATIONS, Activation, resolve_activation
 
 NAMES = sorted(ACTIVATIONS)
 RHO = np.array([-1.0, -0.999999, -0.7, -0.1, 0.0, 0.3, 0.5, 0.9, 0.9999999, 1.0])

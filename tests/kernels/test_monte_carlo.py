@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ntkrun.data.basis import span_coordinates
+from ntkrun.data.span import span_coordinates
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk

@@ -9,10 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from ntkrun.activations import Activation
 from ntkrun.errors import UserError
 from ntkrun.models import build_model
 from ntkrun.models.parameters import count_parameters, layer_names, ntk_to_standard, standard_rates
+from ntkrun.nonlinearities import Activation
 
 FIELDS = dict(width=16, depth=2, n_outputs=3, activation="tanh", sigma_w2=2.0, sigma_b2=0.1, dtype=jnp.float64)
 X = np.random.default_rng(0).standard_normal((6, 2, 2, 3))

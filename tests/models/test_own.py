@@ -11,12 +11,11 @@ import numpy as np
 import pytest
 
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import load_experiment
-from ntkrun.kernels.empirical import empirical_ntk
-from ntkrun.kernels.route import contraction_of
+from ntkrun.experiments.figures import load_experiment
+from ntkrun.kernels.empirical import contraction_of, empirical_ntk
+from ntkrun.lockstep.progress import Silent
+from ntkrun.models.custom import build_own, check_own, sees_one_example
 from ntkrun.models.layers import Dense
-from ntkrun.models.own import build_own, check_own, sees_one_example
-from ntkrun.progress import Silent
 from ntkrun.runner.plan import make_cells
 from ntkrun.tables import series
 
@@ -105,8 +104,8 @@ def own(monkeypatch):
     module = ModuleType("own_nets")
     module.__dict__.update({kind.__name__: kind for kind in (Plain, Residual, Unhashable)}, function=len)
     monkeypatch.setitem(sys.modules, "own_nets", module)
-    monkeypatch.setattr("ntkrun.own_networks.source_hash", lambda name: "0")
-    monkeypatch.setattr("ntkrun.sections.source_hash", lambda name: "0")
+    monkeypatch.setattr("ntkrun.settings.custom_source.source_hash", lambda name: "0")
+    monkeypatch.setattr("ntkrun.settings.sections.source_hash", lambda name: "0")
     return lambda name, args, **offered: build_own(f"own_nets:{name}", "0", args, **offered)
 
 
@@ -195,7 +194,7 @@ def test_both_linear_routes_of_a_module_without_taps_are_one(own, settings_of):
         "optimizer.learning_rate=.001",
         "record.first_time=.001",
     )
-    function, parameter = (experiment.run(cell.settings, cell.name, Silent()) for cell in found)
+    function, parameter = (experiment.run.compute(cell.settings, cell.name, Silent()) for cell in found)
     assert function.facts["theta_hat_by"] == "jacobian" and "theta_hat_by" not in parameter.facts
     for curve, split in (("output/linear", "train"), ("output/linear", "test"), ("weight_change/linear", "")):
         one, other = (series(result.table, curve, split, 0) for result in (function, parameter))
@@ -209,4 +208,4 @@ def test_a_batch_dependent_module_goes_by_parameter_space_alone(own, settings_of
     monkeypatch.setattr(sys.modules["own_nets"], "Residual", Normalised)
     experiment, (cell,) = cells(settings_of, "model.path=own_nets:Residual")
     with pytest.raises(UserError, match="use linear_route=parameter_space"):
-        experiment.run(cell.settings, cell.name, Silent())
+        experiment.run.compute(cell.settings, cell.name, Silent())

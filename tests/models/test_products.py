@@ -14,19 +14,19 @@ import pytest
 from jax.extend import core
 
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics.learning_rate import largest_eigenvalue
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network
 from ntkrun.errors import UserError
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk
+from ntkrun.kernels.largest_eigenvalue import largest_eigenvalue
 from ntkrun.kernels.precision import full_precision
 from ntkrun.kernels.projected import drawn_projections, projected_kernels
 from ntkrun.kernels.weight_jacobian import weight_jacobian
 from ntkrun.models import build_model
 from ntkrun.models.layers import by_convolution, by_products
 from ntkrun.models.products import MANTISSA, PRODUCTS, at_precision
-from ntkrun.sections import Products
+from ntkrun.settings.sections import Products
 
 RNG = np.random.default_rng(0)
 ROUNDED = [name for name in PRODUCTS if name != "as_dtype"]

@@ -2,9 +2,8 @@
 
 import re
 
-from ntkrun.claims import ALL_SCALES, Verdict
-from ntkrun.experiments import experiment_names
-from ntkrun.experiments.base import load_experiment
+from ntkrun.experiments.claims import ALL_SCALES, Verdict
+from ntkrun.experiments.figures import experiment_names, load_experiment
 from ntkrun.report.causes import UNKNOWN, cause_of, causes
 from ntkrun.report.judge import claims_table
 

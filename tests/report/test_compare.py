@@ -9,7 +9,7 @@ import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
 from ntkrun import tables
-from ntkrun.experiments.base import load_experiment
+from ntkrun.experiments.figures import load_experiment
 from ntkrun.report.compare import Pair, Side, differences, differences_table, verdicts_of, verdicts_table
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import Store, parquet_bytes, read_table

@@ -9,9 +9,8 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from ntkrun.experiments import figures
-from ntkrun.experiments.base import computing, load_experiment
-from ntkrun.plotting import PAPER_MARK, SERIES, PaperCurve, paper_curve, style
+from ntkrun.experiments.figures import computing, figure_names, load_experiment
+from ntkrun.experiments.style import PAPER_MARK, SERIES, PaperCurve, paper_curve, style
 from ntkrun.reference import paper_curves
 from ntkrun.report.deviation import COLUMNS, deviations
 from ntkrun.runner.store import read_table
@@ -70,7 +69,7 @@ def table_of(root):
     return read
 
 
-COMMITTED = [name for name in figures() if name != "fig3"]  # `make fig3` trains it
+COMMITTED = [name for name in figure_names() if name != "fig3"]  # `make fig3` trains it
 
 
 @pytest.mark.parametrize("name", COMMITTED)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from processes import ran
 
-from ntkrun.claims import Verdict
+from ntkrun.experiments.claims import Verdict
 from ntkrun.report import causes, gallery
 from ntkrun.report.gallery import symbols, write_gallery
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
+from ntkrun.cli.timed import LEFT_OVER, outcome_table
+from ntkrun.cli.worker import compute
 from ntkrun.runner.budget import MARGIN, MEMORY, Budget, Expected, Job
-from ntkrun.runner.worker import compute
-from ntkrun.timed import LEFT_OVER, outcome_table
 
 
 class Clock:
@@ -176,7 +176,7 @@ def test_processes_compute_the_cells_and_the_same_command_finds_them(tmp_path, s
     # the numbers are those of one process
     direct = tmp_path / "direct"
     raw = settings_of("fig1", "smoke", f"results_dir={direct}", "model.width=16", "data.source=stand_in")
-    from ntkrun.experiments.base import load_experiment
+    from ntkrun.experiments.figures import load_experiment
     from ntkrun.runner.plan import make_cells
     from ntkrun.runner.store import Store, read_table
 

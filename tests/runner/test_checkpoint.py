@@ -11,12 +11,12 @@ import numpy as np
 import optax
 import pytest
 
-from ntkrun.dynamics.ensemble import Ensemble
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.protocol import MiniBatches, run_lockstep
 from ntkrun.errors import UserError
+from ntkrun.lockstep.ensemble import Ensemble
+from ntkrun.lockstep.loop import MiniBatches, run_lockstep
+from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
-from ntkrun.progress import Silent
 from ntkrun.runner import checkpoint
 from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
 from ntkrun.runner.lock import Lock

@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import pytest
 
-from ntkrun import accelerators
-from ntkrun.kernels import device as kernels_device
+from ntkrun.devices import placement as kernels_device
+from ntkrun.devices import platform as accelerators
 from ntkrun.runner import compiled, device
 
 

@@ -9,16 +9,16 @@ import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
 from ntkrun.costs import Kernel
+from ntkrun.devices.placement import SHARE
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import load_experiment
-from ntkrun.kernels.device import SHARE
+from ntkrun.experiments.figures import load_experiment
 from ntkrun.runner import forecast as forecasts
 from ntkrun.runner.forecast import Forecast, expected, forecast
 from ntkrun.runner.machines import KNOWN, Machine, at_hand, machine_of
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.plan_table import duration, forecast_table, warnings
 from ntkrun.runner.store import Store
-from ntkrun.settings import CommonSettings
+from ntkrun.settings.base import CommonSettings
 
 PLAIN = Machine("m", "gpu", {"float32": 1e12, "tf32": 4e12, "default": 4e12}, 1e12, 4e9, 1e-6, 1.0, 0.1, "made up")
 

@@ -14,7 +14,7 @@ from entry_point import ntkrun  # noqa: F401  (a fixture)
 
 from ntkrun import tables
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import load_experiment
+from ntkrun.experiments.figures import load_experiment
 from ntkrun.runner import elsewhere as elsewhere_module
 from ntkrun.runner import plan
 from ntkrun.runner.elsewhere import Elsewhere, StoredElsewhere
@@ -22,7 +22,7 @@ from ntkrun.runner.merge import verified
 from ntkrun.runner.plan import Cell, make_cells
 from ntkrun.runner.provenance import cell_provenance
 from ntkrun.runner.store import Store, parquet_bytes, read_table
-from ntkrun.settings import CommonSettings
+from ntkrun.settings.base import CommonSettings
 
 PRINT = "9b07b565" + "0" * 56  # of the images
 MERGE = ["experiment=fig3", "scale=smoke", "stage=merge", "results_dir=home"]

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import load_experiment
-from ntkrun.experiments.keys import cell_key
+from ntkrun.experiments.figures import load_experiment
+from ntkrun.experiments.runs.random_keys import cell_key
 from ntkrun.runner.plan import make_cells, shard_of
 
 FIG3 = load_experiment("fig3")

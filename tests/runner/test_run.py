@@ -3,14 +3,16 @@
 import errno
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from ntkrun import tables
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import CellResult, load_experiment
-from ntkrun.progress import Silent
+from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.figures import load_experiment
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner import lock as locks
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.run import Tally, run_cells
@@ -24,7 +26,7 @@ def compute(settings, name, progress) -> CellResult:
 
 @pytest.fixture
 def experiment():
-    return replace(load_experiment("fig3"), run=compute)
+    return replace(load_experiment("fig3"), run=SimpleNamespace(compute=compute))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from ntkrun import tables
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import load_experiment
+from ntkrun.experiments.figures import load_experiment
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import Store, content_hash, read_table
 from ntkrun.runner.verify import faults

@@ -1,0 +1,112 @@
+"""`experiment=all`, `experiment=fig1,fig3`: one figure after the other, whatever becomes of the others, and a summary."""
+
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from ntkrun.runner.remaining_time import Outlook
+
+ALL = "experiment=all"
+
+
+def several(arguments: Sequence[str], figures: Callable[[], list[str]]) -> list[str]:
+    """The experiments of a command line that names all or a list of them; none for a single one and for a sweep of Hydra's."""
+    if ALL in arguments:
+        return figures()
+    named = next((item.partition("=")[2] for item in arguments if item.startswith("experiment=")), "")
+    return named.split(",") if "," in named and not {"-m", "--multirun"} & set(arguments) else []
+
+
+@dataclass
+class Outcome:
+    """What has become of one figure; kept up to date, so that an interruption can say so."""
+
+    experiment: str = ""
+    ran: int = 0
+    cached: int = 0
+    passed: int = 0
+    failed: int = 0
+    not_judged: int = 0
+    seconds: float = 0.0
+    code: int | None = None  # exit code; None: not reached
+    absent: bool = False  # it was to be drawn, and nothing of it is stored
+    outlook: Outlook | None = None  # on all figures, where this is one of them
+
+    def judged(self, verdicts: Iterable[str]) -> None:
+        """The verdicts of the report that lies in the folder now: a later job of a sweep writes it anew."""
+        found = list(verdicts)
+        self.passed, self.failed, self.not_judged = (found.count(kind) for kind in ("pass", "fail", "not_judged"))
+
+    def add(self, job: "Outcome") -> None:
+        """What one job of a sweep, in a process of its own, has made of its share of the cells."""
+        self.ran, self.cached = self.ran + job.ran, self.cached + job.cached
+        if job.passed + job.failed + job.not_judged:  # the others left the report to it
+            self.passed, self.failed, self.not_judged = job.passed, job.failed, job.not_judged
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """One line a figure and their sum."""
+    header = ("figure", "cells run", "stored before", "minutes", "passed", "failed", "not judged", "")
+    counted = ("ran", "cached", "seconds", "passed", "failed", "not_judged")
+    total = Outcome("all")
+    for name in counted:
+        setattr(total, name, sum(getattr(o, name) for o in outcomes))
+    lines: list[tuple[str, ...]] = [header]
+    for o in (*outcomes, total):
+        state = "" if o is total or o.code == 0 else "not reached" if o.code is None else f"exit code {o.code}"
+        state = "nothing is stored" if o.absent else state
+        numbers = (o.ran, o.cached, f"{o.seconds / 60:.1f}", o.passed, o.failed, o.not_judged)
+        lines.append((o.experiment, *map(str, numbers), state))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            text.ljust(width) if place in (0, 7) else text.rjust(width)
+            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def only(name: str, arguments: Sequence[str]) -> list[str]:
+    """The command line for one of several experiments."""
+    return [f"experiment={name}" if item.startswith("experiment=") else item for item in arguments]
+
+
+def run_all(
+    arguments: Sequence[str],
+    names: Sequence[str],
+    once: Callable[[list[str], Outcome], int],
+    expect: Callable[[list[str]], tuple[str, dict[str, float]]],
+) -> int:
+    """Call `once` with the arguments for each figure and sum up; a signal ends it, nothing else does.
+
+    `once(arguments, outcome)` runs one experiment and notes in `outcome` what became of it; `expect(arguments)` says
+    what its cells will take (experiment that computes them, {cell: seconds}).  Returns 0 when all figures
+    returned it, 2 when none had good input, 128 + n after signal n, else 1; figures of which there is nothing to
+    draw count only where that is so of all.
+    """
+    began = time.monotonic()
+    outlook = Outlook.of(dict(expect(only(name, arguments)) for name in names))
+    outcomes = [Outcome(name, outlook=outlook if outlook.total else None) for name in names]
+    if outlook.total:
+        print(outlook, flush=True)
+    for place, outcome in enumerate(outcomes, start=1):
+        minutes = (time.monotonic() - began) / 60
+        print(f"\n[{place}/{len(outcomes)}] {outcome.experiment}, {minutes:.1f} min so far", flush=True)
+        started = time.monotonic()
+        try:
+            outcome.code = once(only(outcome.experiment, arguments), outcome)
+        except SystemExit as stop:
+            outcome.code = stop.code if isinstance(stop.code, int) else 1
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            outcome.code = 1
+        outcome.seconds = time.monotonic() - started
+        outlook.given_up(outcome.experiment)
+        if outcome.code > 128:
+            break
+    print(f"\n{summary(outcomes)}")
+    codes = [outcome.code or 0 for outcome in outcomes if not outcome.absent] or [2]
+    return max(codes) if max(codes) > 128 or len(set(codes)) == 1 else 1

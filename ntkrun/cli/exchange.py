@@ -1,0 +1,160 @@
+"""Between machines: stage=bundle, stage=merge, stage=compare.  Each is one call for all figures that are named."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ntkrun.errors import UserError
+from ntkrun.settings.stages import OWN
+
+if TYPE_CHECKING:
+    from ntkrun.experiments.base import Experiment
+    from ntkrun.report.compare import Pair
+    from ntkrun.runner.elsewhere import Elsewhere
+    from ntkrun.runner.plan import Cell
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One experiment as it was composed; `source` computes its cells, which are those of the shard."""
+
+    experiment: "Experiment"
+    source: "Experiment"
+    cells: "list[Cell]"
+
+
+def exchange(composed: Sequence[dict[str, Any]], arguments: Sequence[str], everything: bool) -> int:
+    """Carry out the stage on these experiments' settings; returns the exit code.  Raises UserError for bad input.
+
+    arguments   those of the command line, with the scale resolved
+    everything  whether all experiments are meant, and not some by name
+    """
+    figures = [figure_of(settings) for settings in composed]
+    first = figures[0].cells[0].settings
+    if first.stage == "bundle":
+        return bundle(figures, arguments)
+    if first.stage == "merge":
+        return merge(figures, everything)
+    return compare(figures)
+
+
+def figure_of(raw: dict[str, Any]) -> Figure:
+    from ntkrun.runner.plan import check_shared_settings, make_cells, shard_of
+
+    check_shared_settings(raw)
+    from ntkrun.experiments.figures import computing, load_experiment
+
+    experiment = load_experiment(raw["experiment"])
+    source = computing(experiment)
+    cells = make_cells(source, raw | {"experiment": source.name})
+    first = cells[0].settings
+    return Figure(experiment, source, shard_of(cells, first.shard, first.shards))
+
+
+def bundle(figures: Sequence[Figure], arguments: Sequence[str]) -> int:
+    """Write the folder and say what is in it."""
+    from ntkrun.bundle.folder import Bundle
+    from ntkrun.data.sources.load import stand_in_warning
+
+    own = {"stage", "results_dir", *OWN["bundle"]}
+    command = [item for item in arguments if item.partition("=")[0] not in own]
+    cells = {(figure.source.name, cell.config_hash): cell for figure in figures for cell in figure.cells}
+    made = Bundle([(name, cell) for (name, _), cell in cells.items()], command)
+    into = made.write()
+    for used in made.used:
+        if used.images.is_stand_in:
+            print(f"warning: {stand_in_warning(used.images.name, used.images.requested)}", file=sys.stderr)
+    print(made.told())
+    scale = figures[0].cells[0].settings.scale
+    print(f"bundle: {into}\nrun there:  sh {into.name}/run.sh")
+    print(f"take back:  ntkrun experiment=all scale={scale} stage=merge from=cells.tar.gz")
+    return 0
+
+
+def merge(figures: Sequence[Figure], everything: bool) -> int:
+    """Take in what another machine computed; 1 when something of it was refused or could not be read."""
+    from ntkrun.runner.elsewhere import Elsewhere
+    from ntkrun.runner.merge import merge as merged
+    from ntkrun.runner.merge import merge_table
+
+    first = figures[0].cells[0].settings
+    source = Elsewhere.of(str(first.taken_from), "from")
+    names = None if everything else list(dict.fromkeys(figure.source.name for figure in figures))
+    found = list(merged(source, first.results_dir, first.scale, names, first))
+    if not found:
+        raise UserError(_nothing(source, "from", first.scale, names))
+    print(merge_table(found))
+    if source.fault:
+        print(f"damaged: {source.fault}", file=sys.stderr)
+    return 1 if source.fault or any(one.refused for one in found) else 0
+
+
+def _nothing(source: "Elsewhere", setting: str, scale: str, names: Sequence[str] | None) -> str:
+    if source.fault:
+        return f"{setting}: {source.fault}"
+    others = ", ".join(f"scale={name}" for name in sorted(source.scales - {scale}))
+    what = "" if names is None else f" of {', '.join(names)}"
+    return f"{setting}={source.path} holds no cells{what} at scale={scale}" + (
+        f"; it has some at {others}" if others else ""
+    )
+
+
+def compare(figures: Sequence[Figure]) -> int:
+    """Hold the cells of results_dir against the same ones of another machine; 1 when some of them cannot be read."""
+    from ntkrun.report.compare import differences_table, verdicts_of, verdicts_table
+    from ntkrun.runner.elsewhere import Elsewhere
+
+    first = figures[0].cells[0].settings
+    other, results = Elsewhere.of(str(first.other), "other"), Path(first.results_dir).expanduser()
+    if results.resolve().is_relative_to(other.path.resolve()):
+        raise UserError(
+            f"other={first.other} holds results_dir={first.results_dir} itself: name the results of another machine"
+        )
+    names = list(dict.fromkeys(figure.source.name for figure in figures))
+    faults: list[str] = []
+    pairs = list(_pairs(other, results, first.scale, names, faults))
+    for fault in [*faults, *filter(None, [other.fault])]:
+        print(f"damaged: {fault}", file=sys.stderr)
+    if not pairs:
+        raise UserError(_nothing(other, "other", first.scale, names) + f" that {results / first.scale} holds, too")
+    print(differences_table(pairs))
+    for figure in figures:
+        of_figure = [pair for pair in pairs if pair.experiment == figure.source.name]
+        verdicts = verdicts_of(figure.experiment, figure.cells, of_figure, first.scale)
+        if verdicts:
+            print(f"\n{verdicts_table(figure.experiment.name, verdicts)}")
+        elif of_figure:
+            print(f"\n{figure.experiment.name}: not all of its cells are on both sides, no claim is judged")
+    folder = results / first.scale / (figures[0].experiment.name if len(figures) == 1 else "")
+    print(f"\nevery cell and curve: {_write(folder / 'compare.csv', pairs)}")
+    return 1 if faults or other.fault else 0
+
+
+def _pairs(other: "Elsewhere", results: Path, scale: str, names: Sequence[str], faults: list[str]) -> "Iterator[Pair]":
+    """The cells that both hold; what cannot be read is noted in `faults`."""
+    from ntkrun.report.compare import Pair, Side
+    from ntkrun.runner.store import read_table, table_of
+
+    for stored in other.cells(scale):
+        ours = results / scale / stored.experiment / "cells" / stored.file
+        if stored.experiment not in names or not ours.is_file():
+            continue
+        try:
+            sides = Side(*read_table(ours)), Side(*table_of(stored.content, f"{other.path}: {stored.file}"))
+        except UserError as error:
+            faults.append(str(error))
+            continue
+        yield Pair(stored.experiment, stored.file, *sides)
+
+
+def _write(path: Path, pairs: "Sequence[Pair]") -> Path:
+    import pandas as pd
+
+    from ntkrun.runner.files import write_bytes
+
+    rows = pd.concat([pair.rows for pair in pairs], ignore_index=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, rows.to_csv(index=False, float_format="%.6g").encode())
+    return path

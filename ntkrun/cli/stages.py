@@ -1,0 +1,211 @@
+"""What `ntkrun` does once its settings are composed: plan, run what is missing, report."""
+
+import signal
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ntkrun.cli.all_figures import Outcome
+from ntkrun.errors import ComputeForbiddenError, UserError
+from ntkrun.report.departures import departures
+from ntkrun.settings.parts import without_unused
+from ntkrun.settings.stages import OWN
+
+if TYPE_CHECKING:
+    from ntkrun.cli.console import Console
+    from ntkrun.experiments.base import Experiment
+    from ntkrun.runner.plan import Cell
+    from ntkrun.runner.store import Store
+
+
+def join(settings: dict[str, Any]) -> None:
+    """Join the other processes of the run if there are any."""
+    if settings.get("distributed") is True:
+        from ntkrun.lockstep.processes import start
+
+        start()
+
+
+def verify(store: "Store") -> int:
+    """Check every stored table; 1 when one is damaged."""
+    from ntkrun.runner.verify import faults
+
+    found = [fault for _, fault in faults(store)]
+    damaged = [fault for fault in found if fault]
+    for fault in damaged:
+        print(f"damaged: {fault}", file=sys.stderr)
+    print(f"{len(found)} tables verified against hash, schema and name: {len(damaged)} damaged")
+    return 1 if damaged else 0
+
+
+def plan(experiment: "Experiment", cells: "list[Cell]", progress: "Console") -> int:
+    """Print what the cells will cost."""
+    from ntkrun.runner.forecast import forecast
+    from ntkrun.runner.machines import machine_of
+    from ntkrun.runner.plan_table import forecast_table, warnings
+
+    machine = machine_of(cells[0].settings.device, cells[0].settings.flop_rate)
+    found = forecast(experiment, cells, machine)
+    print(forecast_table(found, machine))
+    for line in warnings(found, cells, machine):
+        progress.warn(line)
+    return 0
+
+
+def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", outcome: Outcome) -> int:
+    """Judge what is stored and write nothing; 1 when a judged claim fails."""
+    from ntkrun.report.judge import claims_table
+    from ntkrun.report.render import gather, judge_stored
+
+    stored = gather(experiment, cells, store)
+    verdicts = judge_stored(experiment, stored, cells[0].settings.scale)
+    if stored.missing:
+        progress.warn(f"{len(stored.missing)} of {len(cells)} cells are not there: the claims are judged without them")
+    print(claims_table(verdicts, cells[0].settings.scale))
+    outcome.judged(verdict.verdict for verdict in verdicts)
+    return 1 if outcome.failed else 0
+
+
+def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
+    """(experiment that computes, seconds to expect by cell) of what `execute` would run; UserError for bad input."""
+    from ntkrun.experiments.figures import computing, load_experiment
+    from ntkrun.runner.plan import make_cells, shard_of
+    from ntkrun.runner.store import Store
+
+    source = computing(load_experiment(settings["experiment"]))
+    cells = make_cells(source, settings | {"experiment": source.name})
+    first = cells[0].settings
+    if first.stage not in ("run", "all"):
+        return source.name, {}
+    from ntkrun.runner import forecast  # which traces with JAX
+
+    store = Store(first.results_dir, first.scale, settings["experiment"], source.name)
+    found = forecast.expected(source, shard_of(cells, first.shard, first.shards), store)
+    return source.name, {name: one.seconds for name, one in found.items()}
+
+
+def execute(
+    settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chosen_by: str, command: str, outcome: Outcome
+) -> int:
+    """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input.
+
+    `paper()`: the settings of the paper's own run, for what is said on the figure.  `outcome` is kept up to date.
+    """
+    from ntkrun.runner.plan import check_shared_settings
+
+    check_shared_settings(settings)  # before the imports below, which take seconds
+    from ntkrun.cli.console import Console
+    from ntkrun.experiments.figures import computing, load_experiment
+    from ntkrun.runner.plan import make_cells
+    from ntkrun.runner.store import Store
+
+    experiment = load_experiment(settings["experiment"])
+    source = computing(experiment)
+    cells = make_cells(source, settings | {"experiment": source.name})
+    first = cells[0].settings
+    if first.stage in OWN:
+        raise UserError(f"type stage={first.stage} on the command line, not in a file")
+    if first.distributed:
+        from ntkrun.lockstep.processes import leads
+
+        if not leads():
+            return assist(source, cells)
+    store = Store(first.results_dir, first.scale, experiment.name, source.name)
+    progress = Console(outcome.outlook)
+    print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
+    if first.stage in ("verify", "plan"):
+        return verify(store) if first.stage == "verify" else plan(source, cells, progress)
+    if first.stage == "check":
+        return check(experiment, cells, store, progress, outcome)
+    if first.stage in ("run", "all"):
+        code = compute(source, cells, store, progress, command, outcome)
+        if code:
+            return code
+        if first.stage == "all" and first.shards > 1 and (missing := [c.name for c in cells if not store.has(c)]):
+            print(f"{len(missing)} of {len(cells)} cells are left to other shards; the last one draws the figure")
+            return 0
+    if first.stage in ("report", "all"):
+        differs = departures(without_unused(settings), paper()) if experiment.name != "lockstep" else []
+        redraw = first.stage == "report" or outcome.ran > 0
+        show(experiment, cells, store, progress, differs, redraw, outcome)
+    return 0
+
+
+def compute(
+    source: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", command: str, outcome: Outcome
+) -> int:
+    """Run the cells of this shard; the exit code is that of a signal when one ended it."""
+    if cells[0].settings.minutes is not None:
+        raise UserError("minutes= is typed on the command line itself, not in a file of --config-dir")
+    store.prepare()  # a folder that cannot be written to is found before the imports below
+    from ntkrun.lockstep.processes import leave
+    from ntkrun.runner.device import ready
+    from ntkrun.runner.plan import shard_of
+
+    first = cells[0].settings
+    try:
+        warnings = ready(first)
+    except UserError:
+        store.take_back()
+        raise
+    for warning in warnings:
+        progress.warn(warning)
+    from ntkrun.runner.run import Tally, run_cells
+
+    mine = shard_of(cells, first.shard, first.shards)
+    tally = Tally(len(mine))
+    try:
+        run_cells(source, mine, store, progress, tally)
+    except KeyboardInterrupt as interruption:
+        progress.close()
+        print(f"interrupted: {tally}; they are kept, and this goes on from there:\n  {command}", file=sys.stderr)
+        code = 128 + getattr(interruption, "signum", signal.SIGINT)
+        leave(code)
+        return code
+    finally:
+        outcome.ran, outcome.cached = outcome.ran + tally.ran, outcome.cached + tally.cached
+    print(tally)
+    for cell in tally.elsewhere:
+        progress.info(f"being run elsewhere: {cell}")
+    return 0
+
+
+def assist(source: "Experiment", cells: "list[Cell]") -> int:
+    """Compute with the leading process what it computes; it alone reads and writes results."""
+    from ntkrun.runner.device import ready
+    from ntkrun.runner.plan import shard_of
+    from ntkrun.runner.run import assist_cells
+
+    first = cells[0].settings
+    if first.stage in ("run", "all"):
+        ready(first)
+        assist_cells(source, shard_of(cells, first.shard, first.shards))
+    return 0
+
+
+def show(
+    experiment: "Experiment",
+    cells: "list[Cell]",
+    store: "Store",
+    progress: "Console",
+    differs: list[str],
+    redraw: bool,
+    outcome: Outcome,
+) -> None:
+    """Draw and judge what is stored, and say what it is worth."""
+    from ntkrun.report.gallery import write_gallery
+    from ntkrun.report.judge import claims_table
+    from ntkrun.report.render import report
+
+    try:
+        made = report(experiment, cells, store, differs, redraw)
+    except ComputeForbiddenError:
+        outcome.absent = True
+        raise
+    outcome.judged(verdict.verdict for verdict in made.verdicts)
+    for name in made.stand_ins:
+        progress.warn(f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set")
+    if made.missing:
+        progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
+    page = write_gallery(store.folder.parent)
+    print(f"\nfigure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts, cells[0].settings.scale)}")

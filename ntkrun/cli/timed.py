@@ -1,0 +1,171 @@
+"""minutes=9: cells of all figures that are named, by processes beside each other, as many as end within the time."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ntkrun.cli.exchange import Figure, figure_of
+from ntkrun.errors import UserError
+
+if TYPE_CHECKING:
+    from ntkrun.runner.budget import Budget, Job
+    from ntkrun.runner.plan import Cell
+    from ntkrun.runner.store import Store
+
+LEFT_OVER = 3  # exit code: the time was over with cells left
+DRAWING = 5.0  # seconds that stage=all keeps for each figure's picture and claims
+ON_AN_ACCELERATOR = 4  # processes by default: three compile or load while one computes
+
+
+def run_within(composed: Sequence[dict[str, Any]], began: float) -> int:
+    """Compute what is missing of these experiments' cells; the exit code.  Raises UserError for bad input.
+
+    began  when the command line was called, by `time.monotonic`: the minutes count from there
+    """
+    # several processes share the device: none may take all of its memory beforehand
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    figures = [figure_of(settings) for settings in composed]
+    first: Any = figures[0].cells[0].settings
+    if first.distributed:
+        raise UserError("minutes= is for the processes of one machine: leave out distributed=true")
+    found = list(_missing(figures, composed))
+    stored = sum(len(figure.cells) for figure in figures) - len(found)
+    from ntkrun.runner.budget import Job
+
+    jobs = [
+        Job(figure.source.name, cell.name, cell.config_hash, _order(figure, raw, cell), place)
+        for place, (figure, raw, cell, _) in enumerate(found)
+    ]
+    reserve = DRAWING * len(figures) if first.stage == "all" else 0.0
+    budget = _budget(first, jobs, 60.0 * float(first.minutes) - (time.monotonic() - began) - reserve)
+    for _, _, _, store in found:
+        store.prepare()  # a folder that cannot be written to is found before processes are started
+    from ntkrun.runner.workers import Worker
+
+    with _stop_requests(budget), _planning(budget, found):
+        budget.run(Worker)
+    print(outcome_table(jobs, stored))
+    if signum := budget.stopped():
+        return 128 + signum
+    if any(job.became == "failed" for job in jobs):
+        return 1
+    return LEFT_OVER if any(job.became != "stored" for job in jobs) else 0
+
+
+def _missing(
+    figures: Sequence[Figure], composed: Sequence[dict[str, Any]]
+) -> "Iterator[tuple[Figure, dict[str, Any], Cell, Store]]":
+    """The cells that are not stored, each once: a figure may draw what another one computes."""
+    from ntkrun.runner.store import Store
+
+    known = set()
+    for figure, raw in zip(figures, composed, strict=True):
+        first = figure.cells[0].settings
+        store = Store(first.results_dir, first.scale, figure.experiment.name, figure.source.name)
+        for cell in figure.cells:
+            if (figure.source.name, cell.config_hash) not in known and not store.has(cell):
+                known.add((figure.source.name, cell.config_hash))
+                yield figure, raw, cell, store
+
+
+def _order(figure: Figure, raw: dict[str, Any], cell: "Cell") -> dict[str, Any]:
+    settings = raw | {"experiment": figure.source.name, "minutes": None, "jobs": "auto", "order": "shortest"}
+    return {"experiment": figure.source.name, "settings": settings, "config_hash": cell.config_hash}
+
+
+def _budget(first: Any, jobs: "list[Job]", seconds: float) -> "Budget":
+    from ntkrun.devices.platform import platform
+    from ntkrun.runner.budget import MARGIN, Budget
+    from ntkrun.runner.machines import memory_at_hand
+
+    if seconds <= 2 * MARGIN:
+        raise UserError(
+            f"minutes={first.minutes:g} leaves {max(seconds, 0.0):.0f} s for cells, of which {MARGIN:.0f} are for stopping: "
+            "give more"
+        )
+    shared = platform() != "cpu"
+    workers = first.jobs if isinstance(first.jobs, int) else ON_AN_ACCELERATOR if shared else 1
+    print(f"{len(jobs)} cells to compute, {workers} at a time, within {seconds:.0f} s", flush=True)
+    return Budget(seconds, jobs, workers, first.order == "shortest", shared, memory_at_hand())
+
+
+@contextlib.contextmanager
+def _stop_requests(budget: "Budget") -> Iterator[None]:
+    """Signals stop the budget, which stops the processes; the first one counts."""
+    from ntkrun.runner.stop import NAMES
+
+    heard: list[int] = []
+    budget.stopped = lambda: heard[0] if heard else 0
+    numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda signum, _: heard.append(signum)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _planning(budget: "Budget", found: "Sequence[tuple[Figure, dict[str, Any], Cell, Store]]") -> Iterator[None]:
+    """What to expect of the cells is worked out family by family, while those that are known are under way."""
+    jobs = {(job.figure, job.config_hash): job for job in budget.jobs}
+    done = threading.Event()
+    budget.planned = done.is_set
+
+    def plan() -> None:
+        try:
+            from ntkrun.runner import forecast
+
+            for figure, cells, store in _by_family(found):
+                try:
+                    known = forecast.expected(figure.source, cells, store)
+                except UserError as error:
+                    for cell in cells:
+                        jobs[figure.source.name, cell.config_hash].why = f"not planned: {error}"
+                    continue
+                for name, expected in known.items():
+                    budget.expect(jobs[figure.source.name, name], expected)
+        finally:
+            done.set()
+
+    thread = threading.Thread(target=plan, daemon=True)
+    thread.start()
+    yield
+
+
+def _by_family(
+    found: "Sequence[tuple[Figure, dict[str, Any], Cell, Store]]",
+) -> "Iterator[tuple[Figure, list[Cell], Store]]":
+    """Cells of one figure that share traces: the first of them can begin before all of the figure is planned."""
+    from ntkrun.runner.forecast import families
+
+    names = list(dict.fromkeys(figure.source.name for figure, *_ in found))
+    for name in names:
+        of_name = [one for one in found if one[0].source.name == name]
+        for cells in families([cell for _, _, cell, _ in of_name]):
+            yield of_name[0][0], cells, of_name[0][3]
+
+
+def outcome_table(jobs: "Sequence[Job]", stored: int) -> str:
+    """What became of the cells, and of those that are left what they are expected to take."""
+    from ntkrun.runner.plan_table import duration
+
+    left = [job for job in jobs if job.became != "stored"]
+    lines = [
+        f"{len(jobs) - len(left)} of {len(jobs) + stored} cells finished now, {stored} stored before, {len(left)} left"
+    ]
+    if not left:
+        return lines[0]
+    width = max(len(f"{job.figure} {job.cell}") for job in left)
+    for job in left:
+        takes = duration(job.expected.seconds) if job.expected else "not known"
+        states = {"waiting": "not begun", "stopped": "stopped, goes on from its checkpoint", "running": "stopped"}
+        why = states.get(job.became, job.became) + (f": {job.why}" if job.why else "")
+        lines.append(f"  {f'{job.figure} {job.cell}'.ljust(width)}  {takes.rjust(12)}  {why}")
+    total = sum(job.expected.seconds for job in left if job.expected)
+    lines.append(f"what is left is expected to take {duration(total)}, one cell at a time: the same command goes on")
+    return "\n".join(lines)

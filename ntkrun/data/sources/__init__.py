@@ -1,0 +1,1 @@
+"""Where images come from: prepared sets, their cache, a bundle, stand-ins."""

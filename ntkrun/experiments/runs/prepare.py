@@ -1,0 +1,260 @@
+"""What every training experiment starts from: images, theta_0, optimizer, and a look at the learning rate."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from flax import linen as nn
+from numpy.typing import DTypeLike
+
+from ntkrun.data.dataset import Dataset, load_dataset
+from ntkrun.data.sources.load import stand_in_warning
+from ntkrun.devices.placement import on_device
+from ntkrun.devices.platform import platform
+from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
+from ntkrun.dynamics.network import Network, Watched
+from ntkrun.dynamics.optimizers import Optimizer
+from ntkrun.errors import UserError
+from ntkrun.experiments.runs.random_keys import cell_key
+from ntkrun.kernels.empirical import Method, contraction_of, empirical_ntk, ntk_scale
+from ntkrun.kernels.largest_eigenvalue import largest_eigenvalue
+from ntkrun.lockstep.executor import observed, start
+from ntkrun.lockstep.loop import FullBatch, MiniBatches
+from ntkrun.lockstep.progress import Progress
+from ntkrun.models import build_model
+from ntkrun.models.custom import build_own, check_own, sees_one_example
+from ntkrun.settings.runs import RunSettings
+from ntkrun.settings.sections import DataSettings, ModelSettings, OwnSettings
+from ntkrun.theory.learning_rate import eta_critical, stable_rate
+from ntkrun.types import AnyArray, Array, Float, Params, PRNGKeyArray
+
+# Kernels over all training examples are built up to this many (example, output) pairs: 8192^2 float64 are 512 MB.
+KERNEL_ROWS = 8192
+# eta_critical needs lambda_max of Theta / N only, which a sample of the training set gives to a few per cent.
+CRITICAL_SAMPLE = 512
+CRITICAL_IMAGES = 64  # the same for convolutions, where an image costs a hundred times as much
+
+
+@dataclass
+class Setup:
+    """Everything at theta0 that the rivals are built from."""
+
+    settings: RunSettings
+    data: Dataset
+    model: nn.Module
+    theta0: Params
+    x_train: Array
+    x_test: Array
+    optimizer: Optimizer
+    watched: tuple[Watched, ...]
+    contraction: Method = "structured"  # that gives Theta_hat
+
+    @property
+    def k(self) -> int:
+        return self.data.y_train.shape[1]
+
+
+def load(options: DataSettings, loss: str, progress: Progress, dtype: DTypeLike = np.float64) -> Dataset:
+    """The images of a run; says so when they are stand-ins."""
+    names = {"name", "source", "classes", "n_train", "n_test", "preprocess", "seed", "averaged"}
+    fields = options.model_dump(include=names)
+    data = load_dataset(**fields, targets=options.target_kind(loss), dtype=dtype)
+    if data.is_stand_in:
+        progress.warn(stand_in_warning(data.name, data.requested))
+    return data
+
+
+def set_up(settings: RunSettings, progress: Progress) -> Setup:
+    """Load the images, draw theta0."""
+    options, dtype = settings.data, np.dtype(settings.model.dtype)
+    # Kernels in closed form take the inputs in float64; sets too large for kernels are not kept twice as large as needed.
+    small = options.n_train is not None and options.n_train <= KERNEL_ROWS
+    data = load(options, settings.loss, progress, np.float64 if small else dtype)
+    batch = settings.optimizer.batch_size
+    if batch is not None and batch > len(data.x_train):
+        raise UserError(f"optimizer.batch_size={batch} is larger than the {len(data.x_train)} training images")
+    k, choices = data.y_train.shape[1], dict(matmul=settings.matmul, trained=settings.trained)
+    model = model_from(settings.model, n_outputs=k, **choices)
+    x_train, x_test = on_device(data.x_train, dtype), on_device(data.x_test, dtype)
+    own = isinstance(settings.model, OwnSettings)
+    if own:
+        check_own(model, x_train, k)
+    theta0 = initial(model, cell_key(settings, "theta0"), np.asarray(data.x_train[:1], dtype))
+    watched = choose_weights(theta0, settings.record.weights)
+    optimizer = Optimizer(settings.optimizer, settings.weight_decay)
+    setup = Setup(settings, data, model, theta0, x_train, x_test, optimizer, watched)
+    return own_network(setup, progress) if own else setup
+
+
+def own_network(setup: Setup, progress: Progress) -> Setup:
+    """The setup of a module that we have not written: parameters in the dtype asked for, and what its kernel takes."""
+    model, settings = setup.model, setup.settings
+    if settings.model.width is not None and not hasattr(model, "width"):
+        progress.warn(f"{type(model).__name__} has no field width: model.width={settings.model.width} is not used")
+    theta0 = jax.tree.map(lambda leaf: leaf.astype(settings.model.dtype), setup.theta0)
+    setup = replace(setup, theta0=theta0)
+    if not function_space(settings):
+        return setup
+    if not sees_one_example(model, theta0, setup.x_train):
+        raise UserError(
+            f"an output of {type(model).__name__} depends on the other images of its batch, and so does its kernel: "
+            "use linear_route=parameter_space"
+        )
+    return replace(setup, contraction=contraction_of(model, theta0, setup.x_train))
+
+
+@partial(jax.jit, static_argnames="model")
+def initial(model: nn.Module, key: PRNGKeyArray, x: Float[AnyArray, "1 ..."]) -> Params:
+    """theta_0 of a network on inputs like x: one program for all seeds."""
+    return model.init(key, x)["params"]
+
+
+@partial(jax.jit, static_argnames="model")
+def initial_each(model: nn.Module, keys: Array, x: Float[AnyArray, "1 ..."]) -> Params:
+    """theta_0 of a network for each key, side by side."""
+    return jax.vmap(lambda key: model.init(key, x)["params"])(keys)
+
+
+@functools.cache
+def _unoptimised() -> Any:
+    options: dict[str, bool | str] = {"xla_backend_optimization_level": "0"} if platform() == "cpu" else {}
+    return jax.jit(lambda model, key, x: model.init(key, x)["params"], static_argnums=0, compiler_options=options)
+
+
+def drawn(model: nn.Module, key: PRNGKeyArray, x: Float[AnyArray, "1 ..."]) -> Params:
+    """`initial` where it runs once: on the CPU the compiler is spared its optimisations, which take five times as long."""
+    return _unoptimised()(model, key, x)
+
+
+def batches_of(setup: Setup) -> FullBatch | MiniBatches:
+    """Which training examples every step sees."""
+    images, size = setup.settings.data, setup.settings.optimizer.batch_size
+    if size is None:
+        return FullBatch()
+    key = cell_key(setup.settings, "batches")
+    return MiniBatches(key, len(setup.data.x_train), size, flip=images.flip, crop=images.crop)
+
+
+def model_from(
+    settings: ModelSettings | OwnSettings, n_outputs: int, trained: str = "all", matmul: str = "as_dtype"
+) -> nn.Module:
+    offered: dict[str, Any] = dict(n_outputs=n_outputs, trained=trained, matmul=matmul)
+    if isinstance(settings, OwnSettings):
+        offered |= dict(width=settings.width, dtype=settings.dtype)
+        return build_own(str(settings.path), settings.source, settings.args, **offered)
+    fields = settings.model_dump()
+    return build_model(fields.pop("name"), **offered, **fields)
+
+
+def function_space(settings: RunSettings) -> bool:
+    """auto: function space with full batches, where it holds and costs nothing; else parameter space."""
+    if settings.linear_route == "auto":
+        return settings.optimizer.batch_size is None and not settings.outside_function_space
+    return settings.linear_route == "function_space"
+
+
+def has_analytic_kernel(settings: RunSettings) -> bool:
+    """Whether Theta of the infinitely wide network is a rival."""
+    return settings.model.name == "fc" and not settings.outside_function_space
+
+
+def outputs_at_start(
+    network: Network, on_cpu: Callable[[Network], tuple[Array, Array]]
+) -> tuple[Float[Array, "n k"], Float[Array, "m k"]]:
+    """f_0 on all training and on the test examples, from the program that observes the network at every record point.
+
+    on_cpu  the program of the tables that are stored so far, which all come from CPUs: 1e-6 from the other by rounding
+    """
+    if platform() == "cpu":
+        return on_cpu(network)
+    (state,) = start((network,))
+    seen = observed(replace(network, evaluated=None), state)
+    return seen["train"], seen["test"]
+
+
+def step_by_step(
+    settings: RunSettings,
+    model: nn.Module,
+    tx: optax.GradientTransformation,
+    watched: tuple[Watched, ...],
+    **arrays: Any,
+) -> dict[str, Any]:
+    """The rivals whose states are parameters: the network, and f_lin unless it moves in function space.
+
+    arrays: theta0, x_train, y_train, x_test.
+    """
+    record = settings.record
+    shared: dict[str, Any] = dict(model=model, tx=tx, loss=settings.loss, watched=watched)
+    shared |= dict(evaluated=record.train_examples, chunk=record.chunk)
+    rivals: dict[str, Any] = {"network": Network(**arrays, **shared)}
+    if not function_space(settings):
+        rivals["linear"] = LinearParameterSpace(**arrays, **shared)
+    return rivals
+
+
+def choose_weights(theta0: Params, count: int) -> tuple[Watched, ...]:
+    """`count` single weights, dealt out over the weight matrices from the input to the readout.
+
+    The same places for every seed: they select the compiled program, which the seeds of a sweep thus share.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(theta0)
+    matrices = [(tuple(part.key for part in path), leaf.size) for path, leaf in leaves if leaf.ndim > 1]
+    rng = np.random.default_rng(7)
+    return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
+
+
+def check_learning_rate(setup: Setup, progress: Progress) -> dict[str, float]:
+    """Warn when eta reaches eta_critical of Theorem 2.1; the facts for the provenance.
+
+    Convolutions: lambda_max by power iteration on as many images as a step sees (at most CRITICAL_IMAGES), which is
+    also right for batch normalisation.  Adam: no such rate is known, nothing is checked.
+    """
+    settings, optimizer = setup.settings, setup.settings.optimizer
+    if optimizer.name == "adam":
+        return {"eta_max": float(setup.optimizer.learning_rates().max())}
+    if settings.model.name == "fc":
+        sample = setup.x_train[:CRITICAL_SAMPLE]
+        theta_hat = ntk_scale(setup.model) * np.asarray(
+            empirical_ntk(setup.model, setup.theta0, sample, trace_outputs=True)
+        )
+        critical = critical_rate(settings, theta_hat, setup.k)
+    else:
+        sample = setup.x_train[: min(optimizer.batch_size or CRITICAL_IMAGES, CRITICAL_IMAGES)]
+        top = ntk_scale(setup.model) * largest_eigenvalue(setup.model, setup.theta0, sample)
+        rows = len(sample) * setup.k
+        critical = stable_rate(0.0, top / rows, loss=settings.loss, momentum=optimizer.momentum)
+    return compare_rates(setup.optimizer, critical, progress)
+
+
+def critical_rate(settings: RunSettings, theta_hat: np.ndarray, k: int) -> float:
+    """eta_critical of Theta_hat_0 (n, n) or (n, n, k, k), in the normalisation of the parameterization."""
+    return eta_critical(theta_hat, k, loss=settings.loss, momentum=settings.optimizer.momentum)
+
+
+def compare_rates(optimizer: Optimizer, critical: float, progress: Progress) -> dict[str, float]:
+    """Warn with both numbers if a rate of the schedule is not below `critical`; the facts for the provenance."""
+    eta = float(optimizer.learning_rates().max())
+    if eta >= critical:
+        progress.warn(
+            f"eta = {eta:.4g} is not below eta_critical = {critical:.4g}: expect divergence "
+            "(lower optimizer.learning_rate)"
+        )
+    return {"eta_max": eta, "eta_critical": critical}
+
+
+def has_flow(settings: RunSettings) -> bool:
+    """Full batches; eqs (8)-(11) for the squared loss without momentum, else (S3, S4), (S8)-(S11) if asked for.
+
+    Nesterov's flow is another equation, and a momentum's friction is constant only if eta is.
+    """
+    optimizer = settings.optimizer
+    if optimizer.batch_size is not None or settings.outside_function_space:
+        return False
+    if optimizer.name == "momentum":
+        return settings.theory.flow.by_solver and optimizer.schedule.name == "constant"
+    return optimizer.name == "gd" and (settings.loss == "mse" or settings.theory.flow.by_solver)

@@ -1,0 +1,73 @@
+"""One network a learning rate, all on the same batches: what one cell of Figure S7 runs and records."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from ntkrun import tables
+from ntkrun.devices.placement import on_device
+from ntkrun.dynamics.observers import AtRate
+from ntkrun.dynamics.optimizers import Optimizer
+from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.runs.prepare import batches_of, model_from, set_up
+from ntkrun.experiments.runs.work import IMAGES, Lockstep, Work, batch_shapes, count, parameter_shapes, shape, sizes
+from ntkrun.kernels.empirical import ntk_scale
+from ntkrun.lockstep.ensemble import Ensemble
+from ntkrun.lockstep.loop import run_lockstep
+from ntkrun.lockstep.progress import Progress
+from ntkrun.settings.runs import RateSettings
+from ntkrun.types import Array, Params
+
+LOSSES = {"mse": "mse", "cross_entropy": "xent"}
+
+
+def compute(settings: RateSettings, cell: str, progress: Progress) -> CellResult:
+    """Train one network a rate, all on the same batches; their test accuracies at the end."""
+    setup, optimizer = set_up(settings, progress), settings.optimizer
+    dtype = setup.x_train.dtype
+    etas = np.geomspace(settings.lowest_rate, settings.highest_rate, settings.rates)
+    y_train, y_test = (on_device(y, dtype) for y in (setup.data.y_train, setup.data.y_test))
+    arrays = (setup.theta0, setup.x_train, y_train, setup.x_test, y_test, on_device(etas, dtype))
+    label = f"{settings.experiment} {cell}"
+    rivals = {"network": ensemble_of(settings, setup.model, *arrays)}
+    lockstep = run_lockstep(rivals, [optimizer.steps], batches_of(setup), progress, label, devices=settings.devices)
+    (seen,) = [found["network"] for _, found in lockstep]
+    name = f"{settings.data.name}/{settings.model.activation}_{LOSSES[settings.loss]}_{settings.model.parameterization}"
+    steps = [optimizer.steps] * settings.rates
+    frames = [
+        tables.rows(f"{what}/{name}", "test", steps, list(etas), np.asarray(values)) for what, values in seen.items()
+    ]
+    table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
+    return CellResult(table, {"data": setup.data.describe()})
+
+
+def ensemble_of(
+    settings: RateSettings,
+    model: nn.Module,
+    theta0: Params,
+    x: Array,
+    y: Array,
+    x_test: Array,
+    y_test: Array,
+    rates: Array,
+) -> Ensemble:
+    tx = Optimizer(settings.optimizer, settings.weight_decay).scaled(ntk_scale(model))
+    shared: dict[str, Any] = dict(model=model, tx=tx, loss=settings.loss, watched=(), chunk=settings.record.chunk)
+    return Ensemble(AtRate(theta0, x, y, x_test, rate=rates, y_test=y_test, **shared), AtRate.VARYING)
+
+
+def work(settings: RateSettings, block_bytes: int) -> Work:
+    n, m, k = sizes(settings.data, settings.loss)
+    dtype, image = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
+    model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
+    theta0 = parameter_shapes(model, image, dtype)
+    sets = ((n, *image), (n, k), (m, *image), (m, k), (settings.rates,))
+    arrays = [shape(*size, dtype=dtype) for size in sets]
+
+    def rivals(*arrays: Any) -> tuple:
+        return (ensemble_of(settings, model, *arrays),)
+
+    steps, batch = settings.optimizer.steps, batch_shapes(settings)
+    return Work(count(theta0), Lockstep.of(rivals, theta0, *arrays, steps=steps, records=1, batch=batch))

@@ -1,0 +1,165 @@
+"""The three suprema of Theorem 2.1: what one cell of `theorem21` runs and records.
+
+A cell is one kind of network at one width, its `networks` members moved as one ensemble.  f_lin takes the same steps, in
+closed form with each member's own Theta_hat_0.  Curves "<what>/<activation>_<parameterization>" at every record point:
+
+output   root mean over the test inputs of (f_t(x) - f_lin_t(x))^2
+theta    ||theta_t - theta_0||_2 / sqrt n; in the standard parameterization, whose theta are smaller by sqrt n,
+         ||theta_t - theta_0||_2
+kernel   ||Theta_hat_t - Theta_hat_0||_F over the training inputs, in the normalisation of (S42) where standard
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pandas as pd
+
+from ntkrun import tables
+from ntkrun.data.dataset import Dataset
+from ntkrun.data.span import span_coordinates
+from ntkrun.devices.placement import on_device, on_the_host
+from ntkrun.dynamics import metrics
+from ntkrun.dynamics.network import Network
+from ntkrun.dynamics.observers import ObservedDistances
+from ntkrun.dynamics.optimizers import record_steps
+from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.runs.prepare import initial, load, model_from
+from ntkrun.experiments.runs.random_keys import cell_key
+from ntkrun.experiments.runs.work import (
+    Lockstep,
+    Work,
+    count,
+    kernel_piece,
+    parameter_shapes,
+    planned_images,
+    shape,
+    side_by_side,
+    sizes,
+    span,
+)
+from ntkrun.kernels.analytic import analytic_kernels
+from ntkrun.kernels.empirical import ntk_scale
+from ntkrun.lockstep.ensemble import Ensemble
+from ntkrun.lockstep.loop import FullBatch, run_lockstep
+from ntkrun.lockstep.progress import Progress
+from ntkrun.settings.runs import SupremaSettings
+from ntkrun.settings.sections import ModelSettings
+from ntkrun.theory.closed_form import gradient_descent, steps_to_loss
+from ntkrun.theory.learning_rate import eta_critical
+
+PER_OCTAVE = 2  # record points: the distances vary on the scale of their time
+
+
+def inputs_of(data: Dataset) -> list[np.ndarray]:
+    """Training and test inputs in a basis of their span.
+
+    Few dimensions keep the standard parameterization's extra term of the input layer, n_0/n, small.
+    """
+    (inputs,) = span_coordinates(np.concatenate([data.x_train, data.x_test]))
+    return np.split(inputs, [len(data.x_train)])
+
+
+@on_the_host()
+def descent_of(settings: SupremaSettings, x: np.ndarray, y: np.ndarray) -> tuple[float, int]:
+    """(eta, steps) from the infinite-width Theta alone: every width of a network goes equally far."""
+    model, descent = settings.model, settings.descent
+    theta = analytic_kernels(
+        x,
+        depth=model.depth,
+        activation=model.activation,
+        sigma_w2=model.sigma_w2,
+        sigma_b2=model.sigma_b2,
+        parameterization=model.parameterization,
+        tile_bytes=settings.theory.tile_bytes,
+    ).ntk
+    eta = descent.share_of_critical * eta_critical(theta, y.shape[1])
+    linear = gradient_descent(theta, y, np.zeros_like(y), np.full(descent.max_steps, eta))
+    wanted = descent.loss_fraction * float(metrics.mse(np.zeros_like(y), y))
+    return eta, steps_to_loss(linear, y, wanted, descent.max_steps)
+
+
+def compute(settings: SupremaSettings, cell: str, progress: Progress) -> CellResult:
+    """Train the networks of one width until f_lin has fitted; their distances at log-spaced steps."""
+    data = load(settings.data, "mse", progress)
+    x, x_test = inputs_of(data)
+    eta, end = descent_of(settings, x, data.y_train)
+    ensemble = build_ensemble(settings, x, x_test, data.y_train, eta)
+    steps = record_steps(np.arange(end + 1.0), 1.0, PER_OCTAVE)
+    lockstep = run_lockstep(
+        {"network": ensemble}, steps, FullBatch(), progress, f"{settings.experiment} {cell}", devices=settings.devices
+    )
+    seen = [found["network"] for _, found in lockstep]
+    found = distances(ensemble.members, eta, data.y_train, seen, steps, settings.model)
+    net, times = f"{settings.model.activation}_{settings.model.parameterization}", [eta * i for i in steps]
+    same: dict[str, Any] = dict(figure=settings.experiment, cell=cell, width=settings.model.width)
+    stacks = []
+    for place, member in enumerate(settings.members):
+        frames = [tables.rows(f"{what}/{net}", "", steps, times, values[place]) for what, values in found.items()]
+        stacks.append(tables.tidy(frames, seed=member.seed, **same))
+    facts = {"eta": eta, "steps": end, "fitted": end < settings.descent.max_steps, "data": data.describe()}
+    return CellResult(pd.concat(stacks, ignore_index=True), facts)
+
+
+def build_ensemble(settings: SupremaSettings, x: np.ndarray, x_test: np.ndarray, y: np.ndarray, eta: float) -> Ensemble:
+    dtype = jnp.dtype(settings.model.dtype)
+    train, test, target = (on_device(a, dtype) for a in (x, x_test, y))
+    model = model_from(settings.model, n_outputs=y.shape[1], matmul=settings.matmul)
+    tx = optax.sgd(eta * ntk_scale(model))
+    members = []
+    for member in settings.members:
+        theta0 = initial(model, cell_key(member, "theta0"), np.asarray(x[:1], dtype))
+        network = Network(theta0, train, target, test, model=model, tx=tx, loss="mse", watched=())
+        members.append(ObservedDistances.of(network))
+    return Ensemble.of(members, ObservedDistances.VARYING)
+
+
+def distances(
+    members: ObservedDistances, eta: float, y: np.ndarray, seen: list[Any], steps: list[int], model: ModelSettings
+) -> dict[str, np.ndarray]:
+    """The three distances of every member at every step, each (s, T); f_lin has the member's own Theta_hat_0."""
+    scale = ntk_scale(members.model)
+    f, f_test, theta, ntk = (
+        np.stack([np.asarray(observation[what], np.float64) for observation in seen], axis=1)
+        for what in ("train", "test", "theta_distance", "ntk_distance")
+    )
+    at, kernels = np.asarray(steps), (np.asarray(members.ntk0), np.asarray(members.cross0))
+    apart = []
+    for place, (train, cross) in enumerate(zip(*kernels, strict=True)):
+        linear = gradient_descent(scale * train, y, f[place, 0], np.full(steps[-1], eta))
+        f_lin = linear.test_at(at, f_test[place, 0], scale * cross)
+        apart.append(np.sqrt(np.mean((f_test[place] - f_lin) ** 2, axis=(1, 2))))
+    norm = np.sqrt(model.width) if model.parameterization == "ntk" else 1.0
+    return {"output": np.stack(apart), "theta": theta / norm, "kernel": scale * ntk}
+
+
+def work(settings: SupremaSettings, block_bytes: int) -> Work:
+    """The steps are those of the run: its rule, on its images; at most so many where these are not there."""
+    n, m, k = sizes(settings.data, "mse")
+    d, dtype = span(settings.data, n + m), jnp.dtype(settings.model.dtype)
+    model = model_from(settings.model, n_outputs=k, matmul=settings.matmul)
+    theta0 = parameter_shapes(model, (d,), dtype)
+    x, y, x_test = (shape(*size, dtype=dtype) for size in ((n, d), (n, k), (m, d)))
+
+    def rivals(theta0: Any, *arrays: Any) -> tuple:
+        network = Network(theta0, *arrays, model=model, tx=optax.sgd(1.0), loss="mse", watched=())
+        return (side_by_side(ObservedDistances.of(network), ObservedDistances.VARYING, settings.networks),)
+
+    at_any_width = settings.model.model_copy(update={"width": 1})
+    same: Any = settings.model_copy(update={"model": at_any_width, "networks": 1, "seed": 0})
+    end = _steps(same)
+    steps = settings.descent.max_steps if end is None else end
+    records = len(record_steps(np.arange(steps + 1.0), 1.0, PER_OCTAVE))
+    lockstep = Lockstep.of(rivals, theta0, x, y, x_test, steps=steps, records=records)
+    pairs = ((x,), (x_test, x))
+    kernels = [kernel_piece(model, theta0, *of, memory_bytes=block_bytes, times=settings.networks) for of in pairs]
+    known = "at most" if end is None else "exactly"
+    return Work(count(theta0), lockstep, tuple(kernels), (n,) * (settings.networks + 1), known)
+
+
+@lru_cache(maxsize=64)
+def _steps(settings: SupremaSettings) -> int | None:
+    data = planned_images(settings.data, "mse")
+    return None if data is None else descent_of(settings, inputs_of(data)[0], data.y_train)[1]

@@ -1,0 +1,263 @@
+"""What cells will have to do, known before anything is computed: their programs on shapes in place of arrays.
+
+The rivals are the run's own classes, built from shapes; `stage=plan` counts what their programs cost, and
+scripts/compile_for.py compiles them.  What a figure has beside them stands next to its `run`, in a function `work`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from ntkrun.costs import Piece
+from ntkrun.data.batches import Batch
+from ntkrun.data.dataset import Dataset
+from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
+from ntkrun.dynamics.optimizers import Optimizer, record_steps
+from ntkrun.errors import UserError
+from ntkrun.experiments.runs.prepare import (
+    CRITICAL_SAMPLE,
+    KERNEL_ROWS,
+    choose_weights,
+    function_space,
+    has_analytic_kernel,
+    has_flow,
+    load,
+    model_from,
+    step_by_step,
+)
+from ntkrun.kernels.empirical import Method, blocks_of, covered_by_taps, empirical_ntk, ntk_scale, shapes_at_start
+from ntkrun.lockstep.ensemble import Ensemble
+from ntkrun.lockstep.progress import Silent
+from ntkrun.models.custom import check_own
+from ntkrun.settings.runs import RunSettings
+from ntkrun.settings.sections import DataSettings, OwnSettings
+from ntkrun.types import Params
+
+IMAGES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
+EXAMPLES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}  # train, test; CIFAR-10's classes are of equal size
+
+
+def shape(*sizes: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(sizes, dtype)
+
+
+def sizes(data: DataSettings, loss: str) -> tuple[int, int, int]:
+    """(n, m, k): training and test images, outputs."""
+    classes = 10 if data.classes is None else len(data.classes)
+    train, test = (count * classes // 10 for count in EXAMPLES[data.name])
+    return data.n_train or train, data.n_test or test, 1 if data.target_kind(loss) == "signed" else classes
+
+
+def span(data: DataSettings, examples: int) -> int:
+    """Dimensions of the span of so many inputs, the training set among them.
+
+    Less their mean image, where `preprocess` subtracts it, training inputs add up to 0, whatever else scales them.
+    """
+    return min(examples - (data.preprocess != "global"), math.prod(IMAGES[data.name]))
+
+
+def parameter_shapes(model: nn.Module, image: tuple[int, ...], dtype: Any) -> Params:
+    """theta_0 without its numbers."""
+    return shapes_at_start(model, image, dtype)["params"]
+
+
+def network_shapes(settings: RunSettings, model: nn.Module, image: tuple[int, ...], k: int) -> tuple[Params, Method]:
+    """theta_0 without its numbers, and by which contraction Theta_hat will be formed."""
+    dtype = jnp.dtype(settings.model.dtype)
+    if not isinstance(settings.model, OwnSettings):
+        return parameter_shapes(model, image, dtype), "structured"
+    two = shape(2, *image, dtype=dtype)
+    check_own(model, two, k)
+    theta0 = parameter_shapes(model, image, dtype)
+    return theta0, covered_by_taps(model, theta0, two)
+
+
+def count(params: Params) -> int:
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+@dataclass(frozen=True)
+class Lockstep:
+    """What `run_lockstep` will be given, with the rivals' arrays as shapes."""
+
+    leaves: tuple[Any, ...]
+    structure: Any
+    steps: int
+    records: int
+    batch: Batch | None  # of one step; None: all examples
+
+    @classmethod
+    def of(
+        cls, build: Callable[..., tuple], *arrays: Any, steps: int, records: int, batch: Batch | None = None
+    ) -> "Lockstep":
+        """build(*arrays) -> rivals is traced; its arrays cost nothing."""
+        kept = []
+
+        def leaves(*given: Any) -> tuple[Any, ...]:
+            flat, structure = jax.tree.flatten(build(*given))
+            kept.append(structure)
+            return tuple(flat)
+
+        return cls(jax.eval_shape(leaves, *arrays), kept[0], steps, records, batch)
+
+    def rivals(self, leaves: Any) -> tuple:
+        return jax.tree.unflatten(self.structure, leaves)
+
+    @cached_property
+    def states(self) -> tuple:
+        return jax.eval_shape(lambda leaves: tuple(rival.init() for rival in self.rivals(leaves)), self.leaves)
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """A step, and an observation."""
+
+        def step(leaves: Any, states: tuple, batch: Batch | None) -> list[Any]:
+            return [rival.step(state, batch) for rival, state in zip(self.rivals(leaves), states, strict=True)]
+
+        def observe(leaves: Any, states: tuple) -> list[Any]:
+            return [rival.observe(state) for rival, state in zip(self.rivals(leaves), states, strict=True)]
+
+        return [
+            Piece("step", step, (self.leaves, self.states, self.batch), self.steps, donated=1),
+            Piece("observation", observe, (self.leaves, self.states), self.records),
+        ]
+
+
+@dataclass(frozen=True)
+class Work:
+    """Of one cell.
+
+    parameters  scalars of one network
+    programs    beside the lockstep run: kernels, draws
+    spectra     rows of the matrices whose eigenvectors the host finds
+    known       how far the number of steps is: where training ends may be known from Theta_hat_0 only
+    """
+
+    parameters: int
+    lockstep: Lockstep | None = None
+    programs: tuple[Piece, ...] = ()
+    spectra: tuple[int, ...] = ()
+    known: Literal["exactly", "about", "at most"] = "exactly"
+
+    @property
+    def pieces(self) -> list[Piece]:
+        return [*(self.lockstep.pieces if self.lockstep else ()), *self.programs]
+
+
+def side_by_side(member: Any, varying: tuple[str, ...], count: int) -> Ensemble:
+    """An ensemble of so many members like this one, traced."""
+
+    def stacked(leaf: Any) -> Any:
+        return jnp.broadcast_to(leaf, (count, *leaf.shape))
+
+    return Ensemble(member.replace(**{name: jax.tree.map(stacked, getattr(member, name)) for name in varying}), varying)
+
+
+def batch_shapes(settings: RunSettings) -> Batch | None:
+    """Which examples a step sees, as `batches_of` will say."""
+    size, images = settings.optimizer.batch_size, settings.data
+    if size is None:
+        return None
+    flips: Any = shape(size, dtype=jnp.bool_) if images.flip else None
+    shifts: Any = shape(size, 2, dtype=jnp.int32) if images.crop else None
+    rows: Any = shape(size, dtype=jnp.int32)
+    return Batch(rows, flips, shifts)
+
+
+def planned_images(data: DataSettings, loss: str) -> Dataset | None:
+    """The images of a run, for what is known from them before it; None where they are not there, which a plan says itself.
+
+    Those of several cells are loaded once.
+    """
+    key: Any = data  # pydantic gives frozen models a hash, which pyright does not see
+    return _images(key, loss)
+
+
+@lru_cache(maxsize=16)
+def _images(data: DataSettings, loss: str) -> Dataset | None:
+    try:
+        return load(data, loss, Silent())
+    except UserError:
+        return None
+
+
+def records_of(settings: RunSettings) -> int:
+    record = settings.record
+    return len(record_steps(Optimizer(settings.optimizer).axis_times(), record.first_time, record.per_octave))
+
+
+def kernel_piece(
+    model: nn.Module,
+    theta0: Params,
+    x1: Any,
+    x2: Any = None,
+    *,
+    memory_bytes: int,
+    method: Method = "structured",
+    times: int = 1,
+) -> Piece:
+    """`empirical_ntk` of x1 with x2; where it falls into blocks, the largest one as often as there are blocks."""
+
+    def kernel(theta: Params, *x: Any) -> Any:
+        return empirical_ntk(model, theta, *x, method=method, memory_bytes=memory_bytes)
+
+    pair = (x1,) if x2 is None else (x1, x2)
+    if method == "jacobian":
+        return Piece("kernel", kernel, (theta0, *pair), times)
+    rows, columns = blocks_of(model, theta0, *pair, memory_bytes=memory_bytes)
+    if len(rows) == len(columns) == 1:
+        return Piece("kernel", kernel, (theta0, *pair), times)
+    turns = len(rows) * (len(rows) + 1) // 2 if x2 is None else len(rows) * len(columns)
+    block = [shape(part[0].stop, *x1.shape[1:], dtype=x1.dtype) for part in (rows, columns)]
+    return Piece("kernel", kernel, (theta0, *block), times * turns)
+
+
+def training_work(settings: RunSettings, memory_bytes: int, with_analytic: bool = True) -> Work:
+    """`trajectories.follow`.  Left out: the ODE solver, and power iteration for eta_critical of convolutions.
+
+    with_analytic: whether Theta of the infinite width is a rival where there is one.
+    """
+    n, m, k = sizes(settings.data, settings.loss)
+    dtype, image = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
+    model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
+    theta0, method = network_shapes(settings, model, image, k)
+    optimizer = Optimizer(settings.optimizer, settings.weight_decay)
+    watched, tx = choose_weights(theta0, settings.record.weights), optimizer.scaled(ntk_scale(model))
+    x, y, x_test = (shape(rows, *row, dtype=dtype) for rows, row in ((n, image), (n, (k,)), (m, image)))
+    analytic = with_analytic and has_analytic_kernel(settings)
+    in_function_space = n * k <= KERNEL_ROWS and (function_space(settings) or analytic)
+
+    def rivals(theta0: Params, x: Any, y: Any, x_test: Any) -> tuple:
+        arrays = dict(theta0=theta0, x_train=x, y_train=y, x_test=x_test)
+        found = step_by_step(settings, model, tx, watched, **arrays)
+
+        def linear(*kk: int) -> LinearFunctionSpace:
+            f, f_test, ntk, cross = (jnp.zeros(size) for size in ((n, k), (m, k), (n, n, *kk), (m, n, *kk)))
+            moved = optimizer.scaled(1.0)
+            jacobian = jnp.zeros((len(watched), n, k))
+            return LinearFunctionSpace.build(f, f_test, f, ntk, cross, jacobian, moved, settings.loss)
+
+        if in_function_space and function_space(settings):
+            found["linear"] = linear(k, k)
+        if in_function_space and analytic:
+            found["linear_analytic"] = linear()
+        return tuple(found.values())
+
+    batch, steps = batch_shapes(settings), settings.optimizer.steps
+    lockstep = Lockstep.of(rivals, theta0, x, y, x_test, steps=steps, records=records_of(settings), batch=batch)
+    programs, spectra = [], []
+    if settings.model.name == "fc" and settings.optimizer.name != "adam":
+        sample = shape(min(n, CRITICAL_SAMPLE), *image, dtype=dtype)
+        programs.append(Piece("kernel", lambda *of: empirical_ntk(model, *of, trace_outputs=True), (theta0, sample)))
+        spectra.append(sample.shape[0])
+    if in_function_space:
+        how: Any = dict(memory_bytes=memory_bytes, method=method)
+        programs += [kernel_piece(model, theta0, *of, **how) for of in ((x,), (x_test, x))]
+        spectra += [n * k, n] if has_flow(settings) and with_analytic and analytic else []
+    return Work(count(theta0), lockstep, tuple(programs), tuple(spectra))

@@ -1,0 +1,81 @@
+"""What goes along with a cell's computation: what the person in front of it sees, and what keeps it safe.
+
+Progress is a bar with remaining time on a terminal, plain lines elsewhere.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+
+@dataclass
+class Resumed:
+    """Where a lockstep run begins: at `step` with `states`, after the observations `seen`; (0, given states, []) anew.
+
+    The run appends to `seen`, (step, observations) each time, what it observes.
+    """
+
+    label: str
+    step: int
+    states: Any
+    seen: list[tuple[int, Any]]
+
+
+@runtime_checkable
+class Checkpoints(Protocol):
+    """What keeps a long run safe from interruption; the runner has one that writes files."""
+
+    def running(self, label: str, states: Any) -> AbstractContextManager[Resumed]:
+        """Around one lockstep run whose initial states are `states`."""
+        ...
+
+    def reached(self, step: int, states: Any) -> None:
+        """Called about twice a second; may save, and raise when the run is to stop."""
+        ...
+
+
+class NoCheckpoints:
+    """Every run starts anew."""
+
+    @contextlib.contextmanager
+    def running(self, label: str, states: Any) -> Iterator[Resumed]:
+        yield Resumed(label, 0, states, [])
+
+    def reached(self, step: int, states: Any) -> None: ...
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """What a cell may say while it computes, and where its runs are kept safe."""
+
+    checkpoints: Checkpoints
+
+    def start(self, label: str, steps: int, done: int = 0) -> None: ...
+    def advance(self, steps: int) -> None: ...
+    def info(self, line: str) -> None: ...
+    def warn(self, line: str) -> None: ...
+    def cell(self, figure: str, name: str, identity: str) -> AbstractContextManager[None]:
+        """Around the computation of one cell."""
+        ...
+
+
+class Silent:
+    """Says nothing but keeps the warnings: for notebooks and tests."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.checkpoints: Checkpoints = NoCheckpoints()
+
+    def start(self, label: str, steps: int, done: int = 0) -> None: ...
+
+    def advance(self, steps: int) -> None: ...
+
+    def info(self, line: str) -> None: ...
+
+    def warn(self, line: str) -> None:
+        self.warnings.append(line)
+
+    def cell(self, figure: str, name: str, identity: str) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
