@@ -28,7 +28,9 @@ def committed(path: str) -> str | None:
 
 def notes(name: str) -> list[str]:
     """Files of docs/ that the figure's docstring names."""
-    return sorted(set(re.findall(r"docs/\w+\.md", (ROOT / "ntkrun" / "experiments" / "figures" / f"{name}.py").read_text())))
+    return sorted(
+        set(re.findall(r"docs/\w+\.md", (ROOT / "ntkrun" / "experiments" / "figures" / f"{name}.py").read_text()))
+    )
 
 
 @dataclass

@@ -57,7 +57,7 @@ def test_no_figure_stops_another_and_the_exit_code_says_it(codes, expected, caps
 
 
 def test_a_report_of_all_draws_what_is_stored_and_names_what_is_not(ntkrun, monkeypatch):
-    monkeypatch.setattr(cli, "figures", lambda: ["fig3", "figs10"])
+    monkeypatch.setattr(cli, "figure_names", lambda: ["fig3", "figs10"])
     report = ["experiment=all", "scale=smoke", "stage=report"]
     code, out, _ = ntkrun(*report)
     assert code == 2 and out.count("nothing is stored") == 2
@@ -105,7 +105,7 @@ def test_jobs_of_other_processes_are_counted_and_the_last_report_is_what_is_judg
 
 def test_a_run_of_all_over_processes_counts_their_cells_and_says_how_long_it_takes(ntkrun, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "figures", lambda: ["figs9"])
+    monkeypatch.setattr(cli, "figure_names", lambda: ["figs9"])
     sweep = ["-m", "experiment=all", "scale=smoke", "shards=2", "shard=0,1", "hydra/launcher=local"]
     script = "from ntkrun.cli import main as cli; cli.figure_names = lambda: ['figs9']; cli.main()"
     # in a process of its own: what a job takes along is pickled, and the wrappers of the tests cannot be

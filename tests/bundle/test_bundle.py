@@ -225,7 +225,7 @@ def test_a_network_of_the_users_goes_along_with_what_it_imports(ntkrun, tmp_path
     script = (
         "import hydra, sys\n"
         "from ntkrun.cli import main as cli\n"
-        "from ntkrun.experiments.base import load_experiment\n"
+        "from ntkrun.experiments.figures import load_experiment\n"
         "from ntkrun.runner.plan import make_cells\n"
         "with hydra.initialize_config_dir(str(cli.CONFIGS), version_base='1.3'):\n"
         "    raw = cli.compose(sys.argv[1:])\n"

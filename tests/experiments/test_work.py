@@ -141,8 +141,8 @@ def test_blocks_of_a_kernel_are_those_that_the_planned_memory_holds(settings_of)
     raw = settings_of("figs5", "paper", "data.source=stand_in", "parts.C32.model.width=512")
     cell = next(c for c in make_cells(load_experiment("figs5"), raw) if c.name.startswith("part=C32"))
     experiment = load_experiment("figs5")
-    (small,) = experiment.work(cell.settings, 2**30).programs  # type: ignore[misc]
-    (large,) = experiment.work(cell.settings, 40 * 2**30).programs  # type: ignore[misc]
+    (small,) = experiment.run.work(cell.settings, 2**30).programs  # type: ignore[misc]
+    (large,) = experiment.run.work(cell.settings, 40 * 2**30).programs  # type: ignore[misc]
     assert (small.times, large.times) == (640 * 128, 180)
 
 

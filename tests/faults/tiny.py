@@ -1,7 +1,6 @@
 """The smallest experiment that is like the others: two lockstep runs a cell, with checkpoints at every chance."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +10,7 @@ import pandas as pd
 
 from ntkrun import tables
 from ntkrun.dynamics.network import Network
-from ntkrun.experiments.base import CellResult, Experiment
+from ntkrun.experiments.base import CellResult, Experiment, Run
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.lockstep.loop import MiniBatches, run_lockstep
 from ntkrun.lockstep.progress import Silent
@@ -56,7 +55,7 @@ def draw(table: pd.DataFrame):
 
 
 def experiment() -> Experiment:
-    return replace(load_experiment("fig3"), run=SimpleNamespace(compute=compute), plot=draw, claims=())
+    return replace(load_experiment("fig3"), run=Run(__name__), plot=draw, claims=())
 
 
 def run(cells: list[Cell], store: Store, *, figure: bool = False) -> Silent:

@@ -3,14 +3,13 @@
 import errno
 import os
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from ntkrun import tables
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.base import CellResult, Run
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner import lock as locks
@@ -26,7 +25,7 @@ def compute(settings, name, progress) -> CellResult:
 
 @pytest.fixture
 def experiment():
-    return replace(load_experiment("fig3"), run=SimpleNamespace(compute=compute))
+    return replace(load_experiment("fig3"), run=Run(__name__))
 
 
 @pytest.fixture
