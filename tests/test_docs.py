@@ -150,7 +150,7 @@ def test_the_citation_is_of_this_version(root):
 def test_files_that_the_guide_for_contributors_names_are_there(root):
     text = (root / "CONTRIBUTING.md").read_text()
     named = [name for name in re.findall(r"`((?:ntkrun|configs)/[\w/.]+\.py)`", text)]
-    assert len(named) == 2 and all((root / name).is_file() for name in named)
+    assert named and all((root / name).is_file() for name in named)
     for target in re.findall(r"^    make (\w+)", text, flags=re.MULTILINE):
         assert f"\n{target}:" in (root / "Makefile").read_text()
 

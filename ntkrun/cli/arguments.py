@@ -2,7 +2,7 @@
 
 Hydra builds its launcher, sweeper, callbacks and logging from names in the configuration.  Here these names come from
 ntkrun's own files alone: command lines and the files of --config-dir set everything else.  The settings themselves name
-nothing that is built: they are validated against closed lists (`ntkrun.settings.base`), and unknown keys are refused.
+nothing that is built: they are validated against closed lists (`ntkrun.settings`), and unknown keys are refused.
 """
 
 import re

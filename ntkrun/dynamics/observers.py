@@ -37,7 +37,7 @@ class ObservedChanges(Network):
     """The rival `Network`, whose observations are the changes above and the training loss.
 
     ntk0 (n, n, k, k) and nngp0 (n, n): both kernels at theta0; unseen (): squares of the part of omega^1_0 that inputs
-    in the basis of their span leave out (`data.basis`), 0 for full inputs.
+    in the basis of their span leave out (`data.span`), 0 for full inputs.
     """
 
     ntk0: Array

@@ -50,7 +50,7 @@ def empirical_ntk(
     must not depend on other examples.  "jacobian": any module, one gradient per example and output; a network with
     batch normalisation is then the function f(x_i; X) of the whole batch X = x1 (and x2), and so is its kernel.
     Memory: structured holds the taps of blocks of examples, k numbers per unit (convolutions: gradients too), within
-    about `memory_bytes` (None: `device.working_bytes` of the device), and the result a few times; more blocks than one
+    about `memory_bytes` (None: `placement.working_bytes` of the device), and the result a few times; more blocks than one
     repeat forward and backward passes.
 
     Known equal: the Jacobian product (tests).  Raises `UserError` if parameters are not covered by taps, and for batch

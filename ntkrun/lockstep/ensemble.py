@@ -1,6 +1,6 @@
 """Many members of one rival, moved as one: networks that differ in theta0 alone.
 
-An ensemble is itself a rival (`protocol.Dynamics`): every leaf of its state and of its observations has a leading axis
+An ensemble is itself a rival (`loop.Dynamics`): every leaf of its state and of its observations has a leading axis
 s, one entry a member.  What the members share (images, targets) is held once.  On an accelerator the members are
 vmapped.  On the CPU wide ones move in turn inside the same compiled loop: batched products reach a third of the speed of
 single ones there (11 against 34 GFLOP/s for 25 networks of n = 256, side by side on two cores).

@@ -2,7 +2,7 @@
 
 A rival is a pytree: its arrays travel as arguments of one compiled loop (a closure over them would be copied into the
 program and compiled again), its static fields select the program.  Between two record points nothing returns to Python
-(see `lanes` for the compiled loop and for who runs it).
+(see `executor` for the compiled loop and for who runs it).
 """
 
 import time

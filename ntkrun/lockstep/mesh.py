@@ -22,7 +22,7 @@ Devices = int | Literal["all"]
 
 
 def count_devices(asked: Devices) -> int:
-    """How many devices the setting `devices` means: local ones, with `hosts.start` those of all processes.
+    """How many devices the setting `devices` means: local ones, with `processes.start` those of all processes.
 
     Raises:
         UserError: more than there are.

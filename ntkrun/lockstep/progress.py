@@ -1,6 +1,6 @@
-"""What goes along with a cell's computation: what the person in front of it sees, and what keeps it safe.
+"""What goes along with a cell's computation: what it says while it computes, and what keeps it safe from interruption.
 
-Progress is a bar with remaining time on a terminal, plain lines elsewhere.
+`cli.console` shows it to the person in front of it.
 """
 
 import contextlib

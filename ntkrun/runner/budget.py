@@ -1,7 +1,7 @@
 """Cells within a number of minutes: which are begun, in which order, by how many processes; what is left at the end.
 
 A cell is begun only if it is expected to end in time.  What is expected of it is what `forecast` says times the pace of
-what has been seen (`outlook`); processes that share one device slow each other down, so that beside b others a cell is
+what has been seen (`remaining_time`); processes that share one device slow each other down, so that beside b others a cell is
 taken to run for 1 + b times as long.  Compiling, which an accelerator has no part in, goes on beside its work for another
 cell.  Cells that fit into the device's memory together run together.
 """

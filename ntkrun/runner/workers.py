@@ -1,4 +1,4 @@
-"""The processes beside each other that compute cells (`worker`), as the process sees them that tells them which."""
+"""The processes beside each other that compute cells (`cli.worker`), as the process sees them that tells them which."""
 
 import contextlib
 import json

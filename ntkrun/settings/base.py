@@ -1,4 +1,4 @@
-"""The typed settings of a run, made of `sections`: what every experiment has, and what one that trains has."""
+"""The settings that every experiment has."""
 
 from typing import Annotated, Any, Literal
 

@@ -206,7 +206,7 @@ class ImageDistanceSettings(FinalDistanceSettings):
 
 
 class WidthChangeSettings(EnsembleSettings):
-    """`inputs`: the images as they are, or in a basis of their span (`data.basis`: exact, d -> N input dimensions)."""
+    """`inputs`: the images as they are, or in a basis of their span (`data.span`: exact, d -> N input dimensions)."""
 
     inputs: Literal["full", "span"]
 

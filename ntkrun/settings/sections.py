@@ -224,7 +224,7 @@ class RecordSettings(Section):
 
 
 class FlowSettings(Section):
-    """The adaptive solver of gradient flow (`dynamics.ode`), for what has no closed form."""
+    """The adaptive solver of gradient flow (`theory.gradient_flow`), for what has no closed form."""
 
     by_solver: bool  # flow rivals under cross-entropy and momentum, too: more time, two more curves
     rtol: Positive  # local error of N k c, relative to it

@@ -7,7 +7,7 @@ Setting  N = 128 images of two classes, squared loss, full-batch gradient descen
          sigma_w^2 = 1.5, sigma_b^2 = 0; x(alpha) = alpha x_1 + (1 - alpha) x_2 of two training inputs, re-normalised.
 Theory   eqs (14), (15), (S22), (S23) in discrete time, for the very steps that the networks take.
 Here     centred CIFAR airplane/horse, and the printed eta = .5 is 1 under our loss: docs/figure2.md.  Inputs stand in an
-         orthonormal basis of their span, which is exact (`data.basis`).
+         orthonormal basis of their span, which is exact (`data.span`).
 """
 
 from collections.abc import Callable

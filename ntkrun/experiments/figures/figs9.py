@@ -9,7 +9,7 @@ Theory   (S24)-(S29); error ~ (n M)^-1/2.  At L = 1 the estimates are averages o
          scale, mostly), still O(n^-1/2) and averaged over M, but heavier in their tails at small n; the bias O(1/n)
          that no M removes stays below them while M < n.
 Here     the first layer is drawn in the 100 dimensions that the inputs span, which changes no distribution
-         (`data.basis`; docs/figure_s9_s10.md).
+         (`data.span`; docs/figure_s9_s10.md).
 """
 
 import pandas as pd

@@ -112,7 +112,7 @@ def compute(settings: WidthChangeSettings, cell: str, progress: Progress) -> Cel
 def check_learning_rates(
     settings: WidthChangeSettings, ensemble: Ensemble, optimizer: Optimizer, progress: Progress
 ) -> dict[str, float]:
-    """`setup.check_learning_rate` for the network of smallest eta_critical: narrow ones scatter."""
+    """`prepare.check_learning_rate` for the network of smallest eta_critical: narrow ones scatter."""
     if settings.optimizer.name == "adam":
         return {"eta_max": float(optimizer.learning_rates().max())}
     member = ensemble.members

@@ -219,7 +219,7 @@ def kernel_piece(
 
 
 def training_work(settings: RunSettings, memory_bytes: int, with_analytic: bool = True) -> Work:
-    """`trajectories.follow`.  Left out: the ODE solver, and power iteration for eta_critical of convolutions.
+    """`trajectories.compute`.  Left out: the ODE solver, and power iteration for eta_critical of convolutions.
 
     with_analytic: whether Theta of the infinite width is a rival where there is one.
     """
