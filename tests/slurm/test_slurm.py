@@ -90,13 +90,15 @@ def test_a_sweep_that_is_requeued_and_preempted_gives_the_local_table(slurm, tmp
             assert sweep.poll() is None and time.monotonic() < deadline, f"{hit} {slurm.logs()} {sweep.communicate()}"
             for job in in_mid_cell(tmp_path / "cluster"):
                 if job not in hit and len(hit) < len(ways):
-                    # not waited for here: the step may be gone before it has answered
-                    asked.append(subprocess.Popen([*ways[len(hit)], job], env=slurm.environment))
+                    # not waited for here: the step may be gone before it has answered.  Nor may it go on asking: scancel
+                    # sends the signal again, to the job's next start, which does not listen yet and is ended by it
+                    command = ["timeout", "5", *ways[len(hit)], job]
+                    asked.append(subprocess.Popen(command, env=slurm.environment))
                     hit.append(job)
             time.sleep(0.05)
         out, _ = sweep.communicate(timeout=400)
-        for command in asked:
-            command.wait(timeout=60)
+        for process in asked:
+            process.wait(timeout=60)
     finally:
         end(sweep)
     assert sweep.returncode == 0 and "4 of 4 jobs finished, 0 failed" in out, out + logs_of(tmp_path)
