@@ -115,13 +115,13 @@ class Setting:
         return lambda: products(self.x, hidden, first, inner)
 
 
-def moving(rivals: tuple, batches: Batch | None, steps: int) -> Callable[[], object]:
-    """A call that moves the rivals on by `steps` steps, as a run does."""
+def moving(rivals: tuple, batches: Batch | None, steps: int) -> Callable[..., object]:
+    """A call that moves the rivals on by `steps` steps, or as many as it is told, as a run does."""
     lanes = Lanes(rivals, None, 1)
     box = [lanes.init()]
 
-    def run() -> object:
-        box[0] = lanes.advance(box[0], batches, steps)
+    def run(count: int = steps) -> object:
+        box[0] = lanes.advance(box[0], batches, count)
         return box[0]
 
     return run

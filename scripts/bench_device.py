@@ -52,17 +52,15 @@ def seconds_a_step(call: Callable[[int], object], budget: float) -> float:
     return float(np.median(found)) / steps
 
 
-def mover(rivals: tuple, batches: object) -> Callable[[int], object]:
-    """A call that moves the rivals on by so many steps, as a run does; with mini-batches by those of its block in turn."""
-    from ntkrun.lockstep.executor import Lanes
+def mover(rivals: tuple, batches: Any) -> Callable[[int], object]:
+    """A call that moves the rivals on by so many steps; with mini-batches by those of its block of 32 in turn."""
+    from bench_core import moving
 
-    lanes = Lanes(rivals, None, 1)
-    box = [lanes.init()]
+    move = moving(rivals, batches, 32)
 
     def run(steps: int) -> None:
-        # a block of mini-batches has 32
         for count in [steps] if batches is None else [32] * (steps // 32):
-            box[0] = lanes.advance(box[0], batches, count)
+            move(count)
 
     return run
 

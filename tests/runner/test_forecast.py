@@ -197,3 +197,14 @@ def test_images_that_are_not_there_leave_a_bound_and_a_warning(experiment, ntkru
     arguments = [f"experiment={experiment}", "scale=smoke", "stage=plan", "device=h100", "data.n_train=99999", *parts]
     code, out, err = ntkrun(*arguments)
     assert code == 0 and "<= " in out.splitlines()[3] and "99999" in err + out
+
+
+def test_cells_that_differ_in_width_and_seed_alone_are_planned_together_and_no_others(settings_of):
+    raw = settings_of(
+        "theorem21", "smoke", "data.source=stand_in", "model.activation=[relu,tanh]", "model.width=[16,32]"
+    )
+    cells = make_cells(load_experiment("theorem21"), raw)
+    found = forecasts.families(cells)
+    kinds = [{cell.settings.identity["model"]["activation"] for cell in some} for some in found]
+    assert kinds == [{"relu"}, {"tanh"}]
+    assert sorted(cell.name for some in found for cell in some) == sorted(cell.name for cell in cells)
