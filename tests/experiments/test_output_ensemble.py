@@ -13,6 +13,7 @@ from ntkrun.experiments.figures import load_experiment
 from ntkrun.experiments.runs.output_ensemble import panel_steps, theory
 from ntkrun.experiments.runs.prepare import set_up
 from ntkrun.lockstep.progress import Silent
+from ntkrun.runner.gather import together
 from ntkrun.runner.plan import make_cells
 from ntkrun.settings.runs import probes
 
@@ -26,7 +27,8 @@ def cell_of(settings_of, *overrides: str):
 
 def test_a_cell_records_every_network_and_both_theories(settings_of):
     cell = cell_of(settings_of, "converged=0.3")
-    table = load_experiment("fig2").run.compute(cell.settings, cell.name, Silent()).table
+    experiment = load_experiment("fig2")
+    table = together(experiment, [(cell, experiment.run.compute(cell.settings, cell.name, Silent()).table)])
     assert set(table["curve"]) == {
         "alpha", "target", "output/network", "covariance/ntk",
         "mean/ntk", "variance/ntk", "mean/nngp", "variance/nngp",

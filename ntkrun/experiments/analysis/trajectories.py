@@ -12,7 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkrun import tables
+from ntkrun.experiments import curves
 from ntkrun.experiments.claims import ALL_SCALES, Claim
+from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.style import (
     KERNEL_COLOURS,
     LINEAR,
@@ -27,8 +29,8 @@ from ntkrun.experiments.style import (
 from ntkrun.reference import paper_panel
 from ntkrun.tables import series
 
-STYLES = {"network": NETWORK, "linear": LINEAR}
-DOTS: dict[str, dict[str, Any]] = {"network": {}, "linear": {"marker": "s", "markersize": 2.6}}
+STYLES = {curves.NETWORK: NETWORK, curves.LINEAR: LINEAR}
+DOTS: dict[str, dict[str, Any]] = {curves.NETWORK: {}, curves.LINEAR: {"marker": "s", "markersize": 2.6}}
 
 
 def _time_axis(ax: Axes, table: pd.DataFrame) -> None:
@@ -44,7 +46,12 @@ def _draw(ax: Axes, curve: pd.Series, **look: Any) -> None:
 
 
 def _over_paper(
-    ax: Axes, named: tuple[str | None, str, str], ours: pd.Series, rival: str = "network", note: str = "", **look: Any
+    ax: Axes,
+    named: tuple[str | None, str, str],
+    ours: pd.Series,
+    rival: str = curves.NETWORK,
+    note: str = "",
+    **look: Any,
 ) -> bool:
     """Draw our curve over the paper's of that name (figure, panel, curve); False if it has none."""
     figure, panel, curve = named
@@ -62,41 +69,41 @@ def _models_key(ax: Axes, paper: bool, **options) -> None:
     }
     if paper:
         entries["paper (network)"] = PAPER_MARK | {"color": "0.3"}
-        entries["paper (linearised)"] = PAPER_MARK | DOTS["linear"] | {"color": "0.3"}
+        entries["paper (linearised)"] = PAPER_MARK | DOTS[curves.LINEAR] | {"color": "0.3"}
     key(ax, entries, **options)
 
 
 def outputs_panel(ax: Axes, table: pd.DataFrame, split: str, paper: str | None = None, stem: str = "sample") -> None:
     """Single outputs against time; `stem` of the paper's curves is "sample", or "logit" for those of one image."""
-    _followed(ax, table, "output", split, f"{split}_output", stem, paper)
+    _followed(ax, table, curves.OUTPUT, split, f"{split}_output", stem, paper)
     ax.set_title(f"{split} output")
 
 
 def weights_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
     """Change of single weights, theta_t - theta_0."""
-    _followed(ax, table, "weight_change", "", "weight_change", "weight", paper)
+    _followed(ax, table, curves.WEIGHT_CHANGE, "", "weight_change", "weight", paper)
     ax.set_title(r"weight change  $\theta_t - \theta_0$")
 
 
 def _followed(
-    ax: Axes, table: pd.DataFrame, quantity: str, split: str, panel: str, stem: str, paper: str | None
+    ax: Axes, table: pd.DataFrame, quantity: Quantity, split: str, panel: str, stem: str, paper: str | None
 ) -> None:
-    part = table[(table["curve"] == f"{quantity}/network") & (table["split"] == split)]
+    part = table[(table["curve"] == quantity.of(curves.NETWORK)) & (table["split"] == split)]
     drawn, note = False, f"another {'weight' if stem == 'weight' else 'image'}: which the paper shows is not known"
     for index in sorted(int(i) for i in part["index"].unique()):
         colour = SERIES[index % len(SERIES)]
         for rival, line in STYLES.items():
-            named, curve = (paper, panel, f"{stem}{index}_{rival}"), series(table, f"{quantity}/{rival}", split, index)
+            named, curve = (paper, panel, f"{stem}{index}_{rival}"), series(table, quantity.of(rival), split, index)
             drawn |= _over_paper(ax, named, curve, rival, note, color=colour, linestyle=line, linewidth=1.0)
     _time_axis(ax, part)
     _models_key(ax, drawn, loc="best")
 
 
-def _split_panel(ax: Axes, table: pd.DataFrame, quantity: str, paper: str | None) -> None:
+def _split_panel(ax: Axes, table: pd.DataFrame, quantity: Quantity, paper: str | None) -> None:
     drawn = False
     for split, colour in SPLIT_COLOURS.items():
         for rival, line in STYLES.items():
-            named, curve = (paper, quantity, f"{split}_{rival}"), series(table, f"{quantity}/{rival}", split)
+            named, curve = (paper, quantity, f"{split}_{rival}"), series(table, quantity.of(rival), split)
             drawn |= _over_paper(ax, named, curve, rival, color=colour, linestyle=line)
     _time_axis(ax, table)
     entries: dict[str, dict[str, Any]] = {split: {"color": colour} for split, colour in SPLIT_COLOURS.items()}
@@ -109,19 +116,19 @@ def _split_panel(ax: Axes, table: pd.DataFrame, quantity: str, paper: str | None
 
 def loss_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
     """The averaged loss on both splits."""
-    _split_panel(ax, table, "loss", paper)
+    _split_panel(ax, table, curves.LOSS, paper)
 
 
 def accuracy_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
     """Share of right answers on both splits."""
-    _split_panel(ax, table, "accuracy", paper)
+    _split_panel(ax, table, curves.ACCURACY, paper)
 
 
 def rmse_panel(ax: Axes, table: pd.DataFrame, rivals: dict[str, tuple[str, str]], paper: str | None = None) -> None:
     """Distance of the network's test outputs from rivals: {rival: (label, kernel that gives colour and paper curve)}."""
     entries: dict[str, dict] = {}
     for rival, (label, kernel) in rivals.items():
-        curve = series(table, f"rmse/{rival}", "test")
+        curve = series(table, curves.RMSE.of(rival), "test")
         if curve.empty:
             continue
         colour = KERNEL_COLOURS[kernel]
@@ -137,12 +144,12 @@ def rmse_panel(ax: Axes, table: pd.DataFrame, rivals: dict[str, tuple[str, str]]
 
 
 FLOW_RIVALS = {
-    "flow_empirical": ("gradient flow, empirical kernel", "empirical"),
-    "flow_analytic": ("gradient flow, analytic kernel", "analytic"),
+    curves.FLOW_EMPIRICAL: ("gradient flow, empirical kernel", "empirical"),
+    curves.FLOW_ANALYTIC: ("gradient flow, analytic kernel", "analytic"),
 }
 STEP_RIVALS = {
-    "linear": ("linearised, same steps", "empirical"),
-    "linear_analytic": ("analytic kernel, same steps", "analytic"),
+    curves.LINEAR: ("linearised, same steps", "empirical"),
+    curves.LINEAR_ANALYTIC: ("analytic kernel, same steps", "analytic"),
 }
 
 
@@ -172,7 +179,7 @@ def starts_together(figure: str, high: float, why: str) -> Claim:
         f"{figure}.starts_together",
         "eq. (5): f_lin = f at theta_0",
         "theory",
-        lambda table: tables.series(table, "rmse/linear", "test").iloc[0],
+        lambda table: tables.series(table, curves.RMSE.of(curves.LINEAR), "test").iloc[0],
         "0",
         0.0,
         high,
@@ -184,7 +191,7 @@ def starts_together(figure: str, high: float, why: str) -> Claim:
 
 def bump_time(table: pd.DataFrame) -> float:
     """Time at which the RMSE to flow with the empirical kernel has its early maximum (0 < t < .64)."""
-    curve = tables.series(table, "rmse/flow_empirical", "test")
+    curve = tables.series(table, curves.RMSE.of(curves.FLOW_EMPIRICAL), "test")
     times, values = np.asarray(curve.index, np.float64), curve.to_numpy()
     early = (times > 0) & (times < 0.64)
     return float(times[early][values[early].argmax()])

@@ -12,20 +12,21 @@ Here     sigma_w^2, sigma_b^2, the scaling of the images (`global`) and the loss
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.experiments.analysis.width_changes import draw_row, slope, worst_octaves
+from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.width_changes import COLUMNS, Net, draw_row, slope, worst_octaves
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import WIDTH_CHANGES
 from ntkrun.experiments.style import panel_letter
 from ntkrun.settings.runs import WidthChangeSettings
 
-NET = "relu3"
+NET = Net("relu", 3)
 
 
 def plot(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(13.5, 3.8), layout="constrained")
     axes = figure.subplots(1, 4)
-    draw_row(axes, table, NET, "fig1")
+    draw_row(axes, NET.of(table), "fig1")
     for letter, ax in zip("abcd", axes, strict=True):
         panel_letter(ax, letter)
     return figure
@@ -48,7 +49,7 @@ CLAIMS = (
             f"fig1.slope_{name}",
             "Section 3.1: input and output weights change like n^-1/2, inner ones like n^-1",
             "stated",
-            slope(NET, "weight", index),
+            slope(NET, curves.WEIGHT_CHANGE, index),
             expected,
             low,
             high,
@@ -62,7 +63,7 @@ CLAIMS = (
             f"fig1.slope_{what}",
             f"Section 3.1: the change of {kernel} is at most n^-1/2, closer to n^-1",
             "stated",
-            slope(NET, what),
+            slope(NET, quantity),
             expected,
             -1.1,
             -0.5,
@@ -70,9 +71,9 @@ CLAIMS = (
             "between the bound -1/2 and the -1 that the text names, with the sampling error .1 of a change of kernels "
             "that single networks scatter by 15 %",
         )
-        for what, kernel, expected in (
-            ("ntk", "Theta_hat", "-.79 at t = 2^10, -.80 at 2^17, n >= 256"),
-            ("nngp", "K_hat", "-.82 at t = 2^17, n >= 256"),
+        for what, quantity, kernel, expected in (
+            ("ntk", curves.NTK_CHANGE, "Theta_hat", "-.79 at t = 2^10, -.80 at 2^17, n >= 256"),
+            ("nngp", curves.NNGP_CHANGE, "K_hat", "-.82 at t = 2^17, n >= 256"),
         )
     ),
     *(
@@ -100,5 +101,6 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=WidthChangeSettings,
+    columns=COLUMNS,
     version=2,  # the basis of the inputs' span is another one since: other draws of the same networks
 )

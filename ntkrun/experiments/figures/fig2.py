@@ -16,14 +16,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.output_ensemble import (
+    COLUMNS,
     all_layers,
     band_panels,
     curve,
     functions,
     grid,
     mean_z,
-    readout_part,
+    readout_only,
     variance_z,
 )
 from ntkrun.experiments.base import Experiment
@@ -51,14 +53,14 @@ def data_point_sd(table: pd.DataFrame) -> float:
 
 def flatness(table: pd.DataFrame) -> float:
     """Largest departure over alpha of 2 sd of eq. (15) at t = 0 from 1.28."""
-    return float(np.abs(2 * np.sqrt(curve(table, "variance/ntk", 0)) - 1.28).max())
+    return float(np.abs(2 * np.sqrt(curve(table, curves.VARIANCE.of(curves.NTK), 0)) - 1.28).max())
 
 
 def nngp_distance(table: pd.DataFrame) -> float:
     """Largest |mean of NNGP - ensemble mean| over alpha at the end, in standard errors of the ensemble mean."""
     f = functions(table, TIMES[-1])
     inside = f.std(axis=0, ddof=1) > 0.05  # away from the training points
-    gap = np.abs(curve(table, "mean/nngp", TIMES[-1]) - f.mean(axis=0))
+    gap = np.abs(curve(table, curves.MEAN.of(curves.NNGP), TIMES[-1]) - f.mean(axis=0))
     return float((gap / (f.std(axis=0, ddof=1) / np.sqrt(len(f))))[inside].max())
 
 
@@ -100,7 +102,7 @@ def _posterior(what: str, measure: Callable[[pd.DataFrame, float], float], low: 
         f"fig2.readout_{what}_z",
         f"(13): networks whose readout alone is trained end at the NNGP posterior's {what}",
         "theory",
-        lambda table: measure(readout_part(table), TIMES[-1]),
+        lambda table: measure(readout_only(table), TIMES[-1]),
         "0 +- 1, as above; N = 8 training points",
         low,
         high,
@@ -174,4 +176,5 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
+    columns=COLUMNS,
 )

@@ -13,6 +13,7 @@ Here     the paper's eta = .01 is .02 under our loss, its time t = .01 i half of
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.trajectories import (
     FLOW_RIVALS,
     bump_time,
@@ -43,15 +44,22 @@ def plot(table: pd.DataFrame) -> Figure:
 
 def worst_kernel_ratio(table: pd.DataFrame) -> float:
     """Largest RMSE(empirical) / RMSE(analytic) over the recorded t >= 1."""
-    ratio = series(table, "rmse/flow_empirical", "test") / series(table, "rmse/flow_analytic", "test")
+    empirical, analytic = (series(table, curves.RMSE.of(rival), "test") for rival in FLOW_RIVALS)
+    ratio = empirical / analytic
     return float(ratio[ratio.index >= 1].max())
+
+
+def same_steps_to_flow(table: pd.DataFrame) -> float:
+    """RMSE of f_lin moved by the same steps / RMSE of gradient flow with the same kernel, t = .08."""
+    steps, flow = (at(table, curves.RMSE.of(rival), 0.08, "test") for rival in (curves.LINEAR, curves.FLOW_EMPIRICAL))
+    return steps / flow
 
 
 def output_correlation(table: pd.DataFrame) -> float:
     """Correlation of the followed test outputs, network against f_lin, at the last time."""
     end = table[(table["time"] == table["time"].max()) & (table["split"] == "test")]
     outputs = end.pivot_table(index=["cell", "index"], columns="curve", values="value")
-    return float(outputs["output/network"].corr(outputs["output/linear"]))
+    return float(outputs[curves.OUTPUT.of(curves.NETWORK)].corr(outputs[curves.OUTPUT.of(curves.LINEAR)]))
 
 
 REGIME = ("cpu", "paper")
@@ -71,7 +79,7 @@ CLAIMS = (
         "fig3.train_loss_end",
         "Figure 3, loss panel",
         "read_off",
-        lambda table: last(table, "loss/network", "train"),
+        lambda table: last(table, curves.LOSS.of(curves.NETWORK), "train"),
         "0 +- 2e-5 at t = 256",
         0.0,
         0.01,
@@ -82,7 +90,7 @@ CLAIMS = (
         "fig3.same_steps_closer_than_flow",
         "docs/figure3.md: the bump of the RMSE at t = .08 is the discretisation error of gradient descent",
         "theory",
-        lambda table: at(table, "rmse/linear", 0.08, "test") / at(table, "rmse/flow_empirical", 0.08, "test"),
+        same_steps_to_flow,
         "about 1e-4 / .032 at n = 2048",
         0.0,
         0.25,
@@ -104,7 +112,7 @@ CLAIMS = (
         "fig3.bump_height",
         "Figure 3, RMSE panel: value of that maximum",
         "read_off",
-        lambda table: at(table, "rmse/flow_empirical", 0.08, "test"),
+        lambda table: at(table, curves.RMSE.of(curves.FLOW_EMPIRICAL), 0.08, "test"),
         "0.032",
         0.008,
         0.128,
@@ -116,7 +124,7 @@ CLAIMS = (
         "fig3.train_loss_t10",
         "Figure 3, loss panel: train loss at t = 10 (the slow modes' rates)",
         "read_off",
-        lambda table: at(table, "loss/network", 10.0, "train"),
+        lambda table: at(table, curves.LOSS.of(curves.NETWORK), 10.0, "train"),
         "0.2037 (network), 0.1709 (linear)",
         0.12,
         0.30,
@@ -127,7 +135,7 @@ CLAIMS = (
         "fig3.test_loss_end",
         "Figure 3, loss panel: test loss at the end",
         "read_off",
-        lambda table: last(table, "loss/network", "test"),
+        lambda table: last(table, curves.LOSS.of(curves.NETWORK), "test"),
         "0.570 (network), 0.546 (linear)",
         0.45,
         0.70,
@@ -149,7 +157,7 @@ CLAIMS = (
         "fig3.rmse_end_empirical",
         "Figure 3, RMSE panel: empirical kernel at the end",
         "read_off",
-        lambda table: last(table, "rmse/flow_empirical", "test"),
+        lambda table: last(table, curves.RMSE.of(curves.FLOW_EMPIRICAL), "test"),
         "0.121 at n = 2048",
         0.06,
         0.24,
@@ -160,7 +168,7 @@ CLAIMS = (
         "fig3.rmse_end_analytic",
         "Figure 3, RMSE panel: analytic kernel at the end",
         "read_off",
-        lambda table: last(table, "rmse/flow_analytic", "test"),
+        lambda table: last(table, curves.RMSE.of(curves.FLOW_ANALYTIC), "test"),
         "0.247 at n = 2048",
         0.12,
         0.50,

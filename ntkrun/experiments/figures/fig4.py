@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.trajectories import accuracy_panel, loss_panel, outputs_panel, starts_together
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
@@ -35,7 +36,8 @@ def plot(table: pd.DataFrame) -> Figure:
 
 def passes_plateau(table: pd.DataFrame) -> float:
     """Step from which on the test loss of both models stays below the plateau; nan if it never does."""
-    worse = pd.concat([series(table, f"loss/{rival}", "test") for rival in ("network", "linear")], axis=1).max(axis=1)
+    both = [series(table, curves.LOSS.of(rival), "test") for rival in (curves.NETWORK, curves.LINEAR)]
+    worse = pd.concat(both, axis=1).max(axis=1)
     above = worse[worse >= PLATEAU]
     below = worse[worse.index > above.index[-1]] if len(above) else worse
     return float(below.index[0]) if len(below) else float("nan")
@@ -43,7 +45,7 @@ def passes_plateau(table: pd.DataFrame) -> float:
 
 def apart(table: pd.DataFrame) -> float:
     """Largest |test accuracy, network - linearised| over the records up to step 2511."""
-    both = [series(table, f"accuracy/{rival}", "test") for rival in ("network", "linear")]
+    both = [series(table, curves.ACCURACY.of(rival), "test") for rival in (curves.NETWORK, curves.LINEAR)]
     difference = (both[0] - both[1]).abs()
     return float(np.max(difference[difference.index <= 2511]))
 
@@ -80,20 +82,20 @@ CLAIMS = (
             f"fig4.{rival}_above_chance",
             f"Figure 4, accuracy panel: test accuracy of {model} at step 1000",
             "read_off",
-            lambda table, rival=rival: at(table, f"accuracy/{rival}", 1000.0, "test"),
+            lambda table, rival=rival: at(table, curves.ACCURACY.of(rival), 1000.0, "test"),
             "0.43 at 1024 channels",
             0.25,
             0.60,
             REGIME,
             CHANCE,
         )
-        for rival, model in (("network", "the network"), ("linear", "the linearised model"))
+        for rival, model in ((curves.NETWORK, "the network"), (curves.LINEAR, "the linearised model"))
     ),
     Claim(
         "fig4.test_accuracy_end",
         "Figure 4, accuracy panel: network at the end",
         "read_off",
-        lambda table: last(table, "accuracy/network", "test"),
+        lambda table: last(table, curves.ACCURACY.of(curves.NETWORK), "test"),
         "0.719 (network), 0.633 (linear)",
         0.63,
         0.80,

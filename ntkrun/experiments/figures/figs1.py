@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.experiments.analysis.output_ensemble import all_layers, band_panels, curve, functions, grid
+from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.output_ensemble import COLUMNS, all_layers, band_panels, curve, functions, grid
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import OUTPUT_ENSEMBLE
@@ -22,7 +23,7 @@ def plot(table: pd.DataFrame) -> Figure:
 def inside(table: pd.DataFrame) -> float:
     """Share of (network, probe alpha) pairs within 2 sd of (14), (15) at the end."""
     at = probes(grid(table))
-    mean, variance = (curve(table, f"{what}/ntk", 65536)[at] for what in ("mean", "variance"))
+    mean, variance = (curve(table, what.of(curves.NTK), 65536)[at] for what in (curves.MEAN, curves.VARIANCE))
     return float(np.mean(np.abs(functions(table, 65536)[:, at] - mean) < 2 * np.sqrt(variance)))
 
 
@@ -49,5 +50,6 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
+    columns=COLUMNS,
     cells_of="fig2",
 )

@@ -15,9 +15,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.kernel_estimates import (
+    COLUMNS,
     NAMES,
     REGIME,
+    Panel,
     draw_curve,
     factor_claim,
     grid,
@@ -36,7 +39,7 @@ def plot(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(10.2, 6.6), layout="constrained")
     axes = figure.subplots(2, 2)
     for row, kernel in enumerate(NAMES):
-        errors = grid(table, f"{kernel}_l1")
+        errors = grid(table, Panel(kernel, 1))
         curves_panel(axes[row, 0], errors, kernel)
         mesh = heat_panel(axes[row, 1], errors)
         figure.colorbar(mesh, ax=axes[row, 1], label="relative Frobenius error")
@@ -75,11 +78,11 @@ def heat_panel(ax: Axes, errors: pd.DataFrame):
 
 WHY_SLOPE = "an error scatters by a fifth, which leaves .02 to a mean slope over 11 widths; the paper's own is -.495"
 WHY_FACTOR = "an error scatters by a fifth and the grid holds some 40 independent ones: 3 %, 5 % between two runs"
-PAPER_FACTORS = {"nngp": 2.52, "ntk": 2.34}
+PAPER_FACTORS = {curves.NNGP: 2.52, curves.NTK: 2.34}
 
 
 def claims_of(kernel: str) -> list[Claim]:
-    panel = f"{kernel}_l1"
+    panel = Panel(kernel, 1)
     return [
         *slope_claims("figs10", kernel, panel, 0.05, WHY_SLOPE),
         factor_claim("figs10", kernel, panel, PAPER_FACTORS[kernel], 1.12, WHY_FACTOR),
@@ -107,5 +110,6 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=MonteCarloSettings,
+    columns=COLUMNS,
     version=2,  # inputs in another basis of their span: other draws of the same kernels
 )

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import power_law
 from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, six_panels, starts_together
 from ntkrun.experiments.base import Experiment
@@ -22,19 +23,19 @@ from ntkrun.tables import at, last, series
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    return six_panels(table, "figs2", {"linear": STEP_RIVALS["linear"]})
+    return six_panels(table, "figs2", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]})
 
 
 def growth(table: pd.DataFrame) -> float:
     """d log RMSE / d log t over t >= 40, the last five octaves."""
-    curve = series(table, "rmse/linear", "test")
+    curve = series(table, curves.RMSE.of(curves.LINEAR), "test")
     late = curve[curve.index >= 40]
     return power_law(late.index, late).slope if len(late) > 2 else float("nan")
 
 
 def largest_fall(table: pd.DataFrame) -> float:
     """The largest RMSE(t) / RMSE(2 t) between neighbouring records, t > 0: below 1 where it only rises."""
-    curve = series(table, "rmse/linear", "test")
+    curve = series(table, curves.RMSE.of(curves.LINEAR), "test")
     values = curve[curve.index > 0].to_numpy(np.float64)
     return float(np.max(values[:-1] / values[1:])) if len(values) > 1 else float("nan")
 
@@ -68,7 +69,7 @@ CLAIMS = (
         "figs2.rmse_end",
         "Figure S2, RMSE panel: end",
         "read_off",
-        lambda table: last(table, "rmse/linear", "test"),
+        lambda table: last(table, curves.RMSE.of(curves.LINEAR), "test"),
         "0.238 at 512 channels",
         0.12,
         0.48,
@@ -79,7 +80,7 @@ CLAIMS = (
         "figs2.train_loss_t10",
         "Figure S2, loss panel: train loss at t = 10, behind the fast modes",
         "read_off",
-        lambda table: at(table, "loss/linear", 10.119, "train"),
+        lambda table: at(table, curves.LOSS.of(curves.LINEAR), 10.119, "train"),
         "0.4495",
         0.37,
         0.50,
@@ -90,7 +91,7 @@ CLAIMS = (
         "figs2.train_loss_linear_end",
         "Figure S2, loss panel: train loss of f_lin at the end",
         "read_off",
-        lambda table: last(table, "loss/linear", "train"),
+        lambda table: last(table, curves.LOSS.of(curves.LINEAR), "train"),
         "0.165 (network: 0.098)",
         0.08,
         0.30,
@@ -102,7 +103,7 @@ CLAIMS = (
         "figs2.test_accuracy_end",
         "Figure S2, accuracy panel, network",
         "read_off",
-        lambda table: last(table, "accuracy/network", "test"),
+        lambda table: last(table, curves.ACCURACY.of(curves.NETWORK), "test"),
         "0.711 (network), 0.719 (linear)",
         0.60,
         0.82,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import power_law
 from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, six_panels, starts_together
 from ntkrun.experiments.base import Experiment
@@ -24,12 +25,12 @@ LATE = 2.0**14  # a time that the cpu scale reaches, too
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    return six_panels(table, "figs3", {"linear": STEP_RIVALS["linear"]}, stem="logit")
+    return six_panels(table, "figs3", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]}, stem="logit")
 
 
 def growth(table: pd.DataFrame) -> float:
     """d log RMSE / d log t over 2^6 <= t <= 2^14."""
-    curve = series(table, "rmse/linear", "test")
+    curve = series(table, curves.RMSE.of(curves.LINEAR), "test")
     times = np.asarray(curve.index, np.float64)
     chosen = (times >= 2.0**6) & (times <= LATE)
     return power_law(times[chosen], curve.to_numpy()[chosen]).slope if chosen.sum() > 2 else float("nan")
@@ -37,7 +38,9 @@ def growth(table: pd.DataFrame) -> float:
 
 def late_gap(table: pd.DataFrame) -> float:
     """Test accuracy at t = 2^14, network less linearised."""
-    return at(table, "accuracy/network", LATE, "test") - at(table, "accuracy/linear", LATE, "test")
+    return at(table, curves.ACCURACY.of(curves.NETWORK), LATE, "test") - at(
+        table, curves.ACCURACY.of(curves.LINEAR), LATE, "test"
+    )
 
 
 REGIME = ("cpu", "paper")
@@ -50,7 +53,7 @@ CLAIMS = (
         "figs3.test_accuracy_network",
         "Figure S3, accuracy panel, t = 2^14",
         "read_off",
-        lambda table: at(table, "accuracy/network", LATE, "test"),
+        lambda table: at(table, curves.ACCURACY.of(curves.NETWORK), LATE, "test"),
         "0.959",
         0.935,
         0.983,
@@ -61,7 +64,7 @@ CLAIMS = (
         "figs3.test_accuracy_linear",
         "Figure S3, accuracy panel, t = 2^14",
         "read_off",
-        lambda table: at(table, "accuracy/linear", LATE, "test"),
+        lambda table: at(table, curves.ACCURACY.of(curves.LINEAR), LATE, "test"),
         "0.949",
         0.925,
         0.973,
@@ -84,7 +87,7 @@ CLAIMS = (
         "figs3.train_loss_1024",
         "Figure S3, loss panel: train loss at t = 2^10",
         "read_off",
-        lambda table: at(table, "loss/network", 1024.0, "train"),
+        lambda table: at(table, curves.LOSS.of(curves.NETWORK), 1024.0, "train"),
         "0.0309 (network), 0.0316 (linear)",
         0.022,
         0.043,
@@ -107,7 +110,7 @@ CLAIMS = (
         "figs3.rmse_late",
         "Figure S3, RMSE panel: t = 2^14",
         "read_off",
-        lambda table: at(table, "rmse/linear", LATE, "test"),
+        lambda table: at(table, curves.RMSE.of(curves.LINEAR), LATE, "test"),
         "0.567 at n = 2048",
         0.28,
         4.6,

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkrun import tables
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average, power_law
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
@@ -31,13 +32,13 @@ def draw(ax: Axes, table: pd.DataFrame, width: int) -> None:
     part = table[(table["width"] == width) & (table["time"] > 0)]
     for name, points in paper_panel("figs4", f"n{width}").items():
         index, rival = int(name[5]), name.split("_")[1]
-        ours, size = tables.series(part, f"logit/{rival}", index=index), 2.4 if rival == "network" else 1.2
+        ours, size = tables.series(part, curves.LOGIT.of(rival), index=index), 2.4 if rival == curves.NETWORK else 1.2
         paper_curve(ax, points, (f"n{width}", name), ours, OTHER_IMAGE, color=SERIES[index], markersize=size)
     for index in range(POINTS):
-        for rival, line in (("network", NETWORK), ("linear", LINEAR)):
-            curve = tables.series(part, f"logit/{rival}", index=index)
+        for rival, line in ((curves.NETWORK, NETWORK), (curves.LINEAR, LINEAR)):
+            curve = tables.series(part, curves.LOGIT.of(rival), index=index)
             ax.plot(curve.index, curve, color=SERIES[index], linestyle=line)
-        curve = tables.series(part, "logit/flow", index=index)[::3]
+        curve = tables.series(part, curves.LOGIT.of(curves.FLOW), index=index)[::3]
         ax.plot(curve.index, curve, color=BLACK, linestyle="none", marker=".", markersize=2.5)
     ax.set_xscale("log")
     ax.set(xlabel="t", title=f"n = {width}" if len(part) else f"n = {width} (not run: the paper's points only)")
@@ -61,15 +62,15 @@ def plot(table: pd.DataFrame) -> Figure:
 
 def apart(table: pd.DataFrame, time: float | None = None) -> pd.Series:
     """rms distance of network and f_lin by width, at the end or at the recorded time nearest to `time`."""
-    curves = {n: tables.series(part, "rms/linear") for n, part in table.groupby("width")}
-    at = {n: -1 if time is None else int(np.argmin(np.abs(np.log(c.index[1:] / time)))) + 1 for n, c in curves.items()}
-    return pd.Series({n: float(curve.iloc[at[n]]) for n, curve in curves.items()}, dtype=float).sort_index()
+    found = {n: tables.series(part, curves.RMS.of(curves.LINEAR)) for n, part in table.groupby("width")}
+    at = {n: -1 if time is None else int(np.argmin(np.abs(np.log(c.index[1:] / time)))) + 1 for n, c in found.items()}
+    return pd.Series({n: float(curve.iloc[at[n]]) for n, curve in found.items()}, dtype=float).sort_index()
 
 
 def onset_slope(table: pd.DataFrame) -> float:
     """d log t / d log n of the first recorded time at which network and f_lin are .1 apart."""
-    curves = {n: tables.series(part, "rms/linear") for n, part in table.groupby("width")}
-    onset = {n: float(curve.index[curve > 0.1].min()) for n, curve in curves.items()}
+    found = {n: tables.series(part, curves.RMS.of(curves.LINEAR)) for n, part in table.groupby("width")}
+    onset = {n: float(curve.index[curve > 0.1].min()) for n, curve in found.items()}
     widths, times = np.asarray(list(onset), float), np.asarray(list(onset.values()))
     return power_law(widths, times).slope
 
@@ -95,7 +96,7 @@ REGIME = ("cpu", "paper")
 CLAIMS = (
     Claim(
         "figs4.routes_agree", "(S10): f_lin by function space and by the ODE", "theory",
-        lambda table: tables.series(table, "rms/routes").max(), "0", 0.0, 0.05, REGIME,
+        lambda table: tables.series(table, curves.RMS.of(curves.ROUTES)).max(), "0", 0.0, 0.05, REGIME,
         "a step dt = .03 t shifts the clock by .015 of it, where a logit moves by about 1 an e-fold: .015, and more where "
         "the fast mode overshoots at t = 1 to 10",
     ),

@@ -14,41 +14,52 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average
-from ntkrun.experiments.analysis.width_changes import WIDE, by_width, draw_row, octaves_by_width, slope, worst_octaves
+from ntkrun.experiments.analysis.width_changes import (
+    COLUMNS,
+    WIDE,
+    Net,
+    by_width,
+    draw_row,
+    octaves_by_width,
+    slope,
+    worst_octaves,
+)
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import WIDTH_CHANGES
 from ntkrun.experiments.style import panel_letter
 from ntkrun.settings.runs import WidthChangeSettings
 
-ROWS = {"relu1": "one hidden ReLU layer, CIFAR-10", "tanh3": "three hidden tanh layers, MNIST"}
+RELU, TANH = Net("relu", 1), Net("tanh", 3)
+ROWS = {RELU: "one hidden ReLU layer, CIFAR-10", TANH: "three hidden tanh layers, MNIST"}
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    there = {net: title for net, title in ROWS.items() if (table["curve"] == f"ntk_change/{net}").any()}
+    there = {net: title for net, title in ROWS.items() if len(net.of(table))}
     figure = Figure(figsize=(13.5, 3.8 * len(there)), layout="constrained")
     axes = figure.subplots(len(there), 4, squeeze=False)
     for row, (net, title) in zip(axes, there.items(), strict=True):
-        draw_row(row, table, net, "figs6", f"{net}_")
+        draw_row(row, net.of(table), "figs6", f"{net}_")
         row[0].set_ylabel(title)
     for letter, ax in zip("abcdefgh", axes.flat, strict=False):
         panel_letter(ax, letter)
     return figure
 
 
-def mean_octaves(net: str, time: float) -> Callable[[pd.DataFrame], float]:
+def mean_octaves(net: Net, time: float) -> Callable[[pd.DataFrame], float]:
     """Measure: the mean over widths of log2(ours / the paper's), in which the scatter of single networks averages out."""
 
     def measure(table: pd.DataFrame) -> float:
-        return average(octaves_by_width(table, net, "figs6", f"{net}_ntk_change_vs_time", time))
+        return average(octaves_by_width(net.of(table), "figs6", f"{net}_ntk_change_vs_time", time))
 
     return measure
 
 
 def late_rise(table: pd.DataFrame) -> float:
     """Octaves that the ReLU networks' change of Theta_hat still gains from t = 2^9 to 2^10; mean over n >= 256."""
-    earlier, later = (by_width(table, "ntk_change/relu1", time)["mean"] for time in (512.0, 1024.0))
+    earlier, later = (by_width(RELU.of(table), curves.NTK_CHANGE, time)["mean"] for time in (512.0, 1024.0))
     wide = (later / earlier)[earlier.index >= WIDE]
     return average(np.log2(wide))
 
@@ -59,30 +70,31 @@ SLOPE_WHY = (
     "(the paper's own curves); -1/2 and -1 stay three such errors apart"
 )
 LAYERS = {
-    "relu1": (("input", "-1/2 (the paper's -.507)", -0.5), ("output", "-1/2 (-.496)", -0.5)),
-    "tanh3": (
+    RELU: (("input", "-1/2 (the paper's -.507)", -0.5), ("output", "-1/2 (-.496)", -0.5)),
+    TANH: (
         ("input", "-1/2 (the paper's -.527)", -0.5),
         ("layer2", "-1 (-1.042)", -1.0),
         ("layer3", "-1 (-1.026)", -1.0),
         ("output", "-1/2 (-.491)", -0.5),
     ),
 }
-KERNELS = {("relu1", "ntk"): "-.912", ("relu1", "nngp"): "-.982", ("tanh3", "ntk"): "-.944", ("tanh3", "nngp"): "-.882"}
+KERNELS = {(RELU, "ntk"): "-.912", (RELU, "nngp"): "-.982", (TANH, "ntk"): "-.944", (TANH, "nngp"): "-.882"}
+CHANGES = {"ntk": curves.NTK_CHANGE, "nngp": curves.NNGP_CHANGE}
 TIMES = (1, 16, 256, 1024)
 
 
-def weight_claims(net: str) -> list[Claim]:
+def weight_claims(net: Net) -> list[Claim]:
     source = "Section 3.1: input and output weights change like n^-1/2, inner ones like n^-1"
     return [
         Claim(
-            f"figs6.{net}_slope_{name}", source, "stated", slope(net, "weight", index), expected, power - 0.15, power + 0.15,
-            REGIME, SLOPE_WHY,
+            f"figs6.{net}_slope_{name}", source, "stated", slope(net, curves.WEIGHT_CHANGE, index), expected,
+            power - 0.15, power + 0.15, REGIME, SLOPE_WHY,
         )
         for index, (name, expected, power) in enumerate(LAYERS[net])
     ]  # fmt: skip
 
 
-def time_claims(net: str, time: int) -> list[Claim]:
+def time_claims(net: Net, time: int) -> list[Claim]:
     panel, at = f"{net}_ntk_change_vs_time", float(time)
     return [
         Claim(
@@ -104,7 +116,7 @@ CLAIMS = (
     *(
         Claim(
             f"figs6.{net}_slope_{what}", "Section 3.1: the kernels change at most like n^-1/2, closer to n^-1", "stated",
-            slope(net, what), f"{expected}, n >= 256", -1.1, -0.5, REGIME,
+            slope(net, CHANGES[what]), f"{expected}, n >= 256", -1.1, -0.5, REGIME,
             "between the bound -1/2 and the -1 that the text names, sampling error .1 as in Figure 1",
         )
         for (net, what), expected in KERNELS.items()
@@ -125,4 +137,5 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=WidthChangeSettings,
+    columns=COLUMNS,
 )

@@ -12,6 +12,7 @@ Here     eta_0 = .035 and t = .01 i, read off the curves, which the printed rate
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.trajectories import FLOW_RIVALS, bump_time, six_panels, starts_together
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
@@ -20,7 +21,7 @@ from ntkrun.tables import at, last
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    return six_panels(table, "figs8", {"flow_empirical": FLOW_RIVALS["flow_empirical"]})
+    return six_panels(table, "figs8", {curves.FLOW_EMPIRICAL: FLOW_RIVALS[curves.FLOW_EMPIRICAL]})
 
 
 REGIME = ("cpu", "paper")
@@ -29,7 +30,7 @@ CLAIMS = (
         "figs8.train_accuracy_end",
         "Figure S8, accuracy panel",
         "read_off",
-        lambda table: last(table, "accuracy/network", "train"),
+        lambda table: last(table, curves.ACCURACY.of(curves.NETWORK), "train"),
         "1",
         1.0,
         1.0,
@@ -40,7 +41,7 @@ CLAIMS = (
         "figs8.test_accuracy_end",
         "Figure S8, accuracy panel",
         "read_off",
-        lambda table: last(table, "accuracy/network", "test"),
+        lambda table: last(table, curves.ACCURACY.of(curves.NETWORK), "test"),
         "0.662 (network), 0.660 (linear)",
         0.58,
         0.74,
@@ -51,7 +52,7 @@ CLAIMS = (
         "figs8.test_loss_end",
         "Figure S8, loss panel",
         "read_off",
-        lambda table: last(table, "loss/network", "test"),
+        lambda table: last(table, curves.LOSS.of(curves.NETWORK), "test"),
         "0.500 (network), 0.481 (linear)",
         0.40,
         0.62,
@@ -62,7 +63,7 @@ CLAIMS = (
         "figs8.train_loss_t10",
         "Figure S8, loss panel: train loss at t = 10 (the slow modes' rates)",
         "read_off",
-        lambda table: at(table, "loss/network", 10.0, "train"),
+        lambda table: at(table, curves.LOSS.of(curves.NETWORK), 10.0, "train"),
         "0.162 (network), 0.146 (linear)",
         0.09,
         0.26,
@@ -73,7 +74,7 @@ CLAIMS = (
         "figs8.train_loss_end",
         "Figure S8, loss panel",
         "read_off",
-        lambda table: last(table, "loss/network", "train"),
+        lambda table: last(table, curves.LOSS.of(curves.NETWORK), "train"),
         "0",
         0.0,
         0.01,
@@ -95,7 +96,7 @@ CLAIMS = (
         "figs8.rmse_end",
         "Figure S8, RMSE panel: end",
         "read_off",
-        lambda table: last(table, "rmse/flow_empirical", "test"),
+        lambda table: last(table, curves.RMSE.of(curves.FLOW_EMPIRICAL), "test"),
         "0.0828 at n = 2048",
         0.04,
         0.17,

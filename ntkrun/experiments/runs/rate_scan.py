@@ -1,4 +1,7 @@
-"""One network a learning rate, all on the same batches: what one cell of Figure S7 runs and records."""
+"""One network a learning rate, all on the same batches: what one cell of Figure S7 runs and records.
+
+Curves of the networks at the end of training, against the column `eta`: ACCURACY on the test images, and FINITE.
+"""
 
 from typing import Any
 
@@ -10,7 +13,9 @@ from ntkrun import tables
 from ntkrun.devices.placement import on_device
 from ntkrun.dynamics.observers import AtRate
 from ntkrun.dynamics.optimizers import Optimizer
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs.prepare import batches_of, model_from, set_up
 from ntkrun.experiments.runs.work import IMAGES, Lockstep, Work, batch_shapes, count, parameter_shapes, shape, sizes
 from ntkrun.kernels.empirical import ntk_scale
@@ -19,8 +24,6 @@ from ntkrun.lockstep.loop import run_lockstep
 from ntkrun.lockstep.progress import Progress
 from ntkrun.settings.runs import RateSettings
 from ntkrun.types import Array, Params
-
-LOSSES = {"mse": "mse", "cross_entropy": "xent"}
 
 
 def compute(settings: RateSettings, cell: str, progress: Progress) -> CellResult:
@@ -31,13 +34,13 @@ def compute(settings: RateSettings, cell: str, progress: Progress) -> CellResult
     y_train, y_test = (on_device(y, dtype) for y in (setup.data.y_train, setup.data.y_test))
     arrays = (setup.theta0, setup.x_train, y_train, setup.x_test, y_test, on_device(etas, dtype))
     label = f"{settings.experiment} {cell}"
-    rivals = {"network": ensemble_of(settings, setup.model, *arrays)}
+    rivals = {curves.NETWORK: ensemble_of(settings, setup.model, *arrays)}
     lockstep = run_lockstep(rivals, [optimizer.steps], batches_of(setup), progress, label, devices=settings.devices)
-    (seen,) = [found["network"] for _, found in lockstep]
-    name = f"{settings.data.name}/{settings.model.activation}_{LOSSES[settings.loss]}_{settings.model.parameterization}"
-    steps = [optimizer.steps] * settings.rates
+    (seen,) = [found[curves.NETWORK] for _, found in lockstep]
+    steps, times = [optimizer.steps] * settings.rates, [0.0] * settings.rates
     frames = [
-        tables.rows(f"{what}/{name}", "test", steps, list(etas), np.asarray(values)) for what, values in seen.items()
+        tables.rows(Quantity(what).of(curves.NETWORK), "test", steps, times, np.asarray(values)).assign(eta=etas)
+        for what, values in seen.items()
     ]
     table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
     return CellResult(table, {"data": setup.data.describe()})

@@ -1,12 +1,12 @@
 """The three suprema of Theorem 2.1: what one cell of `theorem21` runs and records.
 
 A cell is one kind of network at one width, its `networks` members moved as one ensemble.  f_lin takes the same steps, in
-closed form with each member's own Theta_hat_0.  Curves "<what>/<activation>_<parameterization>" at every record point:
+closed form with each member's own Theta_hat_0.  Curves of the network at every record point:
 
-output   root mean over the test inputs of (f_t(x) - f_lin_t(x))^2
-theta    ||theta_t - theta_0||_2 / sqrt n; in the standard parameterization, whose theta are smaller by sqrt n,
-         ||theta_t - theta_0||_2
-kernel   ||Theta_hat_t - Theta_hat_0||_F over the training inputs, in the normalisation of (S42) where standard
+OUTPUT_DISTANCE  root mean over the test inputs of (f_t(x) - f_lin_t(x))^2
+THETA_DISTANCE   ||theta_t - theta_0||_2 / sqrt n; in the standard parameterization, whose theta are smaller by sqrt n,
+                 ||theta_t - theta_0||_2
+NTK_DISTANCE     ||Theta_hat_t - Theta_hat_0||_F over the training inputs, in the normalisation of (S42) where standard
 """
 
 from functools import lru_cache
@@ -25,6 +25,7 @@ from ntkrun.dynamics import metrics
 from ntkrun.dynamics.network import Network
 from ntkrun.dynamics.observers import ObservedDistances
 from ntkrun.dynamics.optimizers import record_steps
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.runs.prepare import initial, load, model_from
 from ntkrun.experiments.runs.random_keys import cell_key
@@ -89,15 +90,20 @@ def compute(settings: SupremaSettings, cell: str, progress: Progress) -> CellRes
     ensemble = build_ensemble(settings, x, x_test, data.y_train, eta)
     steps = record_steps(np.arange(end + 1.0), 1.0, PER_OCTAVE)
     lockstep = run_lockstep(
-        {"network": ensemble}, steps, FullBatch(), progress, f"{settings.experiment} {cell}", devices=settings.devices
+        {curves.NETWORK: ensemble},
+        steps,
+        FullBatch(),
+        progress,
+        f"{settings.experiment} {cell}",
+        devices=settings.devices,
     )
-    seen = [found["network"] for _, found in lockstep]
+    seen = [found[curves.NETWORK] for _, found in lockstep]
     found = distances(ensemble.members, eta, data.y_train, seen, steps, settings.model)
-    net, times = f"{settings.model.activation}_{settings.model.parameterization}", [eta * i for i in steps]
+    times = [eta * i for i in steps]
     same: dict[str, Any] = dict(figure=settings.experiment, cell=cell, width=settings.model.width)
     stacks = []
     for place, member in enumerate(settings.members):
-        frames = [tables.rows(f"{what}/{net}", "", steps, times, values[place]) for what, values in found.items()]
+        frames = [tables.rows(curve, "", steps, times, values[place]) for curve, values in found.items()]
         stacks.append(tables.tidy(frames, seed=member.seed, **same))
     facts = {"eta": eta, "steps": end, "fitted": end < settings.descent.max_steps, "data": data.describe()}
     return CellResult(pd.concat(stacks, ignore_index=True), facts)
@@ -119,7 +125,7 @@ def build_ensemble(settings: SupremaSettings, x: np.ndarray, x_test: np.ndarray,
 def distances(
     members: ObservedDistances, eta: float, y: np.ndarray, seen: list[Any], steps: list[int], model: ModelSettings
 ) -> dict[str, np.ndarray]:
-    """The three distances of every member at every step, each (s, T); f_lin has the member's own Theta_hat_0."""
+    """The three distances by curve, of every member at every step, each (s, T); f_lin has the member's own Theta_hat_0."""
     scale = ntk_scale(members.model)
     f, f_test, theta, ntk = (
         np.stack([np.asarray(observation[what], np.float64) for observation in seen], axis=1)
@@ -132,7 +138,12 @@ def distances(
         f_lin = linear.test_at(at, f_test[place, 0], scale * cross)
         apart.append(np.sqrt(np.mean((f_test[place] - f_lin) ** 2, axis=(1, 2))))
     norm = np.sqrt(model.width) if model.parameterization == "ntk" else 1.0
-    return {"output": np.stack(apart), "theta": theta / norm, "kernel": scale * ntk}
+    found = {
+        curves.OUTPUT_DISTANCE: np.stack(apart),
+        curves.THETA_DISTANCE: theta / norm,
+        curves.NTK_DISTANCE: scale * ntk,
+    }
+    return {quantity.of(curves.NETWORK): values for quantity, values in found.items()}
 
 
 def work(settings: SupremaSettings, block_bytes: int) -> Work:

@@ -25,7 +25,9 @@ from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.network import Network, Watched, predict
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.errors import UserError
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs.prepare import (
     KERNEL_ROWS,
     Setup,
@@ -132,16 +134,16 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
         )
     if kernels is None:
         return rivals
-    f0_train, f0_test = outputs_at_start(rivals["network"], one_by_one)
+    f0_train, f0_test = outputs_at_start(rivals[curves.NETWORK], one_by_one)
     common: dict[str, Any] = dict(f0_train=f0_train, f0_test=f0_test, y_train=data.y_train, jacobian=kernels.jacobian)
     common |= dict(tx=tx_kernel, loss=settings.loss)
     if function_space(settings):
-        rivals["linear"] = LinearFunctionSpace.build(
+        rivals[curves.LINEAR] = LinearFunctionSpace.build(
             ntk_train=kernels.empirical_train, ntk_test=kernels.empirical_test, **common
         )
     if kernels.analytic_train is not None and kernels.analytic_test is not None:
         check_psd(kernels.analytic_train, "Theta(X, X)")
-        rivals["linear_analytic"] = LinearFunctionSpace.build(
+        rivals[curves.LINEAR_ANALYTIC] = LinearFunctionSpace.build(
             ntk_train=kernels.analytic_train, ntk_test=kernels.analytic_test, **common
         )
     return rivals
@@ -236,19 +238,19 @@ def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], ti
     frames = []
     for rival, observations in seen.items():
 
-        def add(quantity: str, split: str, values: list[Any], rival: str = rival) -> None:
-            frames.append(tables.rows(f"{quantity}/{rival}", split, steps, list(times), np.asarray(values)))
+        def add(quantity: Quantity, split: str, values: list[Any], rival: str = rival) -> None:
+            frames.append(tables.rows(quantity.of(rival), split, steps, list(times), np.asarray(values)))
 
         if setup.watched:
-            add("weight_change", "", [o["weights"] for o in observations])
+            add(curves.WEIGHT_CHANGE, "", [o["weights"] for o in observations])
         for split, y in targets.items():
             outputs = [np.asarray(o[split], np.float64)[: len(y)] for o in observations]
-            add("output", split, [shown(f, record.outputs, record.follow) for f in outputs])
-            add("loss", split, [float(loss(f, y)) for f in outputs])
-            add("accuracy", split, [float(metrics.accuracy(f, y)) for f in outputs])
-            if rival != "network":
-                network = [np.asarray(o[split], np.float64)[: len(y)] for o in seen["network"]]
-                add("rmse", split, [float(metrics.rmse(f, g)) for f, g in zip(outputs, network, strict=True)])
+            add(curves.OUTPUT, split, [shown(f, record.outputs, record.follow) for f in outputs])
+            add(curves.LOSS, split, [float(loss(f, y)) for f in outputs])
+            add(curves.ACCURACY, split, [float(metrics.accuracy(f, y)) for f in outputs])
+            if rival != curves.NETWORK:
+                network = [np.asarray(o[split], np.float64)[: len(y)] for o in seen[curves.NETWORK]]
+                add(curves.RMSE, split, [float(metrics.rmse(f, g)) for f, g in zip(outputs, network, strict=True)])
     return frames
 
 

@@ -1,8 +1,7 @@
 """How far networks of many widths move: what Figures 1 and S6 record, draw and judge.
 
-One cell is one width with all its seeds, moved as one ensemble.  Curves, "<what>_change/<net>" with net = "relu3",
-"tanh3", "relu1" (activation and depth): "ntk", "nngp", "weight" (index = layer - 1), and the training loss, of every
-network at every record time.
+One cell is one width with all its seeds, moved as one ensemble.  Curves of the network: NTK_CHANGE, NNGP_CHANGE,
+WEIGHT_CHANGE (index = layer - 1), and the training LOSS, of every network at every record time.
 """
 
 import math
@@ -22,7 +21,9 @@ from ntkrun.data.span import span_coordinates
 from ntkrun.devices.placement import on_device, on_the_host
 from ntkrun.dynamics.observers import ObservedChanges
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs.prepare import compare_rates, critical_rate, load, model_from
 from ntkrun.experiments.runs.random_keys import cell_key, member_keys
 from ntkrun.experiments.runs.work import IMAGES, Lockstep, Work, count, parameter_shapes, records_of, shape, sizes, span
@@ -91,16 +92,21 @@ def compute(settings: WidthChangeSettings, cell: str, progress: Progress) -> Cel
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
     ensemble = build_ensemble(settings, data)
     facts = check_learning_rates(settings, ensemble, optimizer, progress) | {"data": data.describe()}
-    rivals, label = {"network": ensemble}, f"{settings.experiment} {cell}"
+    rivals, label = {curves.NETWORK: ensemble}, f"{settings.experiment} {cell}"
     seen = [
-        observations["network"]
+        observations[curves.NETWORK]
         for _, observations in run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
     ]
-    net = f"{settings.model.activation}{settings.model.depth}"
     stacks = []
     for place, member in enumerate(settings.members):
         frames = [
-            tables.rows(f"{what}/{net}", "train" if what == "loss" else "", steps, list(axis[steps]), values)
+            tables.rows(
+                Quantity(what).of(curves.NETWORK),
+                "train" if what == curves.LOSS else "",
+                steps,
+                list(axis[steps]),
+                values,
+            )
             for what in seen[0]
             for values in [np.stack([observation[what][place] for observation in seen])]
         ]
