@@ -69,5 +69,5 @@ def test_the_papers_own_points_meet_the_claims(name):
                 told = {"curve": f"error/{kernel}", "model.depth": int(depth or 1)}
                 rows.append(told | {"width": int(n), "M": int(m), "value": y})
     for claim in load_experiment(name).claims:
-        assert claim.low <= claim.measure(pd.DataFrame(rows)) <= claim.high, claim.id
+        assert claim.band[0] <= claim.measure(pd.DataFrame(rows)) <= claim.band[1], claim.id
         assert np.isfinite(claim.measure(pd.DataFrame(rows)))

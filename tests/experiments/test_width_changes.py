@@ -9,6 +9,7 @@ import pytest
 from ntkrun import tables
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis import width_changes as width_measures
+from ntkrun.experiments.analysis.width_changes import late_rise, mean_octaves
 from ntkrun.experiments.figures import fig1, figs6, load_experiment
 from ntkrun.experiments.runs import width_changes
 from ntkrun.lockstep.progress import Silent
@@ -100,9 +101,9 @@ def test_the_late_rise_and_the_mean_distance_of_figure_s6():
         values = tables.rows("ntk_change/network", "", [0, 1], times, 2.0 * curve.loc[times].to_numpy())
         rows.append(tables.tidy([values], figure="figs6", cell=f"width={width}", seed=0, width=width))
     table = pd.concat(rows, ignore_index=True).assign(**{"model.activation": "relu", "model.depth": 1})
-    assert figs6.mean_octaves(figs6.RELU, 1024.0)(table) == pytest.approx(1.0, abs=1e-9)
-    assert -0.02 < figs6.late_rise(table) < 0.05, "paper_numbers: flat after 2^9"
+    assert mean_octaves(figs6.RELU, 1024.0)(table) == pytest.approx(1.0, abs=1e-9)
+    assert -0.02 < late_rise(table) < 0.05, "paper_numbers: flat after 2^9"
     earlier = table["time"] == 512.0
-    assert figs6.late_rise(table.assign(value=table["value"].where(~earlier, table["value"] / 2))) > 0.98
+    assert late_rise(table.assign(value=table["value"].where(~earlier, table["value"] / 2))) > 0.98
     narrow = table[table["width"] == 16].assign(width=8)
-    assert np.isnan(figs6.late_rise(narrow)) and np.isnan(figs6.mean_octaves(figs6.RELU, 512.0)(narrow))
+    assert np.isnan(late_rise(narrow)) and np.isnan(mean_octaves(figs6.RELU, 512.0)(narrow))

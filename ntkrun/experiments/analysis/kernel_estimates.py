@@ -83,23 +83,18 @@ def shades(count: int) -> list[str]:
     return [to_hex(colormaps["viridis"](value)) for value in np.linspace(0.0, 0.88, count)]
 
 
-REGIME = ("cpu", "paper")
-
-
 def slope_claims(figure: str, name: str, panel: Panel, reach: float, why: str) -> list[Claim]:
     """Both mean slopes are -1/2 to within `reach`; `name` is the panel's in the claims' ids."""
     measures = {"n": slope_in_width, "M": slope_in_draws}
     return [
         Claim(
-            f"{figure}.{name}_slope_in_{letter}",
-            f"{figure}, {name}: mean slope of log error in log {letter}",
-            "theory",
-            lambda table, measure=measure: measure(table, panel),
-            "-1/2",
-            -0.5 - reach,
-            -0.5 + reach,
-            REGIME,
-            why,
+            id=f"{figure}.{name}_slope_in_{letter}",
+            source=f"{figure}, {name}: mean slope of log error in log {letter}",
+            kind="theory",
+            measure=lambda table, measure=measure: measure(table, panel),
+            expected="-1/2",
+            band=(-0.5 - reach, -0.5 + reach),
+            why=why,
             real_data=False,
         )
         for letter, measure in measures.items()
@@ -109,14 +104,12 @@ def slope_claims(figure: str, name: str, panel: Panel, reach: float, why: str) -
 def factor_claim(figure: str, name: str, panel: Panel, paper: float, ratio: float, why: str) -> Claim:
     """The geometric mean of error sqrt(n M) is the paper's to within a factor `ratio`."""
     return Claim(
-        f"{figure}.{name}_factor",
-        f"{figure}, {name}: geometric mean of error sqrt(n M)",
-        "read_off",
-        lambda table: prefactor(table, panel),
-        str(paper),
-        paper / ratio,
-        paper * ratio,
-        REGIME,
-        why,
+        id=f"{figure}.{name}_factor",
+        source=f"{figure}, {name}: geometric mean of error sqrt(n M)",
+        kind="read_off",
+        measure=lambda table: prefactor(table, panel),
+        expected=str(paper),
+        band=(paper / ratio, paper * ratio),
+        why=why,
         real_data=False,
     )

@@ -126,3 +126,27 @@ def _over_paper(ax: Axes, paper: str, time: float, ours: dict[str, pd.Series]) -
             dots = pd.DataFrame({"x": x, "y": np.interp(x, points["x"], points["y"])})
             look = {"color": COLOURS[name.split("_")[0]], "markersize": 2.6}
             paper_curve(ax, dots, (f"t{time:g}", name), ours[name], **look)
+
+
+def sd_at_minus_2(table: pd.DataFrame, time: float | int) -> float:
+    """The sd of the networks at alpha = -2, the first of the grid."""
+    return float(functions(table, time)[:, 0].std(ddof=1))
+
+
+def data_point_sd(table: pd.DataFrame, time: float | int) -> float:
+    """The larger sd of the networks at the two training inputs."""
+    end = functions(table, time)
+    return float(max(end[:, np.abs(grid(table) - alpha).argmin()].std(ddof=1) for alpha in (0.0, 1.0)))
+
+
+def flatness(table: pd.DataFrame) -> float:
+    """Largest departure over alpha of 2 sd of eq. (15) at t = 0 from 1.28."""
+    return float(np.abs(2 * np.sqrt(curve(table, curves.VARIANCE.of(curves.NTK), 0)) - 1.28).max())
+
+
+def nngp_distance(table: pd.DataFrame, time: float | int) -> float:
+    """Largest |mean of NNGP - ensemble mean| over alpha, in standard errors of the ensemble mean."""
+    f = functions(table, time)
+    inside = f.std(axis=0, ddof=1) > 0.05  # away from the training points
+    gap = np.abs(curve(table, curves.MEAN.of(curves.NNGP), time) - f.mean(axis=0))
+    return float((gap / (f.std(axis=0, ddof=1) / np.sqrt(len(f))))[inside].max())

@@ -176,15 +176,14 @@ def six_panels(
 def starts_together(figure: str, high: float, why: str) -> Claim:
     """The claim that f_lin = f at theta_0."""
     return Claim(
-        f"{figure}.starts_together",
-        "eq. (5): f_lin = f at theta_0",
-        "theory",
-        lambda table: tables.series(table, curves.RMSE.of(curves.LINEAR), "test").iloc[0],
-        "0",
-        0.0,
-        high,
-        ALL_SCALES,
-        why,
+        id=f"{figure}.starts_together",
+        source="eq. (5): f_lin = f at theta_0",
+        kind="theory",
+        measure=lambda table: tables.series(table, curves.RMSE.of(curves.LINEAR), "test").iloc[0],
+        expected="0",
+        band=(0.0, high),
+        scales=ALL_SCALES,
+        why=why,
         real_data=False,
     )
 
@@ -195,3 +194,25 @@ def bump_time(table: pd.DataFrame) -> float:
     times, values = np.asarray(curve.index, np.float64), curve.to_numpy()
     early = (times > 0) & (times < 0.64)
     return float(times[early][values[early].argmax()])
+
+
+def worst_kernel_ratio(table: pd.DataFrame) -> float:
+    """Largest RMSE(empirical) / RMSE(analytic) over the recorded t >= 1."""
+    empirical, analytic = (series(table, curves.RMSE.of(rival), "test") for rival in FLOW_RIVALS)
+    ratio = empirical / analytic
+    return float(ratio[ratio.index >= 1].max())
+
+
+def same_steps_to_flow(table: pd.DataFrame) -> float:
+    """RMSE of f_lin moved by the same steps / RMSE of gradient flow with the same kernel, t = .08."""
+    steps, flow = (
+        tables.at(table, curves.RMSE.of(rival), 0.08, "test") for rival in (curves.LINEAR, curves.FLOW_EMPIRICAL)
+    )
+    return steps / flow
+
+
+def output_correlation(table: pd.DataFrame) -> float:
+    """Correlation of the followed test outputs, network against f_lin, at the last time."""
+    end = table[(table["time"] == table["time"].max()) & (table["split"] == "test")]
+    outputs = end.pivot_table(index=["cell", "index"], columns="curve", values="value")
+    return float(outputs[curves.OUTPUT.of(curves.NETWORK)].corr(outputs[curves.OUTPUT.of(curves.LINEAR)]))

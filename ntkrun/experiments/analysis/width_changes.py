@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.power_law import PowerLaw, power_law
+from ntkrun.experiments.analysis.power_law import PowerLaw, average, power_law
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.style import BLACK, BLUE, GREEN, ORANGE, PAPER_MARK, PURPLE, VERMILION, key, paper_curve
 from ntkrun.reference import paper_panel
@@ -228,3 +228,19 @@ def kernel_panel(ax: Axes, part: pd.DataFrame, end: float, quantity: Quantity, f
         _guides(ax, list(points.index), 1.6 * float(points["mean"].iloc[0]))
     _widths_axis(ax, rf"change of {symbol} at $t = {octave(end)}$")
     _key(ax, {_labelled(symbol, points): {"color": colour}}, f"paper, $t = {octave(their_time)}$")
+
+
+def mean_octaves(net: Net, time: float) -> Callable[[pd.DataFrame], float]:
+    """Measure: the mean over widths of log2(ours / the paper's), in which the scatter of single networks averages out."""
+
+    def measure(table: pd.DataFrame) -> float:
+        return average(octaves_by_width(net.of(table), "figs6", f"{net}_ntk_change_vs_time", time))
+
+    return measure
+
+
+def late_rise(part: pd.DataFrame) -> float:
+    """Octaves that the change of Theta_hat still gains from t = 2^9 to 2^10; mean over n >= WIDE."""
+    earlier, later = (by_width(part, curves.NTK_CHANGE, time)["mean"] for time in (512.0, 1024.0))
+    wide = (later / earlier)[earlier.index >= WIDE]
+    return average(np.log2(wide))

@@ -32,7 +32,6 @@ def plot(table: pd.DataFrame) -> Figure:
     return figure
 
 
-REGIME = ("cpu", "paper")
 LAYER_SLOPES = (
     ("input", 0, "-1/2 (Figure 1: -.518 for n >= 256 at t = 2^17)", -0.65, -0.35),
     ("layer2", 1, "-1 (Figure 1: -1.023)", -1.15, -0.85),
@@ -46,30 +45,28 @@ SLOPE_WHY = (
 CLAIMS = (
     *(
         Claim(
-            f"fig1.slope_{name}",
-            "Section 3.1: input and output weights change like n^-1/2, inner ones like n^-1",
-            "stated",
-            slope(NET, curves.WEIGHT_CHANGE, index),
-            expected,
-            low,
-            high,
-            REGIME,
-            SLOPE_WHY,
+            id=f"fig1.slope_{name}",
+            source="Section 3.1: input and output weights change like n^-1/2, inner ones like n^-1",
+            kind="stated",
+            measure=slope(NET, curves.WEIGHT_CHANGE, index),
+            expected=expected,
+            band=(low, high),
+            why=SLOPE_WHY,
         )
         for name, index, expected, low, high in LAYER_SLOPES
     ),
     *(
         Claim(
-            f"fig1.slope_{what}",
-            f"Section 3.1: the change of {kernel} is at most n^-1/2, closer to n^-1",
-            "stated",
-            slope(NET, quantity),
-            expected,
-            -1.1,
-            -0.5,
-            REGIME,
-            "between the bound -1/2 and the -1 that the text names, with the sampling error .1 of a change of kernels "
-            "that single networks scatter by 15 %",
+            id=f"fig1.slope_{what}",
+            source=f"Section 3.1: the change of {kernel} is at most n^-1/2, closer to n^-1",
+            kind="stated",
+            measure=slope(NET, quantity),
+            expected=expected,
+            band=(-1.1, -0.5),
+            why=(
+                "between the bound -1/2 and the -1 that the text names, with the sampling error .1 of a change of kernels "
+                "that single networks scatter by 15 %"
+            ),
         )
         for what, quantity, kernel, expected in (
             ("ntk", curves.NTK_CHANGE, "Theta_hat", "-.79 at t = 2^10, -.80 at 2^17, n >= 256"),
@@ -78,17 +75,17 @@ CLAIMS = (
     ),
     *(
         Claim(
-            f"fig1.ntk_change_t{time}",
-            f"Figure 1, change of Theta_hat over time, t = {time}",
-            "read_off",
-            worst_octaves(NET, "fig1", "ntk_change_vs_time", float(time)),
-            "0 octaves between ours and the paper's, for every width",
-            0.0,
-            0.4,
-            REGIME,
-            "set for a scatter of .25 octaves a network early (its first outputs are one Gaussian draw for all images); "
-            "measured since: .7 at n = 16, .3 at n = 128, t = 1, so narrow widths average 10 to 20 networks; other images "
-            "move it by .1, another sigma_w^2, loss or scaling by .6 to 2",
+            id=f"fig1.ntk_change_t{time}",
+            source=f"Figure 1, change of Theta_hat over time, t = {time}",
+            kind="read_off",
+            measure=worst_octaves(NET, "fig1", "ntk_change_vs_time", float(time)),
+            expected="0 octaves between ours and the paper's, for every width",
+            band=(0.0, 0.4),
+            why=(
+                "set for a scatter of .25 octaves a network early (its first outputs are one Gaussian draw for all images); "
+                "measured since: .7 at n = 16, .3 at n = 128, t = 1, so narrow widths average 10 to 20 networks; other images "
+                "move it by .1, another sigma_w^2, loss or scaling by .6 to 2"
+            ),
         )
         for time in (1, 16, 256, 1024)
     ),

@@ -29,16 +29,16 @@ def inside(table: pd.DataFrame) -> float:
 
 CLAIMS = (
     Claim(
-        "figs1.inside_2_sd",
-        "Figure S1, last panel: single functions against the 2 sd band of (14), (15)",
-        "theory",
-        lambda table: inside(all_layers(table)),
-        ".954 for a Gaussian",
-        0.89,
-        1.0,
-        ("cpu", "paper"),
-        "100 functions, of which the values at two or three alphas are independent: sd .013, of which 3, and .02 for "
-        "an O(1/n) excess of the variance by a tenth",
+        id="figs1.inside_2_sd",
+        source="Figure S1, last panel: single functions against the 2 sd band of (14), (15)",
+        kind="theory",
+        measure=lambda table: inside(all_layers(table)),
+        expected=".954 for a Gaussian",
+        band=(0.89, 1.0),
+        why=(
+            "100 functions, of which the values at two or three alphas are independent: sd .013, of which 3, and .02 for "
+            "an O(1/n) excess of the variance by a tenth"
+        ),
         real_data=False,
     ),
 )

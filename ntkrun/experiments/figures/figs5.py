@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from ntkrun.experiments.analysis.final_distance import COLUMNS, LAYERS, SIZES, Panel, draw, octaves, slope_in, slopes
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.claims import Claim
+from ntkrun.experiments.claims import REGIME, Claim
 from ntkrun.experiments.runs import FINAL_DISTANCE
 from ntkrun.experiments.style import panel_letter
 from ntkrun.settings.runs import ImageDistanceSettings
@@ -38,16 +38,21 @@ def plot(table: pd.DataFrame) -> Figure:
     return figure
 
 
-REGIME = ("cpu", "paper")
-
-
 def falls(name: str, panel: Panel, where: str, expected: str, band: tuple[float, float], why: str) -> Claim:
     source = f"Theorem 2.1: sup_t |f_t - f_lin| = O(n^-1/2); Figure S5, {where} panel"
 
     def flattest(table: pd.DataFrame) -> float:
         return max(slopes(table, panel), default=float("nan"))
 
-    return Claim(f"figs5.{name}", source, "theory", flattest, expected, *band, REGIME, why)
+    return Claim(
+        id=f"figs5.{name}",
+        source=source,
+        kind="theory",
+        measure=flattest,
+        expected=expected,
+        band=band,
+        why=why,
+    )
 
 
 def values(name: str, panel: Panel, where: str, within: Callable[[int], bool], scales: tuple[str, ...]) -> Claim:
@@ -61,7 +66,16 @@ def values(name: str, panel: Panel, where: str, within: Callable[[int], bool], s
     def measure(table: pd.DataFrame) -> float:
         return octaves(table, panel, within)
 
-    return Claim(f"figs5.{name}", f"Figure S5, {where}", "read_off", measure, "0 octaves", 0.0, 1.0, scales, why)
+    return Claim(
+        id=f"figs5.{name}",
+        source=f"Figure S5, {where}",
+        kind="read_off",
+        measure=measure,
+        expected="0 octaves",
+        band=(0.0, 1.0),
+        scales=scales,
+        why=why,
+    )
 
 
 CONV_WHY = (
@@ -80,15 +94,13 @@ CLAIMS = (
     falls("cnn_falls_with_channels", CNN, "second", "below -.1; the paper's -.32 to -.37", (-1.2, -0.1), CONV_WHY),
     falls("wrn_falls_with_channels", RESNET, "third", "below -.1; the paper's -.26 and -.29", (-1.2, -0.1), CONV_WHY),
     Claim(
-        "figs5.grows_with_data",
-        "Figure S5, last panel: the error grows with |D|",
-        "stated",
-        lambda table: slope_in(table, SIZE),
-        "slope in |D| .32 (n = 32) to .80 (n = 2048)",
-        0.1,
-        1.2,
-        REGIME,
-        "a power between flat and linear at every width; single networks over 3 to 6 octaves give .1",
+        id="figs5.grows_with_data",
+        source="Figure S5, last panel: the error grows with |D|",
+        kind="stated",
+        measure=lambda table: slope_in(table, SIZE),
+        expected="slope in |D| .32 (n = 32) to .80 (n = 2048)",
+        band=(0.1, 1.2),
+        why="a power between flat and linear at every width; single networks over 3 to 6 octaves give .1",
     ),
     values("depth_values_to_4", DEPTH, "first panel, L = 1, 2, 4", lambda depth: depth <= 4, REGIME),
     values("depth_values_from_8", DEPTH, "first panel, L = 8, 16", lambda depth: depth >= 8, REGIME),

@@ -98,28 +98,26 @@ TOGETHER = (
 CLAIMS = (
     *(
         Claim(
-            f"figs7.parameterizations_coincide_{data}",
-            f"Figure S7, {data}: standard against NTK at eta_std n = eta",
-            "read_off",
-            apart(data),
-            "rms .01 to .02 between running medians",
-            0.0,
-            0.05,
-            scales,
-            TOGETHER,
+            id=f"figs7.parameterizations_coincide_{data}",
+            source=f"Figure S7, {data}: standard against NTK at eta_std n = eta",
+            kind="read_off",
+            measure=apart(data),
+            expected="rms .01 to .02 between running medians",
+            band=(0.0, 0.05),
+            scales=scales,
+            why=TOGETHER,
         )
         for data, scales in (("mnist", ("cpu", "paper")), ("cifar10", ("paper",)))
     ),
     Claim(
-        "figs7.best_mnist",
-        "Figure S7, MNIST, ReLU, cross-entropy",
-        "read_off",
-        best("mnist", ("relu", "cross_entropy")),
-        "0.982",
-        0.97,
-        0.99,
-        ("paper",),
-        "a shorter run ends lower; 10,000 images have a standard error of .0013",
+        id="figs7.best_mnist",
+        source="Figure S7, MNIST, ReLU, cross-entropy",
+        kind="read_off",
+        measure=best("mnist", ("relu", "cross_entropy")),
+        expected="0.982",
+        band=(0.97, 0.99),
+        scales=("paper",),
+        why="a shorter run ends lower; 10,000 images have a standard error of .0013",
     ),
 )
 

@@ -57,7 +57,6 @@ def flattest(quantity: Quantity):
 
 # by the word in the claims' ids
 MEASURED = {"output": curves.OUTPUT_DISTANCE, "theta": curves.THETA_DISTANCE, "kernel": curves.NTK_DISTANCE}
-REGIME = ("cpu", "paper")
 EXACT = "exact rate; 60 norms that scatter by a quarter, as |f_0 - Y| does: .034, three of these"
 BOTH = "both parts in unknown shares, and {} standard errors of {} to either side"
 ONE_OVER_N = "60 networks scatter by {}: {}, three of these, and .05 for the next order in 1/n"
@@ -75,15 +74,13 @@ BANDS: dict[tuple[str, bool], tuple[str, float, float, str]] = {
 def slope_claim(what: str, activation: str, parameterization: str) -> Claim:
     expected, low, high, why = BANDS[what, activation == "relu"]
     return Claim(
-        f"theorem21.{what}_{activation}_{parameterization}",
-        "Theorem 2.1; rates as the docstring derives them",
-        "theory",
-        lambda table: law(of_kind(table, activation, parameterization), MEASURED[what]).slope,
-        expected,
-        low,
-        high,
-        REGIME,
-        why,
+        id=f"theorem21.{what}_{activation}_{parameterization}",
+        source="Theorem 2.1; rates as the docstring derives them",
+        kind="theory",
+        measure=lambda table: law(of_kind(table, activation, parameterization), MEASURED[what]).slope,
+        expected=expected,
+        band=(low, high),
+        why=why,
         real_data=False,
     )
 
@@ -91,15 +88,13 @@ def slope_claim(what: str, activation: str, parameterization: str) -> Claim:
 CLAIMS = (
     *(
         Claim(
-            f"theorem21.bound_{what}",
-            "Theorem 2.1: O(n^-1/2), every activation and parameterization",
-            "stated",
-            flattest(MEASURED[what]),
-            "at most -1/2",
-            -2.0,
-            high,
-            REGIME,
-            why,
+            id=f"theorem21.bound_{what}",
+            source="Theorem 2.1: O(n^-1/2), every activation and parameterization",
+            kind="stated",
+            measure=flattest(MEASURED[what]),
+            expected="at most -1/2",
+            band=(-2.0, high),
+            why=why,
             real_data=False,
         )
         for what, high, why in (
