@@ -11,7 +11,8 @@ from flax import linen as nn
 
 from ntkrun import tables
 from ntkrun.devices.placement import on_device
-from ntkrun.dynamics.observers import AtRate
+from ntkrun.dynamics.network import NetworkAtRate
+from ntkrun.dynamics.observers import TestAccuracy
 from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
@@ -57,8 +58,9 @@ def ensemble_of(
     rates: Array,
 ) -> Ensemble:
     tx = Optimizer(settings.optimizer, settings.weight_decay).scaled(ntk_scale(model))
-    shared: dict[str, Any] = dict(model=model, tx=tx, loss=settings.loss, watched=(), chunk=settings.record.chunk)
-    return Ensemble(AtRate(theta0, x, y, x_test, rate=rates, y_test=y_test, **shared), AtRate.VARYING)
+    how: dict[str, Any] = dict(model=model, tx=tx, loss=settings.loss, watched=(), chunk=settings.record.chunk)
+    member = NetworkAtRate(theta0, x, y, x_test, rate=rates, **how, observer=TestAccuracy(y_test))
+    return Ensemble(member, ("rate",))
 
 
 def work(settings: RateSettings, block_bytes: int) -> Work:

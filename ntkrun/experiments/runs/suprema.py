@@ -23,7 +23,7 @@ from ntkrun.data.span import span_coordinates
 from ntkrun.devices.placement import on_device, on_the_host
 from ntkrun.dynamics import metrics
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.observers import ObservedDistances
+from ntkrun.dynamics.observers import FROM_THEIR_START, Distances
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
@@ -117,21 +117,23 @@ def build_ensemble(settings: SupremaSettings, x: np.ndarray, x_test: np.ndarray,
     members = []
     for member in settings.members:
         theta0 = initial(model, cell_key(member, "theta0"), np.asarray(x[:1], dtype))
-        network = Network(theta0, train, target, test, model=model, tx=tx, loss="mse", watched=())
-        members.append(ObservedDistances.of(network))
-    return Ensemble.of(members, ObservedDistances.VARYING)
+        observer = Distances.at_start(model, theta0, train, test)
+        how: dict[str, Any] = dict(model=model, tx=tx, loss="mse", watched=())
+        members.append(Network(theta0, train, target, test, **how, observer=observer))
+    return Ensemble.of(members, FROM_THEIR_START)
 
 
 def distances(
-    members: ObservedDistances, eta: float, y: np.ndarray, seen: list[Any], steps: list[int], model: ModelSettings
+    members: Network, eta: float, y: np.ndarray, seen: list[Any], steps: list[int], model: ModelSettings
 ) -> dict[str, np.ndarray]:
     """The three distances by curve, of every member at every step, each (s, T); f_lin has the member's own Theta_hat_0."""
-    scale = ntk_scale(members.model)
+    scale, start = ntk_scale(members.model), members.observer
+    assert isinstance(start, Distances)
     f, f_test, theta, ntk = (
         np.stack([np.asarray(observation[what], np.float64) for observation in seen], axis=1)
         for what in ("train", "test", "theta_distance", "ntk_distance")
     )
-    at, kernels = np.asarray(steps), (np.asarray(members.ntk0), np.asarray(members.cross0))
+    at, kernels = np.asarray(steps), (np.asarray(start.ntk0), np.asarray(start.cross0))
     apart = []
     for place, (train, cross) in enumerate(zip(*kernels, strict=True)):
         linear = gradient_descent(scale * train, y, f[place, 0], np.full(steps[-1], eta))
@@ -154,9 +156,10 @@ def work(settings: SupremaSettings, block_bytes: int) -> Work:
     theta0 = parameter_shapes(model, (d,), dtype)
     x, y, x_test = (shape(*size, dtype=dtype) for size in ((n, d), (n, k), (m, d)))
 
-    def rivals(theta0: Any, *arrays: Any) -> tuple:
-        network = Network(theta0, *arrays, model=model, tx=optax.sgd(1.0), loss="mse", watched=())
-        return (side_by_side(ObservedDistances.of(network), ObservedDistances.VARYING, settings.networks),)
+    def rivals(theta0: Any, x: Any, y: Any, x_test: Any) -> tuple:
+        how: dict[str, Any] = dict(model=model, tx=optax.sgd(1.0), loss="mse", watched=())
+        network = Network(theta0, x, y, x_test, **how, observer=Distances.at_start(model, theta0, x, x_test))
+        return (side_by_side(network, FROM_THEIR_START, settings.networks),)
 
     at_any_width = settings.model.model_copy(update={"width": 1})
     same: Any = settings.model_copy(update={"model": at_any_width, "networks": 1, "seed": 0})

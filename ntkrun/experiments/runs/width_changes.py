@@ -19,7 +19,8 @@ from ntkrun.costs import Piece
 from ntkrun.data.dataset import Dataset
 from ntkrun.data.span import span_coordinates
 from ntkrun.devices.placement import on_device, on_the_host
-from ntkrun.dynamics.observers import ObservedChanges
+from ntkrun.dynamics.network import Network
+from ntkrun.dynamics.observers import FROM_THEIR_START, Changes
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
@@ -55,12 +56,10 @@ def ensemble_of(
     settings: WidthChangeSettings, model: nn.Module, theta0: Params, ntk0: Array, nngp0: Array, unseen: Array,
     x: Array, y: Array,
 ) -> Ensemble:  # fmt: skip
-    stacked: dict[str, Any] = dict(theta0=theta0, ntk0=ntk0, nngp0=nngp0, unseen=unseen)
     tx = Optimizer(settings.optimizer).scaled(ntk_scale(model))
-    member = ObservedChanges(
-        **stacked, x_train=x, y_train=y, x_test=x[:1], model=model, tx=tx, loss=settings.loss, watched=()
-    )
-    return Ensemble(member, ObservedChanges.VARYING)
+    how: dict[str, Any] = dict(model=model, tx=tx, loss=settings.loss, watched=())
+    member = Network(theta0, x, y, x[:1], **how, observer=Changes(ntk0, nngp0, unseen))
+    return Ensemble(member, FROM_THEIR_START)
 
 
 @partial(jax.jit, static_argnames="model")
@@ -122,7 +121,7 @@ def check_learning_rates(
     if settings.optimizer.name == "adam":
         return {"eta_max": float(optimizer.learning_rates().max())}
     member = ensemble.members
-    blocks = np.asarray(ntk_scale(member.model) * member.ntk0, np.float64)  # (s, n, n, k, k)
+    blocks = np.asarray(ntk_scale(member.model) * member.observer.ntk0, np.float64)  # (s, n, n, k, k)
     k = blocks.shape[-1]
     per_output = np.einsum("sijaa->sij", blocks) / k
     return compare_rates(optimizer, min(critical_rate(settings, theta_hat, k) for theta_hat in per_output), progress)
