@@ -1,7 +1,5 @@
 """The linearised model by two routes, its own steps and the ODE: what one cell of Figure S4 runs and records."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from ntkrun import tables
@@ -12,23 +10,29 @@ from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.runs.prepare import check_learning_rate, set_up
+from ntkrun.experiments.runs.routes import Wanted
 from ntkrun.experiments.runs.trajectories import build_rivals, flow_rivals, kernels_at_init
 from ntkrun.experiments.runs.work import Work, training_work
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
 from ntkrun.lockstep.progress import Progress
 from ntkrun.settings.runs import RunSettings
 
+WANTED = Wanted(analytic=False, solver=True)
 RECORDED = 5  # images whose first logits are kept: as many as the paper shows
 
 
 def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     """Network and f_lin in lockstep, then the ODE at the same times; first logits, and their distances over all images."""
-    setup = set_up(settings, progress)
+    setup = set_up(settings, progress, WANTED)
     kernels = kernels_at_init(setup)
-    if kernels is None or settings.loss != "cross_entropy" or settings.optimizer.name != "gd":
+    if (
+        kernels is None
+        or setup.routes.flow != "solver"
+        or settings.loss != "cross_entropy"
+        or settings.optimizer.momentum
+    ):
         raise UserError("figs4 compares two routes to f_lin under loss=cross_entropy: full batches with optimizer=gd")
     facts = check_learning_rate(setup, progress) | {"data": setup.data.describe()}
-    kernels = replace(kernels, analytic_train=None, analytic_test=None)
     times, label = setup.optimizer.flow_times(), f"{settings.experiment} {cell}"
     steps = record_steps(times, settings.record.first_time, settings.record.per_octave)
     rivals = build_rivals(setup, kernels)
@@ -56,4 +60,4 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
 
 
 def work(settings: RunSettings, block_bytes: int) -> Work:
-    return training_work(settings, block_bytes, with_analytic=False)
+    return training_work(settings, block_bytes, WANTED)

@@ -24,18 +24,13 @@ from ntkrun.dynamics import metrics
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.network import Network, Watched, predict
 from ntkrun.dynamics.optimizers import record_steps
-from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs.prepare import (
-    KERNEL_ROWS,
     Setup,
     batches_of,
     check_learning_rate,
-    function_space,
-    has_analytic_kernel,
-    has_flow,
     outputs_at_start,
     set_up,
     step_by_step,
@@ -83,7 +78,7 @@ def analytic(settings: RunSettings, x1: np.ndarray, x2: np.ndarray | None = None
 @dataclass
 class KernelsAtInit:
     """Theta_hat_0 (dtype of theta0, whose rounding it has) and Theta (float64) on (train, train) and (test, train), and
-    df/dtheta of the watched weights; Theta is None for convolutions, whose recursion is not written here."""
+    df/dtheta of the watched weights; Theta is None where it is no rival."""
 
     empirical_train: np.ndarray
     empirical_test: np.ndarray
@@ -93,10 +88,9 @@ class KernelsAtInit:
 
 
 def kernels_at_init(setup: Setup) -> KernelsAtInit | None:
-    """None where no rival of this run moves in function space, and where the kernel would be too large."""
-    settings, data = setup.settings, setup.data
-    has_analytic = has_analytic_kernel(settings)
-    if len(data.x_train) * setup.k > KERNEL_ROWS or not (has_analytic or function_space(settings)):
+    """None where no rival of this run moves in function space."""
+    settings, data, has_analytic = setup.settings, setup.data, setup.routes.analytic
+    if not setup.routes.kernels:
         return None
     scale = ntk_scale(setup.model)
 
@@ -126,18 +120,13 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
     tx, tx_kernel = setup.optimizer.scaled(ntk_scale(setup.model)), setup.optimizer.scaled(1.0)
     y_train = on_device(data.y_train, setup.x_train.dtype)
     arrays: dict[str, Any] = dict(theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test)
-    rivals = step_by_step(settings, setup.model, tx, setup.watched, **arrays)
-    if function_space(settings) and kernels is None:
-        raise UserError(
-            f"linear_route=function_space needs the kernel of all {len(data.x_train)} x {setup.k} outputs, more than "
-            f"{KERNEL_ROWS} rows: use linear_route=parameter_space or a smaller data.n_train"
-        )
+    rivals = step_by_step(settings, setup.model, tx, setup.watched, setup.routes, **arrays)
     if kernels is None:
         return rivals
     f0_train, f0_test = outputs_at_start(rivals[curves.NETWORK], one_by_one)
     common: dict[str, Any] = dict(f0_train=f0_train, f0_test=f0_test, y_train=data.y_train, jacobian=kernels.jacobian)
     common |= dict(tx=tx_kernel, loss=settings.loss)
-    if function_space(settings):
+    if setup.routes.linear == "function_space":
         rivals[curves.LINEAR] = LinearFunctionSpace.build(
             ntk_train=kernels.empirical_train, ntk_test=kernels.empirical_test, **common
         )
@@ -175,12 +164,11 @@ def flow_rivals(
 def flow_coefficients(setup: Setup, ntk: np.ndarray, f0: np.ndarray, times: np.ndarray) -> np.ndarray:
     """c_t (T, n, k) of f_lin = f_0 + Theta c: from the spectrum where it decides, else by the solver."""
     settings, optimizer = setup.settings, setup.settings.optimizer
-    if settings.loss == "mse" and optimizer.name == "gd":
+    if setup.routes.flow == "spectrum":
         return np.asarray(gradient_flow(ntk, setup.data.y_train, f0).coefficients_at(times))
     from ntkrun.theory.gradient_flow import linear_flow  # brings diffrax, which takes a second to import
 
-    with_momentum = optimizer.name == "momentum"
-    flow = settings.theory.flow
+    with_momentum, flow = optimizer.momentum > 0, settings.theory.flow
     return linear_flow(
         ntk,
         setup.data.y_train,
@@ -214,7 +202,7 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     rivals, label = build_rivals(setup, kernels), f"{settings.experiment} {cell}"
     # before the network moves: a horizon that the solver cannot reach ends the run here
     flows = {}
-    if kernels is not None and has_flow(settings):
+    if kernels is not None and setup.routes.flow is not None:
         flows = flow_rivals(setup, kernels, rivals["network"], steps)
     seen: dict[str, list[Observation]] = {}
     for _, observations in run_lockstep(rivals, steps, batches_of(setup), progress, label, devices=settings.devices):
