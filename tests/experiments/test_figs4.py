@@ -48,4 +48,6 @@ def test_onset_growth_and_slope_are_those_of_the_curves():
     assert measures.end_slope(table) == pytest.approx(-0.5)
     # recorded every octave: the onset is off by up to one at either end of three
     assert measures.onset_slope(table) == pytest.approx(0.5, abs=0.34)
-    assert list(measures.apart(table, 102.4)) == pytest.approx([102.4 / n**0.5 / 100 for n in (32, 64, 128, 256)])
+    assert list(measures.distance_by_width(table, 102.4)) == pytest.approx(
+        [102.4 / n**0.5 / 100 for n in (32, 64, 128, 256)]
+    )

@@ -11,7 +11,7 @@ from ntkrun.errors import UserError
 from ntkrun.experiments.analysis.output_ensemble import functions, mean_z, variance_z
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.experiments.runs.output_ensemble import panel_steps, theory
-from ntkrun.experiments.runs.prepare import set_up
+from ntkrun.experiments.runs.prepare import set_up_training
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.gather import together
 from ntkrun.runner.plan import make_cells
@@ -42,7 +42,7 @@ def test_a_cell_records_every_network_and_both_theories(settings_of):
 
 def test_frozen_networks_are_held_against_the_nngp(settings_of):
     settings: Any = cell_of(settings_of, "trained=readout").settings
-    setup = set_up(settings, Silent())
+    setup = set_up_training(settings, Silent())
     x = np.asarray(setup.data.x_train).reshape(16, -1)
     found = theory(setup, x, x[:3] + x[3:6], [0, 16, 256])
     np.testing.assert_allclose(found["ntk"].mean, found["nngp"].mean, atol=1e-12)

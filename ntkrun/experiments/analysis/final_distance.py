@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average, power_law
-from ntkrun.experiments.style import PAPER_MARK, key, paper_curve
+from ntkrun.experiments.style import PAPER_MARK, legend, paper_curve
 from ntkrun.reference import paper_panel
 
 LAYERS, SIZES = "model.depth", "data.n_train"
@@ -68,7 +68,7 @@ def draw(ax: Axes, panel: Panel, table: pd.DataFrame) -> None:
     ax.set_yscale("log", base=2)
     ax.set_xlabel("n" if panel.net == "fc" else "channels")
     ax.set_title(panel.title if ours else f"{panel.title}\n(not run: the paper's points only)")
-    key(ax, entries, loc="upper left", bbox_to_anchor=(0.0, -0.2), ncols=2)
+    legend(ax, entries, loc="upper left", bbox_to_anchor=(0.0, -0.2), ncols=2)
 
 
 def slopes(table: pd.DataFrame, panel: Panel) -> list[float]:

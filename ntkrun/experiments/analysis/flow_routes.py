@@ -11,7 +11,7 @@ from ntkrun.reference import paper_panel
 POINTS = 5  # images of which the paper shows a logit
 
 
-def apart(table: pd.DataFrame, time: float | None = None) -> pd.Series:
+def distance_by_width(table: pd.DataFrame, time: float | None = None) -> pd.Series:
     """rms distance of network and f_lin by width, at the end or at the recorded time nearest to `time`."""
     found = {n: tables.series(part, curves.RMS.of(curves.LINEAR)) for n, part in table.groupby("width")}
     at = {n: -1 if time is None else int(np.argmin(np.abs(np.log(c.index[1:] / time)))) + 1 for n, c in found.items()}
@@ -27,14 +27,14 @@ def onset_slope(table: pd.DataFrame) -> float:
 
 
 def end_slope(table: pd.DataFrame) -> float:
-    end = apart(table)
+    end = distance_by_width(table)
     return power_law(end.index, end).slope
 
 
 def octaves_at_end(table: pd.DataFrame) -> float:
     """Mean over widths of |log2(ours / the paper's)| of the distance at the end."""
     found = []
-    for width, ours in apart(table).items():
+    for width, ours in distance_by_width(table).items():
         ends = {name: float(points["y"].iloc[-1]) for name, points in paper_panel("figs4", f"n{width}").items()}
         if not ends:  # a width that the paper does not have
             continue

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.style import BLUE, GREEN, PAPER_MARK, VERMILION, key, paper_curve
+from ntkrun.experiments.style import BLUE, GREEN, PAPER_MARK, VERMILION, legend, paper_curve
 from ntkrun.reference import paper_panel
 from ntkrun.settings.runs import probes
 
@@ -86,7 +86,7 @@ def band_panels(table: pd.DataFrame, paper: str, members: bool = False) -> Figur
     entries: dict[str, dict[str, Any]] = {LABELS[name]: {"color": colour} for name, colour in COLOURS.items()}
     entries |= {"2 sd": {"color": "0.3", "linestyle": "--"}, "paper": PAPER_MARK | {"color": "0.3"}}
     entries |= {"training points": {"color": "black", "linestyle": "none", "marker": "o", "markersize": 4}}
-    key(axes[0], entries, loc="lower center", ncols=2)
+    legend(axes[0], entries, loc="lower center", ncols=2)
     return figure
 
 

@@ -22,7 +22,7 @@ from ntkrun.experiments.style import (
     PAPER_MARK,
     SERIES,
     SPLIT_COLOURS,
-    key,
+    legend,
     panel_letter,
     paper_curve,
 )
@@ -62,7 +62,7 @@ def _over_paper(
     return points is not None
 
 
-def _models_key(ax: Axes, paper: bool, **options) -> None:
+def _models_legend(ax: Axes, paper: bool, **options) -> None:
     entries = {
         "network": {"color": "0.3", "linestyle": NETWORK},
         "linearised": {"color": "0.3", "linestyle": LINEAR},
@@ -70,7 +70,7 @@ def _models_key(ax: Axes, paper: bool, **options) -> None:
     if paper:
         entries["paper (network)"] = PAPER_MARK | {"color": "0.3"}
         entries["paper (linearised)"] = PAPER_MARK | DOTS[curves.LINEAR] | {"color": "0.3"}
-    key(ax, entries, **options)
+    legend(ax, entries, **options)
 
 
 def outputs_panel(ax: Axes, table: pd.DataFrame, split: str, paper: str | None = None, stem: str = "sample") -> None:
@@ -96,7 +96,7 @@ def _followed(
             named, curve = (paper, panel, f"{stem}{index}_{rival}"), series(table, quantity.of(rival), split, index)
             drawn |= _over_paper(ax, named, curve, rival, note, color=colour, linestyle=line, linewidth=1.0)
     _time_axis(ax, part)
-    _models_key(ax, drawn, loc="best")
+    _models_legend(ax, drawn, loc="best")
 
 
 def _split_panel(ax: Axes, table: pd.DataFrame, quantity: Quantity, paper: str | None) -> None:
@@ -110,7 +110,7 @@ def _split_panel(ax: Axes, table: pd.DataFrame, quantity: Quantity, paper: str |
     entries |= {"network": {"color": "0.3"}, "linearised": {"color": "0.3", "linestyle": LINEAR}}
     if drawn:
         entries["paper"] = PAPER_MARK | {"color": "0.3"}
-    key(ax, entries, loc="best")
+    legend(ax, entries, loc="best")
     ax.set_title(quantity)
 
 
@@ -139,7 +139,7 @@ def rmse_panel(ax: Axes, table: pd.DataFrame, rivals: dict[str, tuple[str, str]]
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     ax.set_ylim(low * (low / high) ** (0.075 * len(entries)), high)  # a row of the legend takes so much of the height
-    key(ax, entries, loc="lower right")
+    legend(ax, entries, loc="lower right")
     ax.set_title("test RMSE to the network")
 
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import PowerLaw, average, power_law
 from ntkrun.experiments.curves import Quantity
-from ntkrun.experiments.style import BLACK, BLUE, GREEN, ORANGE, PAPER_MARK, PURPLE, VERMILION, key, paper_curve
+from ntkrun.experiments.style import BLACK, BLUE, GREEN, ORANGE, PAPER_MARK, PURPLE, VERMILION, legend, paper_curve
 from ntkrun.reference import paper_panel
 
 # Fits leave out narrower networks: there the next order of 1/n bends the curve (the paper's own slopes differ by .05).
@@ -160,10 +160,10 @@ def _guides(ax: Axes, widths: Sequence[int], height: float) -> None:
         ax.plot(n, height * (n / n[0]) ** power, color="0.55", linestyle=line, linewidth=0.9, zorder=0)
 
 
-def _key(ax: Axes, entries: dict[str, dict[str, Any]], paper: str) -> None:
+def _legend(ax: Axes, entries: dict[str, dict[str, Any]], paper: str) -> None:
     entries |= {label: {"color": "0.55", "linestyle": line, "linewidth": 0.9} for label, (_, line) in GUIDES.items()}
     entries |= {paper: PAPER_MARK | {"color": "0.3"}} if paper else {}
-    key(ax, entries, loc="lower left")
+    legend(ax, entries, loc="lower left")
 
 
 def _labelled(name: str, points: pd.DataFrame) -> str:
@@ -191,7 +191,7 @@ def weights_panel(
         first = by_width(part, curves.WEIGHT_CHANGE, end, indices[0])
         _guides(ax, list(first.index), 2.5 * float(first["mean"].iloc[0]))
     _widths_axis(ax, rf"change of the weights at $t = {octave(end)}$")
-    _key(ax, entries, f"paper, $t = {octave(paper_end(figure, stem))}$")
+    _legend(ax, entries, f"paper, $t = {octave(paper_end(figure, stem))}$")
 
 
 def paper_end(figure: str, stem: str) -> float:
@@ -227,7 +227,7 @@ def kernel_panel(ax: Axes, part: pd.DataFrame, end: float, quantity: Quantity, f
     if len(points):
         _guides(ax, list(points.index), 1.6 * float(points["mean"].iloc[0]))
     _widths_axis(ax, rf"change of {symbol} at $t = {octave(end)}$")
-    _key(ax, {_labelled(symbol, points): {"color": colour}}, f"paper, $t = {octave(their_time)}$")
+    _legend(ax, {_labelled(symbol, points): {"color": colour}}, f"paper, $t = {octave(their_time)}$")
 
 
 def mean_octaves(net: Net, time: float) -> Callable[[pd.DataFrame], float]:

@@ -43,7 +43,7 @@ def passes_plateau(table: pd.DataFrame) -> float:
     return float(below.index[0]) if len(below) else float("nan")
 
 
-def apart(table: pd.DataFrame) -> float:
+def accuracy_gap(table: pd.DataFrame) -> float:
     """Largest |test accuracy, network - linearised| over the records up to step 2511."""
     both = [series(table, curves.ACCURACY.of(rival), "test") for rival in (curves.NETWORK, curves.LINEAR)]
     difference = (both[0] - both[1]).abs()
@@ -68,7 +68,7 @@ CLAIMS = (
         id="fig4.accuracies_rise_together",
         source="Figure 4, accuracy panel: largest difference of the two test accuracies up to step 2511",
         kind="read_off",
-        measure=apart,
+        measure=accuracy_gap,
         expected="0.024 (128 images)",
         band=(0.0, 0.10),
         why=(

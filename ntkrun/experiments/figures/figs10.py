@@ -30,7 +30,7 @@ from ntkrun.experiments.analysis.kernel_estimates import (
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
-from ntkrun.experiments.style import PAPER_MARK, key, panel_letter
+from ntkrun.experiments.style import PAPER_MARK, legend, panel_letter
 from ntkrun.settings.runs import MonteCarloSettings
 
 
@@ -50,7 +50,7 @@ def plot(table: pd.DataFrame) -> Figure:
     figure.legend(handles, labels, loc="outside right center")
     look = {"color": "0.3"}
     entries = {"ours": look, "paper": PAPER_MARK | look, r"$M^{-1/2}$": {"color": "0.4", "linestyle": ":"}}
-    key(axes[1, 0], entries, loc="lower left")
+    legend(axes[1, 0], entries, loc="lower left")
     return figure
 
 

@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 
 from ntkrun import tables
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.flow_routes import POINTS, apart, end_slope, octaves_at_end, onset_slope
+from ntkrun.experiments.analysis.flow_routes import POINTS, distance_by_width, end_slope, octaves_at_end, onset_slope
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import FLOW_ROUTES
-from ntkrun.experiments.style import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, key, panel_letter, paper_curve
+from ntkrun.experiments.style import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, legend, panel_letter, paper_curve
 from ntkrun.reference import paper_panel
 
 WIDTHS = tuple(2**j for j in range(5, 13))
@@ -54,7 +54,7 @@ def plot(table: pd.DataFrame) -> Figure:
     entries |= {"linearised, ODE": dict(color=BLACK, linestyle="none", marker=".", markersize=2.5)}
     entries |= {"paper: network": PAPER_MARK | {"color": "0.3", "markersize": 2.4}}
     entries |= {"paper: linearised": PAPER_MARK | {"color": "0.3", "markersize": 1.2}}
-    key(axes[0, 0], entries, loc="upper left")
+    legend(axes[0, 0], entries, loc="upper left")
     return figure
 
 
@@ -83,7 +83,7 @@ why=("the distance falls like n^-1/2 to n^-1 and grows like a power of t between
 id="figs4.late_growth",
 source="Section 3.2.1, Figure S4: logits diverge late",
 kind="stated",
-measure=lambda table: (apart(table) / apart(table, 100.0)).min(),
+measure=lambda table: (distance_by_width(table) / distance_by_width(table, 100.0)).min(),
 expected="rms at the end over that at t = 100: 7 to 45",
 band=(3.0, float("inf")),
 why="half of the paper's smallest ratio: the narrowest network has left f_lin by t = 100 already",

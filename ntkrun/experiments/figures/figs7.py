@@ -21,7 +21,7 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import RATE_SCAN
-from ntkrun.experiments.style import PAPER_MARK, SERIES, key, panel_letter, paper_curve
+from ntkrun.experiments.style import PAPER_MARK, SERIES, legend, panel_letter, paper_curve
 from ntkrun.reference import paper_panel
 from ntkrun.settings.runs import RateSettings
 
@@ -71,11 +71,11 @@ def plot(table: pd.DataFrame) -> Figure:
     for parameterization, mark in MARKS.items():
         look = PAPER_MARK | {"color": "0.3", "marker": mark}
         entries[f"paper, {'NTK' if parameterization == 'ntk' else parameterization}"] = look
-    key(figure, entries, loc="outside right center")
+    legend(figure, entries, loc="outside right center")
     return figure
 
 
-def apart(data: str):
+def parameterization_gap(data: str):
     """Measure: rms over eta and the four cases of accuracy, standard less NTK, where both are finite."""
 
     def measure(table: pd.DataFrame) -> float:
@@ -101,7 +101,7 @@ CLAIMS = (
             id=f"figs7.parameterizations_coincide_{data}",
             source=f"Figure S7, {data}: standard against NTK at eta_std n = eta",
             kind="read_off",
-            measure=apart(data),
+            measure=parameterization_gap(data),
             expected="rms .01 to .02 between running medians",
             band=(0.0, 0.05),
             scales=scales,

@@ -29,7 +29,7 @@ from ntkrun.experiments.analysis.kernel_estimates import (
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
-from ntkrun.experiments.style import PAPER_MARK, key, panel_letter
+from ntkrun.experiments.style import PAPER_MARK, panel_letter
 from ntkrun.settings.runs import MonteCarloSettings
 
 DEPTHS = (1, 3)
@@ -57,7 +57,7 @@ def plot(table: pd.DataFrame) -> Figure:
         ax.set_xlabel("width n")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
-    key(
+    legend(
         axes[0, 1],
         {"ours": {"color": "0.3"}, "paper": PAPER_MARK | {"color": "0.3"}, r"$n^{-1/2}$": {"color": "0.4", "ls": ":"}},
         loc="lower left",

@@ -9,7 +9,7 @@ from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.runs.prepare import check_learning_rate, set_up
+from ntkrun.experiments.runs.prepare import check_learning_rate, set_up_training
 from ntkrun.experiments.runs.routes import Wanted
 from ntkrun.experiments.runs.trajectories import build_rivals, flow_rivals, kernels_at_init
 from ntkrun.experiments.runs.work import Work, training_work
@@ -23,7 +23,7 @@ RECORDED = 5  # images whose first logits are kept: as many as the paper shows
 
 def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     """Network and f_lin in lockstep, then the ODE at the same times; first logits, and their distances over all images."""
-    setup = set_up(settings, progress, WANTED)
+    setup = set_up_training(settings, progress, WANTED)
     kernels = kernels_at_init(setup)
     if (
         kernels is None

@@ -29,7 +29,13 @@ from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.runs.prepare import Setup, check_learning_rate, initial_each, model_from, set_up
+from ntkrun.experiments.runs.prepare import (
+    TrainingSetup,
+    check_learning_rate,
+    initial_each,
+    model_from,
+    set_up_training,
+)
 from ntkrun.experiments.runs.random_keys import member_keys
 from ntkrun.experiments.runs.trajectories import analytic_pair
 from ntkrun.experiments.runs.work import Lockstep, Work, count, parameter_shapes, planned_images, shape, sizes, span
@@ -59,7 +65,7 @@ def panel_steps(axis: np.ndarray, times: tuple[float, ...]) -> list[int]:
     return steps
 
 
-def theory(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int]) -> dict[str, OutputDistribution]:
+def theory(setup: TrainingSetup, x: np.ndarray, line: np.ndarray, steps: list[int]) -> dict[str, OutputDistribution]:
     """(14, 15) and (S22, S23) after these steps of gradient descent."""
     settings = setup.settings
     train, cross, prior = (analytic_pair(settings, a, b) for a, b in ((x, None), (line, x), (line, None)))
@@ -68,7 +74,7 @@ def theory(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int]) -> d
     return {name: gp(*given, **how) for name, gp in ((curves.NTK, ntk_gp), (curves.NNGP, nngp_gp))}
 
 
-def train(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int], label: str, progress: Progress):
+def train(setup: TrainingSetup, x: np.ndarray, line: np.ndarray, steps: list[int], label: str, progress: Progress):
     """Outputs on the line of every network, {step: (s, m)}."""
     settings, dtype = setup.settings, setup.x_train.dtype
     assert isinstance(settings, OutputEnsembleSettings)
@@ -103,7 +109,7 @@ def ensemble_of(
 
 def compute(settings: OutputEnsembleSettings, cell: str, progress: Progress) -> CellResult:
     """One cell: train its networks, evaluate the theory, stack both."""
-    setup = set_up(settings, progress)
+    setup = set_up_training(settings, progress)
     facts = check_learning_rate(setup, progress) | {"data": setup.data.describe()}
     alphas = np.linspace(-2.0, 3.0, settings.alphas)
     pixels = np.asarray(setup.data.x_train, np.float64).reshape(len(setup.data.x_train), -1)

@@ -41,7 +41,7 @@ CRITICAL_IMAGES = 64  # the same for convolutions, where an image costs a hundre
 
 
 @dataclass
-class Setup:
+class TrainingSetup:
     """Everything at theta0 that the rivals are built from."""
 
     settings: RunSettings
@@ -70,7 +70,7 @@ def load(options: DataSettings, loss: str, progress: Progress, dtype: DTypeLike 
     return data
 
 
-def set_up(settings: RunSettings, progress: Progress, wanted: Wanted = Wanted()) -> Setup:  # noqa: B008 frozen
+def set_up_training(settings: RunSettings, progress: Progress, wanted: Wanted = Wanted()) -> TrainingSetup:  # noqa: B008 frozen
     """Load the images, decide on the rivals, draw theta0."""
     options, dtype = settings.data, np.dtype(settings.model.dtype)
     # Kernels in closed form take the inputs in float64; sets too large for kernels are not kept twice as large as needed.
@@ -89,11 +89,11 @@ def set_up(settings: RunSettings, progress: Progress, wanted: Wanted = Wanted())
     theta0 = initial(model, cell_key(settings, "theta0"), np.asarray(data.x_train[:1], dtype))
     watched = choose_weights(theta0, settings.record.weights)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
-    setup = Setup(settings, data, model, theta0, x_train, x_test, optimizer, watched, routes)
-    return own_network(setup, progress) if own else setup
+    setup = TrainingSetup(settings, data, model, theta0, x_train, x_test, optimizer, watched, routes)
+    return set_up_custom_network(setup, progress) if own else setup
 
 
-def own_network(setup: Setup, progress: Progress) -> Setup:
+def set_up_custom_network(setup: TrainingSetup, progress: Progress) -> TrainingSetup:
     """The setup of a module that we have not written: parameters in the dtype asked for, and what its kernel takes."""
     model, settings = setup.model, setup.settings
     if settings.model.width is not None and not hasattr(model, "width"):
@@ -133,7 +133,7 @@ def drawn(model: nn.Module, key: PRNGKeyArray, x: Float[AnyArray, "1 ..."]) -> P
     return _unoptimised()(model, key, x)
 
 
-def batches_of(setup: Setup) -> FullBatch | MiniBatches:
+def batches_of(setup: TrainingSetup) -> FullBatch | MiniBatches:
     """Which training examples every step sees."""
     images, size = setup.settings.data, setup.settings.optimizer.batch_size
     if size is None:
@@ -199,7 +199,7 @@ def choose_weights(theta0: Params, count: int) -> tuple[Watched, ...]:
     return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
 
 
-def check_learning_rate(setup: Setup, progress: Progress) -> dict[str, float]:
+def check_learning_rate(setup: TrainingSetup, progress: Progress) -> dict[str, float]:
     """Warn when eta reaches eta_critical of Theorem 2.1; the facts for the provenance.
 
     Convolutions: lambda_max by power iteration on as many images as a step sees (at most CRITICAL_IMAGES), which is

@@ -17,7 +17,7 @@ from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
-from ntkrun.experiments.runs.prepare import batches_of, model_from, set_up
+from ntkrun.experiments.runs.prepare import batches_of, model_from, set_up_training
 from ntkrun.experiments.runs.work import IMAGES, Lockstep, Work, batch_shapes, count, parameter_shapes, shape, sizes
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.lockstep.ensemble import Ensemble
@@ -29,7 +29,7 @@ from ntkrun.types import Array, Params
 
 def compute(settings: RateSettings, cell: str, progress: Progress) -> CellResult:
     """Train one network a rate, all on the same batches; their test accuracies at the end."""
-    setup, optimizer = set_up(settings, progress), settings.optimizer
+    setup, optimizer = set_up_training(settings, progress), settings.optimizer
     dtype = setup.x_train.dtype
     etas = np.geomspace(settings.lowest_rate, settings.highest_rate, settings.rates)
     y_train, y_test = (on_device(y, dtype) for y in (setup.data.y_train, setup.data.y_test))

@@ -28,11 +28,11 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs.prepare import (
-    Setup,
+    TrainingSetup,
     batches_of,
     check_learning_rate,
     outputs_at_start,
-    set_up,
+    set_up_training,
     step_by_step,
 )
 from ntkrun.experiments.runs.work import training_work
@@ -87,7 +87,7 @@ class KernelsAtInit:
     jacobian: np.ndarray  # (w, n, k)
 
 
-def kernels_at_init(setup: Setup) -> KernelsAtInit | None:
+def kernels_at_init(setup: TrainingSetup) -> KernelsAtInit | None:
     """None where no rival of this run moves in function space."""
     settings, data, has_analytic = setup.settings, setup.data, setup.routes.analytic
     if not setup.routes.kernels:
@@ -114,7 +114,7 @@ def one_by_one(network: Network) -> tuple[Array, Array]:
     return f0_train, f0_test
 
 
-def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
+def build_rivals(setup: TrainingSetup, kernels: KernelsAtInit | None) -> dict[str, Any]:
     """The rivals that move step by step."""
     settings, data = setup.settings, setup.data
     tx, tx_kernel = setup.optimizer.scaled(ntk_scale(setup.model)), setup.optimizer.scaled(1.0)
@@ -139,7 +139,7 @@ def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
 
 
 def flow_rivals(
-    setup: Setup, kernels: KernelsAtInit, network: Network, steps: list[int]
+    setup: TrainingSetup, kernels: KernelsAtInit, network: Network, steps: list[int]
 ) -> dict[str, list[Observation]]:
     """Gradient flow with both kernels at the flow times of the recorded steps."""
     f0_train, f0_test = (np.asarray(f, np.float64) for f in outputs_at_start(network, one_by_one))
@@ -161,7 +161,7 @@ def flow_rivals(
     return found
 
 
-def flow_coefficients(setup: Setup, ntk: np.ndarray, f0: np.ndarray, times: np.ndarray) -> np.ndarray:
+def flow_coefficients(setup: TrainingSetup, ntk: np.ndarray, f0: np.ndarray, times: np.ndarray) -> np.ndarray:
     """c_t (T, n, k) of f_lin = f_0 + Theta c: from the spectrum where it decides, else by the solver."""
     settings, optimizer = setup.settings, setup.settings.optimizer
     if setup.routes.flow == "spectrum":
@@ -190,7 +190,7 @@ def _gradient_of(loss: str) -> Callable[[Any, Any], Any]:
 
 def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     """Run one cell: train network and rivals in lockstep, evaluate the closed forms, and stack what was seen."""
-    setup = set_up(settings, progress)
+    setup = set_up_training(settings, progress)
     facts = check_learning_rate(setup, progress) | {
         "data": setup.data.describe(),
         "watched_weights": _names(setup.watched),
@@ -219,7 +219,9 @@ def _names(watched: tuple[Watched, ...]) -> list[str]:
 
 
 @on_the_host()
-def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], times: np.ndarray) -> list[pd.DataFrame]:
+def stack(
+    setup: TrainingSetup, seen: dict[str, list[Observation]], steps: list[int], times: np.ndarray
+) -> list[pd.DataFrame]:
     """Rows of every quantity: output, weight_change, loss, accuracy, and rmse to the network."""
     loss, record = metrics.LOSSES[setup.settings.loss], setup.settings.record
     targets = {"train": setup.data.y_train[: record.train_examples], "test": setup.data.y_test}
