@@ -204,7 +204,7 @@ def test_the_command_line_switches_it_on_for_itself_and_what_it_starts(root, fir
 
 
 def test_the_scope_is_that_of_older_jax_where_there_is_no_other(monkeypatch):
-    scope = getattr(jax, "enable_x64", None) or getattr(jax.experimental, "enable_x64")  # noqa: B009
+    scope: Any = getattr(jax if hasattr(jax, "enable_x64") else jax.experimental, "enable_x64")  # noqa: B009
     entered = []
 
     def experimental(wanted: bool):
