@@ -4,9 +4,13 @@ Columns (in this order, always all of them):
 figure  experiment, e.g. "fig3"          cell   name of the cell inside the experiment, e.g. "width=512,seed=0"
 seed    PRNG seed of the network         width  hidden width n
 step    optimizer steps taken            time   the figure's time axis (eta * step without momentum)
-split   "train" | "test" | "" (neither)  curve  "<quantity>/<rival>", e.g. "loss/network"
+split   "train" | "test" | "" (neither)  curve  "<quantity>/<rival>" of `ntkrun.experiments.curves`, e.g. "loss/network"
 index   which example, output or weight; -1 where there is none
 value   the number
+
+A kind of run whose numbers stand against something else than time has a column of `AXES` for it, with step and time 0.
+Tables of several cells have the settings in which these differ as further columns, under their dotted names
+(`model.depth`), and `part` (`ntkrun.runner.gather`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,6 +31,10 @@ COLUMNS = {
     "curve": "str",
     "index": "int64",
     "value": "float64",
+}
+AXES = {
+    "M": "int64",  # networks whose kernels are averaged
+    "eta": "float64",  # learning rate, where the networks of a cell differ in it alone
 }
 
 
@@ -53,27 +61,40 @@ def tidy(frames: Iterable[pd.DataFrame], *, figure: str, cell: str, seed: int, w
     return conform(table.assign(figure=figure, cell=cell, seed=seed, width=width))
 
 
-def conform(table: pd.DataFrame) -> pd.DataFrame:
-    """Order and type the columns; raises UserError when the table is not of the schema."""
-    if set(table.columns) != set(COLUMNS):
-        odd = sorted(set(table.columns) ^ set(COLUMNS))
+def conform(table: pd.DataFrame, settings: Sequence[str] = ()) -> pd.DataFrame:
+    """Order and type the columns; raises UserError when the table is not of the schema.
+
+    settings: the columns of a table of several cells that hold settings.
+    """
+    axes = [name for name in AXES if name in table.columns]
+    expected = {*COLUMNS, *axes, *settings}
+    if set(table.columns) != expected:
+        odd = sorted(set(table.columns) ^ expected)
         raise UserError(f"not a table of ntkrun: columns missing or unknown: {', '.join(odd)}")
-    return table[list(COLUMNS)].astype(COLUMNS).reset_index(drop=True)
+    types = {name: kind for name, kind in (COLUMNS | AXES).items() if name in expected}
+    return table[[*COLUMNS, *axes, *settings]].astype(types).reset_index(drop=True)
+
+
+def settings_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that hold settings."""
+    return [name for name in table.columns if name not in COLUMNS and name not in AXES]
 
 
 def empty() -> pd.DataFrame:
     return conform(pd.DataFrame({name: [] for name in COLUMNS}))
 
 
-def series(table: pd.DataFrame, curve: str, split: str | None = None, index: int | None = None) -> pd.Series:
-    """Values of one curve against time, averaged over seeds where there are several."""
+def series(
+    table: pd.DataFrame, curve: str, split: str | None = None, index: int | None = None, against: str = "time"
+) -> pd.Series:
+    """Values of one curve against time or another column, averaged over seeds where there are several."""
     chosen = (table["curve"] == curve).to_numpy()
     if split is not None:
         chosen = chosen & (table["split"] == split).to_numpy()
     if index is not None:
         chosen = chosen & (table["index"] == index).to_numpy()
     # the two columns alone: a row of the whole table is ten times as much to copy
-    return table.loc[chosen, ["time", "value"]].groupby("time")["value"].mean()
+    return table.loc[chosen, [against, "value"]].groupby(against)["value"].mean()
 
 
 def at(table: pd.DataFrame, curve: str, time: float, split: str | None = None) -> float:

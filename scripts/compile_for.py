@@ -157,8 +157,7 @@ def representative(cells: list[Cell]) -> list[Cell]:
 
     def kind(cell: Cell) -> str:
         model, trained = getattr(cell.settings, "model", None), getattr(cell.settings, "trained", "")
-        name = cell.name.partition(",")[0] if cell.name.startswith("part=") else ""
-        part = name if getattr(cell.settings, "networks", 1) > 1 else name.rstrip("0123456789")
+        part = cell.part if getattr(cell.settings, "networks", 1) > 1 else cell.part.rstrip("0123456789")
         return f"{part} {getattr(model, 'name', '')} {trained}"
 
     def size(cell: Cell) -> tuple[int, int, int]:

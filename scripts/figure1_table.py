@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ntkrun.experiments.analysis.width_slopes import variant
+from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.width_slopes import variants
 from ntkrun.reference import paper_panel
 from ntkrun.runner.store import read_table
 
@@ -21,15 +22,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path)
     table, _ = read_table(parser.parse_args().table)
-    table = table[table["curve"] == "ntk_change/relu3"]
-    means = table.assign(variant=table["cell"].map(variant)).groupby(["variant", "width", "time"])["value"].mean()
-    variants = sorted(means.index.unique("variant"))
-    print("| n | t | paper | " + " | ".join(variants) + " |")
-    print("|---" * (3 + len(variants)) + "|")
+    table = table[table["curve"] == curves.NTK_CHANGE.of(curves.NETWORK)]
+    means = table.assign(variant=variants(table)).groupby(["variant", "width", "time"])["value"].mean()
+    swept = sorted(means.index.unique("variant"))
+    print("| n | t | paper | " + " | ".join(swept) + " |")
+    print("|---" * (3 + len(swept)) + "|")
     for width in sorted(means.index.unique("width")):
         paper = paper_panel("fig1", "ntk_change_vs_time")[f"n{width}"].set_index("x")["y"]
         for time in TIMES:
-            values = [float(paper[time]), *(float(means[name, width, time]) for name in variants)]
+            values = [float(paper[time]), *(float(means[name, width, time]) for name in swept)]
             print(f"| {width} | {time:.0f} | " + " | ".join(f"{np.log2(value):.2f}" for value in values) + " |")
 
 

@@ -13,9 +13,9 @@ from ntkrun.errors import UserError
 from ntkrun.types import AnyArray, Array, Bool, Float, Int, NumpyArray, PRNGKeyArray
 
 # Indices permuted in one call: small data sets have many short epochs, and a call costs 0.1 ms.
-_PERMUTE_AT_ONCE = 2**17
+PERMUTE_AT_ONCE = 2**17
 # Up to so many epochs are permuted one by one, which is cheaper than a block of which most is thrown away.
-_SINGLE_AT_MOST = 16
+SINGLE_AT_MOST = 16
 
 
 class Batch(NamedTuple):
@@ -76,18 +76,20 @@ def _orders(key: PRNGKeyArray, first_epoch: int, last_epoch: int, n: int) -> Ite
 
     Two block sizes, hence two programs to compile for each n, whatever portions a run asks for.
     """
-    block = min(max(1, _PERMUTE_AT_ONCE // n), 1024)
+    block = min(max(1, PERMUTE_AT_ONCE // n), 1024)
     epoch = first_epoch
     while epoch <= last_epoch:
         left = last_epoch + 1 - epoch
-        size = block if left > min(_SINGLE_AT_MOST, block) else 1
-        orders = _permutations(key, np.arange(epoch, epoch + size, dtype=np.int32), n)
+        size = block if left > min(SINGLE_AT_MOST, block) else 1
+        orders = permutations(key, np.arange(epoch, epoch + size, dtype=np.int32), n)
         yield np.asarray(orders)[:left]
         epoch += size
 
 
 @functools.partial(jax.jit, static_argnums=2)
-def _permutations(key: PRNGKeyArray, epochs: Int[Array, " e"], n: int) -> Int[Array, "e n"]:
+def permutations(key: PRNGKeyArray, epochs: Int[Array, " e"], n: int) -> Int[Array, "e n"]:
+    """The order of every epoch."""
+
     def one(epoch: Array) -> Array:
         return jax.random.permutation(jax.random.fold_in(key, epoch), jnp.arange(n, dtype=jnp.int32))
 

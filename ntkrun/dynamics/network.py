@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -80,9 +80,31 @@ class InParameterSpace:
     chunk: int = struct.field(pytree_node=False, default=CHUNK)
 
 
+@runtime_checkable
+class Observer(Protocol):
+    """What is looked at on a network while it moves: theta -> {name: values}."""
+
+    def __call__(self, network: "Network", theta: Params) -> dict[str, Array]: ...
+
+
+@struct.dataclass
+class Outputs:
+    """The outputs on training and test examples, and how far the watched weights have moved."""
+
+    def __call__(self, network: "Network", theta: Params) -> dict[str, Array]:
+        model = full_precision(network.model)
+        return {
+            "train": predict(model, theta, network.x_train[: network.evaluated], network.chunk),
+            "test": predict(model, theta, network.x_test, network.chunk),
+            "weights": read_weights(theta, network.watched) - read_weights(network.theta0, network.watched),
+        }
+
+
 @struct.dataclass
 class Network(InParameterSpace):
-    """theta_{i+1} = tx(theta_i, dL/dtheta) with L averaged over batch and outputs."""
+    """theta_{i+1} = tx(theta_i, dL/dtheta) with L averaged over batch and outputs; `observer` says what is looked at."""
+
+    observer: Observer = Outputs()
 
     def init(self) -> tuple[Params, Any]:
         return self.theta0, self.tx.init(self.theta0)
@@ -101,9 +123,16 @@ class Network(InParameterSpace):
         return LOSSES[self.loss](jnp.asarray(self.model.apply({"params": theta}, x)), y)
 
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
-        theta, model = state[0], full_precision(self.model)
-        return {
-            "train": predict(model, theta, self.x_train[: self.evaluated], self.chunk),
-            "test": predict(model, theta, self.x_test, self.chunk),
-            "weights": read_weights(theta, self.watched) - read_weights(self.theta0, self.watched),
-        }
+        return self.observer(self, state[0])
+
+
+@struct.dataclass(kw_only=True)
+class NetworkAtRate(Network):
+    """The rival `Network` whose every step is `rate` (a scalar) times that of `tx`, which Optax scales by its own rate last."""
+
+    rate: Array
+
+    def step(self, state: tuple[Params, Any], batch: Batch | None) -> tuple[Params, Any]:
+        theta, optimizer_state = state
+        updates, optimizer_state = self.tx.update(self.gradient(theta, batch), optimizer_state, theta)
+        return jax.tree.map(lambda t, u: t + self.rate * u, theta, updates), optimizer_state

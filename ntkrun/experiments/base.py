@@ -54,7 +54,8 @@ class Experiment:
     """One figure (or the free combination `lockstep`).
 
     `run` computes cells whose settings are of the type `settings`.  `version` is raised when its own numbers change
-    meaning.  `cells_of` names the experiment whose cells this figure draws, where it shows again what another one
+    meaning.  `columns`: settings, by their dotted names, that its table has as columns even where nothing sweeps them.
+    `cells_of` names the experiment whose cells this figure draws, where it shows again what another one
     computes: at equal settings each is computed once.
     """
 
@@ -65,4 +66,5 @@ class Experiment:
     claims: tuple[Claim, ...] = ()
     settings: type[CommonSettings] = RunSettings
     version: int = 1
+    columns: tuple[str, ...] = ()
     cells_of: str = ""

@@ -12,20 +12,21 @@ import pandas as pd
 
 Kind = Literal["stated", "theory", "read_off"]
 ALL_SCALES = ("smoke", "cpu", "paper")
+REGIME = ("cpu", "paper")  # where networks are wide and train long enough for what the paper says of them
 # scale=gpu has the paper's widths, networks and times, in other steps of them: what is judged there is judged here
 STANDS_FOR = {"gpu": "paper"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Claim:
     """One checkable sentence.
 
     id        unique, "<figure>.<what>"          source    where the paper (or theory) says it
     kind      stated | theory | read_off (from the digitised curves)
     measure   table -> number (tables only, no computation with models)
-    expected  the paper's number, as text        low, high the band, inclusive
-    scales    scales at which it means something; elsewhere the verdict is not_judged
+    expected  the paper's number, as text        band      (lowest, highest), inclusive
     why       why the band has this width
+    scales    scales at which it means something; elsewhere the verdict is not_judged
     real_data whether it is about the paper's data set, so that stand-in images cannot decide it
     """
 
@@ -34,10 +35,9 @@ class Claim:
     kind: Kind
     measure: Callable[[pd.DataFrame], float]
     expected: str
-    low: float
-    high: float
-    scales: tuple[str, ...]
+    band: tuple[float, float]
     why: str
+    scales: tuple[str, ...] = REGIME
     real_data: bool = True
 
 
@@ -72,16 +72,16 @@ def judge(
     measured = float(claim.measure(table)) if len(table) else math.nan
     applies = STANDS_FOR.get(scale, scale) in claim.scales and not (claim.real_data and stand_in) and len(table) > 0
     applies = applies and not (incomplete and math.isnan(measured))
-    inside = claim.low <= measured <= claim.high
+    low, high = claim.band
     return Verdict(
         id=claim.id,
         figure=figure,
         source=claim.source,
         kind=claim.kind,
         expected=claim.expected,
-        low=_finite(claim.low),
-        high=_finite(claim.high),
+        low=_finite(low),
+        high=_finite(high),
         measured=_finite(measured),
-        verdict=("pass" if inside else "fail") if applies else "not_judged",
+        verdict=("pass" if low <= measured <= high else "fail") if applies else "not_judged",
         why=claim.why,
     )

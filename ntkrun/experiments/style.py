@@ -96,7 +96,7 @@ def panel_letter(ax: Axes, letter: str) -> None:
     ax.text(-0.02, 1.04, f"({letter})", transform=ax.transAxes, ha="right", va="bottom", fontweight="bold")
 
 
-def key(ax: Axes | Figure, entries: dict[str, dict], **options) -> None:
+def legend(ax: Axes | Figure, entries: dict[str, dict], **options) -> None:
     """A legend of named line looks, independent of which lines were drawn first."""
     handles = [Line2D([], [], label=label, **look) for label, look in entries.items()]
     ax.legend(handles=handles, **options)

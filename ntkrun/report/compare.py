@@ -1,9 +1,9 @@
 """The same cells of two machines: how far apart their curves are, and whether the claims fare alike.
 
-A cell is the same when config hash and data fingerprint are.  Numbers are paired by seed, width, split, curve, index and
-step (and by their order where several share all of these).  Over the pairs of a curve and split: the largest |difference|
-and the step where it is, the rms difference, and both over the rms of ours.  Where one side alone is not finite the
-difference is infinite; equal values, also nan and nan, differ by zero.
+A cell is the same when config hash and data fingerprint are.  Numbers are paired by seed, width, split, curve, index, step,
+M and eta (and by their order where several share all of these).  Over the pairs of a curve and split: the largest
+|difference| and the step where it is, the rms difference, and both over the rms of ours.  Where one side alone is not
+finite the difference is infinite; equal values, also nan and nan, differ by zero.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,9 +16,11 @@ import pandas as pd
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict
 from ntkrun.report.judge import judge_all, number
+from ntkrun.runner.gather import together
 from ntkrun.runner.plan import Cell
+from ntkrun.tables import AXES
 
-PAIRED_BY = ["seed", "width", "split", "curve", "index", "step"]
+PAIRED_BY = ["seed", "width", "split", "curve", "index", "step", *AXES]
 # points: pairs; unpaired: numbers of either side without a partner; rms_of_ours: of the paired numbers
 COLUMNS = [
     "experiment", "file", "cell", "curve", "split", "points", "unpaired", "largest", "at_step", "rms", "rms_of_ours",
@@ -73,8 +75,9 @@ class Pair:
 
 def differences(ours: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """One row a curve and split, in the order of ours; nan where nothing could be paired."""
-    sides = [t[[*PAIRED_BY, "value"]].assign(turn=t.groupby(PAIRED_BY).cumcount()) for t in (ours, other)]
-    both = sides[0].merge(sides[1], how="outer", on=[*PAIRED_BY, "turn"], suffixes=("", "_other"), indicator=True)
+    by = [name for name in PAIRED_BY if name in ours.columns and name in other.columns]
+    sides = [t[[*by, "value"]].assign(turn=t.groupby(by).cumcount()) for t in (ours, other)]
+    both = sides[0].merge(sides[1], how="outer", on=[*by, "turn"], suffixes=("", "_other"), indicator=True)
     names = dict.fromkeys(zip(ours["curve"], ours["split"], strict=True))  # a merge sorts: the order of ours again
     names |= dict.fromkeys(zip(both["curve"], both["split"], strict=True))
     rows = [
@@ -147,12 +150,12 @@ def verdicts_of(
     by_hash = {str(pair.ours.facts["config_hash"]): pair for pair in real_data_last}
     if not all(cell.config_hash in by_hash for cell in cells):
         return None
-    found = [(by_hash[cell.config_hash], cell.name) for cell in cells]
+    found = [(by_hash[cell.config_hash], cell) for cell in cells]
     judged = []
     for side in ("ours", "other"):
-        sides = [(getattr(pair, side), name) for pair, name in found]
-        table = pd.concat([one.table.assign(cell=name) for one, name in sides], ignore_index=True)
-        stand_in = any(one.facts.get("data_source") == "stand_in" for one, _ in sides)
+        sides = [(cell, getattr(pair, side)) for pair, cell in found]
+        table = together(experiment, [(cell, one.table) for cell, one in sides])
+        stand_in = any(one.facts.get("data_source") == "stand_in" for _, one in sides)
         judged.append(judge_all(experiment, table, scale=scale, stand_in=stand_in))
     return list(zip(*judged, strict=True))
 

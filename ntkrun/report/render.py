@@ -24,6 +24,7 @@ from ntkrun.experiments.style import ENLARGED, style
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
 from ntkrun.runner.files import remove_leftovers, write_bytes
+from ntkrun.runner.gather import together
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
 from ntkrun.runner.store import Store, parquet_bytes
@@ -54,21 +55,20 @@ class Stored:
 
 def gather(experiment: Experiment, cells: Sequence[Cell], store: Store) -> Stored:
     """Read what is stored of `cells`.  Raises ComputeForbiddenError when that is nothing."""
-    found = {
-        cell.name: store.stored(cell, cell.settings.images.source if cell.settings.images else "auto") for cell in cells
-    }
-    # a cell that ran in another sweep goes by its name in this one
-    stored = [(pair[0].assign(cell=name), pair[1]) for name, pair in found.items() if pair is not None]
-    missing = [name for name, pair in found.items() if pair is None]
+    found = [
+        (cell, store.stored(cell, cell.settings.images.source if cell.settings.images else "auto")) for cell in cells
+    ]
+    stored = [(cell, *pair) for cell, pair in found if pair is not None]
+    missing = [cell.name for cell, pair in found if pair is None]
     settings = cells[0].settings
     if not stored:
         raise ComputeForbiddenError(
             f"nothing is stored for these settings of {experiment.name} at scale={settings.scale}: "
             "run with stage=all first"
         )
-    facts = [pair[1] for pair in stored]
+    facts = [one for _, _, one in stored]
     return Stored(
-        table=pd.concat([pair[0] for pair in stored], ignore_index=True),
+        table=together(experiment, [(cell, table) for cell, table, _ in stored]),
         facts=facts,
         missing=missing,
         stand_ins=sorted({f["facts"]["data"]["name"] for f in facts if f["data_source"] == "stand_in"}),

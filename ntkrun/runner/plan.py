@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
 from ntkrun.settings.base import LOCAL, CommonSettings
-from ntkrun.settings.parts import is_rule, leaves, parts_of, replaced
+from ntkrun.settings.parts import Setting, is_rule, leaves, parts_of, replaced
 from ntkrun.settings.runs import EnsembleSettings, FreeSettings, MonteCarloSettings, RunSettings
 from ntkrun.settings.stages import OF_ONE_STAGE
 from ntkrun.settings.validation import validated
@@ -41,13 +41,17 @@ UNSWEPT = {"experiment"} | {name for name, whole in LOCAL.items() if whole is Tr
 class Cell:
     """The smallest unit that runs by itself.
 
-    name         the swept values, e.g. "width=512,seed=0" ("seed=0" when nothing is swept)
+    name         the part and the swept values, e.g. "width=512,seed=0" ("seed=0" when nothing is swept)
     config_hash  of everything that determines the numbers except the images themselves
+    part         the part of the experiment that it belongs to, "" where there are none
+    swept        dotted names of the settings that its part sweeps
     """
 
     name: str
     settings: CommonSettings
     config_hash: str
+    part: str = ""
+    swept: tuple[str, ...] = ()
 
 
 def _at_width(raw: dict[str, Any]) -> dict[str, Any]:
@@ -103,13 +107,15 @@ def make_cells(experiment: "Experiment", raw: dict[str, Any]) -> list[Cell]:
 def _swept_cells(experiment: "Experiment", raw: dict[str, Any], part: str) -> list[Cell]:
     cells = []
     for values, settings in _combinations(experiment.settings, raw):
-        name = ",".join(f"{key}={value}" for key, value in (values or {"seed": settings.seed}).items())
-        cells.append(Cell(f"part={part},{name}" if part else name, settings, config_hash(experiment, settings)))
+        told = {path[-1]: value for path, value in values.items()} or {"seed": settings.seed}
+        name = ",".join(f"{key}={value}" for key, value in (({"part": part} if part else {}) | told).items())
+        swept = tuple(".".join(path) for path in values)
+        cells.append(Cell(name, settings, config_hash(experiment, settings), part, swept))
     return cells
 
 
-def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[str, Any], S]]:
-    """(swept values by name, settings) of every combination."""
+def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[Setting, Any], S]]:
+    """(swept values by path, settings) of every combination."""
     swept = {path: value for path, value in leaves(raw) if isinstance(value, list) and path not in LIST_FIELDS}
     for path, values in swept.items():
         if path[0] in UNSWEPT:
@@ -122,8 +128,7 @@ def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[str
         single = raw
         for path, value in zip(swept, combination, strict=True):
             single = replaced(single, path, value)
-        values = {path[-1]: value for path, value in zip(swept, combination, strict=True)}
-        yield values, validated(kind, _at_width(single))
+        yield dict(zip(swept, combination, strict=True)), validated(kind, _at_width(single))
 
 
 def config_hash(experiment: "Experiment", settings: CommonSettings) -> str:

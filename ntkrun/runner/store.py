@@ -24,10 +24,12 @@ from ntkrun.errors import UserError
 from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
-from ntkrun.tables import COLUMNS, conform
+from ntkrun.tables import conform, settings_columns
 
 METADATA = b"ntkrun"
 HASH = b"ntkrun_sha256"
+SETTINGS = "settings_columns"
+TEXT = str(pd.Series(dtype="str").dtype)  # pandas 3 has a type of its own for it
 NO_IMAGES = "no-image"  # in place of a data fingerprint
 
 
@@ -115,8 +117,13 @@ class Store:
 
 
 def parquet_bytes(table: pd.DataFrame, facts: dict[str, Any]) -> bytes:
-    """The table as parquet with `facts` (JSON) and the hash of both in its metadata."""
-    table, record = conform(table), json.dumps(facts)
+    """The table as parquet with `facts` (JSON) and the hash of both in its metadata.
+
+    A table of several cells has columns that hold settings: the facts say which.
+    """
+    settings = settings_columns(table)
+    facts = facts | {SETTINGS: settings} if settings else facts
+    table, record = conform(table, settings), json.dumps(facts)
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     ours = {METADATA: record.encode(), HASH: content_hash(table, record).encode()}
     arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), **ours})
@@ -130,12 +137,13 @@ def content_hash(table: pd.DataFrame, record: str) -> str:
     digest = hashlib.sha256(record.encode())
     for name in table.columns:
         digest.update(f"|{name}:{len(table)}|".encode())
-        if COLUMNS[name] == "str":
+        kind = str(table[name].dtype)
+        if kind == TEXT:
             codes, texts = pd.factorize(table[name])
             digest.update(json.dumps(list(texts)).encode())
             values = codes.astype("<i8")
         else:
-            values = table[name].to_numpy().astype("<i8" if COLUMNS[name] == "int64" else "<f8")
+            values = table[name].to_numpy().astype("<i8" if kind == "int64" else "<f8")
             if values.dtype.kind == "f":  # parquet keeps one nan, not its bits
                 values[np.isnan(values)] = np.nan
         digest.update(values.tobytes())
@@ -158,10 +166,12 @@ def table_of(content: bytes, where: str) -> tuple[pd.DataFrame, dict[str, Any]]:
         metadata = arrow.schema.metadata or {}
         if METADATA not in metadata or HASH not in metadata:
             raise UserError("it does not carry ntkrun's record and hash")
-        record, table = metadata[METADATA].decode(), conform(arrow.to_pandas())
+        record = metadata[METADATA].decode()
+        facts = json.loads(record)
+        table = conform(arrow.to_pandas(), facts.get(SETTINGS, ()))
         if content_hash(table, record).encode() != metadata[HASH]:
             raise UserError("its content is not what was written: hashes differ")
-        return table, json.loads(record)
+        return table, facts
     # whatever a damaged file makes of the parquet reader, the answer is the same
     except Exception as error:
         reason = " ".join(str(error).split())[:80]

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ntkrun.data.sources import load as images_module
 from ntkrun.data.sources import prepare as prepare_module
 from ntkrun.data.sources.image_set import ImageSet
-from ntkrun.data.sources.load import load_images
+from ntkrun.data.sources.load import forget_images, load_images
 
 MINI_TRAIN, MINI_TEST = 60, 20
 
@@ -75,8 +74,9 @@ def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(images_module, "_opened", {})
+    forget_images()
     yield tmp_path
+    forget_images()
 
 
 @pytest.fixture(scope="session")

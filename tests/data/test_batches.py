@@ -48,7 +48,7 @@ def test_only_touched_epochs_are_permuted(monkeypatch):
         asked.extend(epochs.tolist())
         return np.tile(np.arange(n, dtype=np.int32), (len(epochs), 1))
 
-    monkeypatch.setattr(batches, "_permutations", counted)
+    monkeypatch.setattr(batches, "permutations", counted)
     batch_indices(KEY, 50_000, 8, 6250 * 15 + 6249, 2)
     assert asked == [15, 16]
 
@@ -56,8 +56,8 @@ def test_only_touched_epochs_are_permuted(monkeypatch):
 def test_portions_of_permuting_make_no_difference(monkeypatch):
     one_by_one = batch_indices(KEY, 6, 2, 4, 45)  # 16 epochs
     for at_once in (18, 240):
-        monkeypatch.setattr(batches, "_PERMUTE_AT_ONCE", at_once)
-        monkeypatch.setattr(batches, "_SINGLE_AT_MOST", 1)
+        monkeypatch.setattr(batches, "PERMUTE_AT_ONCE", at_once)
+        monkeypatch.setattr(batches, "SINGLE_AT_MOST", 1)
         np.testing.assert_array_equal(batch_indices(KEY, 6, 2, 4, 45), one_by_one)
 
 

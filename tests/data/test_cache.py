@@ -12,7 +12,7 @@ import pytest
 from ntkrun.data.sources import cache
 from ntkrun.data.sources import load as images_module
 from ntkrun.data.sources.image_set import ImageSet
-from ntkrun.data.sources.load import load_images
+from ntkrun.data.sources.load import forget_images, load_images
 from ntkrun.data.sources.records import read_records
 
 
@@ -30,9 +30,9 @@ def reads(no_data, monkeypatch, mini_data) -> list[Path]:
     return decoded
 
 
-def load_afresh(monkeypatch: pytest.MonkeyPatch) -> ImageSet:
+def load_afresh() -> ImageSet:
     """As a new process would."""
-    monkeypatch.setattr(images_module, "_opened", {})
+    forget_images()
     return load_images("mnist")
 
 
@@ -42,7 +42,7 @@ def only_entry(home: Path) -> Path:
 
 
 def test_second_load_maps_the_first_ones_files(reads, no_data, monkeypatch):
-    first, second = load_afresh(monkeypatch), load_afresh(monkeypatch)
+    first, second = load_afresh(), load_afresh()
     assert len(reads) == 1
     assert isinstance(first.train_images, np.memmap) and isinstance(second.train_images, np.memmap)
     assert not second.train_images.flags.writeable
@@ -54,7 +54,7 @@ def test_second_load_maps_the_first_ones_files(reads, no_data, monkeypatch):
 
 @pytest.mark.parametrize("damage", ["truncated", "emptied", "json", "json list", "shape", "missing", "swapped"])
 def test_damaged_entry_is_rebuilt(reads, no_data, monkeypatch, damage):
-    sound = load_afresh(monkeypatch)
+    sound = load_afresh()
     expected = np.array(sound.train_images)
     entry = only_entry(no_data)
     pixels, meta = entry / "train_images.npy", entry / "meta.json"
@@ -73,7 +73,7 @@ def test_damaged_entry_is_rebuilt(reads, no_data, monkeypatch, damage):
     else:
         shutil.copy(entry / "test_images.npy", pixels)
     for _ in range(2):
-        again = load_afresh(monkeypatch)
+        again = load_afresh()
         np.testing.assert_array_equal(again.train_images, expected)
         assert again.fingerprint == sound.fingerprint
     assert len(reads) == 2, "rebuilt once, then good"
@@ -81,15 +81,15 @@ def test_damaged_entry_is_rebuilt(reads, no_data, monkeypatch, damage):
 
 
 def test_an_entry_belongs_to_its_record_files(reads, no_data, monkeypatch, mini_data):
-    load_afresh(monkeypatch)
+    load_afresh()
     other = no_data / "other"
     shutil.copytree(mini_data, other)
     monkeypatch.setenv("NTKRUN_DATA_DIR", str(other))
-    load_afresh(monkeypatch)
+    load_afresh()
     assert len(reads) == 1, "a faithful copy is the same data"
     records = other / "mnist" / "3.0.1" / "mnist-test.array_record-00000-of-00001"
     os.utime(records, ns=(time.time_ns(), time.time_ns() + 10**9))
-    load_afresh(monkeypatch)
+    load_afresh()
     assert len(reads) == 2, "a file that was touched may hold something else"
 
 
@@ -108,13 +108,13 @@ def test_interrupted_write_leaves_nothing(reads, no_data, monkeypatch, failing):
 
     with monkeypatch.context() as patch:
         patch.setattr(cache.os, failing, full)
-        images = load_afresh(monkeypatch)
+        images = load_afresh()
     assert len(images.train_images) == 60
     assert list((no_data / "cache" / "ntkrun" / "images").iterdir()) == []
 
 
 def test_losing_a_race_keeps_the_winners_entry(reads, no_data, monkeypatch):
-    images = load_afresh(monkeypatch)
+    images = load_afresh()
     entry = only_entry(no_data)
     before = (entry / "meta.json").stat().st_ino
     assert cache.store_entry(entry, images)

@@ -7,7 +7,7 @@ from ntkrun.data.dataset import check_examples, load_dataset, rows_of
 from ntkrun.data.sources import carried
 from ntkrun.data.sources.carried import expected_bytes, read_carried, write_carried
 from ntkrun.data.sources.image_set import ImageSet, fingerprint_of
-from ntkrun.data.sources.load import load_images
+from ntkrun.data.sources.load import forget_images, load_images
 from ntkrun.errors import UserError
 
 TOTALS = {"train": 50, "test": 20}
@@ -25,9 +25,9 @@ def made_up(channels: int, name: str = "photos") -> ImageSet:
 
 
 @pytest.fixture
-def opened(monkeypatch):
+def opened():
     """No set that an earlier test has read."""
-    monkeypatch.setattr(carried, "_opened", {})
+    forget_images()
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -15,8 +15,8 @@ import pytest
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
-from ntkrun.dynamics.network import Network, in_chunks, predict
-from ntkrun.dynamics.observers import AtRate
+from ntkrun.dynamics.network import Network, NetworkAtRate, in_chunks, predict
+from ntkrun.dynamics.observers import TestAccuracy
 from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.lockstep.ensemble import Ensemble
@@ -72,14 +72,14 @@ def test_a_network_that_is_linear_is_its_linearization_under_any_optimizer(setti
 
 def test_a_member_at_a_rate_is_the_network_of_that_rate():
     network, batches = rivals(OneLayer(), optax.sgd(1.0, momentum=0.9))["network"], MiniBatches(jax.random.key(1), 8, 4)
-    fields = {name: getattr(network, name) for name in Network.__dataclass_fields__}
-    members = AtRate(**fields, rate=jnp.asarray([0.01, 0.03, 1e30]), y_test=Y[:3])
-    state = Ensemble(members, AtRate.VARYING).init()
-    (seen,) = observed({"all": Ensemble(members, AtRate.VARYING)}, [40], batches)
+    fields = {name: getattr(network, name) for name in Network.__dataclass_fields__ if name != "observer"}
+    members = NetworkAtRate(**fields, rate=jnp.asarray([0.01, 0.03, 1e30]), observer=TestAccuracy(Y[:3]))
+    state = Ensemble(members, ("rate",)).init()
+    (seen,) = observed({"all": Ensemble(members, ("rate",))}, [40], batches)
     (alone,) = observed({"network": network.replace(tx=optax.sgd(0.03, momentum=0.9))}, [40], batches)
     right = np.argmax(alone["network"]["test"], axis=1) == np.argmax(np.asarray(Y[:3]), axis=1)
     assert seen["all"]["accuracy"][1] == np.mean(right)
-    one = Ensemble(members, AtRate.VARYING).step(state, Batch(jnp.arange(4)))[0]
+    one = Ensemble(members, ("rate",)).step(state, Batch(jnp.arange(4)))[0]
     plain = network.replace(tx=optax.sgd(0.03))
     moved, _ = plain.step(plain.init(), Batch(jnp.arange(4)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-12), one, moved)

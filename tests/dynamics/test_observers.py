@@ -1,5 +1,7 @@
 """Relative changes against kernels by explicit Jacobians and norms by numpy."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,8 @@ import optax
 import pytest
 
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.observers import ObservedChanges, relative_change
+from ntkrun.dynamics.observers import FROM_THEIR_START, Changes, relative_change
+from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.models import build_model
 
@@ -40,13 +43,18 @@ def ratio(a: np.ndarray, a0: np.ndarray) -> float:
     return float(np.linalg.norm(a - a0) / np.linalg.norm(a0))
 
 
+def watched(one: Network, unseen: float) -> Network:
+    ntk0, nngp0 = (kernel(MODEL, one.theta0, X) for kernel in (empirical_ntk, empirical_nngp))
+    return replace(one, observer=Changes(ntk0, nngp0, jnp.asarray(unseen)))
+
+
 @pytest.fixture(scope="module")
 def moved():
     """Two networks after three steps, as one ensemble."""
     networks = [network(0), network(1)]
     ensemble = Ensemble.of(
-        [ObservedChanges.of(one, unseen) for one, unseen in zip(networks, (0.0, 30.0), strict=True)],
-        ObservedChanges.VARYING,
+        [watched(one, unseen) for one, unseen in zip(networks, (0.0, 30.0), strict=True)],
+        FROM_THEIR_START,
     )
     state = ensemble.init()
     for _ in range(3):

@@ -16,8 +16,7 @@ def claim(value: float, **changes) -> Claim:
         kind="theory",
         measure=lambda table: value,
         expected="1",
-        low=0.0,
-        high=1.0,
+        band=(0.0, 1.0),
         scales=("cpu",),
         why="w",
     )
@@ -62,8 +61,9 @@ def test_registered_claims_are_well_formed(name):
     assert len({c.id for c in claims}) == len(claims)
     for c in claims:
         assert c.id.startswith(f"{name}."), c.id
-        assert c.low < c.high or c.low == c.high == 1.0, c.id
-        assert math.isfinite(c.low) or math.isfinite(c.high), f"{c.id} cannot fail"
+        low, high = c.band
+        assert low < high or low == high == 1.0, c.id
+        assert math.isfinite(low) or math.isfinite(high), f"{c.id} cannot fail"
         assert set(c.scales) <= set(ALL_SCALES) and c.scales
         assert len(c.why) > 10 and c.source and c.expected
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
-from ntkrun.experiments.figures import figs4, load_experiment
+from ntkrun.experiments.analysis import flow_routes as measures
+from ntkrun.experiments.figures import load_experiment
 from ntkrun.experiments.runs import flow_routes
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
@@ -44,7 +45,9 @@ def test_onset_growth_and_slope_are_those_of_the_curves():
         rows = tables.rows("rms/linear", "test", range(21), [0.0, *times], np.concatenate([[0.0], rms]))
         frames.append(tables.tidy([rows], figure="figs4", cell=f"width={width}", seed=0, width=width))
     table = pd.concat(frames, ignore_index=True)
-    assert figs4.end_slope(table) == pytest.approx(-0.5)
+    assert measures.end_slope(table) == pytest.approx(-0.5)
     # recorded every octave: the onset is off by up to one at either end of three
-    assert figs4.onset_slope(table) == pytest.approx(0.5, abs=0.34)
-    assert list(figs4.apart(table, 102.4)) == pytest.approx([102.4 / n**0.5 / 100 for n in (32, 64, 128, 256)])
+    assert measures.onset_slope(table) == pytest.approx(0.5, abs=0.34)
+    assert list(measures.distance_by_width(table, 102.4)) == pytest.approx(
+        [102.4 / n**0.5 / 100 for n in (32, 64, 128, 256)]
+    )

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.final_distance import COLUMNS, octaves, slope_in, slopes
 from ntkrun.experiments.figures import figs5, load_experiment
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.forecast import forecast
@@ -40,7 +42,7 @@ def result(settings_of):
 
 
 def test_a_cell_starts_together_and_ends_where_f_lin_has_fitted(result):
-    rmse, linear = series(result.table, "rmse/fc", "test"), series(result.table, "loss/linear", "train")
+    rmse, linear = series(result.table, "rmse/linear", "test"), series(result.table, "loss/linear", "train")
     assert rmse.iloc[0] < 1e-6 < rmse.iloc[-1]  # float32 outputs of order 1 at theta_0
     assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.015
     assert (linear.iloc[:-1] > 0.015).all()
@@ -53,7 +55,7 @@ def test_a_convolutional_cell_ends_by_the_same_rule_on_small_images(settings_of)
     experiment = load_experiment("figs5")
     (cell,) = make_cells(experiment, raw)
     result = experiment.run.compute(cell.settings, cell.name, Silent())
-    rmse, linear = series(result.table, "rmse/cnn", "test"), series(result.table, "loss/linear", "train")
+    rmse, linear = series(result.table, "rmse/linear", "test"), series(result.table, "loss/linear", "train")
     assert rmse.iloc[0] < 1e-5 < rmse.iloc[-1]  # float32, outputs of order 1
     assert result.facts["loss_reached"] and linear.iloc[-1] <= 0.2
     assert (linear.iloc[:-1] > 0.2).all()
@@ -65,10 +67,12 @@ def made(rmse: dict[tuple[int, int, int], float]) -> pd.DataFrame:
     """A table of cells {(depth, n_train, width): final RMSE}."""
     rows = []
     for (depth, n_train, width), value in rmse.items():
-        for curve, split, number in (("rmse", "test", value), ("depth", "", depth), ("n_train", "", n_train)):
-            rows.append((f"{depth},{n_train},{width}", width, 9, split, f"{curve}/fc", number))
-    frame = pd.DataFrame(rows, columns=pd.Index(["cell", "width", "step", "split", "curve", "value"]))
-    return conform(frame.assign(figure="figs5", seed=0, time=1.0, index=-1))
+        for step, at_step in ((5, 100.0), (9, value)):
+            rows.append((f"{depth},{n_train},{width}", width, step, at_step, "fc", depth, n_train))
+    names = ["cell", "width", "step", "value", *COLUMNS]
+    frame = pd.DataFrame(rows, columns=pd.Index(names))
+    told = dict(figure="figs5", seed=0, time=1.0, index=-1, split="test", curve=curves.RMSE.of(curves.LINEAR))
+    return conform(frame.assign(**told), COLUMNS)
 
 
 def test_panels_and_slopes_are_those_of_the_cells():
@@ -76,17 +80,19 @@ def test_panels_and_slopes_are_those_of_the_cells():
     cells |= {(2, N, n): 2 * (N / 128) ** 0.5 / n for N in (32, 512) for n in (32, 128, 512)}
     table = made(cells)
     assert set(figs5.DEPTH.curves(table)) == {1, 2} and set(figs5.SIZE.curves(table)) == {32, 128, 512}
-    assert figs5.slopes(table) == pytest.approx([-1.0, -1.0]) and figs5.size_slope(table) == pytest.approx(0.5)
+    assert slopes(table, figs5.DEPTH) == pytest.approx([-1.0, -1.0]) and slope_in(table, figs5.SIZE) == pytest.approx(
+        0.5
+    )
 
 
 def test_the_papers_own_points_are_no_octave_away():
     paper = figs5.DEPTH.paper()
     cells = {(depth, 128, n): float(paper[depth].loc[n]) for depth in paper for n in (32 * 2**j for j in range(8))}
     doubled = made({cell: 2 * value for cell, value in cells.items()})
-    assert figs5.octaves(made(cells), figs5.DEPTH, lambda depth: True) == pytest.approx(0.0, abs=1e-12)
-    assert figs5.octaves(doubled, figs5.DEPTH, lambda depth: True) == pytest.approx(1.0)
-    assert max(figs5.slopes(made(cells))) == pytest.approx(-0.826, abs=1e-3)  # paper_numbers: L1, all widths
+    assert octaves(made(cells), figs5.DEPTH, lambda depth: True) == pytest.approx(0.0, abs=1e-12)
+    assert octaves(doubled, figs5.DEPTH, lambda depth: True) == pytest.approx(1.0)
+    assert max(slopes(made(cells), figs5.DEPTH)) == pytest.approx(-0.826, abs=1e-3)  # paper_numbers: L1, all widths
 
 
 def test_where_no_width_is_the_papers_nothing_is_compared():
-    assert np.isnan(figs5.octaves(made({(1, 128, 17): 0.1}), figs5.DEPTH, lambda depth: True))
+    assert np.isnan(octaves(made({(1, 128, 17): 0.1}), figs5.DEPTH, lambda depth: True))

@@ -4,23 +4,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis import kernel_estimates as error_grids
+from ntkrun.experiments.analysis.kernel_estimates import Panel
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.lockstep.progress import Silent
 from ntkrun.reference import paper_panel
+from ntkrun.runner.gather import together
 from ntkrun.runner.plan import make_cells
+
+NNGP = Panel(curves.NNGP, 1)
 
 
 def errors_of(settings_of, name: str, width: int) -> pd.DataFrame:
     experiment = load_experiment(name)
     raw = settings_of(name, "smoke", f"model.width={width}", "model.depth=1", "draws=4")
     (cell,) = make_cells(experiment, raw)
-    return experiment.run.compute(cell.settings, cell.name, Silent()).table
+    return together(experiment, [(cell, experiment.run.compute(cell.settings, cell.name, Silent()).table)])
 
 
 def test_s9_with_one_layer_and_s10_are_one_run(settings_of):
     first, second = (errors_of(settings_of, name, 8) for name in ("figs9", "figs10"))
-    for panel in ("nngp_l1", "ntk_l1"):
+    for panel in (Panel(curves.NNGP, 1), Panel(curves.NTK, 1)):
         one, other = (error_grids.grid(table, panel) for table in (first, second))
         assert list(one.columns) == [1, 2, 4] and (one.to_numpy() > 0).all()
         pd.testing.assert_frame_equal(one, other)
@@ -28,7 +33,7 @@ def test_s9_with_one_layer_and_s10_are_one_run(settings_of):
 
 def table(factor: float, slope_n: float, slope_m: float) -> pd.DataFrame:
     rows = [
-        {"curve": "error/nngp_l1", "width": n, "step": m, "value": factor * n**slope_n * m**slope_m}
+        {"curve": "error/nngp", "model.depth": 1, "width": n, "M": m, "value": factor * n**slope_n * m**slope_m}
         for n in (8, 16, 64)
         for m in (1, 4, 256)
     ]
@@ -37,19 +42,19 @@ def table(factor: float, slope_n: float, slope_m: float) -> pd.DataFrame:
 
 def test_slopes_and_factor_of_an_exact_law_are_found():
     found = table(2.5, -0.5, -0.4)
-    assert error_grids.slope_in_width(found, "nngp_l1") == pytest.approx(-0.5)
-    assert error_grids.slope_in_draws(found, "nngp_l1") == pytest.approx(-0.4)
-    assert error_grids.prefactor(table(2.5, -0.5, -0.5), "nngp_l1") == pytest.approx(2.5)
+    assert error_grids.slope_in_width(found, NNGP) == pytest.approx(-0.5)
+    assert error_grids.slope_in_draws(found, NNGP) == pytest.approx(-0.4)
+    assert error_grids.prefactor(table(2.5, -0.5, -0.5), NNGP) == pytest.approx(2.5)
 
 
 def test_the_papers_points_are_no_distance_from_themselves():
     rows = [
-        {"curve": "error/ntk_l1", "width": int(name[1:]), "step": int(x), "value": 2 * y}
+        {"curve": "error/ntk", "model.depth": 1, "width": int(name[1:]), "M": int(x), "value": 2 * y}
         for name, points in paper_panel("figs10", "ntk").items()
         for x, y in points[["x", "y"]].to_numpy()
     ]
     assert len(rows) == 169
-    assert error_grids.paper_distance(pd.DataFrame(rows), "ntk_l1", "figs10", "ntk") == pytest.approx(1.0)
+    assert error_grids.paper_distance(pd.DataFrame(rows), Panel(curves.NTK, 1), "figs10", "ntk") == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("name", ["figs9", "figs10"])
@@ -60,8 +65,9 @@ def test_the_papers_own_points_meet_the_claims(name):
         for curve, points in paper_panel(name, panel).items():
             for x, y in points[["x", "y"]].to_numpy():
                 n, m = (x, curve[1:]) if name == "figs9" else (curve[1:], x)
-                label = panel if name == "figs9" else f"{panel}_l1"
-                rows.append({"curve": f"error/{label}", "width": int(n), "step": int(m), "value": y})
+                kernel, _, depth = panel.partition("_l")
+                told = {"curve": f"error/{kernel}", "model.depth": int(depth or 1)}
+                rows.append(told | {"width": int(n), "M": int(m), "value": y})
     for claim in load_experiment(name).claims:
-        assert claim.low <= claim.measure(pd.DataFrame(rows)) <= claim.high, claim.id
+        assert claim.band[0] <= claim.measure(pd.DataFrame(rows)) <= claim.band[1], claim.id
         assert np.isfinite(claim.measure(pd.DataFrame(rows)))

@@ -11,8 +11,9 @@ from ntkrun.errors import UserError
 from ntkrun.experiments.analysis.output_ensemble import functions, mean_z, variance_z
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.experiments.runs.output_ensemble import panel_steps, theory
-from ntkrun.experiments.runs.prepare import set_up
+from ntkrun.experiments.runs.prepare import set_up_training
 from ntkrun.lockstep.progress import Silent
+from ntkrun.runner.gather import together
 from ntkrun.runner.plan import make_cells
 from ntkrun.settings.runs import probes
 
@@ -26,7 +27,8 @@ def cell_of(settings_of, *overrides: str):
 
 def test_a_cell_records_every_network_and_both_theories(settings_of):
     cell = cell_of(settings_of, "converged=0.3")
-    table = load_experiment("fig2").run.compute(cell.settings, cell.name, Silent()).table
+    experiment = load_experiment("fig2")
+    table = together(experiment, [(cell, experiment.run.compute(cell.settings, cell.name, Silent()).table)])
     assert set(table["curve"]) == {
         "alpha", "target", "output/network", "covariance/ntk",
         "mean/ntk", "variance/ntk", "mean/nngp", "variance/nngp",
@@ -40,7 +42,7 @@ def test_a_cell_records_every_network_and_both_theories(settings_of):
 
 def test_frozen_networks_are_held_against_the_nngp(settings_of):
     settings: Any = cell_of(settings_of, "trained=readout").settings
-    setup = set_up(settings, Silent())
+    setup = set_up_training(settings, Silent())
     x = np.asarray(setup.data.x_train).reshape(16, -1)
     found = theory(setup, x, x[:3] + x[3:6], [0, 16, 256])
     np.testing.assert_allclose(found["ntk"].mean, found["nngp"].mean, atol=1e-12)

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis import width_changes as width_measures
-from ntkrun.experiments.figures import figs6, load_experiment
+from ntkrun.experiments.analysis.width_changes import late_rise, mean_octaves
+from ntkrun.experiments.figures import fig1, figs6, load_experiment
 from ntkrun.experiments.runs import width_changes
 from ntkrun.lockstep.progress import Silent
 from ntkrun.reference import paper_panel
@@ -22,9 +24,9 @@ def table_of(ntk: dict[int, list[float]], times: list[float]) -> pd.DataFrame:
     frames = []
     for width, values in ntk.items():
         for seed, factor in ((0, 0.9), (1, 1.1)):
-            rows = tables.rows("ntk_change/relu3", "", range(len(times)), times, factor * np.asarray(values))
+            rows = tables.rows("ntk_change/network", "", range(len(times)), times, factor * np.asarray(values))
             frames.append(tables.tidy([rows], figure="fig1", cell=f"width={width}", seed=seed, width=width))
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True).assign(**{"model.activation": "relu", "model.depth": 3})
 
 
 def test_a_power_law_is_found_at_the_latest_common_time_and_over_wide_networks_only():
@@ -32,9 +34,9 @@ def test_a_power_law_is_found_at_the_latest_common_time_and_over_wide_networks_o
     law = {width: [1.0, 5.0 * width**-0.8, 3.0] for width in WIDTHS} | {64: [1.0, 7.0, 7.0]}
     table = table_of(law, [1.0, 2.0, 4.0])
     table = table[~((table["width"] == 1024) & (table["time"] == 4.0))]
-    assert width_measures.common_end(table, "relu3") == 2.0
-    assert width_measures.slope("relu3", "ntk")(table) == pytest.approx(-0.8, abs=1e-9)
-    spread = width_measures.by_width(table, "ntk_change/relu3", 2.0)
+    assert width_measures.common_end(table) == 2.0
+    assert width_measures.slope(fig1.NET, curves.NTK_CHANGE)(table) == pytest.approx(-0.8, abs=1e-9)
+    spread = width_measures.by_width(table, curves.NTK_CHANGE, 2.0)
     assert spread.loc[256, "std"] == pytest.approx(0.1 * np.sqrt(2) * spread.loc[256, "mean"])
 
 
@@ -44,7 +46,7 @@ def paper_values(time: float) -> dict[int, float]:
 
 
 def test_distance_to_the_paper_is_that_of_the_worst_width():
-    measure = width_measures.worst_octaves("relu3", "fig1", "ntk_change_vs_time", 16.0)
+    measure = width_measures.worst_octaves(fig1.NET, "fig1", "ntk_change_vs_time", 16.0)
     paper = paper_values(16.0)
     assert len(paper) == 9
     table = table_of({width: [value] for width, value in paper.items()}, [16.0])
@@ -96,12 +98,12 @@ def test_the_late_rise_and_the_mean_distance_of_figure_s6():
     times = [512.0, 1024.0]
     rows = []
     for width, curve in paper.items():
-        values = tables.rows("ntk_change/relu1", "", [0, 1], times, 2.0 * curve.loc[times].to_numpy())
+        values = tables.rows("ntk_change/network", "", [0, 1], times, 2.0 * curve.loc[times].to_numpy())
         rows.append(tables.tidy([values], figure="figs6", cell=f"width={width}", seed=0, width=width))
-    table = pd.concat(rows, ignore_index=True)
-    assert figs6.mean_octaves("relu1", 1024.0)(table) == pytest.approx(1.0, abs=1e-9)
-    assert -0.02 < figs6.late_rise(table) < 0.05, "paper_numbers: flat after 2^9"
+    table = pd.concat(rows, ignore_index=True).assign(**{"model.activation": "relu", "model.depth": 1})
+    assert mean_octaves(figs6.RELU, 1024.0)(table) == pytest.approx(1.0, abs=1e-9)
+    assert -0.02 < late_rise(table) < 0.05, "paper_numbers: flat after 2^9"
     earlier = table["time"] == 512.0
-    assert figs6.late_rise(table.assign(value=table["value"].where(~earlier, table["value"] / 2))) > 0.98
+    assert late_rise(table.assign(value=table["value"].where(~earlier, table["value"] / 2))) > 0.98
     narrow = table[table["width"] == 16].assign(width=8)
-    assert np.isnan(figs6.late_rise(narrow)) and np.isnan(figs6.mean_octaves("relu1", 512.0)(narrow))
+    assert np.isnan(late_rise(narrow)) and np.isnan(mean_octaves(figs6.RELU, 512.0)(narrow))

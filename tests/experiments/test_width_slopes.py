@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
-from ntkrun.experiments.analysis.width_slopes import distances, variant
+from ntkrun.experiments.analysis.width_slopes import distances, variants
 from ntkrun.experiments.figures import lockstep
 
 
@@ -20,12 +20,13 @@ def table(loss: str, power: float) -> pd.DataFrame:
             rows = tables.rows("rmse/linear", "test", [0, 1, 2], [0.0, 1.0, 2.0], values)
             cell = f"width={width},loss={loss},seed={seed}"
             frames.append(tables.tidy([rows], figure="lockstep", cell=cell, seed=seed, width=width))
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True).assign(loss=loss)
 
 
 def test_what_a_cell_is_besides_width_and_seed():
-    assert variant("seed=0,width=64") == ""
-    assert variant("seed=0,loss=mse,width=64,depth=2") == "loss=mse, depth=2"
+    swept = table("mse", -0.5)
+    assert set(variants(swept.drop(columns="loss"))) == {""}
+    assert set(variants(swept.assign(**{"model.depth": 2}))) == {"loss=mse, depth=2"}
 
 
 def test_end_and_peak_are_kept_apart_by_variant():

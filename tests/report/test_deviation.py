@@ -13,7 +13,9 @@ from ntkrun.experiments.figures import computing, figure_names, load_experiment
 from ntkrun.experiments.style import PAPER_MARK, SERIES, PaperCurve, paper_curve, style
 from ntkrun.reference import paper_curves
 from ntkrun.report.deviation import COLUMNS, deviations
-from ntkrun.runner.store import read_table
+from ntkrun.report.render import gather
+from ntkrun.runner.plan import make_cells
+from ntkrun.runner.store import Store
 
 
 def drawn(ours: pd.Series | None, x_scale: str, y_scale: str, y: list[float]) -> pd.Series:
@@ -60,11 +62,12 @@ def test_only_where_both_are(ours, points):
 
 
 @pytest.fixture(scope="module")
-def table_of(root):
+def table_of(root, settings_of):
     def read(name: str) -> pd.DataFrame:
-        cells = sorted((root / "results/cpu" / computing(load_experiment(name)).name / "cells").glob("*.parquet"))
-        pairs = [read_table(path) for path in cells]
-        return pd.concat([table.assign(cell=facts["cell"]) for table, facts in pairs], ignore_index=True)
+        experiment = load_experiment(name)
+        store = Store(root / "results", "cpu", name, experiment.cells_of)
+        cells = make_cells(computing(experiment), settings_of(name, "cpu") | {"experiment": computing(experiment).name})
+        return gather(experiment, cells, store).table
 
     return read
 

@@ -8,6 +8,7 @@
 $NTKRUN_IMAGES names the folder.  Where it is set, images come from there alone.
 """
 
+import functools
 import hashlib
 import json
 import lzma
@@ -28,9 +29,6 @@ _FORMAT = 1
 _ARRAYS = tuple(f"{split}_{what}" for split in ("train", "test") for what in ("rows", "images", "labels"))
 _TEXTS = ("name", "requested", "source", "fingerprint")
 
-# By path: the sets that this process has read.
-_opened: dict[Path, ImageSet] = {}
-
 
 def carried_folder() -> Path | None:
     """Where the images of this bundle lie; None outside of one."""
@@ -48,9 +46,7 @@ def load_carried(folder: Path, name: str, source: str) -> ImageSet:
     for kind in kinds:
         path = folder / f"{name}-{kind}.npz"
         if path.is_file():
-            if path not in _opened:
-                _opened[path] = read_carried(path)
-            return _opened[path]
+            return carried_images(path)
     raise UserError(
         f"{VARIABLE}={folder} carries no {name} ({' or '.join(kinds)}): make a bundle with the command that you run, or "
         f"unset {VARIABLE}"
@@ -104,6 +100,9 @@ def read_carried(path: Path) -> ImageSet:
     except Exception as error:
         reason = " ".join(str(error).split())[:100]
         raise UserError(f"{path} is not as it was bundled ({reason}): copy the bundle here again") from error
+
+
+carried_images = functools.cache(read_carried)  # each file is read once by a process
 
 
 def _image_set(path: Path, meta: dict[str, Any], arrays: dict[str, NumpyArray]) -> ImageSet:

@@ -1,9 +1,10 @@
 """MNIST and CIFAR-10 as TFDS prepared them, or, where they are not on this machine, real images that stand in."""
 
+import functools
 from pathlib import Path
 
 from ntkrun.data.sources import cache
-from ntkrun.data.sources.carried import carried_folder, load_carried
+from ntkrun.data.sources.carried import carried_folder, carried_images, load_carried
 from ntkrun.data.sources.image_set import ImageSet
 from ntkrun.data.sources.locate import check_name, find_prepared
 from ntkrun.data.sources.prepare import prepare
@@ -14,10 +15,6 @@ from ntkrun.errors import UserError
 __all__ = ["SOURCES", "ImageSet", "load_images", "stand_in_warning"]
 
 SOURCES = ("auto", "tfds", "stand_in")
-
-# Entries this process decoded or opened, by entry path: without a writable cache directory each cell of a run would
-# decode 60,000 images again.
-_opened: dict[Path, ImageSet] = {}
 
 
 def load_images(name: str, source: str = "auto", cache_dir: Path | None = None) -> ImageSet:
@@ -44,7 +41,7 @@ def load_images(name: str, source: str = "auto", cache_dir: Path | None = None) 
         directory = prepare(name)
     if directory is None:
         return build_stand_in(name)
-    return _load_prepared(directory, cache.default_cache_dir() if cache_dir is None else Path(cache_dir))
+    return prepared_images(directory, cache.default_cache_dir() if cache_dir is None else Path(cache_dir))
 
 
 def stand_in_warning(name: str, requested: str) -> str:
@@ -59,13 +56,23 @@ def stand_in_warning(name: str, requested: str) -> str:
     )
 
 
-def _load_prepared(directory: Path, cache_dir: Path) -> ImageSet:
-    entry = cache.entry_path(cache_dir, directory)
-    if entry not in _opened:
-        images = cache.load_entry(entry)
-        if images is None:
-            decoded = read_records(directory)
-            # The mapped files replace the decoded copy, so that several processes share one set of pages.
-            images = (cache.load_entry(entry) if cache.store_entry(entry, decoded) else None) or decoded
-        _opened[entry] = images
-    return _opened[entry]
+def prepared_images(directory: Path, cache_dir: Path) -> ImageSet:
+    """The images of a prepared set, decoded once for all processes that share `cache_dir`."""
+    return _entry(cache.entry_path(cache_dir, directory), directory)
+
+
+# Without a writable cache directory each cell of a run would decode 60,000 images again.
+@functools.cache
+def _entry(entry: Path, directory: Path) -> ImageSet:
+    images = cache.load_entry(entry)
+    if images is not None:
+        return images
+    decoded = read_records(directory)
+    # The mapped files replace the decoded copy, so that several processes share one set of pages.
+    return (cache.load_entry(entry) if cache.store_entry(entry, decoded) else None) or decoded
+
+
+def forget_images() -> None:
+    """As a new process: the next call reads images again."""
+    _entry.cache_clear()
+    carried_images.cache_clear()

@@ -2,39 +2,55 @@
 `kernel_estimates`.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import power_law
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.style import paper_curve
 from ntkrun.reference import paper_panel
 
-NAMES = {"nngp": r"\hat{\mathcal{K}}", "ntk": r"\hat{\Theta}"}
+COLUMNS = ("model.depth",)  # the setting that tells the networks of a table apart
+NAMES = {curves.NNGP: r"\hat{\mathcal{K}}", curves.NTK: r"\hat{\Theta}"}
 
 
-def grid(table: pd.DataFrame, panel: str) -> pd.DataFrame:
-    """Errors of one kernel and depth ("nngp_l1"): rows n, columns M; the mean over seeds."""
-    chosen = table[table["curve"] == f"error/{panel}"]
-    return chosen.pivot_table(index="width", columns="step", values="value")
+@dataclass(frozen=True)
+class Panel:
+    """One kernel of networks with L hidden layers."""
+
+    kernel: str
+    depth: int
+
+    def __str__(self) -> str:
+        return f"{self.kernel}_l{self.depth}"  # as `ntkrun.reference` names the paper's panels
 
 
-def slope_in_width(table: pd.DataFrame, panel: str) -> float:
+def grid(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """Errors of one kernel and depth: rows n, columns M; the mean over seeds."""
+    curve = curves.ERROR.of(panel.kernel)
+    chosen = table[(table["curve"] == curve) & (table["model.depth"] == panel.depth)]
+    return chosen.pivot_table(index="width", columns="M", values="value")
+
+
+def slope_in_width(table: pd.DataFrame, panel: Panel) -> float:
     """d log error / d log n, the mean over M."""
     errors = grid(table, panel)
     return float(np.mean([power_law(errors.index.to_numpy(float), errors[m]).slope for m in errors.columns]))
 
 
-def slope_in_draws(table: pd.DataFrame, panel: str) -> float:
+def slope_in_draws(table: pd.DataFrame, panel: Panel) -> float:
     """d log error / d log M, the mean over n."""
     errors = grid(table, panel)
     return float(np.mean([power_law(errors.columns.to_numpy(float), errors.loc[n]).slope for n in errors.index]))
 
 
-def prefactor(table: pd.DataFrame, panel: str) -> float:
+def prefactor(table: pd.DataFrame, panel: Panel) -> float:
     """Geometric mean of error sqrt(n M) over the grid."""
     errors = grid(table, panel)
     units = np.outer(errors.index.to_numpy(float), errors.columns.to_numpy(float))
@@ -50,7 +66,7 @@ def draw_curve(ax: Axes, curve: pd.Series, paper: tuple[str, str, str], colour: 
     ax.plot(curve.index, curve.to_numpy(), color=colour, label=label)
 
 
-def paper_distance(table: pd.DataFrame, panel: str, figure: str, paper: str) -> float:
+def paper_distance(table: pd.DataFrame, panel: Panel, figure: str, paper: str) -> float:
     """Root mean square of log2(ours / paper's) over the (n, M) that both have; the paper's curves are named n<n>."""
     errors, curves = grid(table, panel), paper_panel(figure, paper)
     logs = [
@@ -67,40 +83,33 @@ def shades(count: int) -> list[str]:
     return [to_hex(colormaps["viridis"](value)) for value in np.linspace(0.0, 0.88, count)]
 
 
-REGIME = ("cpu", "paper")
-
-
-def slope_claims(figure: str, name: str, panel: str, reach: float, why: str) -> list[Claim]:
+def slope_claims(figure: str, name: str, panel: Panel, reach: float, why: str) -> list[Claim]:
     """Both mean slopes are -1/2 to within `reach`; `name` is the panel's in the claims' ids."""
     measures = {"n": slope_in_width, "M": slope_in_draws}
     return [
         Claim(
-            f"{figure}.{name}_slope_in_{letter}",
-            f"{figure}, {name}: mean slope of log error in log {letter}",
-            "theory",
-            lambda table, measure=measure: measure(table, panel),
-            "-1/2",
-            -0.5 - reach,
-            -0.5 + reach,
-            REGIME,
-            why,
+            id=f"{figure}.{name}_slope_in_{letter}",
+            source=f"{figure}, {name}: mean slope of log error in log {letter}",
+            kind="theory",
+            measure=lambda table, measure=measure: measure(table, panel),
+            expected="-1/2",
+            band=(-0.5 - reach, -0.5 + reach),
+            why=why,
             real_data=False,
         )
         for letter, measure in measures.items()
     ]
 
 
-def factor_claim(figure: str, name: str, panel: str, paper: float, ratio: float, why: str) -> Claim:
+def factor_claim(figure: str, name: str, panel: Panel, paper: float, ratio: float, why: str) -> Claim:
     """The geometric mean of error sqrt(n M) is the paper's to within a factor `ratio`."""
     return Claim(
-        f"{figure}.{name}_factor",
-        f"{figure}, {name}: geometric mean of error sqrt(n M)",
-        "read_off",
-        lambda table: prefactor(table, panel),
-        str(paper),
-        paper / ratio,
-        paper * ratio,
-        REGIME,
-        why,
+        id=f"{figure}.{name}_factor",
+        source=f"{figure}, {name}: geometric mean of error sqrt(n M)",
+        kind="read_off",
+        measure=lambda table: prefactor(table, panel),
+        expected=str(paper),
+        band=(paper / ratio, paper * ratio),
+        why=why,
         real_data=False,
     )

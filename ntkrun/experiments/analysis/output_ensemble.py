@@ -7,28 +7,28 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntkrun.experiments.style import BLUE, GREEN, PAPER_MARK, VERMILION, key, paper_curve
+from ntkrun.experiments import curves
+from ntkrun.experiments.style import BLUE, GREEN, PAPER_MARK, VERMILION, legend, paper_curve
 from ntkrun.reference import paper_panel
 from ntkrun.settings.runs import probes
 
+OUTPUTS = curves.OUTPUT.of(curves.NETWORK)
+COLUMNS = ("trained",)  # the setting that tells the networks of a table apart
 
-def readout_part(table: pd.DataFrame) -> pd.DataFrame:
-    """The cells of part `readout`, in which only the last layer is trained."""
-    return table[_is_readout(table)]
+
+def readout_only(table: pd.DataFrame) -> pd.DataFrame:
+    """The networks of which only the last layer is trained."""
+    return table[table["trained"] == "readout"]
 
 
 def all_layers(table: pd.DataFrame) -> pd.DataFrame:
-    """The cells in which all layers are trained."""
-    return table[~_is_readout(table)]
-
-
-def _is_readout(table: pd.DataFrame) -> pd.Series:
-    return table["cell"].str.startswith("part=readout")
+    """The networks of which all layers are trained."""
+    return table[table["trained"] == "all"]
 
 
 def grid(table: pd.DataFrame) -> np.ndarray:
     """The alphas, (m,)."""
-    return table[table["curve"] == "alpha"].groupby("index")["value"].first().to_numpy()
+    return table[table["curve"] == curves.ALPHA].groupby("index")["value"].first().to_numpy()
 
 
 def curve(table: pd.DataFrame, name: str, time: float | int) -> np.ndarray:
@@ -40,7 +40,7 @@ def curve(table: pd.DataFrame, name: str, time: float | int) -> np.ndarray:
 
 def functions(table: pd.DataFrame, time: float | int) -> np.ndarray:
     """Outputs of every network at that time, (S, m)."""
-    chosen = table[table["curve"] == "output/network"]
+    chosen = table[table["curve"] == OUTPUTS]
     nearest = chosen["time"].iloc[(chosen["time"] - time).abs().argmin()]
     return chosen[chosen["time"] == nearest].pivot_table(index="seed", columns="index", values="value").to_numpy()
 
@@ -48,8 +48,8 @@ def functions(table: pd.DataFrame, time: float | int) -> np.ndarray:
 def whitened(table: pd.DataFrame, time: float | int) -> np.ndarray:
     """L^-1 (f - mu) at the probes, L L^T = Sigma of (15): (S, p) independent N(0, 1) if the theory holds."""
     at = probes(grid(table))
-    sigma = curve(table, "covariance/ntk", time).reshape(len(at), len(at))
-    error = functions(table, time)[:, at] - curve(table, "mean/ntk", time)[at]
+    sigma = curve(table, curves.COVARIANCE.of(curves.NTK), time).reshape(len(at), len(at))
+    error = functions(table, time)[:, at] - curve(table, curves.MEAN.of(curves.NTK), time)[at]
     return np.linalg.solve(np.linalg.cholesky(sigma), error.T).T
 
 
@@ -66,15 +66,15 @@ def variance_z(table: pd.DataFrame, time: float | int) -> float:
     return float((np.sum((u - u.mean(axis=0)) ** 2) - freedom) / np.sqrt(2 * freedom))
 
 
-COLOURS = {"nn": BLUE, "ntk": VERMILION, "nngp": GREEN}
-LABELS = {"nn": "networks", "ntk": "all layers, (14, 15)", "nngp": "readout only, (S22, S23)"}
+COLOURS = {"nn": BLUE, curves.NTK: VERMILION, curves.NNGP: GREEN}  # by the names of the paper's curves
+LABELS = {"nn": "networks", curves.NTK: "all layers, (14, 15)", curves.NNGP: "readout only, (S22, S23)"}
 EDGES = {"lower": -2, "mean": 0, "upper": 2}  # of a band, in sd
 DOT_SPACING = 0.2  # of the paper's curves, which hold 200 points or a few corners
 
 
 def band_panels(table: pd.DataFrame, paper: str, members: bool = False) -> Figure:
     """One panel a recorded time; `members`: the single functions too."""
-    times = sorted(table.loc[table["curve"] == "output/network", "time"].unique())
+    times = sorted(table.loc[table["curve"] == OUTPUTS, "time"].unique())
     figure = Figure(figsize=(3.0 * len(times) + 0.6, 3.6), layout="constrained")
     axes = figure.subplots(1, len(times), sharey=True, squeeze=False)[0]
     for ax, time in zip(axes, times, strict=True):
@@ -86,7 +86,7 @@ def band_panels(table: pd.DataFrame, paper: str, members: bool = False) -> Figur
     entries: dict[str, dict[str, Any]] = {LABELS[name]: {"color": colour} for name, colour in COLOURS.items()}
     entries |= {"2 sd": {"color": "0.3", "linestyle": "--"}, "paper": PAPER_MARK | {"color": "0.3"}}
     entries |= {"training points": {"color": "black", "linestyle": "none", "marker": "o", "markersize": 4}}
-    key(axes[0], entries, loc="lower center", ncols=2)
+    legend(axes[0], entries, loc="lower center", ncols=2)
     return figure
 
 
@@ -96,10 +96,10 @@ def _bands(ax: Axes, table: pd.DataFrame, time: float, members: bool) -> dict[st
     if members:
         ax.plot(alphas, f.T, color="0.55", linewidth=0.3, alpha=0.5, zorder=0.5)
     bands = {"nn": (f.mean(axis=0), f.std(axis=0))}
-    for name in ("ntk", "nngp"):
+    for name in (curves.NTK, curves.NNGP):
         # where the true variance is 0 rounding may leave -1e-16
-        variance = np.maximum(curve(table, f"variance/{name}", time), 0.0)
-        bands[name] = (curve(table, f"mean/{name}", time), np.sqrt(variance))
+        variance = np.maximum(curve(table, curves.VARIANCE.of(name), time), 0.0)
+        bands[name] = (curve(table, curves.MEAN.of(name), time), np.sqrt(variance))
     drawn = {}
     for name, (mean, sd) in bands.items():
         for place, sign in EDGES.items():
@@ -108,7 +108,13 @@ def _bands(ax: Axes, table: pd.DataFrame, time: float, members: bool) -> dict[st
             ax.plot(line.index, line, color=COLOURS[name], **look)
     ax.fill_between(alphas, *(bands["nn"][0] + sign * bands["nn"][1] for sign in (-2, 2)), color=BLUE, alpha=0.12)
     ax.plot(
-        [1.0, 0.0], curve(table, "target", 0.0), color="black", linestyle="none", marker="o", markersize=4, zorder=5
+        [1.0, 0.0],
+        curve(table, curves.TARGET, 0.0),
+        color="black",
+        linestyle="none",
+        marker="o",
+        markersize=4,
+        zorder=5,
     )
     return drawn
 
@@ -120,3 +126,27 @@ def _over_paper(ax: Axes, paper: str, time: float, ours: dict[str, pd.Series]) -
             dots = pd.DataFrame({"x": x, "y": np.interp(x, points["x"], points["y"])})
             look = {"color": COLOURS[name.split("_")[0]], "markersize": 2.6}
             paper_curve(ax, dots, (f"t{time:g}", name), ours[name], **look)
+
+
+def sd_at_minus_2(table: pd.DataFrame, time: float | int) -> float:
+    """The sd of the networks at alpha = -2, the first of the grid."""
+    return float(functions(table, time)[:, 0].std(ddof=1))
+
+
+def data_point_sd(table: pd.DataFrame, time: float | int) -> float:
+    """The larger sd of the networks at the two training inputs."""
+    end = functions(table, time)
+    return float(max(end[:, np.abs(grid(table) - alpha).argmin()].std(ddof=1) for alpha in (0.0, 1.0)))
+
+
+def flatness(table: pd.DataFrame) -> float:
+    """Largest departure over alpha of 2 sd of eq. (15) at t = 0 from 1.28."""
+    return float(np.abs(2 * np.sqrt(curve(table, curves.VARIANCE.of(curves.NTK), 0)) - 1.28).max())
+
+
+def nngp_distance(table: pd.DataFrame, time: float | int) -> float:
+    """Largest |mean of NNGP - ensemble mean| over alpha, in standard errors of the ensemble mean."""
+    f = functions(table, time)
+    inside = f.std(axis=0, ddof=1) > 0.05  # away from the training points
+    gap = np.abs(curve(table, curves.MEAN.of(curves.NNGP), time) - f.mean(axis=0))
+    return float((gap / (f.std(axis=0, ddof=1) / np.sqrt(len(f))))[inside].max())

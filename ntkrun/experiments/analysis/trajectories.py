@@ -12,7 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkrun import tables
+from ntkrun.experiments import curves
 from ntkrun.experiments.claims import ALL_SCALES, Claim
+from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.style import (
     KERNEL_COLOURS,
     LINEAR,
@@ -20,15 +22,15 @@ from ntkrun.experiments.style import (
     PAPER_MARK,
     SERIES,
     SPLIT_COLOURS,
-    key,
+    legend,
     panel_letter,
     paper_curve,
 )
 from ntkrun.reference import paper_panel
 from ntkrun.tables import series
 
-STYLES = {"network": NETWORK, "linear": LINEAR}
-DOTS: dict[str, dict[str, Any]] = {"network": {}, "linear": {"marker": "s", "markersize": 2.6}}
+STYLES = {curves.NETWORK: NETWORK, curves.LINEAR: LINEAR}
+DOTS: dict[str, dict[str, Any]] = {curves.NETWORK: {}, curves.LINEAR: {"marker": "s", "markersize": 2.6}}
 
 
 def _time_axis(ax: Axes, table: pd.DataFrame) -> None:
@@ -44,7 +46,12 @@ def _draw(ax: Axes, curve: pd.Series, **look: Any) -> None:
 
 
 def _over_paper(
-    ax: Axes, named: tuple[str | None, str, str], ours: pd.Series, rival: str = "network", note: str = "", **look: Any
+    ax: Axes,
+    named: tuple[str | None, str, str],
+    ours: pd.Series,
+    rival: str = curves.NETWORK,
+    note: str = "",
+    **look: Any,
 ) -> bool:
     """Draw our curve over the paper's of that name (figure, panel, curve); False if it has none."""
     figure, panel, curve = named
@@ -55,73 +62,73 @@ def _over_paper(
     return points is not None
 
 
-def _models_key(ax: Axes, paper: bool, **options) -> None:
+def _models_legend(ax: Axes, paper: bool, **options) -> None:
     entries = {
         "network": {"color": "0.3", "linestyle": NETWORK},
         "linearised": {"color": "0.3", "linestyle": LINEAR},
     }
     if paper:
         entries["paper (network)"] = PAPER_MARK | {"color": "0.3"}
-        entries["paper (linearised)"] = PAPER_MARK | DOTS["linear"] | {"color": "0.3"}
-    key(ax, entries, **options)
+        entries["paper (linearised)"] = PAPER_MARK | DOTS[curves.LINEAR] | {"color": "0.3"}
+    legend(ax, entries, **options)
 
 
 def outputs_panel(ax: Axes, table: pd.DataFrame, split: str, paper: str | None = None, stem: str = "sample") -> None:
     """Single outputs against time; `stem` of the paper's curves is "sample", or "logit" for those of one image."""
-    _followed(ax, table, "output", split, f"{split}_output", stem, paper)
+    _followed(ax, table, curves.OUTPUT, split, f"{split}_output", stem, paper)
     ax.set_title(f"{split} output")
 
 
 def weights_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
     """Change of single weights, theta_t - theta_0."""
-    _followed(ax, table, "weight_change", "", "weight_change", "weight", paper)
+    _followed(ax, table, curves.WEIGHT_CHANGE, "", "weight_change", "weight", paper)
     ax.set_title(r"weight change  $\theta_t - \theta_0$")
 
 
 def _followed(
-    ax: Axes, table: pd.DataFrame, quantity: str, split: str, panel: str, stem: str, paper: str | None
+    ax: Axes, table: pd.DataFrame, quantity: Quantity, split: str, panel: str, stem: str, paper: str | None
 ) -> None:
-    part = table[(table["curve"] == f"{quantity}/network") & (table["split"] == split)]
+    part = table[(table["curve"] == quantity.of(curves.NETWORK)) & (table["split"] == split)]
     drawn, note = False, f"another {'weight' if stem == 'weight' else 'image'}: which the paper shows is not known"
     for index in sorted(int(i) for i in part["index"].unique()):
         colour = SERIES[index % len(SERIES)]
         for rival, line in STYLES.items():
-            named, curve = (paper, panel, f"{stem}{index}_{rival}"), series(table, f"{quantity}/{rival}", split, index)
+            named, curve = (paper, panel, f"{stem}{index}_{rival}"), series(table, quantity.of(rival), split, index)
             drawn |= _over_paper(ax, named, curve, rival, note, color=colour, linestyle=line, linewidth=1.0)
     _time_axis(ax, part)
-    _models_key(ax, drawn, loc="best")
+    _models_legend(ax, drawn, loc="best")
 
 
-def _split_panel(ax: Axes, table: pd.DataFrame, quantity: str, paper: str | None) -> None:
+def _split_panel(ax: Axes, table: pd.DataFrame, quantity: Quantity, paper: str | None) -> None:
     drawn = False
     for split, colour in SPLIT_COLOURS.items():
         for rival, line in STYLES.items():
-            named, curve = (paper, quantity, f"{split}_{rival}"), series(table, f"{quantity}/{rival}", split)
+            named, curve = (paper, quantity, f"{split}_{rival}"), series(table, quantity.of(rival), split)
             drawn |= _over_paper(ax, named, curve, rival, color=colour, linestyle=line)
     _time_axis(ax, table)
     entries: dict[str, dict[str, Any]] = {split: {"color": colour} for split, colour in SPLIT_COLOURS.items()}
     entries |= {"network": {"color": "0.3"}, "linearised": {"color": "0.3", "linestyle": LINEAR}}
     if drawn:
         entries["paper"] = PAPER_MARK | {"color": "0.3"}
-    key(ax, entries, loc="best")
+    legend(ax, entries, loc="best")
     ax.set_title(quantity)
 
 
 def loss_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
     """The averaged loss on both splits."""
-    _split_panel(ax, table, "loss", paper)
+    _split_panel(ax, table, curves.LOSS, paper)
 
 
 def accuracy_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
     """Share of right answers on both splits."""
-    _split_panel(ax, table, "accuracy", paper)
+    _split_panel(ax, table, curves.ACCURACY, paper)
 
 
 def rmse_panel(ax: Axes, table: pd.DataFrame, rivals: dict[str, tuple[str, str]], paper: str | None = None) -> None:
     """Distance of the network's test outputs from rivals: {rival: (label, kernel that gives colour and paper curve)}."""
     entries: dict[str, dict] = {}
     for rival, (label, kernel) in rivals.items():
-        curve = series(table, f"rmse/{rival}", "test")
+        curve = series(table, curves.RMSE.of(rival), "test")
         if curve.empty:
             continue
         colour = KERNEL_COLOURS[kernel]
@@ -132,17 +139,17 @@ def rmse_panel(ax: Axes, table: pd.DataFrame, rivals: dict[str, tuple[str, str]]
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     ax.set_ylim(low * (low / high) ** (0.075 * len(entries)), high)  # a row of the legend takes so much of the height
-    key(ax, entries, loc="lower right")
+    legend(ax, entries, loc="lower right")
     ax.set_title("test RMSE to the network")
 
 
 FLOW_RIVALS = {
-    "flow_empirical": ("gradient flow, empirical kernel", "empirical"),
-    "flow_analytic": ("gradient flow, analytic kernel", "analytic"),
+    curves.FLOW_EMPIRICAL: ("gradient flow, empirical kernel", "empirical"),
+    curves.FLOW_ANALYTIC: ("gradient flow, analytic kernel", "analytic"),
 }
 STEP_RIVALS = {
-    "linear": ("linearised, same steps", "empirical"),
-    "linear_analytic": ("analytic kernel, same steps", "analytic"),
+    curves.LINEAR: ("linearised, same steps", "empirical"),
+    curves.LINEAR_ANALYTIC: ("analytic kernel, same steps", "analytic"),
 }
 
 
@@ -169,22 +176,43 @@ def six_panels(
 def starts_together(figure: str, high: float, why: str) -> Claim:
     """The claim that f_lin = f at theta_0."""
     return Claim(
-        f"{figure}.starts_together",
-        "eq. (5): f_lin = f at theta_0",
-        "theory",
-        lambda table: tables.series(table, "rmse/linear", "test").iloc[0],
-        "0",
-        0.0,
-        high,
-        ALL_SCALES,
-        why,
+        id=f"{figure}.starts_together",
+        source="eq. (5): f_lin = f at theta_0",
+        kind="theory",
+        measure=lambda table: tables.series(table, curves.RMSE.of(curves.LINEAR), "test").iloc[0],
+        expected="0",
+        band=(0.0, high),
+        scales=ALL_SCALES,
+        why=why,
         real_data=False,
     )
 
 
 def bump_time(table: pd.DataFrame) -> float:
     """Time at which the RMSE to flow with the empirical kernel has its early maximum (0 < t < .64)."""
-    curve = tables.series(table, "rmse/flow_empirical", "test")
+    curve = tables.series(table, curves.RMSE.of(curves.FLOW_EMPIRICAL), "test")
     times, values = np.asarray(curve.index, np.float64), curve.to_numpy()
     early = (times > 0) & (times < 0.64)
     return float(times[early][values[early].argmax()])
+
+
+def worst_kernel_ratio(table: pd.DataFrame) -> float:
+    """Largest RMSE(empirical) / RMSE(analytic) over the recorded t >= 1."""
+    empirical, analytic = (series(table, curves.RMSE.of(rival), "test") for rival in FLOW_RIVALS)
+    ratio = empirical / analytic
+    return float(ratio[ratio.index >= 1].max())
+
+
+def same_steps_to_flow(table: pd.DataFrame) -> float:
+    """RMSE of f_lin moved by the same steps / RMSE of gradient flow with the same kernel, t = .08."""
+    steps, flow = (
+        tables.at(table, curves.RMSE.of(rival), 0.08, "test") for rival in (curves.LINEAR, curves.FLOW_EMPIRICAL)
+    )
+    return steps / flow
+
+
+def output_correlation(table: pd.DataFrame) -> float:
+    """Correlation of the followed test outputs, network against f_lin, at the last time."""
+    end = table[(table["time"] == table["time"].max()) & (table["split"] == "test")]
+    outputs = end.pivot_table(index=["cell", "index"], columns="curve", values="value")
+    return float(outputs[curves.OUTPUT.of(curves.NETWORK)].corr(outputs[curves.OUTPUT.of(curves.LINEAR)]))

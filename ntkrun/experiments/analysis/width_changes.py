@@ -2,6 +2,7 @@
 its panels."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -9,38 +10,59 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ntkrun.experiments.analysis.power_law import PowerLaw, power_law
-from ntkrun.experiments.style import BLACK, BLUE, GREEN, ORANGE, PAPER_MARK, PURPLE, VERMILION, key, paper_curve
+from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.power_law import PowerLaw, average, power_law
+from ntkrun.experiments.curves import Quantity
+from ntkrun.experiments.style import BLACK, BLUE, GREEN, ORANGE, PAPER_MARK, PURPLE, VERMILION, legend, paper_curve
 from ntkrun.reference import paper_panel
 
 # Fits leave out narrower networks: there the next order of 1/n bends the curve (the paper's own slopes differ by .05).
 WIDE = 256
+COLUMNS = ("model.activation", "model.depth")  # settings that tell the kinds of networks of a table apart
 
 
-def by_width(table: pd.DataFrame, curve: str, time: float, index: int = -1) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Net:
+    """One kind of network: its activation, and its hidden layers L."""
+
+    activation: str
+    depth: int
+
+    def __str__(self) -> str:
+        return f"{self.activation}{self.depth}"
+
+    def of(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of networks of this kind."""
+        return table[(table["model.activation"] == self.activation) & (table["model.depth"] == self.depth)]
+
+
+def by_width(part: pd.DataFrame, quantity: Quantity, time: float, index: int = -1) -> pd.DataFrame:
     """Mean, sd and count over the networks of each width at one recorded time; rows by width."""
-    chosen = table[(table["curve"] == curve) & (table["index"] == index) & np.isclose(table["time"], time, rtol=1e-6)]
+    curve = quantity.of(curves.NETWORK)
+    chosen = part[(part["curve"] == curve) & (part["index"] == index) & np.isclose(part["time"], time, rtol=1e-6)]
     return chosen.groupby("width")["value"].agg(["mean", "std", "count"]).sort_index()
 
 
-def common_end(table: pd.DataFrame, net: str) -> float:
+def common_end(part: pd.DataFrame) -> float:
     """The latest time that every width has reached: changes at different times cannot be held against the width."""
-    part = table[table["curve"] == f"ntk_change/{net}"]
+    part = part[part["curve"] == curves.NTK_CHANGE.of(curves.NETWORK)]
     if part.empty:
         return float("nan")
     return float(max(set.intersection(*(set(times) for _, times in part.groupby("width")["time"])), default=np.nan))
 
 
-def layers(table: pd.DataFrame, net: str) -> list[int]:
+def layers(part: pd.DataFrame) -> list[int]:
     """0 .. L for the layers 1 .. L+1."""
-    return sorted(int(index) for index in table.loc[table["curve"] == f"weight_change/{net}", "index"].unique())
+    curve = curves.WEIGHT_CHANGE.of(curves.NETWORK)
+    return sorted(int(index) for index in part.loc[part["curve"] == curve, "index"].unique())
 
 
-def slope(net: str, what: str, index: int = -1) -> Callable[[pd.DataFrame], float]:
+def slope(net: Net, quantity: Quantity, index: int = -1) -> Callable[[pd.DataFrame], float]:
     """Measure: d log change / d log n over the widths from WIDE on, at the latest common time."""
 
     def measure(table: pd.DataFrame) -> float:
-        return fit(by_width(table, f"{what}_change/{net}", common_end(table, net), index)).slope
+        part = net.of(table)
+        return fit(by_width(part, quantity, common_end(part), index)).slope
 
     return measure
 
@@ -50,43 +72,44 @@ def fit(points: pd.DataFrame) -> PowerLaw:
     return power_law(wide.index, wide["mean"])
 
 
-def octaves_by_width(table: pd.DataFrame, net: str, figure: str, panel: str, time: float) -> np.ndarray:
+def octaves_by_width(part: pd.DataFrame, figure: str, panel: str, time: float) -> np.ndarray:
     """log2(ours / the paper's) of the kernel's change at one time, over the paper's widths up to our widest (a scale is
     cut from the top); nan where ours has none.
     """
-    ours = by_width(table, f"ntk_change/{net}", time)["mean"]
+    ours = by_width(part, curves.NTK_CHANGE, time)["mean"]
     paper = {}
     for curve, points in paper_panel(figure, panel).items():
         at_time = points.loc[np.isclose(points["x"], time), "y"]
         paper[int(curve.removeprefix("n"))] = float(at_time.iloc[0])
-    widest = table.loc[table["curve"] == f"ntk_change/{net}", "width"].max()
+    widest = part["width"].max()
     widths = [width for width in sorted(paper) if width <= widest]
     return np.log2(ours.reindex(widths).to_numpy() / np.array([paper[width] for width in widths]))
 
 
-def worst_octaves(net: str, figure: str, panel: str, time: float) -> Callable[[pd.DataFrame], float]:
+def worst_octaves(net: Net, figure: str, panel: str, time: float) -> Callable[[pd.DataFrame], float]:
     """Measure: the largest |octaves_by_width|; nan, a fail, when a width is missing or has not come so far."""
 
     def measure(table: pd.DataFrame) -> float:
-        apart = octaves_by_width(table, net, figure, panel, time)
+        apart = octaves_by_width(net.of(table), figure, panel, time)
         return float(np.max(np.abs(apart))) if len(apart) else float("nan")
 
     return measure
 
 
 LAYER_COLOURS = (BLUE, GREEN, ORANGE, VERMILION)
-KERNELS = {"ntk": (r"$\hat\Theta$", PURPLE), "nngp": (r"$\hat K$", BLACK)}
+# by quantity: the kernel's symbol and colour
+KERNELS = {curves.NTK_CHANGE: (r"$\hat\Theta$", PURPLE), curves.NNGP_CHANGE: (r"$\hat K$", BLACK)}
 GUIDES: dict[str, tuple[float, Any]] = {r"$1/\sqrt{n}$": (-0.5, (0, (5, 3))), "$1/n$": (-1.0, (0, (1, 2)))}
 
 
-def draw_row(axes: Iterable[Axes], table: pd.DataFrame, net: str, figure: str, stem: str = "") -> None:
+def draw_row(axes: Iterable[Axes], part: pd.DataFrame, figure: str, stem: str = "") -> None:
     """The four panels of one kind of network; `stem` leads the names of the paper's panels."""
-    end = common_end(table, net)
+    end = common_end(part)
     over_time, weights, *kernels = axes
-    time_panel(over_time, table, net, figure, f"{stem}ntk_change_vs_time")
-    weights_panel(weights, table, net, end, paper_panel(figure, f"{stem}weight_change_vs_width"), figure, stem)
-    for ax, what in zip(kernels, ("ntk", "nngp"), strict=True):
-        kernel_panel(ax, table, net, end, what, figure, stem)
+    time_panel(over_time, part, figure, f"{stem}ntk_change_vs_time")
+    weights_panel(weights, part, end, paper_panel(figure, f"{stem}weight_change_vs_width"), figure, stem)
+    for ax, quantity in zip(kernels, KERNELS, strict=True):
+        kernel_panel(ax, part, end, quantity, figure, stem)
 
 
 def octave(time: float) -> str:
@@ -95,9 +118,9 @@ def octave(time: float) -> str:
     return f"2^{{{power:.0f}}}" if np.isclose(power, np.round(power)) else f"{time:.4g}"
 
 
-def time_panel(ax: Axes, table: pd.DataFrame, net: str, figure: str, panel: str) -> None:
+def time_panel(ax: Axes, part: pd.DataFrame, figure: str, panel: str) -> None:
     """Change of Theta_hat against t, one line a width."""
-    part = table[(table["curve"] == f"ntk_change/{net}") & (table["time"] > 0)]
+    part = part[(part["curve"] == curves.NTK_CHANGE.of(curves.NETWORK)) & (part["time"] > 0)]
     widths = sorted(int(width) for width in part["width"].unique())
     paper = paper_panel(figure, panel)
     shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, len(widths)))
@@ -137,10 +160,10 @@ def _guides(ax: Axes, widths: Sequence[int], height: float) -> None:
         ax.plot(n, height * (n / n[0]) ** power, color="0.55", linestyle=line, linewidth=0.9, zorder=0)
 
 
-def _key(ax: Axes, entries: dict[str, dict[str, Any]], paper: str) -> None:
+def _legend(ax: Axes, entries: dict[str, dict[str, Any]], paper: str) -> None:
     entries |= {label: {"color": "0.55", "linestyle": line, "linewidth": 0.9} for label, (_, line) in GUIDES.items()}
     entries |= {paper: PAPER_MARK | {"color": "0.3"}} if paper else {}
-    key(ax, entries, loc="lower left")
+    legend(ax, entries, loc="lower left")
 
 
 def _labelled(name: str, points: pd.DataFrame) -> str:
@@ -149,15 +172,15 @@ def _labelled(name: str, points: pd.DataFrame) -> str:
 
 
 def weights_panel(
-    ax: Axes, table: pd.DataFrame, net: str, end: float, paper: dict[str, pd.DataFrame], figure: str, stem: str
+    ax: Axes, part: pd.DataFrame, end: float, paper: dict[str, pd.DataFrame], figure: str, stem: str
 ) -> None:
     """Relative change of each layer's weights against n."""
     entries: dict[str, dict[str, Any]] = {}
-    indices = layers(table, net)
+    indices = layers(part)
     names = {index: f"layer {index + 1}" for index in indices}
     names |= {indices[0]: "input layer", indices[-1]: "output layer"} if indices else {}
     for index, colour in zip(indices, (*LAYER_COLOURS[: len(indices) - 1], LAYER_COLOURS[-1]), strict=False):
-        points = by_width(table, f"weight_change/{net}", end, index)
+        points = by_width(part, curves.WEIGHT_CHANGE, end, index)
         _against_width(ax, points, colour)
         entries[_labelled(names[index], points)] = {"color": colour}
         curve = next((name for name in paper if name.startswith(f"layer{index + 1}")), None)
@@ -165,10 +188,10 @@ def weights_panel(
             named, note = (f"{stem}weight_change_vs_width", curve), _times(end, paper_end(figure, stem))
             paper_curve(ax, paper[curve], named, points["mean"], note, color=colour)
     if indices:
-        first = by_width(table, f"weight_change/{net}", end, indices[0])
+        first = by_width(part, curves.WEIGHT_CHANGE, end, indices[0])
         _guides(ax, list(first.index), 2.5 * float(first["mean"].iloc[0]))
     _widths_axis(ax, rf"change of the weights at $t = {octave(end)}$")
-    _key(ax, entries, f"paper, $t = {octave(paper_end(figure, stem))}$")
+    _legend(ax, entries, f"paper, $t = {octave(paper_end(figure, stem))}$")
 
 
 def paper_end(figure: str, stem: str) -> float:
@@ -176,10 +199,10 @@ def paper_end(figure: str, stem: str) -> float:
     return max(float(points["x"].max()) for points in paper_panel(figure, f"{stem}ntk_change_vs_time").values())
 
 
-def paper_kernel_points(figure: str, stem: str, what: str, time: float) -> tuple[pd.Series, float]:
+def paper_kernel_points(figure: str, stem: str, quantity: Quantity, time: float) -> tuple[pd.Series, float]:
     """The paper's change of a kernel by width, and its time: `time` where it shows that, else its end."""
     end = paper_end(figure, stem)
-    if what == "ntk" and time < end:
+    if quantity == curves.NTK_CHANGE and time < end:
         over_time = paper_panel(figure, f"{stem}ntk_change_vs_time")
         found = {
             int(curve.removeprefix("n")): points.loc[np.isclose(points["x"], time), "y"]
@@ -188,20 +211,36 @@ def paper_kernel_points(figure: str, stem: str, what: str, time: float) -> tuple
         values = {width: float(y.iloc[0]) for width, y in found.items() if len(y)}
         if values:
             return pd.Series(values).sort_index(), time
-    points = paper_panel(figure, f"{stem}{what}_change_vs_width")["network"]
+    points = paper_panel(figure, f"{stem}{quantity}_vs_width")["network"]
     return points.set_index("x")["y"], end
 
 
-def kernel_panel(ax: Axes, table: pd.DataFrame, net: str, end: float, what: str, figure: str, stem: str) -> None:
+def kernel_panel(ax: Axes, part: pd.DataFrame, end: float, quantity: Quantity, figure: str, stem: str) -> None:
     """Relative change of a kernel against n."""
-    symbol, colour = KERNELS[what]
-    points = by_width(table, f"{what}_change/{net}", end)
+    symbol, colour = KERNELS[quantity]
+    points = by_width(part, quantity, end)
     _against_width(ax, points, colour)
-    theirs, their_time = paper_kernel_points(figure, stem, what, end)
+    theirs, their_time = paper_kernel_points(figure, stem, quantity, end)
     dots = pd.DataFrame({"x": theirs.index, "y": theirs.to_numpy()})
-    named = (f"{stem}{what}_change_vs_width", "network")
+    named = (f"{stem}{quantity}_vs_width", "network")
     paper_curve(ax, dots, named, points["mean"], _times(end, their_time), color=colour)
     if len(points):
         _guides(ax, list(points.index), 1.6 * float(points["mean"].iloc[0]))
     _widths_axis(ax, rf"change of {symbol} at $t = {octave(end)}$")
-    _key(ax, {_labelled(symbol, points): {"color": colour}}, f"paper, $t = {octave(their_time)}$")
+    _legend(ax, {_labelled(symbol, points): {"color": colour}}, f"paper, $t = {octave(their_time)}$")
+
+
+def mean_octaves(net: Net, time: float) -> Callable[[pd.DataFrame], float]:
+    """Measure: the mean over widths of log2(ours / the paper's), in which the scatter of single networks averages out."""
+
+    def measure(table: pd.DataFrame) -> float:
+        return average(octaves_by_width(net.of(table), "figs6", f"{net}_ntk_change_vs_time", time))
+
+    return measure
+
+
+def late_rise(part: pd.DataFrame) -> float:
+    """Octaves that the change of Theta_hat still gains from t = 2^9 to 2^10; mean over n >= WIDE."""
+    earlier, later = (by_width(part, curves.NTK_CHANGE, time)["mean"] for time in (512.0, 1024.0))
+    wide = (later / earlier)[earlier.index >= WIDE]
+    return average(np.log2(wide))

@@ -4,36 +4,38 @@ At the end of training and at its peak over the recorded times, test RMSE to eac
 power law through the means with the 95 % interval of its slope.  Whatever else is swept gives curves of its own.
 """
 
-import re
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import power_law
 from ntkrun.experiments.style import SERIES, panel_letter
+from ntkrun.tables import settings_columns
 
 RIVALS = {
-    "linear": "linearised",
-    "linear_analytic": "analytic kernel, same steps",
-    "flow_empirical": "gradient flow, empirical kernel",
-    "flow_analytic": "gradient flow, analytic kernel",
+    curves.LINEAR: "linearised",
+    curves.LINEAR_ANALYTIC: "analytic kernel, same steps",
+    curves.FLOW_EMPIRICAL: "gradient flow, empirical kernel",
+    curves.FLOW_ANALYTIC: "gradient flow, analytic kernel",
 }
 MARKS = "osD^vPX"  # one for each variant
 
 
-def variant(cell: str) -> str:
-    """What a cell's name says besides width and seed: "width=64,seed=0,loss=mse" -> "loss=mse"."""
-    parts = re.split(r",(?=\w+=)", cell)
-    return ", ".join(part for part in parts if not part.startswith(("width=", "seed=")))
+def variants(table: pd.DataFrame) -> pd.Series:
+    """What is swept besides width and seed, row by row: "loss=mse", "" where nothing is."""
+    found = pd.Series("", table.index, dtype="str")
+    for name in settings_columns(table):
+        found += found.map({"": ""}).fillna(", ") + f"{name.rpartition('.')[2]}=" + table[name].astype("str")
+    return found
 
 
 def distances(table: pd.DataFrame) -> pd.DataFrame:
     """One row per rival, variant, width and seed: `end` and `peak` of the test RMSE between rival and network."""
-    chosen = table[table["curve"].str.startswith("rmse/") & (table["split"] == "test")]
-    names = {cell: variant(cell) for cell in chosen["cell"].unique()}
-    chosen = chosen.assign(rival=chosen["curve"].str.removeprefix("rmse/"), variant=chosen["cell"].map(names))
+    rivals = {curves.RMSE.of(rival): rival for rival in RIVALS}
+    chosen = table[table["curve"].isin(rivals) & (table["split"] == "test")]
+    chosen = chosen.assign(rival=chosen["curve"].map(rivals), variant=variants(chosen))
     runs = chosen.sort_values("step").groupby(["rival", "variant", "width", "seed"])["value"]
     return runs.agg(end="last", peak="max").reset_index()
 

@@ -12,26 +12,26 @@ Here     sigma_w^2, sigma_b^2, the scaling of the images (`global`) and the loss
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.experiments.analysis.width_changes import draw_row, slope, worst_octaves
+from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.width_changes import COLUMNS, Net, draw_row, slope, worst_octaves
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import WIDTH_CHANGES
 from ntkrun.experiments.style import panel_letter
 from ntkrun.settings.runs import WidthChangeSettings
 
-NET = "relu3"
+NET = Net("relu", 3)
 
 
 def plot(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(13.5, 3.8), layout="constrained")
     axes = figure.subplots(1, 4)
-    draw_row(axes, table, NET, "fig1")
+    draw_row(axes, NET.of(table), "fig1")
     for letter, ax in zip("abcd", axes, strict=True):
         panel_letter(ax, letter)
     return figure
 
 
-REGIME = ("cpu", "paper")
 LAYER_SLOPES = (
     ("input", 0, "-1/2 (Figure 1: -.518 for n >= 256 at t = 2^17)", -0.65, -0.35),
     ("layer2", 1, "-1 (Figure 1: -1.023)", -1.15, -0.85),
@@ -45,49 +45,47 @@ SLOPE_WHY = (
 CLAIMS = (
     *(
         Claim(
-            f"fig1.slope_{name}",
-            "Section 3.1: input and output weights change like n^-1/2, inner ones like n^-1",
-            "stated",
-            slope(NET, "weight", index),
-            expected,
-            low,
-            high,
-            REGIME,
-            SLOPE_WHY,
+            id=f"fig1.slope_{name}",
+            source="Section 3.1: input and output weights change like n^-1/2, inner ones like n^-1",
+            kind="stated",
+            measure=slope(NET, curves.WEIGHT_CHANGE, index),
+            expected=expected,
+            band=(low, high),
+            why=SLOPE_WHY,
         )
         for name, index, expected, low, high in LAYER_SLOPES
     ),
     *(
         Claim(
-            f"fig1.slope_{what}",
-            f"Section 3.1: the change of {kernel} is at most n^-1/2, closer to n^-1",
-            "stated",
-            slope(NET, what),
-            expected,
-            -1.1,
-            -0.5,
-            REGIME,
-            "between the bound -1/2 and the -1 that the text names, with the sampling error .1 of a change of kernels "
-            "that single networks scatter by 15 %",
+            id=f"fig1.slope_{what}",
+            source=f"Section 3.1: the change of {kernel} is at most n^-1/2, closer to n^-1",
+            kind="stated",
+            measure=slope(NET, quantity),
+            expected=expected,
+            band=(-1.1, -0.5),
+            why=(
+                "between the bound -1/2 and the -1 that the text names, with the sampling error .1 of a change of kernels "
+                "that single networks scatter by 15 %"
+            ),
         )
-        for what, kernel, expected in (
-            ("ntk", "Theta_hat", "-.79 at t = 2^10, -.80 at 2^17, n >= 256"),
-            ("nngp", "K_hat", "-.82 at t = 2^17, n >= 256"),
+        for what, quantity, kernel, expected in (
+            ("ntk", curves.NTK_CHANGE, "Theta_hat", "-.79 at t = 2^10, -.80 at 2^17, n >= 256"),
+            ("nngp", curves.NNGP_CHANGE, "K_hat", "-.82 at t = 2^17, n >= 256"),
         )
     ),
     *(
         Claim(
-            f"fig1.ntk_change_t{time}",
-            f"Figure 1, change of Theta_hat over time, t = {time}",
-            "read_off",
-            worst_octaves(NET, "fig1", "ntk_change_vs_time", float(time)),
-            "0 octaves between ours and the paper's, for every width",
-            0.0,
-            0.4,
-            REGIME,
-            "set for a scatter of .25 octaves a network early (its first outputs are one Gaussian draw for all images); "
-            "measured since: .7 at n = 16, .3 at n = 128, t = 1, so narrow widths average 10 to 20 networks; other images "
-            "move it by .1, another sigma_w^2, loss or scaling by .6 to 2",
+            id=f"fig1.ntk_change_t{time}",
+            source=f"Figure 1, change of Theta_hat over time, t = {time}",
+            kind="read_off",
+            measure=worst_octaves(NET, "fig1", "ntk_change_vs_time", float(time)),
+            expected="0 octaves between ours and the paper's, for every width",
+            band=(0.0, 0.4),
+            why=(
+                "set for a scatter of .25 octaves a network early (its first outputs are one Gaussian draw for all images); "
+                "measured since: .7 at n = 16, .3 at n = 128, t = 1, so narrow widths average 10 to 20 networks; other images "
+                "move it by .1, another sigma_w^2, loss or scaling by .6 to 2"
+            ),
         )
         for time in (1, 16, 256, 1024)
     ),
@@ -100,5 +98,6 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=WidthChangeSettings,
+    columns=COLUMNS,
     version=2,  # the basis of the inputs' span is another one since: other draws of the same networks
 )

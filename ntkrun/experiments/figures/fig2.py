@@ -12,18 +12,19 @@ Here     centred CIFAR airplane/horse, and the printed eta = .5 is 1 under our l
 
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.experiments.analysis.output_ensemble import (
+    COLUMNS,
     all_layers,
     band_panels,
-    curve,
-    functions,
-    grid,
+    data_point_sd,
+    flatness,
     mean_z,
-    readout_part,
+    nngp_distance,
+    readout_only,
+    sd_at_minus_2,
     variance_z,
 )
 from ntkrun.experiments.base import Experiment
@@ -39,57 +40,29 @@ def plot(table: pd.DataFrame) -> Figure:
     return band_panels(all_layers(table), "fig2")
 
 
-def sd_at_minus_2(table: pd.DataFrame, time: float | int) -> float:
-    return float(functions(table, time)[:, 0].std(ddof=1))
-
-
-def data_point_sd(table: pd.DataFrame) -> float:
-    """The larger sd of the networks at the two training inputs, at the end."""
-    end = functions(table, TIMES[-1])
-    return float(max(end[:, np.abs(grid(table) - alpha).argmin()].std(ddof=1) for alpha in (0.0, 1.0)))
-
-
-def flatness(table: pd.DataFrame) -> float:
-    """Largest departure over alpha of 2 sd of eq. (15) at t = 0 from 1.28."""
-    return float(np.abs(2 * np.sqrt(curve(table, "variance/ntk", 0)) - 1.28).max())
-
-
-def nngp_distance(table: pd.DataFrame) -> float:
-    """Largest |mean of NNGP - ensemble mean| over alpha at the end, in standard errors of the ensemble mean."""
-    f = functions(table, TIMES[-1])
-    inside = f.std(axis=0, ddof=1) > 0.05  # away from the training points
-    gap = np.abs(curve(table, "mean/nngp", TIMES[-1]) - f.mean(axis=0))
-    return float((gap / (f.std(axis=0, ddof=1) / np.sqrt(len(f))))[inside].max())
-
-
-REGIME = ("cpu", "paper")
-
-
 def _calibrated(time: int) -> tuple[Claim, Claim]:
     return (
         Claim(
-            f"fig2.mean_z_t{time}",
-            "eq. (14) against the ensemble's mean, whitened by (15) at five alphas",
-            "theory",
-            lambda table: mean_z(all_layers(table), time),
-            "0 +- 1 (chi^2 with 5 degrees of freedom)",
-            -1.6,
-            4.9,
-            REGIME,
-            "from chi^2 = 0 to its 1 in 1000 point 20.5; a bias O(1/n) of .04 at n = 256, against standard errors of "
-            ".03 to .06, would add 1 to 2",
+            id=f"fig2.mean_z_t{time}",
+            source="eq. (14) against the ensemble's mean, whitened by (15) at five alphas",
+            kind="theory",
+            measure=lambda table: mean_z(all_layers(table), time),
+            expected="0 +- 1 (chi^2 with 5 degrees of freedom)",
+            band=(-1.6, 4.9),
+            why=(
+                "from chi^2 = 0 to its 1 in 1000 point 20.5; a bias O(1/n) of .04 at n = 256, against standard errors of "
+                ".03 to .06, would add 1 to 2"
+            ),
             real_data=False,
         ),
         Claim(
-            f"fig2.variance_z_t{time}",
-            "eq. (15) against the ensemble's covariance at five alphas",
-            "theory",
-            lambda table: variance_z(all_layers(table), time),
-            "0 +- 1",
-            -3.3,
-            3.3,
-            REGIME,
-            "1 in 1000 of a standard normal; a relative bias of c/n in the variance adds 16 c/n, .6 at n = 256, c = 10",
+            id=f"fig2.variance_z_t{time}",
+            source="eq. (15) against the ensemble's covariance at five alphas",
+            kind="theory",
+            measure=lambda table: variance_z(all_layers(table), time),
+            expected="0 +- 1",
+            band=(-3.3, 3.3),
+            why="1 in 1000 of a standard normal; a relative bias of c/n in the variance adds 16 c/n, .6 at n = 256, c = 10",
             real_data=False,
         ),
     )
@@ -97,15 +70,13 @@ def _calibrated(time: int) -> tuple[Claim, Claim]:
 
 def _posterior(what: str, measure: Callable[[pd.DataFrame, float], float], low: float, high: float) -> Claim:
     return Claim(
-        f"fig2.readout_{what}_z",
-        f"(13): networks whose readout alone is trained end at the NNGP posterior's {what}",
-        "theory",
-        lambda table: measure(readout_part(table), TIMES[-1]),
-        "0 +- 1, as above; N = 8 training points",
-        low,
-        high,
-        REGIME,
-        "1 in 1000, as above; K_hat is off K by n^-1/2, which adds about N/n, 3 % at n = 256, to the variance: z of .5",
+        id=f"fig2.readout_{what}_z",
+        source=f"(13): networks whose readout alone is trained end at the NNGP posterior's {what}",
+        kind="theory",
+        measure=lambda table: measure(readout_only(table), TIMES[-1]),
+        expected="0 +- 1, as above; N = 8 training points",
+        band=(low, high),
+        why="1 in 1000, as above; K_hat is off K by n^-1/2, which adds about N/n, 3 % at n = 256, to the variance: z of .5",
         real_data=False,
     )
 
@@ -113,15 +84,13 @@ def _posterior(what: str, measure: Callable[[pd.DataFrame, float], float], low: 
 def _sd(time: int) -> Claim:
     expected = PAPER_SD[time]
     return Claim(
-        f"fig2.sd_t{time}",
-        "Figure 2, NTK band at alpha = -2",
-        "read_off",
-        lambda table: sd_at_minus_2(all_layers(table), time),
-        f"{expected}",
-        0.75 * expected,
-        1.25 * expected,
-        REGIME,
-        "100 networks give 7 %, of which 3; the pair of images was chosen among many by the bands, the time unit not",
+        id=f"fig2.sd_t{time}",
+        source="Figure 2, NTK band at alpha = -2",
+        kind="read_off",
+        measure=lambda table: sd_at_minus_2(all_layers(table), time),
+        expected=f"{expected}",
+        band=(0.75 * expected, 1.25 * expected),
+        why="100 networks give 7 %, of which 3; the pair of images was chosen among many by the bands, the time unit not",
     )
 
 
@@ -131,37 +100,32 @@ CLAIMS = (
     _posterior("mean", mean_z, -1.6, 4.9),
     _posterior("variance", variance_z, -3.3, 3.3),
     Claim(
-        "fig2.nngp_differs",
-        "Section 3 and Figure 2: the NNGP posterior differs visibly from networks with all layers trained",
-        "stated",
-        lambda table: nngp_distance(all_layers(table)),
-        "the paper's means differ by .17 at alpha = -2: 6 of its standard errors",
-        3.0,
-        50.0,
-        REGIME,
-        "3 standard errors at some alpha is visible; largest of about 8 independent alphas under equality: 2.5",
+        id="fig2.nngp_differs",
+        source="Section 3 and Figure 2: the NNGP posterior differs visibly from networks with all layers trained",
+        kind="stated",
+        measure=lambda table: nngp_distance(all_layers(table), TIMES[-1]),
+        expected="the paper's means differ by .17 at alpha = -2: 6 of its standard errors",
+        band=(3.0, 50.0),
+        why="3 standard errors at some alpha is visible; largest of about 8 independent alphas under equality: 2.5",
     ),
     Claim(
-        "fig2.data_point_sd",
-        "Figure 2, last panel, at the training points",
-        "read_off",
-        lambda table: data_point_sd(all_layers(table)),
-        ".006 to .008 at the grid points nearest to them, 0 on them",
-        0.0,
-        0.01,
-        REGIME,
-        "our grid hits them, where every network has reached its target to `converged`, 1e-4",
+        id="fig2.data_point_sd",
+        source="Figure 2, last panel, at the training points",
+        kind="read_off",
+        measure=lambda table: data_point_sd(all_layers(table), TIMES[-1]),
+        expected=".006 to .008 at the grid points nearest to them, 0 on them",
+        band=(0.0, 0.01),
+        why="our grid hits them, where every network has reached its target to `converged`, 1e-4",
     ),
     Claim(
-        "fig2.flat_start",
-        "Figure 2, first panel: the band is flat in alpha",
-        "read_off",
-        lambda table: flatness(all_layers(table)),
-        "2 sd = 1.27 to 1.29",
-        0.0,
-        0.01,
-        ("smoke", "cpu", "paper"),
-        "K of tanh at ||x||^2 = n_0 gives 1.279; without re-normalising, 2 sd varies by several tenths",
+        id="fig2.flat_start",
+        source="Figure 2, first panel: the band is flat in alpha",
+        kind="read_off",
+        measure=lambda table: flatness(all_layers(table)),
+        expected="2 sd = 1.27 to 1.29",
+        band=(0.0, 0.01),
+        scales=("smoke", "cpu", "paper"),
+        why="K of tanh at ||x||^2 = n_0 gives 1.279; without re-normalising, 2 sd varies by several tenths",
         real_data=False,
     ),
 )
@@ -174,4 +138,5 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
+    columns=COLUMNS,
 )

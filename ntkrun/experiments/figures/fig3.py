@@ -13,20 +13,24 @@ Here     the paper's eta = .01 is .02 under our loss, its time t = .01 i half of
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.trajectories import (
     FLOW_RIVALS,
     bump_time,
     loss_panel,
+    output_correlation,
     outputs_panel,
     rmse_panel,
+    same_steps_to_flow,
     starts_together,
     weights_panel,
+    worst_kernel_ratio,
 )
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
 from ntkrun.experiments.style import panel_letter
-from ntkrun.tables import at, last, series
+from ntkrun.tables import at, last
 
 
 def plot(table: pd.DataFrame) -> Figure:
@@ -41,131 +45,97 @@ def plot(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def worst_kernel_ratio(table: pd.DataFrame) -> float:
-    """Largest RMSE(empirical) / RMSE(analytic) over the recorded t >= 1."""
-    ratio = series(table, "rmse/flow_empirical", "test") / series(table, "rmse/flow_analytic", "test")
-    return float(ratio[ratio.index >= 1].max())
-
-
-def output_correlation(table: pd.DataFrame) -> float:
-    """Correlation of the followed test outputs, network against f_lin, at the last time."""
-    end = table[(table["time"] == table["time"].max()) & (table["split"] == "test")]
-    outputs = end.pivot_table(index=["cell", "index"], columns="curve", values="value")
-    return float(outputs["output/network"].corr(outputs["output/linear"]))
-
-
-REGIME = ("cpu", "paper")
 CLAIMS = (
     Claim(
-        "fig3.empirical_beats_analytic",
-        "Section 3.1 and Figure 3: the empirical kernel predicts better than the analytic one",
-        "stated",
-        worst_kernel_ratio,
-        "below 1 at every t >= 1 (the paper's curves: at most 0.49)",
-        0.0,
-        1.0,
-        REGIME,
-        "below 1 is what the sentence says; earlier times are ruled by the discretisation error that both share",
+        id="fig3.empirical_beats_analytic",
+        source="Section 3.1 and Figure 3: the empirical kernel predicts better than the analytic one",
+        kind="stated",
+        measure=worst_kernel_ratio,
+        expected="below 1 at every t >= 1 (the paper's curves: at most 0.49)",
+        band=(0.0, 1.0),
+        why="below 1 is what the sentence says; earlier times are ruled by the discretisation error that both share",
     ),
     Claim(
-        "fig3.train_loss_end",
-        "Figure 3, loss panel",
-        "read_off",
-        lambda table: last(table, "loss/network", "train"),
-        "0 +- 2e-5 at t = 256",
-        0.0,
-        0.01,
-        REGIME,
-        "trained to the same regime: 1 % of a loss of order 1 (slow modes decay by e^-12 and less over t = 256)",
+        id="fig3.train_loss_end",
+        source="Figure 3, loss panel",
+        kind="read_off",
+        measure=lambda table: last(table, curves.LOSS.of(curves.NETWORK), "train"),
+        expected="0 +- 2e-5 at t = 256",
+        band=(0.0, 0.01),
+        why="trained to the same regime: 1 % of a loss of order 1 (slow modes decay by e^-12 and less over t = 256)",
     ),
     Claim(
-        "fig3.same_steps_closer_than_flow",
-        "docs/figure3.md: the bump of the RMSE at t = .08 is the discretisation error of gradient descent",
-        "theory",
-        lambda table: at(table, "rmse/linear", 0.08, "test") / at(table, "rmse/flow_empirical", 0.08, "test"),
-        "about 1e-4 / .032 at n = 2048",
-        0.0,
-        0.25,
-        REGIME,
-        "were the bump a width effect, the ratio would be 1; at smaller n the width effect grows, hence not 1e-2",
+        id="fig3.same_steps_closer_than_flow",
+        source="docs/figure3.md: the bump of the RMSE at t = .08 is the discretisation error of gradient descent",
+        kind="theory",
+        measure=same_steps_to_flow,
+        expected="about 1e-4 / .032 at n = 2048",
+        band=(0.0, 0.25),
+        why="were the bump a width effect, the ratio would be 1; at smaller n the width effect grows, hence not 1e-2",
     ),
     Claim(
-        "fig3.bump_time",
-        "Figure 3, RMSE panel: local maximum of the empirical curve",
-        "read_off",
-        bump_time,
-        "t = 0.08",
-        0.04,
-        0.16,
-        REGIME,
-        "one octave (the recording grid) on either side; it sits at 1 / (fast rate), which moves with the 256 images",
+        id="fig3.bump_time",
+        source="Figure 3, RMSE panel: local maximum of the empirical curve",
+        kind="read_off",
+        measure=bump_time,
+        expected="t = 0.08",
+        band=(0.04, 0.16),
+        why="one octave (the recording grid) on either side; it sits at 1 / (fast rate), which moves with the 256 images",
     ),
     Claim(
-        "fig3.bump_height",
-        "Figure 3, RMSE panel: value of that maximum",
-        "read_off",
-        lambda table: at(table, "rmse/flow_empirical", 0.08, "test"),
-        "0.032",
-        0.008,
-        0.128,
-        REGIME,
-        "proportional to the initial output, which is one Gaussian draw shared by all images: a factor 4 either way "
-        "is its 5-95 % range times the spread of the fast rate",
+        id="fig3.bump_height",
+        source="Figure 3, RMSE panel: value of that maximum",
+        kind="read_off",
+        measure=lambda table: at(table, curves.RMSE.of(curves.FLOW_EMPIRICAL), 0.08, "test"),
+        expected="0.032",
+        band=(0.008, 0.128),
+        why=(
+            "proportional to the initial output, which is one Gaussian draw shared by all images: a factor 4 either way "
+            "is its 5-95 % range times the spread of the fast rate"
+        ),
     ),
     Claim(
-        "fig3.train_loss_t10",
-        "Figure 3, loss panel: train loss at t = 10 (the slow modes' rates)",
-        "read_off",
-        lambda table: at(table, "loss/network", 10.0, "train"),
-        "0.2037 (network), 0.1709 (linear)",
-        0.12,
-        0.30,
-        REGIME,
-        "draws of 256 images differ by a fifth or so; half or double would be another preprocessing or time unit",
+        id="fig3.train_loss_t10",
+        source="Figure 3, loss panel: train loss at t = 10 (the slow modes' rates)",
+        kind="read_off",
+        measure=lambda table: at(table, curves.LOSS.of(curves.NETWORK), 10.0, "train"),
+        expected="0.2037 (network), 0.1709 (linear)",
+        band=(0.12, 0.30),
+        why="draws of 256 images differ by a fifth or so; half or double would be another preprocessing or time unit",
     ),
     Claim(
-        "fig3.test_loss_end",
-        "Figure 3, loss panel: test loss at the end",
-        "read_off",
-        lambda table: last(table, "loss/network", "test"),
-        "0.570 (network), 0.546 (linear)",
-        0.45,
-        0.70,
-        REGIME,
-        "kernel regression over draws of the images scatters by .05; plain centred inputs give .38-.50",
+        id="fig3.test_loss_end",
+        source="Figure 3, loss panel: test loss at the end",
+        kind="read_off",
+        measure=lambda table: last(table, curves.LOSS.of(curves.NETWORK), "test"),
+        expected="0.570 (network), 0.546 (linear)",
+        band=(0.45, 0.70),
+        why="kernel regression over draws of the images scatters by .05; plain centred inputs give .38-.50",
     ),
     Claim(
-        "fig3.output_correlation",
-        "Figure 3, test outputs at the end, network against linear",
-        "read_off",
-        output_correlation,
-        "0.994 over the 11 drawn outputs",
-        0.95,
-        1.0,
-        REGIME,
-        "the rms distance grows like 1/n at most fourfold at n = 512: 1 - .006 * 4^2 = .90 at worst, .95 at 1/sqrt(n)",
+        id="fig3.output_correlation",
+        source="Figure 3, test outputs at the end, network against linear",
+        kind="read_off",
+        measure=output_correlation,
+        expected="0.994 over the 11 drawn outputs",
+        band=(0.95, 1.0),
+        why="the rms distance grows like 1/n at most fourfold at n = 512: 1 - .006 * 4^2 = .90 at worst, .95 at 1/sqrt(n)",
     ),
-    Claim(
-        "fig3.rmse_end_empirical",
-        "Figure 3, RMSE panel: empirical kernel at the end",
-        "read_off",
-        lambda table: last(table, "rmse/flow_empirical", "test"),
-        "0.121 at n = 2048",
-        0.06,
-        0.24,
-        ("paper",),
-        "a factor 2 for draw of images and theta_0; other widths are not comparable",
-    ),
-    Claim(
-        "fig3.rmse_end_analytic",
-        "Figure 3, RMSE panel: analytic kernel at the end",
-        "read_off",
-        lambda table: last(table, "rmse/flow_analytic", "test"),
-        "0.247 at n = 2048",
-        0.12,
-        0.50,
-        ("paper",),
-        "a factor 2 for draw of images and theta_0; other widths are not comparable",
+    *(
+        Claim(
+            id=f"fig3.rmse_end_{kernel}",
+            source=f"Figure 3, RMSE panel: {kernel} kernel at the end",
+            kind="read_off",
+            measure=lambda table, rival=rival: last(table, curves.RMSE.of(rival), "test"),
+            expected=f"{expected} at n = 2048",
+            band=band,
+            why="a factor 2 for draw of images and theta_0; other widths are not comparable",
+            scales=("paper",),
+        )
+        for kernel, rival, expected, band in (
+            ("empirical", curves.FLOW_EMPIRICAL, 0.121, (0.06, 0.24)),
+            ("analytic", curves.FLOW_ANALYTIC, 0.247, (0.12, 0.50)),
+        )
     ),
     starts_together("fig3", 1e-6, "outputs of order 1 in float32: a few units of 1.2e-7"),
 )

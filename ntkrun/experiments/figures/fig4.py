@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.trajectories import accuracy_panel, loss_panel, outputs_panel, starts_together
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
@@ -35,70 +36,67 @@ def plot(table: pd.DataFrame) -> Figure:
 
 def passes_plateau(table: pd.DataFrame) -> float:
     """Step from which on the test loss of both models stays below the plateau; nan if it never does."""
-    worse = pd.concat([series(table, f"loss/{rival}", "test") for rival in ("network", "linear")], axis=1).max(axis=1)
+    both = [series(table, curves.LOSS.of(rival), "test") for rival in (curves.NETWORK, curves.LINEAR)]
+    worse = pd.concat(both, axis=1).max(axis=1)
     above = worse[worse >= PLATEAU]
     below = worse[worse.index > above.index[-1]] if len(above) else worse
     return float(below.index[0]) if len(below) else float("nan")
 
 
-def apart(table: pd.DataFrame) -> float:
+def accuracy_gap(table: pd.DataFrame) -> float:
     """Largest |test accuracy, network - linearised| over the records up to step 2511."""
-    both = [series(table, f"accuracy/{rival}", "test") for rival in ("network", "linear")]
+    both = [series(table, curves.ACCURACY.of(rival), "test") for rival in (curves.NETWORK, curves.LINEAR)]
     difference = (both[0] - both[1]).abs()
     return float(np.max(difference[difference.index <= 2511]))
 
 
-REGIME = ("cpu", "paper")
 CHANCE = "chance is .1, its standard error over 512 images .013: .25 is eleven of them above"
 CLAIMS = (
     Claim(
-        "fig4.passes_plateau",
-        "Figure 4, loss panel: the test loss of both models falls below .045 and stays there",
-        "read_off",
-        passes_plateau,
-        "between step 56 and 70",
-        20.0,
-        1000.0,
-        REGIME,
-        "a batch of 8 makes the loss noisy by .002 around the plateau, and fewer channels by more; a network that learns "
-        "the mean alone never passes",
+        id="fig4.passes_plateau",
+        source="Figure 4, loss panel: the test loss of both models falls below .045 and stays there",
+        kind="read_off",
+        measure=passes_plateau,
+        expected="between step 56 and 70",
+        band=(20.0, 1000.0),
+        why=(
+            "a batch of 8 makes the loss noisy by .002 around the plateau, and fewer channels by more; a network that learns "
+            "the mean alone never passes"
+        ),
     ),
     Claim(
-        "fig4.accuracies_rise_together",
-        "Figure 4, accuracy panel: largest difference of the two test accuracies up to step 2511",
-        "read_off",
-        apart,
-        "0.024 (128 images)",
-        0.0,
-        0.10,
-        REGIME,
-        "at equal accuracy p two models that disagree on a quarter of 512 images differ by .022; features learnt by "
-        "narrow networks add to it: .1 is where the curves would be seen apart",
+        id="fig4.accuracies_rise_together",
+        source="Figure 4, accuracy panel: largest difference of the two test accuracies up to step 2511",
+        kind="read_off",
+        measure=accuracy_gap,
+        expected="0.024 (128 images)",
+        band=(0.0, 0.10),
+        why=(
+            "at equal accuracy p two models that disagree on a quarter of 512 images differ by .022; features learnt by "
+            "narrow networks add to it: .1 is where the curves would be seen apart"
+        ),
     ),
     *(
         Claim(
-            f"fig4.{rival}_above_chance",
-            f"Figure 4, accuracy panel: test accuracy of {model} at step 1000",
-            "read_off",
-            lambda table, rival=rival: at(table, f"accuracy/{rival}", 1000.0, "test"),
-            "0.43 at 1024 channels",
-            0.25,
-            0.60,
-            REGIME,
-            CHANCE,
+            id=f"fig4.{rival}_above_chance",
+            source=f"Figure 4, accuracy panel: test accuracy of {model} at step 1000",
+            kind="read_off",
+            measure=lambda table, rival=rival: at(table, curves.ACCURACY.of(rival), 1000.0, "test"),
+            expected="0.43 at 1024 channels",
+            band=(0.25, 0.60),
+            why=CHANCE,
         )
-        for rival, model in (("network", "the network"), ("linear", "the linearised model"))
+        for rival, model in ((curves.NETWORK, "the network"), (curves.LINEAR, "the linearised model"))
     ),
     Claim(
-        "fig4.test_accuracy_end",
-        "Figure 4, accuracy panel: network at the end",
-        "read_off",
-        lambda table: last(table, "accuracy/network", "test"),
-        "0.719 (network), 0.633 (linear)",
-        0.63,
-        0.80,
-        ("paper",),
-        "the paper's 128 images have a standard error of .04",
+        id="fig4.test_accuracy_end",
+        source="Figure 4, accuracy panel: network at the end",
+        kind="read_off",
+        measure=lambda table: last(table, curves.ACCURACY.of(curves.NETWORK), "test"),
+        expected="0.719 (network), 0.633 (linear)",
+        band=(0.63, 0.80),
+        scales=("paper",),
+        why="the paper's 128 images have a standard error of .04",
     ),
     starts_together("fig4", 1e-5, "outputs of order 1 in float32 through ten layers"),
 )

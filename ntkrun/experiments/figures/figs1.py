@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.experiments.analysis.output_ensemble import all_layers, band_panels, curve, functions, grid
+from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.output_ensemble import COLUMNS, all_layers, band_panels, curve, functions, grid
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import OUTPUT_ENSEMBLE
@@ -22,22 +23,22 @@ def plot(table: pd.DataFrame) -> Figure:
 def inside(table: pd.DataFrame) -> float:
     """Share of (network, probe alpha) pairs within 2 sd of (14), (15) at the end."""
     at = probes(grid(table))
-    mean, variance = (curve(table, f"{what}/ntk", 65536)[at] for what in ("mean", "variance"))
+    mean, variance = (curve(table, what.of(curves.NTK), 65536)[at] for what in (curves.MEAN, curves.VARIANCE))
     return float(np.mean(np.abs(functions(table, 65536)[:, at] - mean) < 2 * np.sqrt(variance)))
 
 
 CLAIMS = (
     Claim(
-        "figs1.inside_2_sd",
-        "Figure S1, last panel: single functions against the 2 sd band of (14), (15)",
-        "theory",
-        lambda table: inside(all_layers(table)),
-        ".954 for a Gaussian",
-        0.89,
-        1.0,
-        ("cpu", "paper"),
-        "100 functions, of which the values at two or three alphas are independent: sd .013, of which 3, and .02 for "
-        "an O(1/n) excess of the variance by a tenth",
+        id="figs1.inside_2_sd",
+        source="Figure S1, last panel: single functions against the 2 sd band of (14), (15)",
+        kind="theory",
+        measure=lambda table: inside(all_layers(table)),
+        expected=".954 for a Gaussian",
+        band=(0.89, 1.0),
+        why=(
+            "100 functions, of which the values at two or three alphas are independent: sd .013, of which 3, and .02 for "
+            "an O(1/n) excess of the variance by a tenth"
+        ),
         real_data=False,
     ),
 )
@@ -49,5 +50,6 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
+    columns=COLUMNS,
     cells_of="fig2",
 )

@@ -15,9 +15,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.kernel_estimates import (
+    COLUMNS,
     NAMES,
-    REGIME,
+    Panel,
     draw_curve,
     factor_claim,
     grid,
@@ -28,7 +30,7 @@ from ntkrun.experiments.analysis.kernel_estimates import (
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
-from ntkrun.experiments.style import PAPER_MARK, key, panel_letter
+from ntkrun.experiments.style import PAPER_MARK, legend, panel_letter
 from ntkrun.settings.runs import MonteCarloSettings
 
 
@@ -36,7 +38,7 @@ def plot(table: pd.DataFrame) -> Figure:
     figure = Figure(figsize=(10.2, 6.6), layout="constrained")
     axes = figure.subplots(2, 2)
     for row, kernel in enumerate(NAMES):
-        errors = grid(table, f"{kernel}_l1")
+        errors = grid(table, Panel(kernel, 1))
         curves_panel(axes[row, 0], errors, kernel)
         mesh = heat_panel(axes[row, 1], errors)
         figure.colorbar(mesh, ax=axes[row, 1], label="relative Frobenius error")
@@ -48,7 +50,7 @@ def plot(table: pd.DataFrame) -> Figure:
     figure.legend(handles, labels, loc="outside right center")
     look = {"color": "0.3"}
     entries = {"ours": look, "paper": PAPER_MARK | look, r"$M^{-1/2}$": {"color": "0.4", "linestyle": ":"}}
-    key(axes[1, 0], entries, loc="lower left")
+    legend(axes[1, 0], entries, loc="lower left")
     return figure
 
 
@@ -75,24 +77,22 @@ def heat_panel(ax: Axes, errors: pd.DataFrame):
 
 WHY_SLOPE = "an error scatters by a fifth, which leaves .02 to a mean slope over 11 widths; the paper's own is -.495"
 WHY_FACTOR = "an error scatters by a fifth and the grid holds some 40 independent ones: 3 %, 5 % between two runs"
-PAPER_FACTORS = {"nngp": 2.52, "ntk": 2.34}
+PAPER_FACTORS = {curves.NNGP: 2.52, curves.NTK: 2.34}
 
 
 def claims_of(kernel: str) -> list[Claim]:
-    panel = f"{kernel}_l1"
+    panel = Panel(kernel, 1)
     return [
         *slope_claims("figs10", kernel, panel, 0.05, WHY_SLOPE),
         factor_claim("figs10", kernel, panel, PAPER_FACTORS[kernel], 1.12, WHY_FACTOR),
         Claim(
-            f"figs10.{kernel}_paper_points",
-            f"Figure S10, {kernel}: rms of log2(ours / paper's) over the grid points of both",
-            "read_off",
-            lambda table: paper_distance(table, panel, "figs10", kernel),
-            "two independent runs",
-            0.0,
-            0.7,
-            REGIME,
-            "two errors that scatter by a fifth each differ by .28, .4 in log2; a wrong width or count is 1/2 or more",
+            id=f"figs10.{kernel}_paper_points",
+            source=f"Figure S10, {kernel}: rms of log2(ours / paper's) over the grid points of both",
+            kind="read_off",
+            measure=lambda table: paper_distance(table, panel, "figs10", kernel),
+            expected="two independent runs",
+            band=(0.0, 0.7),
+            why="two errors that scatter by a fifth each differ by .28, .4 in log2; a wrong width or count is 1/2 or more",
             real_data=False,
         ),
     ]
@@ -107,5 +107,6 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=MonteCarloSettings,
+    columns=COLUMNS,
     version=2,  # inputs in another basis of their span: other draws of the same kernels
 )

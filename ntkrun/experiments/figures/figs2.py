@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import power_law
 from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, six_panels, starts_together
 from ntkrun.experiments.base import Experiment
@@ -22,92 +23,84 @@ from ntkrun.tables import at, last, series
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    return six_panels(table, "figs2", {"linear": STEP_RIVALS["linear"]})
+    return six_panels(table, "figs2", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]})
 
 
 def growth(table: pd.DataFrame) -> float:
     """d log RMSE / d log t over t >= 40, the last five octaves."""
-    curve = series(table, "rmse/linear", "test")
+    curve = series(table, curves.RMSE.of(curves.LINEAR), "test")
     late = curve[curve.index >= 40]
     return power_law(late.index, late).slope if len(late) > 2 else float("nan")
 
 
 def largest_fall(table: pd.DataFrame) -> float:
     """The largest RMSE(t) / RMSE(2 t) between neighbouring records, t > 0: below 1 where it only rises."""
-    curve = series(table, "rmse/linear", "test")
+    curve = series(table, curves.RMSE.of(curves.LINEAR), "test")
     values = curve[curve.index > 0].to_numpy(np.float64)
     return float(np.max(values[:-1] / values[1:])) if len(values) > 1 else float("nan")
 
 
-REGIME = ("cpu", "paper")
 CLAIMS = (
     Claim(
-        "figs2.rmse_growth",
-        "Figure S2, RMSE panel: d log RMSE / d log t over t = 40..1295",
-        "read_off",
-        growth,
-        "1.31 (.0027 at t = 40, .238 at 1295)",
-        0.6,
-        2.0,
-        REGIME,
-        "theta has moved by about t, and f - f_lin by the square where the move is small, by less where it is not: between "
-        "a power below 1 for narrow networks, whose distance saturates at order 1, and 2",
+        id="figs2.rmse_growth",
+        source="Figure S2, RMSE panel: d log RMSE / d log t over t = 40..1295",
+        kind="read_off",
+        measure=growth,
+        expected="1.31 (.0027 at t = 40, .238 at 1295)",
+        band=(0.6, 2.0),
+        why=(
+            "theta has moved by about t, and f - f_lin by the square where the move is small, by less where it is not: between "
+            "a power below 1 for narrow networks, whose distance saturates at order 1, and 2"
+        ),
     ),
     Claim(
-        "figs2.rmse_only_rises",
-        "Figure S2, RMSE panel: every recorded value is above the one before",
-        "read_off",
-        largest_fall,
-        "0.80 (t = 10 to 20)",
-        0.0,
-        1.0,
-        REGIME,
-        "what the panel shows; the closest pair there is a fifth apart",
+        id="figs2.rmse_only_rises",
+        source="Figure S2, RMSE panel: every recorded value is above the one before",
+        kind="read_off",
+        measure=largest_fall,
+        expected="0.80 (t = 10 to 20)",
+        band=(0.0, 1.0),
+        why="what the panel shows; the closest pair there is a fifth apart",
     ),
     Claim(
-        "figs2.rmse_end",
-        "Figure S2, RMSE panel: end",
-        "read_off",
-        lambda table: last(table, "rmse/linear", "test"),
-        "0.238 at 512 channels",
-        0.12,
-        0.48,
-        ("paper",),
-        "a factor 2 for draw of images and theta_0; other widths are not comparable",
+        id="figs2.rmse_end",
+        source="Figure S2, RMSE panel: end",
+        kind="read_off",
+        measure=lambda table: last(table, curves.RMSE.of(curves.LINEAR), "test"),
+        expected="0.238 at 512 channels",
+        band=(0.12, 0.48),
+        scales=("paper",),
+        why="a factor 2 for draw of images and theta_0; other widths are not comparable",
     ),
     Claim(
-        "figs2.train_loss_t10",
-        "Figure S2, loss panel: train loss at t = 10, behind the fast modes",
-        "read_off",
-        lambda table: at(table, "loss/linear", 10.119, "train"),
-        "0.4495",
-        0.37,
-        0.50,
-        REGIME,
-        "1/2 is what f = 0 gives; what is fitted by then are a few modes, whose share varies over draws of 128 images",
+        id="figs2.train_loss_t10",
+        source="Figure S2, loss panel: train loss at t = 10, behind the fast modes",
+        kind="read_off",
+        measure=lambda table: at(table, curves.LOSS.of(curves.LINEAR), 10.119, "train"),
+        expected="0.4495",
+        band=(0.37, 0.50),
+        why="1/2 is what f = 0 gives; what is fitted by then are a few modes, whose share varies over draws of 128 images",
     ),
     Claim(
-        "figs2.train_loss_linear_end",
-        "Figure S2, loss panel: train loss of f_lin at the end",
-        "read_off",
-        lambda table: last(table, "loss/linear", "train"),
-        "0.165 (network: 0.098)",
-        0.08,
-        0.30,
-        REGIME,
-        "set by the slow modes of Theta_hat_0, which concentrate with the width but vary with the 128 images; half or "
-        "double would be another preprocessing or time unit",
+        id="figs2.train_loss_linear_end",
+        source="Figure S2, loss panel: train loss of f_lin at the end",
+        kind="read_off",
+        measure=lambda table: last(table, curves.LOSS.of(curves.LINEAR), "train"),
+        expected="0.165 (network: 0.098)",
+        band=(0.08, 0.30),
+        why=(
+            "set by the slow modes of Theta_hat_0, which concentrate with the width but vary with the 128 images; half or "
+            "double would be another preprocessing or time unit"
+        ),
     ),
     Claim(
-        "figs2.test_accuracy_end",
-        "Figure S2, accuracy panel, network",
-        "read_off",
-        lambda table: last(table, "accuracy/network", "test"),
-        "0.711 (network), 0.719 (linear)",
-        0.60,
-        0.82,
-        REGIME,
-        "the paper's 128 images have a standard error of .04, ours of .02, the draw of the 128 others about .03: 2 sd",
+        id="figs2.test_accuracy_end",
+        source="Figure S2, accuracy panel, network",
+        kind="read_off",
+        measure=lambda table: last(table, curves.ACCURACY.of(curves.NETWORK), "test"),
+        expected="0.711 (network), 0.719 (linear)",
+        band=(0.60, 0.82),
+        why="the paper's 128 images have a standard error of .04, ours of .02, the draw of the 128 others about .03: 2 sd",
     ),
     starts_together("figs2", 1e-6, "outputs of order 1 in float32: a few units of 1.2e-7"),
 )

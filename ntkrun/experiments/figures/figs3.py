@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import power_law
 from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, six_panels, starts_together
 from ntkrun.experiments.base import Experiment
@@ -24,12 +25,12 @@ LATE = 2.0**14  # a time that the cpu scale reaches, too
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    return six_panels(table, "figs3", {"linear": STEP_RIVALS["linear"]}, stem="logit")
+    return six_panels(table, "figs3", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]}, stem="logit")
 
 
 def growth(table: pd.DataFrame) -> float:
     """d log RMSE / d log t over 2^6 <= t <= 2^14."""
-    curve = series(table, "rmse/linear", "test")
+    curve = series(table, curves.RMSE.of(curves.LINEAR), "test")
     times = np.asarray(curve.index, np.float64)
     chosen = (times >= 2.0**6) & (times <= LATE)
     return power_law(times[chosen], curve.to_numpy()[chosen]).slope if chosen.sum() > 2 else float("nan")
@@ -37,82 +38,75 @@ def growth(table: pd.DataFrame) -> float:
 
 def late_gap(table: pd.DataFrame) -> float:
     """Test accuracy at t = 2^14, network less linearised."""
-    return at(table, "accuracy/network", LATE, "test") - at(table, "accuracy/linear", LATE, "test")
+    return at(table, curves.ACCURACY.of(curves.NETWORK), LATE, "test") - at(
+        table, curves.ACCURACY.of(curves.LINEAR), LATE, "test"
+    )
 
 
-REGIME = ("cpu", "paper")
 ACCURACY = (
     "the paper's 512 images have a standard error of .009, ours of .002; which images are scaled how moves a two-layer "
     "network's accuracy by less than .01"
 )
 CLAIMS = (
     Claim(
-        "figs3.test_accuracy_network",
-        "Figure S3, accuracy panel, t = 2^14",
-        "read_off",
-        lambda table: at(table, "accuracy/network", LATE, "test"),
-        "0.959",
-        0.935,
-        0.983,
-        REGIME,
-        ACCURACY,
+        id="figs3.test_accuracy_network",
+        source="Figure S3, accuracy panel, t = 2^14",
+        kind="read_off",
+        measure=lambda table: at(table, curves.ACCURACY.of(curves.NETWORK), LATE, "test"),
+        expected="0.959",
+        band=(0.935, 0.983),
+        why=ACCURACY,
     ),
     Claim(
-        "figs3.test_accuracy_linear",
-        "Figure S3, accuracy panel, t = 2^14",
-        "read_off",
-        lambda table: at(table, "accuracy/linear", LATE, "test"),
-        "0.949",
-        0.925,
-        0.973,
-        REGIME,
-        ACCURACY,
+        id="figs3.test_accuracy_linear",
+        source="Figure S3, accuracy panel, t = 2^14",
+        kind="read_off",
+        measure=lambda table: at(table, curves.ACCURACY.of(curves.LINEAR), LATE, "test"),
+        expected="0.949",
+        band=(0.925, 0.973),
+        why=ACCURACY,
     ),
     Claim(
-        "figs3.test_accuracy_gap",
-        "Figure S3, accuracy panel, network less linearised at t = 2^14",
-        "read_off",
-        late_gap,
-        "0.010 (.008 at t = 2^13, 2^15)",
-        0.0,
-        0.03,
-        REGIME,
-        "on the same images the two models differ on few, so that 512 give .01 +- .007; at n = 512 features are learnt "
-        "up to four times as much (1/n), hence .03",
+        id="figs3.test_accuracy_gap",
+        source="Figure S3, accuracy panel, network less linearised at t = 2^14",
+        kind="read_off",
+        measure=late_gap,
+        expected="0.010 (.008 at t = 2^13, 2^15)",
+        band=(0.0, 0.03),
+        why=(
+            "on the same images the two models differ on few, so that 512 give .01 +- .007; at n = 512 features are learnt "
+            "up to four times as much (1/n), hence .03"
+        ),
     ),
     Claim(
-        "figs3.train_loss_1024",
-        "Figure S3, loss panel: train loss at t = 2^10",
-        "read_off",
-        lambda table: at(table, "loss/network", 1024.0, "train"),
-        "0.0309 (network), 0.0316 (linear)",
-        0.022,
-        0.043,
-        REGIME,
-        "a factor 1.4: the mean over 512 images of a loss as wide as its mean errs by .1 or so, and the initial function "
-        "is another draw; half or double would be another time unit or preprocessing",
+        id="figs3.train_loss_1024",
+        source="Figure S3, loss panel: train loss at t = 2^10",
+        kind="read_off",
+        measure=lambda table: at(table, curves.LOSS.of(curves.NETWORK), 1024.0, "train"),
+        expected="0.0309 (network), 0.0316 (linear)",
+        band=(0.022, 0.043),
+        why=(
+            "a factor 1.4: the mean over 512 images of a loss as wide as its mean errs by .1 or so, and the initial function "
+            "is another draw; half or double would be another time unit or preprocessing"
+        ),
     ),
     Claim(
-        "figs3.rmse_growth",
-        "Figure S3, RMSE panel: d log RMSE / d log t over 2^6..2^14",
-        "read_off",
-        growth,
-        "0.49 (.034 at 2^6, .567 at 2^14)",
-        0.3,
-        0.7,
-        REGIME,
-        "the curve is no exact power: its local slopes run from .2 to .9, their mean over eight octaves is stable to .2",
+        id="figs3.rmse_growth",
+        source="Figure S3, RMSE panel: d log RMSE / d log t over 2^6..2^14",
+        kind="read_off",
+        measure=growth,
+        expected="0.49 (.034 at 2^6, .567 at 2^14)",
+        band=(0.3, 0.7),
+        why="the curve is no exact power: its local slopes run from .2 to .9, their mean over eight octaves is stable to .2",
     ),
     Claim(
-        "figs3.rmse_late",
-        "Figure S3, RMSE panel: t = 2^14",
-        "read_off",
-        lambda table: at(table, "rmse/linear", LATE, "test"),
-        "0.567 at n = 2048",
-        0.28,
-        4.6,
-        REGIME,
-        "a factor 2 for the draw at n = 2048; at n = 512 the distance grows by a factor 2 (1/sqrt n) to 4 (1/n)",
+        id="figs3.rmse_late",
+        source="Figure S3, RMSE panel: t = 2^14",
+        kind="read_off",
+        measure=lambda table: at(table, curves.RMSE.of(curves.LINEAR), LATE, "test"),
+        expected="0.567 at n = 2048",
+        band=(0.28, 4.6),
+        why="a factor 2 for the draw at n = 2048; at n = 512 the distance grows by a factor 2 (1/sqrt n) to 4 (1/n)",
     ),
     starts_together("figs3", 1e-5, "outputs of order 2 in float32: a few units of 1.2e-7"),
 )

@@ -9,20 +9,19 @@ Here     eta = .1 is recovered: the digitised times are .1 floor(10^(k/20)).  N,
          configs/experiment/figs4.yaml and docs/figure_s4.md; at cpu scale eta grows with t (configs/sizes/cpu/figs4.yaml).
 """
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkrun import tables
-from ntkrun.experiments.analysis.power_law import average, power_law
+from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.flow_routes import POINTS, distance_by_width, end_slope, octaves_at_end, onset_slope
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import FLOW_ROUTES
-from ntkrun.experiments.style import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, key, panel_letter, paper_curve
+from ntkrun.experiments.style import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, legend, panel_letter, paper_curve
 from ntkrun.reference import paper_panel
 
-POINTS = 5  # images of which the paper shows a logit, and `flow_routes` records one
 WIDTHS = tuple(2**j for j in range(5, 13))
 OTHER_IMAGE = "another image: which the paper shows is not known"
 
@@ -31,13 +30,13 @@ def draw(ax: Axes, table: pd.DataFrame, width: int) -> None:
     part = table[(table["width"] == width) & (table["time"] > 0)]
     for name, points in paper_panel("figs4", f"n{width}").items():
         index, rival = int(name[5]), name.split("_")[1]
-        ours, size = tables.series(part, f"logit/{rival}", index=index), 2.4 if rival == "network" else 1.2
+        ours, size = tables.series(part, curves.LOGIT.of(rival), index=index), 2.4 if rival == curves.NETWORK else 1.2
         paper_curve(ax, points, (f"n{width}", name), ours, OTHER_IMAGE, color=SERIES[index], markersize=size)
     for index in range(POINTS):
-        for rival, line in (("network", NETWORK), ("linear", LINEAR)):
-            curve = tables.series(part, f"logit/{rival}", index=index)
+        for rival, line in ((curves.NETWORK, NETWORK), (curves.LINEAR, LINEAR)):
+            curve = tables.series(part, curves.LOGIT.of(rival), index=index)
             ax.plot(curve.index, curve, color=SERIES[index], linestyle=line)
-        curve = tables.series(part, "logit/flow", index=index)[::3]
+        curve = tables.series(part, curves.LOGIT.of(curves.FLOW), index=index)[::3]
         ax.plot(curve.index, curve, color=BLACK, linestyle="none", marker=".", markersize=2.5)
     ax.set_xscale("log")
     ax.set(xlabel="t", title=f"n = {width}" if len(part) else f"n = {width} (not run: the paper's points only)")
@@ -55,71 +54,59 @@ def plot(table: pd.DataFrame) -> Figure:
     entries |= {"linearised, ODE": dict(color=BLACK, linestyle="none", marker=".", markersize=2.5)}
     entries |= {"paper: network": PAPER_MARK | {"color": "0.3", "markersize": 2.4}}
     entries |= {"paper: linearised": PAPER_MARK | {"color": "0.3", "markersize": 1.2}}
-    key(axes[0, 0], entries, loc="upper left")
+    legend(axes[0, 0], entries, loc="upper left")
     return figure
 
 
-def apart(table: pd.DataFrame, time: float | None = None) -> pd.Series:
-    """rms distance of network and f_lin by width, at the end or at the recorded time nearest to `time`."""
-    curves = {n: tables.series(part, "rms/linear") for n, part in table.groupby("width")}
-    at = {n: -1 if time is None else int(np.argmin(np.abs(np.log(c.index[1:] / time)))) + 1 for n, c in curves.items()}
-    return pd.Series({n: float(curve.iloc[at[n]]) for n, curve in curves.items()}, dtype=float).sort_index()
-
-
-def onset_slope(table: pd.DataFrame) -> float:
-    """d log t / d log n of the first recorded time at which network and f_lin are .1 apart."""
-    curves = {n: tables.series(part, "rms/linear") for n, part in table.groupby("width")}
-    onset = {n: float(curve.index[curve > 0.1].min()) for n, curve in curves.items()}
-    widths, times = np.asarray(list(onset), float), np.asarray(list(onset.values()))
-    return power_law(widths, times).slope
-
-
-def end_slope(table: pd.DataFrame) -> float:
-    end = apart(table)
-    return power_law(end.index, end).slope
-
-
-def octaves_at_end(table: pd.DataFrame) -> float:
-    """Mean over widths of |log2(ours / the paper's)| of the distance at the end."""
-    found = []
-    for width, ours in apart(table).items():
-        ends = {name: float(points["y"].iloc[-1]) for name, points in paper_panel("figs4", f"n{width}").items()}
-        if not ends:  # a width that the paper does not have
-            continue
-        theirs = [ends[f"logit{i}_network"] - ends[f"logit{i}_linear"] for i in range(POINTS)]
-        found.append(abs(np.log2(ours / np.sqrt(np.mean(np.square(theirs))))))
-    return average(found)
-
-
-REGIME = ("cpu", "paper")
 CLAIMS = (
     Claim(
-        "figs4.routes_agree", "(S10): f_lin by function space and by the ODE", "theory",
-        lambda table: tables.series(table, "rms/routes").max(), "0", 0.0, 0.05, REGIME,
-        "a step dt = .03 t shifts the clock by .015 of it, where a logit moves by about 1 an e-fold: .015, and more where "
-        "the fast mode overshoots at t = 1 to 10",
-    ),
+id="figs4.routes_agree",
+source="(S10): f_lin by function space and by the ODE",
+kind="theory",
+measure=lambda table: tables.series(table, curves.RMS.of(curves.ROUTES)).max(),
+expected="0",
+band=(0.0, 0.05),
+why=("a step dt = .03 t shifts the clock by .015 of it, where a logit moves by about 1 an e-fold: .015, and more where "
+        "the fast mode overshoots at t = 1 to 10"),
+),
     Claim(
-        "figs4.deviates_later", "Figure S4: wider networks leave f_lin later", "stated", onset_slope,
-        "above 0; the paper's first t with an rms above .1: 17.7 at n = 32 to 1000 at n = 4096, slope .83", 0.3, 1.5,
-        REGIME, "the distance falls like n^-1/2 to n^-1 and grows like a power of t between 1/2 and 1; 5 points scatter by a "
-        "factor 2 in t, .15 in the slope over 7 octaves",
-    ),
+id="figs4.deviates_later",
+source="Figure S4: wider networks leave f_lin later",
+kind="stated",
+measure=onset_slope,
+expected="above 0; the paper's first t with an rms above .1: 17.7 at n = 32 to 1000 at n = 4096, slope .83",
+band=(0.3, 1.5),
+why=("the distance falls like n^-1/2 to n^-1 and grows like a power of t between 1/2 and 1; 5 points scatter by a "
+        "factor 2 in t, .15 in the slope over 7 octaves"),
+),
     Claim(
-        "figs4.late_growth", "Section 3.2.1, Figure S4: logits diverge late", "stated",
-        lambda table: (apart(table) / apart(table, 100.0)).min(), "rms at the end over that at t = 100: 7 to 45", 3.0,
-        float("inf"), REGIME, "half of the paper's smallest ratio: the narrowest network has left f_lin by t = 100 already",
-    ),
+id="figs4.late_growth",
+source="Section 3.2.1, Figure S4: logits diverge late",
+kind="stated",
+measure=lambda table: (distance_by_width(table) / distance_by_width(table, 100.0)).min(),
+expected="rms at the end over that at t = 100: 7 to 45",
+band=(3.0, float("inf")),
+why="half of the paper's smallest ratio: the narrowest network has left f_lin by t = 100 already",
+),
     Claim(
-        "figs4.end_slope", "Theorem 2.1 (n^-1/2) and Figure S4", "read_off", end_slope, "-.61 over all widths", -1.0, -0.3,
-        REGIME, "one network a width scatters by a factor 1.5: .1 in the slope over 6 octaves; twice that around -.61, wider "
-        "towards the n^-1 of the next order",
-    ),
+id="figs4.end_slope",
+source="Theorem 2.1 (n^-1/2) and Figure S4",
+kind="read_off",
+measure=end_slope,
+expected="-.61 over all widths",
+band=(-1.0, -0.3),
+why=("one network a width scatters by a factor 1.5: .1 in the slope over 6 octaves; twice that around -.61, wider "
+        "towards the n^-1 of the next order"),
+),
     Claim(
-        "figs4.end_values", "Figure S4, rms of network minus f_lin over the five points at the end", "read_off",
-        octaves_at_end, "0 octaves", 0.0, 1.0, REGIME,
-        "the rms over five points scatters by .5 octaves, and N, sigma_w^2, sigma_b^2 are ours",
-    ),
+id="figs4.end_values",
+source="Figure S4, rms of network minus f_lin over the five points at the end",
+kind="read_off",
+measure=octaves_at_end,
+expected="0 octaves",
+band=(0.0, 1.0),
+why="the rms over five points scatters by .5 octaves, and N, sigma_w^2, sigma_b^2 are ours",
+),
 )  # fmt: skip
 
 EXPERIMENT = Experiment(

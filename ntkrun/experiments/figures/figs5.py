@@ -11,82 +11,21 @@ Here     "final" is the first step at which f_lin has the train loss `end_loss`,
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
-import matplotlib
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ntkrun.experiments.analysis.power_law import average, power_law
+from ntkrun.experiments.analysis.final_distance import COLUMNS, LAYERS, SIZES, Panel, draw, octaves, slope_in, slopes
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.claims import Claim
+from ntkrun.experiments.claims import REGIME, Claim
 from ntkrun.experiments.runs import FINAL_DISTANCE
-from ntkrun.experiments.style import PAPER_MARK, key, panel_letter, paper_curve
-from ntkrun.reference import paper_panel
+from ntkrun.experiments.style import panel_letter
 from ntkrun.settings.runs import ImageDistanceSettings
 
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel of the paper: networks of one kind, a curve for each value of `by`, the other setting held."""
-
-    name: str
-    title: str
-    net: str
-    by: str  # "depth" | "n_train"
-    held: tuple[str, int]
-    symbol: str
-
-    def curves(self, table: pd.DataFrame) -> dict[int, pd.Series]:
-        """Final test RMSE against width (geometric mean over seeds), by depth or size."""
-        end = table[table["step"] == table.groupby("cell")["step"].transform("max")]
-        wanted = [f"{what}/{self.net}" for what in ("rmse", "depth", "n_train")]
-        end = end[end["curve"].isin(wanted) & end["split"].isin(["test", ""])]
-        cells = end.pivot_table(index=["cell", "width"], columns="curve", values="value").reset_index()
-        cells = cells.reindex(columns=["cell", "width", *wanted]).set_axis(
-            ["cell", "width", "rmse", "depth", "n_train"], axis=1
-        )
-        cells = cells[cells[self.held[0]] == self.held[1]]
-        found: dict[int, pd.Series] = {}
-        for value in sorted(cells[self.by].unique()):
-            part = cells[cells[self.by] == value]
-            found[int(value)] = part.groupby("width")["rmse"].apply(lambda rmse: float(np.exp(np.log(rmse).mean())))
-        return found
-
-    def paper(self) -> dict[int, pd.Series]:
-        return {int(c[1:]): p.set_index("x")["y"].rename(c) for c, p in paper_panel("figs5", self.name).items()}
-
-
-DEPTH = Panel("fc_depth", "fully connected, |D| = 128", "fc", "depth", ("n_train", 128), "L")
-SIZE = Panel("fc_dataset_size", "fully connected, L = 2", "fc", "n_train", ("depth", 2), "|D|")
-CNN = Panel("cnn_depth", "convolutional, |D| = 128", "cnn", "depth", ("n_train", 128), "L")
-RESNET = Panel("wrn_depth", "wide ResNet, |D| = 128", "wide_resnet", "depth", ("n_train", 128), "depth")
-
-
-def draw(ax: Axes, panel: Panel, table: pd.DataFrame) -> None:
-    """Ours over the paper's points; the legend says where ours ends before the paper's."""
-    ours, paper = panel.curves(table), panel.paper()
-    entries: dict[str, dict[str, Any]] = {}
-    values = sorted(paper.keys() | ours.keys())
-    for value, colour in zip(values, matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(values))), strict=True):
-        points, label = paper.get(value), f"{panel.symbol} = {value}"
-        if points is not None:
-            paper_curve(ax, points.rename("y").reset_index(), (panel.name, str(points.name)), ours.get(value), c=colour)
-        if value in ours:
-            ax.plot(ours[value].index, ours[value], color=colour, marker=".", markersize=3)
-            cut = points is not None and ours[value].index.max() < points.index.max()
-            entries[f"{label} (cut at n = {ours[value].index.max()})" if cut else label] = {"color": colour}
-        else:
-            entries[f"{label} (not run)"] = PAPER_MARK | {"color": colour}
-    entries["paper"] = PAPER_MARK | {"color": "0.3"}
-    ax.set_xscale("log", base=2)
-    ax.set_yscale("log", base=2)
-    ax.set_xlabel("n" if panel.net == "fc" else "channels")
-    ax.set_title(panel.title if ours else f"{panel.title}\n(not run: the paper's points only)")
-    key(ax, entries, loc="upper left", bbox_to_anchor=(0.0, -0.2), ncols=2)
+DEPTH = Panel("fc_depth", "fully connected, |D| = 128", "fc", LAYERS, (SIZES, 128), "L")
+SIZE = Panel("fc_dataset_size", "fully connected, L = 2", "fc", SIZES, (LAYERS, 2), "|D|")
+CNN = Panel("cnn_depth", "convolutional, |D| = 128", "cnn", LAYERS, (SIZES, 128), "L")
+RESNET = Panel("wrn_depth", "wide ResNet, |D| = 128", "wide_resnet", LAYERS, (SIZES, 128), "depth")
 
 
 def plot(table: pd.DataFrame) -> Figure:
@@ -99,35 +38,21 @@ def plot(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def slopes(table: pd.DataFrame, panel: Panel = DEPTH) -> list[float]:
-    """d log RMSE / d log n of every depth at which three widths ran."""
-    return [power_law(curve.index, curve).slope for curve in panel.curves(table).values() if len(curve) > 2]
-
-
-def size_slope(table: pd.DataFrame) -> float:
-    """The smallest d log RMSE / d log |D| of any width at which three sizes ran."""
-    by_width = pd.DataFrame(SIZE.curves(table)).dropna(thresh=3)
-    found = [power_law(row.dropna().index, row.dropna()).slope for _, row in by_width.iterrows()]
-    return float(np.min(found)) if found else float("nan")
-
-
-def octaves(table: pd.DataFrame, panel: Panel, within: Callable[[int], bool]) -> float:
-    """The mean of |log2(ours / the paper's)| over the points that both have, for the curves `within`; nan where none is."""
-    ours, paper = panel.curves(table), panel.paper()
-    apart = [(ours[v] / paper[v]).dropna() for v in ours.keys() & paper.keys() if within(v)]
-    return average(np.abs(np.log2(np.concatenate([[], *apart]))))
-
-
-REGIME = ("cpu", "paper")
-
-
 def falls(name: str, panel: Panel, where: str, expected: str, band: tuple[float, float], why: str) -> Claim:
     source = f"Theorem 2.1: sup_t |f_t - f_lin| = O(n^-1/2); Figure S5, {where} panel"
 
     def flattest(table: pd.DataFrame) -> float:
         return max(slopes(table, panel), default=float("nan"))
 
-    return Claim(f"figs5.{name}", source, "theory", flattest, expected, *band, REGIME, why)
+    return Claim(
+        id=f"figs5.{name}",
+        source=source,
+        kind="theory",
+        measure=flattest,
+        expected=expected,
+        band=band,
+        why=why,
+    )
 
 
 def values(name: str, panel: Panel, where: str, within: Callable[[int], bool], scales: tuple[str, ...]) -> Claim:
@@ -141,7 +66,16 @@ def values(name: str, panel: Panel, where: str, within: Callable[[int], bool], s
     def measure(table: pd.DataFrame) -> float:
         return octaves(table, panel, within)
 
-    return Claim(f"figs5.{name}", f"Figure S5, {where}", "read_off", measure, "0 octaves", 0.0, 1.0, scales, why)
+    return Claim(
+        id=f"figs5.{name}",
+        source=f"Figure S5, {where}",
+        kind="read_off",
+        measure=measure,
+        expected="0 octaves",
+        band=(0.0, 1.0),
+        scales=scales,
+        why=why,
+    )
 
 
 CONV_WHY = (
@@ -160,15 +94,13 @@ CLAIMS = (
     falls("cnn_falls_with_channels", CNN, "second", "below -.1; the paper's -.32 to -.37", (-1.2, -0.1), CONV_WHY),
     falls("wrn_falls_with_channels", RESNET, "third", "below -.1; the paper's -.26 and -.29", (-1.2, -0.1), CONV_WHY),
     Claim(
-        "figs5.grows_with_data",
-        "Figure S5, last panel: the error grows with |D|",
-        "stated",
-        size_slope,
-        "slope in |D| .32 (n = 32) to .80 (n = 2048)",
-        0.1,
-        1.2,
-        REGIME,
-        "a power between flat and linear at every width; single networks over 3 to 6 octaves give .1",
+        id="figs5.grows_with_data",
+        source="Figure S5, last panel: the error grows with |D|",
+        kind="stated",
+        measure=lambda table: slope_in(table, SIZE),
+        expected="slope in |D| .32 (n = 32) to .80 (n = 2048)",
+        band=(0.1, 1.2),
+        why="a power between flat and linear at every width; single networks over 3 to 6 octaves give .1",
     ),
     values("depth_values_to_4", DEPTH, "first panel, L = 1, 2, 4", lambda depth: depth <= 4, REGIME),
     values("depth_values_from_8", DEPTH, "first panel, L = 8, 16", lambda depth: depth >= 8, REGIME),
@@ -184,5 +116,6 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=ImageDistanceSettings,
+    columns=COLUMNS,
     version=3,  # theta_0 is drawn without the compiler's optimisations
 )

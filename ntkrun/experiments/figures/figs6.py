@@ -8,94 +8,97 @@ Here     recovered (docs/figure_s6.md): top sigma_w^2 = 2, sigma_b^2 = 0 (the pa
          bottom sigma_w^2 = 1, sigma_b^2 = 0, ten one-hot outputs; images under `global`, in a basis of their span.
 """
 
-from collections.abc import Callable
-
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.experiments.analysis.power_law import average
-from ntkrun.experiments.analysis.width_changes import WIDE, by_width, draw_row, octaves_by_width, slope, worst_octaves
+from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.width_changes import (
+    COLUMNS,
+    Net,
+    draw_row,
+    late_rise,
+    mean_octaves,
+    slope,
+    worst_octaves,
+)
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import WIDTH_CHANGES
 from ntkrun.experiments.style import panel_letter
 from ntkrun.settings.runs import WidthChangeSettings
 
-ROWS = {"relu1": "one hidden ReLU layer, CIFAR-10", "tanh3": "three hidden tanh layers, MNIST"}
+RELU, TANH = Net("relu", 1), Net("tanh", 3)
+ROWS = {RELU: "one hidden ReLU layer, CIFAR-10", TANH: "three hidden tanh layers, MNIST"}
 
 
 def plot(table: pd.DataFrame) -> Figure:
-    there = {net: title for net, title in ROWS.items() if (table["curve"] == f"ntk_change/{net}").any()}
+    there = {net: title for net, title in ROWS.items() if len(net.of(table))}
     figure = Figure(figsize=(13.5, 3.8 * len(there)), layout="constrained")
     axes = figure.subplots(len(there), 4, squeeze=False)
     for row, (net, title) in zip(axes, there.items(), strict=True):
-        draw_row(row, table, net, "figs6", f"{net}_")
+        draw_row(row, net.of(table), "figs6", f"{net}_")
         row[0].set_ylabel(title)
     for letter, ax in zip("abcdefgh", axes.flat, strict=False):
         panel_letter(ax, letter)
     return figure
 
 
-def mean_octaves(net: str, time: float) -> Callable[[pd.DataFrame], float]:
-    """Measure: the mean over widths of log2(ours / the paper's), in which the scatter of single networks averages out."""
-
-    def measure(table: pd.DataFrame) -> float:
-        return average(octaves_by_width(table, net, "figs6", f"{net}_ntk_change_vs_time", time))
-
-    return measure
-
-
-def late_rise(table: pd.DataFrame) -> float:
-    """Octaves that the ReLU networks' change of Theta_hat still gains from t = 2^9 to 2^10; mean over n >= 256."""
-    earlier, later = (by_width(table, "ntk_change/relu1", time)["mean"] for time in (512.0, 1024.0))
-    wide = (later / earlier)[earlier.index >= WIDE]
-    return average(np.log2(wide))
-
-
-REGIME = ("cpu", "paper")
 SLOPE_WHY = (
     "theory +- .15, as Figure 1: few networks a width, 10 % off, move the slope by .03, the next order in 1/n by .05 "
     "(the paper's own curves); -1/2 and -1 stay three such errors apart"
 )
 LAYERS = {
-    "relu1": (("input", "-1/2 (the paper's -.507)", -0.5), ("output", "-1/2 (-.496)", -0.5)),
-    "tanh3": (
+    RELU: (("input", "-1/2 (the paper's -.507)", -0.5), ("output", "-1/2 (-.496)", -0.5)),
+    TANH: (
         ("input", "-1/2 (the paper's -.527)", -0.5),
         ("layer2", "-1 (-1.042)", -1.0),
         ("layer3", "-1 (-1.026)", -1.0),
         ("output", "-1/2 (-.491)", -0.5),
     ),
 }
-KERNELS = {("relu1", "ntk"): "-.912", ("relu1", "nngp"): "-.982", ("tanh3", "ntk"): "-.944", ("tanh3", "nngp"): "-.882"}
+KERNELS = {(RELU, "ntk"): "-.912", (RELU, "nngp"): "-.982", (TANH, "ntk"): "-.944", (TANH, "nngp"): "-.882"}
+CHANGES = {"ntk": curves.NTK_CHANGE, "nngp": curves.NNGP_CHANGE}
 TIMES = (1, 16, 256, 1024)
 
 
-def weight_claims(net: str) -> list[Claim]:
+def weight_claims(net: Net) -> list[Claim]:
     source = "Section 3.1: input and output weights change like n^-1/2, inner ones like n^-1"
     return [
         Claim(
-            f"figs6.{net}_slope_{name}", source, "stated", slope(net, "weight", index), expected, power - 0.15, power + 0.15,
-            REGIME, SLOPE_WHY,
-        )
+id=f"figs6.{net}_slope_{name}",
+source=source,
+kind="stated",
+measure=slope(net, curves.WEIGHT_CHANGE, index),
+expected=expected,
+band=(power - 0.15, power + 0.15),
+why=SLOPE_WHY,
+)
         for index, (name, expected, power) in enumerate(LAYERS[net])
     ]  # fmt: skip
 
 
-def time_claims(net: str, time: int) -> list[Claim]:
+def time_claims(net: Net, time: int) -> list[Claim]:
     panel, at = f"{net}_ntk_change_vs_time", float(time)
     return [
         Claim(
-            f"figs6.{net}_ntk_change_t{time}", f"Figure S6, {net}, change of Theta_hat, t = {time}", "read_off",
-            worst_octaves(net, "figs6", panel, at), "0 octaves between ours and the paper's, for every width", 0.0, 0.4,
-            REGIME, "as Figure 1; one output: a network's early change scatters by .5 octaves, the paper's mean of 5 by .2",
-        ),
+id=f"figs6.{net}_ntk_change_t{time}",
+source=f"Figure S6, {net}, change of Theta_hat, t = {time}",
+kind="read_off",
+measure=worst_octaves(net, "figs6", panel, at),
+expected="0 octaves between ours and the paper's, for every width",
+band=(0.0, 0.4),
+why="as Figure 1; one output: a network's early change scatters by .5 octaves, the paper's mean of 5 by .2",
+),
         Claim(
-            f"figs6.{net}_ntk_mean_t{time}", f"Figure S6, {net}, change of Theta_hat, t = {time}", "read_off",
-            mean_octaves(net, at), "0 octaves on average over the widths", -0.25, 0.25,
-            REGIME, "nine widths average the scatter to .1; other pairs of classes of the top row move it by .2, another "
-            "sigma_w^2 or scaling by .5 and more",
-        ),
+id=f"figs6.{net}_ntk_mean_t{time}",
+source=f"Figure S6, {net}, change of Theta_hat, t = {time}",
+kind="read_off",
+measure=mean_octaves(net, at),
+expected="0 octaves on average over the widths",
+band=(-0.25, 0.25),
+why=("nine widths average the scatter to .1; other pairs of classes of the top row move it by .2, another "
+            "sigma_w^2 or scaling by .5 and more"),
+),
     ]  # fmt: skip
 
 
@@ -103,19 +106,27 @@ CLAIMS = (
     *(claim for net in ROWS for claim in weight_claims(net)),
     *(
         Claim(
-            f"figs6.{net}_slope_{what}", "Section 3.1: the kernels change at most like n^-1/2, closer to n^-1", "stated",
-            slope(net, what), f"{expected}, n >= 256", -1.1, -0.5, REGIME,
-            "between the bound -1/2 and the -1 that the text names, sampling error .1 as in Figure 1",
-        )
+id=f"figs6.{net}_slope_{what}",
+source="Section 3.1: the kernels change at most like n^-1/2, closer to n^-1",
+kind="stated",
+measure=slope(net, CHANGES[what]),
+expected=f"{expected}, n >= 256",
+band=(-1.1, -0.5),
+why="between the bound -1/2 and the -1 that the text names, sampling error .1 as in Figure 1",
+)
         for (net, what), expected in KERNELS.items()
     ),
     *(claim for net in ROWS for time in TIMES for claim in time_claims(net, time)),
     Claim(
-        "figs6.relu1_flat_end", "Figure S6, top left: no change after t = 2^9", "read_off", late_rise,
-        "0 octaves (the paper's .00 to .04)", -0.25, 0.25, REGIME,
-        "the linear dynamics of these settings has .94 of its final ||theta_t - theta_0||^2 at 2^9 and .995 at 2^10, .08 "
-        "octaves, and a few times that at finite width; sigma_w^2 = 1 still gains 1.3",
-    ),
+id="figs6.relu1_flat_end",
+source="Figure S6, top left: no change after t = 2^9",
+kind="read_off",
+measure=lambda table: late_rise(RELU.of(table)),
+expected="0 octaves (the paper's .00 to .04)",
+band=(-0.25, 0.25),
+why=("the linear dynamics of these settings has .94 of its final ||theta_t - theta_0||^2 at 2^9 and .995 at 2^10, .08 "
+        "octaves, and a few times that at finite width; sigma_w^2 = 1 still gains 1.3"),
+),
 )  # fmt: skip
 
 EXPERIMENT = Experiment(
@@ -125,4 +136,5 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=WidthChangeSettings,
+    columns=COLUMNS,
 )

@@ -15,11 +15,21 @@ Here     the first layer is drawn in the 100 dimensions that the inputs span, wh
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ntkrun.experiments.analysis.kernel_estimates import NAMES, draw_curve, factor_claim, grid, shades, slope_claims
+from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.kernel_estimates import (
+    COLUMNS,
+    NAMES,
+    Panel,
+    draw_curve,
+    factor_claim,
+    grid,
+    shades,
+    slope_claims,
+)
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
-from ntkrun.experiments.style import PAPER_MARK, key, panel_letter
+from ntkrun.experiments.style import PAPER_MARK, panel_letter
 from ntkrun.settings.runs import MonteCarloSettings
 
 DEPTHS = (1, 3)
@@ -31,11 +41,12 @@ def plot(table: pd.DataFrame) -> Figure:
     for letter, ax, (kernel, depth) in zip("abcd", axes.flat, [(k, d) for k in NAMES for d in DEPTHS], strict=True):
         panel_letter(ax, letter)
         ax.set_title(f"${NAMES[kernel]}$, L = {depth}")
-        errors = grid(table, f"{kernel}_l{depth}")
+        shown = Panel(kernel, depth)
+        errors = grid(table, shown)
         if errors.empty:
             continue
         for colour, m in zip(shades(len(errors.columns)), errors.columns, strict=True):
-            draw_curve(ax, errors[m], ("figs9", f"{kernel}_l{depth}", f"m{m}"), colour, f"M = {m}")
+            draw_curve(ax, errors[m], ("figs9", str(shown), f"m{m}"), colour, f"M = {m}")
         widths = errors.index.to_numpy(float)
         ax.plot(widths, 4.0 * (widths / widths[0]) ** -0.5, color="0.4", linestyle=":")  # above all curves
         ax.set(xscale="log", yscale="log")
@@ -46,7 +57,7 @@ def plot(table: pd.DataFrame) -> Figure:
         ax.set_xlabel("width n")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
-    key(
+    legend(
         axes[0, 1],
         {"ours": {"color": "0.3"}, "paper": PAPER_MARK | {"color": "0.3"}, r"$n^{-1/2}$": {"color": "0.4", "ls": ":"}},
         loc="lower left",
@@ -54,7 +65,12 @@ def plot(table: pd.DataFrame) -> Figure:
     return figure
 
 
-PAPER_FACTORS = {"nngp_l1": 2.55, "ntk_l1": 2.37, "nngp_l3": 3.31, "ntk_l3": 3.47}
+PAPER_FACTORS = {
+    Panel(curves.NNGP, 1): 2.55,
+    Panel(curves.NTK, 1): 2.37,
+    Panel(curves.NNGP, 3): 3.31,
+    Panel(curves.NTK, 3): 3.47,
+}
 SLOPES = {
     1: (0.05, "the paper's own +-.05; an error scatters by a fifth, which leaves .02 to a mean slope over 8 widths"),
     3: (0.12, "the error is mostly one common scale: it scatters by a half, which leaves .06 to a mean slope"),
@@ -65,11 +81,10 @@ FACTORS = {
 }
 
 
-def claims_of(panel: str) -> list[Claim]:
-    depth = int(panel[-1])
+def claims_of(panel: Panel) -> list[Claim]:
     return [
-        *slope_claims("figs9", panel, panel, *SLOPES[depth]),
-        factor_claim("figs9", panel, panel, PAPER_FACTORS[panel], *FACTORS[depth]),
+        *slope_claims("figs9", str(panel), panel, *SLOPES[panel.depth]),
+        factor_claim("figs9", str(panel), panel, PAPER_FACTORS[panel], *FACTORS[panel.depth]),
     ]
 
 
@@ -82,5 +97,6 @@ EXPERIMENT = Experiment(
     plot=plot,
     claims=CLAIMS,
     settings=MonteCarloSettings,
+    columns=COLUMNS,
     version=2,  # inputs in another basis of their span: other draws of the same kernels
 )

@@ -1,9 +1,8 @@
 """Network against f_lin at the end of training: what one cell of Figure S5 runs and records.
 
 The end is the first step at which f_lin has a stated train loss, the same whatever the network's output at theta_0.  It
-is known in closed form from the spectrum of Theta_hat_0, before the network moves.  Curves: "rmse/<model>" (network to
-f_lin, both splits), "loss/network", "loss/linear" at the steps 2^j and the last; "depth/<model>", "n_train/<model>" say
-what the cell is.
+is known in closed form from the spectrum of Theta_hat_0, before the network moves.  Curves: RMSE of f_lin to the network and
+LOSS of both, on both splits, at the steps 2^j and the last.
 """
 
 import math
@@ -26,7 +25,9 @@ from ntkrun.devices.placement import on_device, on_the_host
 from ntkrun.dynamics import metrics
 from ntkrun.dynamics.network import Network, predict
 from ntkrun.dynamics.optimizers import record_steps
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs.prepare import drawn, load, model_from, outputs_at_start
 from ntkrun.experiments.runs.random_keys import cell_key
 from ntkrun.experiments.runs.work import (
@@ -86,13 +87,11 @@ def compute(settings: ImageDistanceSettings, cell: str, progress: Progress) -> C
     linear = gradient_descent(train, data.y_train, f0, np.full(descent.max_steps, eta))
     end = steps_to_loss(linear, data.y_train, descent.end_loss, descent.max_steps)
     steps = record_steps(np.arange(end + 1.0), 1.0, 1)
-    rivals, label = {"network": network}, f"{settings.experiment} {cell}"
+    rivals, label = {curves.NETWORK: network}, f"{settings.experiment} {cell}"
     lockstep = run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
-    seen = [found["network"] for _, found in lockstep]
+    seen = [found[curves.NETWORK] for _, found in lockstep]
     outputs = {"train": linear.train_at(np.asarray(steps)), "test": linear.test_at(np.asarray(steps), f0_test, test)}
-    frames = compared(seen, outputs, data, net, steps, eta)
-    whole = {f"depth/{net}": settings.model.depth, f"n_train/{net}": n}
-    frames += [tables.rows(curve, "", [end], [eta * end], np.asarray([float(value)])) for curve, value in whole.items()]
+    frames = compared(seen, outputs, data, steps, eta)
     table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
     facts = {"eta": eta, "steps": end, "loss_reached": end < descent.max_steps, "data": data.describe()}
     return CellResult(table, facts)
@@ -100,19 +99,19 @@ def compute(settings: ImageDistanceSettings, cell: str, progress: Progress) -> C
 
 @on_the_host()
 def compared(
-    seen: Sequence[Observation], linear: dict[str, np.ndarray], data: Dataset, net: str, steps: list[int], eta: float
+    seen: Sequence[Observation], linear: dict[str, np.ndarray], data: Dataset, steps: list[int], eta: float
 ) -> list[pd.DataFrame]:
     """Rows of the distance of network and f_lin, and of the losses of both, on both splits."""
     frames, targets = [], {"train": data.y_train, "test": data.y_test}
 
-    def add(curve: str, split: str, values: Sequence[float]) -> None:
-        frames.append(tables.rows(curve, split, steps, [eta * i for i in steps], np.asarray(values)))
+    def add(quantity: Quantity, rival: str, split: str, values: Sequence[float]) -> None:
+        frames.append(tables.rows(quantity.of(rival), split, steps, [eta * i for i in steps], np.asarray(values)))
 
     for split, f_lin in linear.items():
         f = [np.asarray(observation[split], np.float64) for observation in seen]
-        add(f"rmse/{net}", split, [float(metrics.rmse(a, b)) for a, b in zip(f, f_lin, strict=True)])
-        add("loss/network", split, [float(metrics.mse(a, targets[split])) for a in f])
-        add("loss/linear", split, [float(metrics.mse(a, targets[split])) for a in f_lin])
+        add(curves.RMSE, curves.LINEAR, split, [float(metrics.rmse(a, b)) for a, b in zip(f, f_lin, strict=True)])
+        add(curves.LOSS, curves.NETWORK, split, [float(metrics.mse(a, targets[split])) for a in f])
+        add(curves.LOSS, curves.LINEAR, split, [float(metrics.mse(a, targets[split])) for a in f_lin])
     return frames
 
 

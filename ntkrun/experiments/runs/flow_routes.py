@@ -1,7 +1,5 @@
 """The linearised model by two routes, its own steps and the ODE: what one cell of Figure S4 runs and records."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from ntkrun import tables
@@ -9,48 +7,57 @@ from ntkrun.devices.placement import on_the_host
 from ntkrun.dynamics import metrics
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.errors import UserError
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.runs.prepare import check_learning_rate, set_up
+from ntkrun.experiments.runs.prepare import check_learning_rate, set_up_training
+from ntkrun.experiments.runs.routes import Wanted
 from ntkrun.experiments.runs.trajectories import build_rivals, flow_rivals, kernels_at_init
 from ntkrun.experiments.runs.work import Work, training_work
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
 from ntkrun.lockstep.progress import Progress
 from ntkrun.settings.runs import RunSettings
 
+WANTED = Wanted(analytic=False, solver=True)
 RECORDED = 5  # images whose first logits are kept: as many as the paper shows
 
 
 def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     """Network and f_lin in lockstep, then the ODE at the same times; first logits, and their distances over all images."""
-    setup = set_up(settings, progress)
+    setup = set_up_training(settings, progress, WANTED)
     kernels = kernels_at_init(setup)
-    if kernels is None or settings.loss != "cross_entropy" or settings.optimizer.name != "gd":
+    if (
+        kernels is None
+        or setup.routes.flow != "solver"
+        or settings.loss != "cross_entropy"
+        or settings.optimizer.momentum
+    ):
         raise UserError("figs4 compares two routes to f_lin under loss=cross_entropy: full batches with optimizer=gd")
     facts = check_learning_rate(setup, progress) | {"data": setup.data.describe()}
-    kernels = replace(kernels, analytic_train=None, analytic_test=None)
     times, label = setup.optimizer.flow_times(), f"{settings.experiment} {cell}"
     steps = record_steps(times, settings.record.first_time, settings.record.per_octave)
     rivals = build_rivals(setup, kernels)
-    flow = flow_rivals(setup, kernels, rivals["network"], steps)["flow_empirical"]
-    seen = dict(flow=flow, network=[], linear=[])
+    flow = flow_rivals(setup, kernels, rivals[curves.NETWORK], steps)[curves.FLOW_EMPIRICAL]
+    seen = {curves.FLOW: flow, curves.NETWORK: [], curves.LINEAR: []}
     for _, found in run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices):
         for rival, observation in found.items():
             seen[rival].append(observation)
     logits = {rival: np.stack([np.asarray(o["test"], np.float64)[:, 0] for o in all_]) for rival, all_ in seen.items()}
-    pairs = {"linear": ("network", "linear"), "routes": ("linear", "flow")}
+    pairs = {curves.LINEAR: (curves.NETWORK, curves.LINEAR), curves.ROUTES: (curves.LINEAR, curves.FLOW)}
     frames = [
-        tables.rows(f"logit/{name}", "test", steps, list(times[steps]), f[:, :RECORDED]) for name, f in logits.items()
+        tables.rows(curves.LOGIT.of(name), "test", steps, list(times[steps]), f[:, :RECORDED])
+        for name, f in logits.items()
     ]
     for name, (one, other) in pairs.items():
         apart = np.sqrt(np.mean((logits[one] - logits[other]) ** 2, axis=1))
-        frames.append(tables.rows(f"rms/{name}", "test", steps, list(times[steps]), apart))
+        frames.append(tables.rows(curves.RMS.of(name), "test", steps, list(times[steps]), apart))
     with on_the_host():
-        loss = [float(metrics.cross_entropy(o["train"], setup.data.y_train)) for o in seen["network"]]
-    frames.append(tables.rows("loss/network", "train", steps, list(times[steps]), np.asarray(loss)))
+        loss = [float(metrics.cross_entropy(o["train"], setup.data.y_train)) for o in seen[curves.NETWORK]]
+    name = curves.LOSS.of(curves.NETWORK)
+    frames.append(tables.rows(name, "train", steps, list(times[steps]), np.asarray(loss)))
     same = dict(figure=settings.experiment, cell=cell)
     table = tables.tidy(frames, seed=settings.seed, width=settings.model.width, **same)
     return CellResult(table, facts)
 
 
 def work(settings: RunSettings, block_bytes: int) -> Work:
-    return training_work(settings, block_bytes, with_analytic=False)
+    return training_work(settings, block_bytes, WANTED)

@@ -2,7 +2,8 @@
 
 error(n, M) = ||<K_hat>_M - K||_F / ||K||_F over the inputs, and the same for Theta.  For one hidden layer the estimate
 is an average over n M independent units, so that error^2 has the mean V/(n M): both slopes are -1/2, and err sqrt(n M)
-has one value for the whole grid.  Every width has its own draws; along M a draw serves all larger M.
+has one value for the whole grid.  Every width has its own draws; along M a draw serves all larger M.  Curves: ERROR of
+NNGP and NTK against the column `M`.
 """
 
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from ntkrun import tables
 from ntkrun.costs import Piece
 from ntkrun.data.span import span_coordinates
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.runs.random_keys import cell_key, shared_key
 from ntkrun.experiments.runs.work import Work, count, parameter_shapes, shape
@@ -40,9 +42,9 @@ def compute(settings: MonteCarloSettings, cell: str, progress: Progress) -> Cell
         progress.advance(drawn_by_now - (counts[-1] if counts else 0))
         counts.append(drawn_by_now)
         errors.append([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(kernels, exact, strict=True)])
-    depth, times = settings.model.depth, [float(count) for count in counts]
+    steps, times = [0] * len(counts), [0.0] * len(counts)
     rows = [
-        tables.rows(f"error/{kernel}_l{depth}", "", counts, times, np.asarray(errors)[:, column])
+        tables.rows(curves.ERROR.of(kernel), "", steps, times, np.asarray(errors)[:, column]).assign(M=counts)
         for column, kernel in enumerate(exact._fields)
     ]
     return CellResult(tables.tidy(rows, figure=settings.experiment, cell=cell, seed=settings.seed, width=width))

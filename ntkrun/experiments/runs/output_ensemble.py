@@ -27,8 +27,15 @@ from ntkrun.devices.placement import on_device
 from ntkrun.dynamics.network import Network
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.errors import UserError
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.runs.prepare import Setup, check_learning_rate, initial_each, model_from, set_up
+from ntkrun.experiments.runs.prepare import (
+    TrainingSetup,
+    check_learning_rate,
+    initial_each,
+    model_from,
+    set_up_training,
+)
 from ntkrun.experiments.runs.random_keys import member_keys
 from ntkrun.experiments.runs.trajectories import analytic_pair
 from ntkrun.experiments.runs.work import Lockstep, Work, count, parameter_shapes, planned_images, shape, sizes, span
@@ -58,16 +65,16 @@ def panel_steps(axis: np.ndarray, times: tuple[float, ...]) -> list[int]:
     return steps
 
 
-def theory(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int]) -> dict[str, OutputDistribution]:
+def theory(setup: TrainingSetup, x: np.ndarray, line: np.ndarray, steps: list[int]) -> dict[str, OutputDistribution]:
     """(14, 15) and (S22, S23) after these steps of gradient descent."""
     settings = setup.settings
     train, cross, prior = (analytic_pair(settings, a, b) for a, b in ((x, None), (line, x), (line, None)))
     given = (train, cross, prior, setup.data.y_train, np.asarray(steps, np.float64))
     how: dict[str, Any] = dict(learning_rates=setup.optimizer.learning_rates(), diag_reg=settings.theory.diag_reg)
-    return {name: gp(*given, **how) for name, gp in (("ntk", ntk_gp), ("nngp", nngp_gp))}
+    return {name: gp(*given, **how) for name, gp in ((curves.NTK, ntk_gp), (curves.NNGP, nngp_gp))}
 
 
-def train(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int], label: str, progress: Progress):
+def train(setup: TrainingSetup, x: np.ndarray, line: np.ndarray, steps: list[int], label: str, progress: Progress):
     """Outputs on the line of every network, {step: (s, m)}."""
     settings, dtype = setup.settings, setup.x_train.dtype
     assert isinstance(settings, OutputEnsembleSettings)
@@ -78,11 +85,11 @@ def train(setup: Setup, x: np.ndarray, line: np.ndarray, steps: list[int], label
     bound = settings.converged
 
     def converged(seen) -> bool:
-        return bound is not None and bool(np.abs(seen["network"]["train"] - setup.data.y_train).max() < bound)
+        return bound is not None and bool(np.abs(seen[curves.NETWORK]["train"] - setup.data.y_train).max() < bound)
 
     recorded = recorded_steps(settings)
-    run = run_lockstep({"network": ensemble}, recorded, FullBatch(), progress, label, converged, settings.devices)
-    return {step: seen["network"]["test"][:, :, 0] for step, seen in run if step in steps}
+    run = run_lockstep({curves.NETWORK: ensemble}, recorded, FullBatch(), progress, label, converged, settings.devices)
+    return {step: seen[curves.NETWORK]["test"][:, :, 0] for step, seen in run if step in steps}
 
 
 def recorded_steps(settings: OutputEnsembleSettings) -> list[int]:
@@ -102,7 +109,7 @@ def ensemble_of(
 
 def compute(settings: OutputEnsembleSettings, cell: str, progress: Progress) -> CellResult:
     """One cell: train its networks, evaluate the theory, stack both."""
-    setup = set_up(settings, progress)
+    setup = set_up_training(settings, progress)
     facts = check_learning_rate(setup, progress) | {"data": setup.data.describe()}
     alphas = np.linspace(-2.0, 3.0, settings.alphas)
     pixels = np.asarray(setup.data.x_train, np.float64).reshape(len(setup.data.x_train), -1)
@@ -113,19 +120,22 @@ def compute(settings: OutputEnsembleSettings, cell: str, progress: Progress) -> 
     outputs = train(setup, x, line, steps, f"{settings.experiment} {cell}", progress)
     same: dict[str, Any] = dict(figure=settings.experiment, cell=cell, width=settings.model.width)
     targets = setup.data.y_train[list(settings.points), 0]
-    frames = [tables.rows("alpha", "", [0], [0.0], alphas[None]), tables.rows("target", "", [0], [0.0], targets[None])]
+    frames = [
+        tables.rows(curves.ALPHA, "", [0], [0.0], alphas[None]),
+        tables.rows(curves.TARGET, "", [0], [0.0], targets[None]),
+    ]
     for name, found in theory(setup, x, line, steps).items():
         variance = np.diagonal(found.covariance, axis1=1, axis2=2)
-        frames.append(tables.rows(f"mean/{name}", "test", steps, times, found.mean[:, :, 0]))
-        frames.append(tables.rows(f"variance/{name}", "test", steps, times, variance))
-        if name == "ntk":
+        frames.append(tables.rows(curves.MEAN.of(name), "test", steps, times, found.mean[:, :, 0]))
+        frames.append(tables.rows(curves.VARIANCE.of(name), "test", steps, times, variance))
+        if name == curves.NTK:
             at = probes(alphas)
             block = found.covariance[:, at[:, None], at].reshape(len(steps), -1)
-            frames.append(tables.rows("covariance/ntk", "test", steps, times, block))
+            frames.append(tables.rows(curves.COVARIANCE.of(name), "test", steps, times, block))
     whole = [tables.tidy(frames, seed=settings.seed, **same)]
     for place, member in enumerate(settings.members):
         values = np.stack([outputs[step][place] for step in steps])
-        rows = tables.rows("output/network", "test", steps, times, values)
+        rows = tables.rows(curves.OUTPUT.of(curves.NETWORK), "test", steps, times, values)
         whole.append(tables.tidy([rows], seed=member.seed, **same))
     return CellResult(pd.concat(whole, ignore_index=True), facts)
 

@@ -20,7 +20,9 @@ from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network, Watched
 from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.errors import UserError
+from ntkrun.experiments import curves
 from ntkrun.experiments.runs.random_keys import cell_key
+from ntkrun.experiments.runs.routes import KERNEL_ROWS, Routes, Wanted, routes_of
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.largest_eigenvalue import largest_eigenvalue
 from ntkrun.kernels.method import Method, contraction_of
@@ -34,15 +36,13 @@ from ntkrun.settings.sections import DataSettings, ModelSettings, OwnSettings
 from ntkrun.theory.learning_rate import eta_critical, stable_rate
 from ntkrun.types import AnyArray, Array, Float, Params, PRNGKeyArray
 
-# Kernels over all training examples are built up to this many (example, output) pairs: 8192^2 float64 are 512 MB.
-KERNEL_ROWS = 8192
 # eta_critical needs lambda_max of Theta / N only, which a sample of the training set gives to a few per cent.
 CRITICAL_SAMPLE = 512
 CRITICAL_IMAGES = 64  # the same for convolutions, where an image costs a hundred times as much
 
 
 @dataclass
-class Setup:
+class TrainingSetup:
     """Everything at theta0 that the rivals are built from."""
 
     settings: RunSettings
@@ -53,6 +53,7 @@ class Setup:
     x_test: Array
     optimizer: Optimizer
     watched: tuple[Watched, ...]
+    routes: Routes
     contraction: Method = "structured"  # that gives Theta_hat
 
     @property
@@ -70,8 +71,8 @@ def load(options: DataSettings, loss: str, progress: Progress, dtype: DTypeLike 
     return data
 
 
-def set_up(settings: RunSettings, progress: Progress) -> Setup:
-    """Load the images, draw theta0."""
+def set_up_training(settings: RunSettings, progress: Progress, wanted: Wanted = Wanted()) -> TrainingSetup:  # noqa: B008 frozen
+    """Load the images, decide on the rivals, draw theta0."""
     options, dtype = settings.data, np.dtype(settings.model.dtype)
     # Kernels in closed form take the inputs in float64; sets too large for kernels are not kept twice as large as needed.
     small = options.n_train is not None and options.n_train <= KERNEL_ROWS
@@ -80,6 +81,7 @@ def set_up(settings: RunSettings, progress: Progress) -> Setup:
     if batch is not None and batch > len(data.x_train):
         raise UserError(f"optimizer.batch_size={batch} is larger than the {len(data.x_train)} training images")
     k, choices = data.y_train.shape[1], dict(matmul=settings.matmul, trained=settings.trained)
+    routes = routes_of(settings, len(data.x_train), k, wanted)
     model = model_from(settings.model, n_outputs=k, **choices)
     x_train, x_test = on_device(data.x_train, dtype), on_device(data.x_test, dtype)
     own = isinstance(settings.model, OwnSettings)
@@ -88,18 +90,18 @@ def set_up(settings: RunSettings, progress: Progress) -> Setup:
     theta0 = initial(model, cell_key(settings, "theta0"), np.asarray(data.x_train[:1], dtype))
     watched = choose_weights(theta0, settings.record.weights)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
-    setup = Setup(settings, data, model, theta0, x_train, x_test, optimizer, watched)
-    return own_network(setup, progress) if own else setup
+    setup = TrainingSetup(settings, data, model, theta0, x_train, x_test, optimizer, watched, routes)
+    return set_up_custom_network(setup, progress) if own else setup
 
 
-def own_network(setup: Setup, progress: Progress) -> Setup:
+def set_up_custom_network(setup: TrainingSetup, progress: Progress) -> TrainingSetup:
     """The setup of a module that we have not written: parameters in the dtype asked for, and what its kernel takes."""
     model, settings = setup.model, setup.settings
     if settings.model.width is not None and not hasattr(model, "width"):
         progress.warn(f"{type(model).__name__} has no field width: model.width={settings.model.width} is not used")
     theta0 = jax.tree.map(lambda leaf: leaf.astype(settings.model.dtype), setup.theta0)
     setup = replace(setup, theta0=theta0)
-    if not function_space(settings):
+    if setup.routes.linear == "parameter_space":
         return setup
     if not sees_one_example(model, theta0, setup.x_train):
         raise UserError(
@@ -132,7 +134,7 @@ def drawn(model: nn.Module, key: PRNGKeyArray, x: Float[AnyArray, "1 ..."]) -> P
     return _unoptimised()(model, key, x)
 
 
-def batches_of(setup: Setup) -> FullBatch | MiniBatches:
+def batches_of(setup: TrainingSetup) -> FullBatch | MiniBatches:
     """Which training examples every step sees."""
     images, size = setup.settings.data, setup.settings.optimizer.batch_size
     if size is None:
@@ -150,18 +152,6 @@ def model_from(
         return build_own(str(settings.path), settings.source, settings.args, **offered)
     fields = settings.model_dump()
     return build_model(fields.pop("name"), **offered, **fields)
-
-
-def function_space(settings: RunSettings) -> bool:
-    """auto: function space with full batches, where it holds and costs nothing; else parameter space."""
-    if settings.linear_route == "auto":
-        return settings.optimizer.batch_size is None and not settings.outside_function_space
-    return settings.linear_route == "function_space"
-
-
-def has_analytic_kernel(settings: RunSettings) -> bool:
-    """Whether Theta of the infinitely wide network is a rival."""
-    return settings.model.name == "fc" and not settings.outside_function_space
 
 
 def outputs_at_start(
@@ -183,6 +173,7 @@ def step_by_step(
     model: nn.Module,
     tx: optax.GradientTransformation,
     watched: tuple[Watched, ...],
+    routes: Routes,
     **arrays: Any,
 ) -> dict[str, Any]:
     """The rivals whose states are parameters: the network, and f_lin unless it moves in function space.
@@ -192,9 +183,9 @@ def step_by_step(
     record = settings.record
     shared: dict[str, Any] = dict(model=model, tx=tx, loss=settings.loss, watched=watched)
     shared |= dict(evaluated=record.train_examples, chunk=record.chunk)
-    rivals: dict[str, Any] = {"network": Network(**arrays, **shared)}
-    if not function_space(settings):
-        rivals["linear"] = LinearParameterSpace(**arrays, **shared)
+    rivals: dict[str, Any] = {curves.NETWORK: Network(**arrays, **shared)}
+    if routes.linear == "parameter_space":
+        rivals[curves.LINEAR] = LinearParameterSpace(**arrays, **shared)
     return rivals
 
 
@@ -209,16 +200,16 @@ def choose_weights(theta0: Params, count: int) -> tuple[Watched, ...]:
     return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
 
 
-def check_learning_rate(setup: Setup, progress: Progress) -> dict[str, float]:
+def check_learning_rate(setup: TrainingSetup, progress: Progress) -> dict[str, float]:
     """Warn when eta reaches eta_critical of Theorem 2.1; the facts for the provenance.
 
     Convolutions: lambda_max by power iteration on as many images as a step sees (at most CRITICAL_IMAGES), which is
     also right for batch normalisation.  Adam: no such rate is known, nothing is checked.
     """
     settings, optimizer = setup.settings, setup.settings.optimizer
-    if optimizer.name == "adam":
+    if setup.routes.critical_rate is None:
         return {"eta_max": float(setup.optimizer.learning_rates().max())}
-    if settings.model.name == "fc":
+    if setup.routes.critical_rate == "kernel":
         sample = setup.x_train[:CRITICAL_SAMPLE]
         theta_hat = ntk_scale(setup.model) * np.asarray(
             empirical_ntk(setup.model, setup.theta0, sample, trace_outputs=True)
@@ -246,16 +237,3 @@ def compare_rates(optimizer: Optimizer, critical: float, progress: Progress) -> 
             "(lower optimizer.learning_rate)"
         )
     return {"eta_max": eta, "eta_critical": critical}
-
-
-def has_flow(settings: RunSettings) -> bool:
-    """Full batches; eqs (8)-(11) for the squared loss without momentum, else (S3, S4), (S8)-(S11) if asked for.
-
-    Nesterov's flow is another equation, and a momentum's friction is constant only if eta is.
-    """
-    optimizer = settings.optimizer
-    if optimizer.batch_size is not None or settings.outside_function_space:
-        return False
-    if optimizer.name == "momentum":
-        return settings.theory.flow.by_solver and optimizer.schedule.name == "constant"
-    return optimizer.name == "gd" and (settings.loss == "mse" or settings.theory.flow.by_solver)

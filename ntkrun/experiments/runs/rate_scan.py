@@ -1,4 +1,7 @@
-"""One network a learning rate, all on the same batches: what one cell of Figure S7 runs and records."""
+"""One network a learning rate, all on the same batches: what one cell of Figure S7 runs and records.
+
+Curves of the networks at the end of training, against the column `eta`: ACCURACY on the test images, and FINITE.
+"""
 
 from typing import Any
 
@@ -8,10 +11,13 @@ from flax import linen as nn
 
 from ntkrun import tables
 from ntkrun.devices.placement import on_device
-from ntkrun.dynamics.observers import AtRate
+from ntkrun.dynamics.network import NetworkAtRate
+from ntkrun.dynamics.observers import TestAccuracy
 from ntkrun.dynamics.optimizers import Optimizer
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.runs.prepare import batches_of, model_from, set_up
+from ntkrun.experiments.curves import Quantity
+from ntkrun.experiments.runs.prepare import batches_of, model_from, set_up_training
 from ntkrun.experiments.runs.work import IMAGES, Lockstep, Work, batch_shapes, count, parameter_shapes, shape, sizes
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.lockstep.ensemble import Ensemble
@@ -20,24 +26,22 @@ from ntkrun.lockstep.progress import Progress
 from ntkrun.settings.runs import RateSettings
 from ntkrun.types import Array, Params
 
-LOSSES = {"mse": "mse", "cross_entropy": "xent"}
-
 
 def compute(settings: RateSettings, cell: str, progress: Progress) -> CellResult:
     """Train one network a rate, all on the same batches; their test accuracies at the end."""
-    setup, optimizer = set_up(settings, progress), settings.optimizer
+    setup, optimizer = set_up_training(settings, progress), settings.optimizer
     dtype = setup.x_train.dtype
     etas = np.geomspace(settings.lowest_rate, settings.highest_rate, settings.rates)
     y_train, y_test = (on_device(y, dtype) for y in (setup.data.y_train, setup.data.y_test))
     arrays = (setup.theta0, setup.x_train, y_train, setup.x_test, y_test, on_device(etas, dtype))
     label = f"{settings.experiment} {cell}"
-    rivals = {"network": ensemble_of(settings, setup.model, *arrays)}
+    rivals = {curves.NETWORK: ensemble_of(settings, setup.model, *arrays)}
     lockstep = run_lockstep(rivals, [optimizer.steps], batches_of(setup), progress, label, devices=settings.devices)
-    (seen,) = [found["network"] for _, found in lockstep]
-    name = f"{settings.data.name}/{settings.model.activation}_{LOSSES[settings.loss]}_{settings.model.parameterization}"
-    steps = [optimizer.steps] * settings.rates
+    (seen,) = [found[curves.NETWORK] for _, found in lockstep]
+    steps, times = [optimizer.steps] * settings.rates, [0.0] * settings.rates
     frames = [
-        tables.rows(f"{what}/{name}", "test", steps, list(etas), np.asarray(values)) for what, values in seen.items()
+        tables.rows(Quantity(what).of(curves.NETWORK), "test", steps, times, np.asarray(values)).assign(eta=etas)
+        for what, values in seen.items()
     ]
     table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
     return CellResult(table, {"data": setup.data.describe()})
@@ -54,8 +58,9 @@ def ensemble_of(
     rates: Array,
 ) -> Ensemble:
     tx = Optimizer(settings.optimizer, settings.weight_decay).scaled(ntk_scale(model))
-    shared: dict[str, Any] = dict(model=model, tx=tx, loss=settings.loss, watched=(), chunk=settings.record.chunk)
-    return Ensemble(AtRate(theta0, x, y, x_test, rate=rates, y_test=y_test, **shared), AtRate.VARYING)
+    how: dict[str, Any] = dict(model=model, tx=tx, loss=settings.loss, watched=(), chunk=settings.record.chunk)
+    member = NetworkAtRate(theta0, x, y, x_test, rate=rates, **how, observer=TestAccuracy(y_test))
+    return Ensemble(member, ("rate",))
 
 
 def work(settings: RateSettings, block_bytes: int) -> Work:

@@ -1,12 +1,12 @@
 """The three suprema of Theorem 2.1: what one cell of `theorem21` runs and records.
 
 A cell is one kind of network at one width, its `networks` members moved as one ensemble.  f_lin takes the same steps, in
-closed form with each member's own Theta_hat_0.  Curves "<what>/<activation>_<parameterization>" at every record point:
+closed form with each member's own Theta_hat_0.  Curves of the network at every record point:
 
-output   root mean over the test inputs of (f_t(x) - f_lin_t(x))^2
-theta    ||theta_t - theta_0||_2 / sqrt n; in the standard parameterization, whose theta are smaller by sqrt n,
-         ||theta_t - theta_0||_2
-kernel   ||Theta_hat_t - Theta_hat_0||_F over the training inputs, in the normalisation of (S42) where standard
+OUTPUT_DISTANCE  root mean over the test inputs of (f_t(x) - f_lin_t(x))^2
+THETA_DISTANCE   ||theta_t - theta_0||_2 / sqrt n; in the standard parameterization, whose theta are smaller by sqrt n,
+                 ||theta_t - theta_0||_2
+NTK_DISTANCE     ||Theta_hat_t - Theta_hat_0||_F over the training inputs, in the normalisation of (S42) where standard
 """
 
 from functools import lru_cache
@@ -23,8 +23,9 @@ from ntkrun.data.span import span_coordinates
 from ntkrun.devices.placement import on_device, on_the_host
 from ntkrun.dynamics import metrics
 from ntkrun.dynamics.network import Network
-from ntkrun.dynamics.observers import ObservedDistances
+from ntkrun.dynamics.observers import FROM_THEIR_START, Distances
 from ntkrun.dynamics.optimizers import record_steps
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.runs.prepare import initial, load, model_from
 from ntkrun.experiments.runs.random_keys import cell_key
@@ -89,15 +90,20 @@ def compute(settings: SupremaSettings, cell: str, progress: Progress) -> CellRes
     ensemble = build_ensemble(settings, x, x_test, data.y_train, eta)
     steps = record_steps(np.arange(end + 1.0), 1.0, PER_OCTAVE)
     lockstep = run_lockstep(
-        {"network": ensemble}, steps, FullBatch(), progress, f"{settings.experiment} {cell}", devices=settings.devices
+        {curves.NETWORK: ensemble},
+        steps,
+        FullBatch(),
+        progress,
+        f"{settings.experiment} {cell}",
+        devices=settings.devices,
     )
-    seen = [found["network"] for _, found in lockstep]
+    seen = [found[curves.NETWORK] for _, found in lockstep]
     found = distances(ensemble.members, eta, data.y_train, seen, steps, settings.model)
-    net, times = f"{settings.model.activation}_{settings.model.parameterization}", [eta * i for i in steps]
+    times = [eta * i for i in steps]
     same: dict[str, Any] = dict(figure=settings.experiment, cell=cell, width=settings.model.width)
     stacks = []
     for place, member in enumerate(settings.members):
-        frames = [tables.rows(f"{what}/{net}", "", steps, times, values[place]) for what, values in found.items()]
+        frames = [tables.rows(curve, "", steps, times, values[place]) for curve, values in found.items()]
         stacks.append(tables.tidy(frames, seed=member.seed, **same))
     facts = {"eta": eta, "steps": end, "fitted": end < settings.descent.max_steps, "data": data.describe()}
     return CellResult(pd.concat(stacks, ignore_index=True), facts)
@@ -111,28 +117,35 @@ def build_ensemble(settings: SupremaSettings, x: np.ndarray, x_test: np.ndarray,
     members = []
     for member in settings.members:
         theta0 = initial(model, cell_key(member, "theta0"), np.asarray(x[:1], dtype))
-        network = Network(theta0, train, target, test, model=model, tx=tx, loss="mse", watched=())
-        members.append(ObservedDistances.of(network))
-    return Ensemble.of(members, ObservedDistances.VARYING)
+        observer = Distances.at_start(model, theta0, train, test)
+        how: dict[str, Any] = dict(model=model, tx=tx, loss="mse", watched=())
+        members.append(Network(theta0, train, target, test, **how, observer=observer))
+    return Ensemble.of(members, FROM_THEIR_START)
 
 
 def distances(
-    members: ObservedDistances, eta: float, y: np.ndarray, seen: list[Any], steps: list[int], model: ModelSettings
+    members: Network, eta: float, y: np.ndarray, seen: list[Any], steps: list[int], model: ModelSettings
 ) -> dict[str, np.ndarray]:
-    """The three distances of every member at every step, each (s, T); f_lin has the member's own Theta_hat_0."""
-    scale = ntk_scale(members.model)
+    """The three distances by curve, of every member at every step, each (s, T); f_lin has the member's own Theta_hat_0."""
+    scale, start = ntk_scale(members.model), members.observer
+    assert isinstance(start, Distances)
     f, f_test, theta, ntk = (
         np.stack([np.asarray(observation[what], np.float64) for observation in seen], axis=1)
         for what in ("train", "test", "theta_distance", "ntk_distance")
     )
-    at, kernels = np.asarray(steps), (np.asarray(members.ntk0), np.asarray(members.cross0))
+    at, kernels = np.asarray(steps), (np.asarray(start.ntk0), np.asarray(start.cross0))
     apart = []
     for place, (train, cross) in enumerate(zip(*kernels, strict=True)):
         linear = gradient_descent(scale * train, y, f[place, 0], np.full(steps[-1], eta))
         f_lin = linear.test_at(at, f_test[place, 0], scale * cross)
         apart.append(np.sqrt(np.mean((f_test[place] - f_lin) ** 2, axis=(1, 2))))
     norm = np.sqrt(model.width) if model.parameterization == "ntk" else 1.0
-    return {"output": np.stack(apart), "theta": theta / norm, "kernel": scale * ntk}
+    found = {
+        curves.OUTPUT_DISTANCE: np.stack(apart),
+        curves.THETA_DISTANCE: theta / norm,
+        curves.NTK_DISTANCE: scale * ntk,
+    }
+    return {quantity.of(curves.NETWORK): values for quantity, values in found.items()}
 
 
 def work(settings: SupremaSettings, block_bytes: int) -> Work:
@@ -143,9 +156,10 @@ def work(settings: SupremaSettings, block_bytes: int) -> Work:
     theta0 = parameter_shapes(model, (d,), dtype)
     x, y, x_test = (shape(*size, dtype=dtype) for size in ((n, d), (n, k), (m, d)))
 
-    def rivals(theta0: Any, *arrays: Any) -> tuple:
-        network = Network(theta0, *arrays, model=model, tx=optax.sgd(1.0), loss="mse", watched=())
-        return (side_by_side(ObservedDistances.of(network), ObservedDistances.VARYING, settings.networks),)
+    def rivals(theta0: Any, x: Any, y: Any, x_test: Any) -> tuple:
+        how: dict[str, Any] = dict(model=model, tx=optax.sgd(1.0), loss="mse", watched=())
+        network = Network(theta0, x, y, x_test, **how, observer=Distances.at_start(model, theta0, x, x_test))
+        return (side_by_side(network, FROM_THEIR_START, settings.networks),)
 
     at_any_width = settings.model.model_copy(update={"width": 1})
     same: Any = settings.model_copy(update={"model": at_any_width, "networks": 1, "seed": 0})

@@ -24,18 +24,15 @@ from ntkrun.dynamics import metrics
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.network import Network, Watched, predict
 from ntkrun.dynamics.optimizers import record_steps
-from ntkrun.errors import UserError
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs.prepare import (
-    KERNEL_ROWS,
-    Setup,
+    TrainingSetup,
     batches_of,
     check_learning_rate,
-    function_space,
-    has_analytic_kernel,
-    has_flow,
     outputs_at_start,
-    set_up,
+    set_up_training,
     step_by_step,
 )
 from ntkrun.experiments.runs.work import training_work
@@ -81,7 +78,7 @@ def analytic(settings: RunSettings, x1: np.ndarray, x2: np.ndarray | None = None
 @dataclass
 class KernelsAtInit:
     """Theta_hat_0 (dtype of theta0, whose rounding it has) and Theta (float64) on (train, train) and (test, train), and
-    df/dtheta of the watched weights; Theta is None for convolutions, whose recursion is not written here."""
+    df/dtheta of the watched weights; Theta is None where it is no rival."""
 
     empirical_train: np.ndarray
     empirical_test: np.ndarray
@@ -90,11 +87,10 @@ class KernelsAtInit:
     jacobian: np.ndarray  # (w, n, k)
 
 
-def kernels_at_init(setup: Setup) -> KernelsAtInit | None:
-    """None where no rival of this run moves in function space, and where the kernel would be too large."""
-    settings, data = setup.settings, setup.data
-    has_analytic = has_analytic_kernel(settings)
-    if len(data.x_train) * setup.k > KERNEL_ROWS or not (has_analytic or function_space(settings)):
+def kernels_at_init(setup: TrainingSetup) -> KernelsAtInit | None:
+    """None where no rival of this run moves in function space."""
+    settings, data, has_analytic = setup.settings, setup.data, setup.routes.analytic
+    if not setup.routes.kernels:
         return None
     scale = ntk_scale(setup.model)
 
@@ -118,37 +114,32 @@ def one_by_one(network: Network) -> tuple[Array, Array]:
     return f0_train, f0_test
 
 
-def build_rivals(setup: Setup, kernels: KernelsAtInit | None) -> dict[str, Any]:
+def build_rivals(setup: TrainingSetup, kernels: KernelsAtInit | None) -> dict[str, Any]:
     """The rivals that move step by step."""
     settings, data = setup.settings, setup.data
     tx, tx_kernel = setup.optimizer.scaled(ntk_scale(setup.model)), setup.optimizer.scaled(1.0)
     y_train = on_device(data.y_train, setup.x_train.dtype)
     arrays: dict[str, Any] = dict(theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test)
-    rivals = step_by_step(settings, setup.model, tx, setup.watched, **arrays)
-    if function_space(settings) and kernels is None:
-        raise UserError(
-            f"linear_route=function_space needs the kernel of all {len(data.x_train)} x {setup.k} outputs, more than "
-            f"{KERNEL_ROWS} rows: use linear_route=parameter_space or a smaller data.n_train"
-        )
+    rivals = step_by_step(settings, setup.model, tx, setup.watched, setup.routes, **arrays)
     if kernels is None:
         return rivals
-    f0_train, f0_test = outputs_at_start(rivals["network"], one_by_one)
+    f0_train, f0_test = outputs_at_start(rivals[curves.NETWORK], one_by_one)
     common: dict[str, Any] = dict(f0_train=f0_train, f0_test=f0_test, y_train=data.y_train, jacobian=kernels.jacobian)
     common |= dict(tx=tx_kernel, loss=settings.loss)
-    if function_space(settings):
-        rivals["linear"] = LinearFunctionSpace.build(
+    if setup.routes.linear == "function_space":
+        rivals[curves.LINEAR] = LinearFunctionSpace.build(
             ntk_train=kernels.empirical_train, ntk_test=kernels.empirical_test, **common
         )
     if kernels.analytic_train is not None and kernels.analytic_test is not None:
         check_psd(kernels.analytic_train, "Theta(X, X)")
-        rivals["linear_analytic"] = LinearFunctionSpace.build(
+        rivals[curves.LINEAR_ANALYTIC] = LinearFunctionSpace.build(
             ntk_train=kernels.analytic_train, ntk_test=kernels.analytic_test, **common
         )
     return rivals
 
 
 def flow_rivals(
-    setup: Setup, kernels: KernelsAtInit, network: Network, steps: list[int]
+    setup: TrainingSetup, kernels: KernelsAtInit, network: Network, steps: list[int]
 ) -> dict[str, list[Observation]]:
     """Gradient flow with both kernels at the flow times of the recorded steps."""
     f0_train, f0_test = (np.asarray(f, np.float64) for f in outputs_at_start(network, one_by_one))
@@ -170,15 +161,14 @@ def flow_rivals(
     return found
 
 
-def flow_coefficients(setup: Setup, ntk: np.ndarray, f0: np.ndarray, times: np.ndarray) -> np.ndarray:
+def flow_coefficients(setup: TrainingSetup, ntk: np.ndarray, f0: np.ndarray, times: np.ndarray) -> np.ndarray:
     """c_t (T, n, k) of f_lin = f_0 + Theta c: from the spectrum where it decides, else by the solver."""
     settings, optimizer = setup.settings, setup.settings.optimizer
-    if settings.loss == "mse" and optimizer.name == "gd":
+    if setup.routes.flow == "spectrum":
         return np.asarray(gradient_flow(ntk, setup.data.y_train, f0).coefficients_at(times))
     from ntkrun.theory.gradient_flow import linear_flow  # brings diffrax, which takes a second to import
 
-    with_momentum = optimizer.name == "momentum"
-    flow = settings.theory.flow
+    with_momentum, flow = optimizer.momentum > 0, settings.theory.flow
     return linear_flow(
         ntk,
         setup.data.y_train,
@@ -200,7 +190,7 @@ def _gradient_of(loss: str) -> Callable[[Any, Any], Any]:
 
 def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     """Run one cell: train network and rivals in lockstep, evaluate the closed forms, and stack what was seen."""
-    setup = set_up(settings, progress)
+    setup = set_up_training(settings, progress)
     facts = check_learning_rate(setup, progress) | {
         "data": setup.data.describe(),
         "watched_weights": _names(setup.watched),
@@ -212,7 +202,7 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     rivals, label = build_rivals(setup, kernels), f"{settings.experiment} {cell}"
     # before the network moves: a horizon that the solver cannot reach ends the run here
     flows = {}
-    if kernels is not None and has_flow(settings):
+    if kernels is not None and setup.routes.flow is not None:
         flows = flow_rivals(setup, kernels, rivals["network"], steps)
     seen: dict[str, list[Observation]] = {}
     for _, observations in run_lockstep(rivals, steps, batches_of(setup), progress, label, devices=settings.devices):
@@ -229,26 +219,28 @@ def _names(watched: tuple[Watched, ...]) -> list[str]:
 
 
 @on_the_host()
-def stack(setup: Setup, seen: dict[str, list[Observation]], steps: list[int], times: np.ndarray) -> list[pd.DataFrame]:
+def stack(
+    setup: TrainingSetup, seen: dict[str, list[Observation]], steps: list[int], times: np.ndarray
+) -> list[pd.DataFrame]:
     """Rows of every quantity: output, weight_change, loss, accuracy, and rmse to the network."""
     loss, record = metrics.LOSSES[setup.settings.loss], setup.settings.record
     targets = {"train": setup.data.y_train[: record.train_examples], "test": setup.data.y_test}
     frames = []
     for rival, observations in seen.items():
 
-        def add(quantity: str, split: str, values: list[Any], rival: str = rival) -> None:
-            frames.append(tables.rows(f"{quantity}/{rival}", split, steps, list(times), np.asarray(values)))
+        def add(quantity: Quantity, split: str, values: list[Any], rival: str = rival) -> None:
+            frames.append(tables.rows(quantity.of(rival), split, steps, list(times), np.asarray(values)))
 
         if setup.watched:
-            add("weight_change", "", [o["weights"] for o in observations])
+            add(curves.WEIGHT_CHANGE, "", [o["weights"] for o in observations])
         for split, y in targets.items():
             outputs = [np.asarray(o[split], np.float64)[: len(y)] for o in observations]
-            add("output", split, [shown(f, record.outputs, record.follow) for f in outputs])
-            add("loss", split, [float(loss(f, y)) for f in outputs])
-            add("accuracy", split, [float(metrics.accuracy(f, y)) for f in outputs])
-            if rival != "network":
-                network = [np.asarray(o[split], np.float64)[: len(y)] for o in seen["network"]]
-                add("rmse", split, [float(metrics.rmse(f, g)) for f, g in zip(outputs, network, strict=True)])
+            add(curves.OUTPUT, split, [shown(f, record.outputs, record.follow) for f in outputs])
+            add(curves.LOSS, split, [float(loss(f, y)) for f in outputs])
+            add(curves.ACCURACY, split, [float(metrics.accuracy(f, y)) for f in outputs])
+            if rival != curves.NETWORK:
+                network = [np.asarray(o[split], np.float64)[: len(y)] for o in seen[curves.NETWORK]]
+                add(curves.RMSE, split, [float(metrics.rmse(f, g)) for f, g in zip(outputs, network, strict=True)])
     return frames
 
 

@@ -1,8 +1,7 @@
 """How far networks of many widths move: what Figures 1 and S6 record, draw and judge.
 
-One cell is one width with all its seeds, moved as one ensemble.  Curves, "<what>_change/<net>" with net = "relu3",
-"tanh3", "relu1" (activation and depth): "ntk", "nngp", "weight" (index = layer - 1), and the training loss, of every
-network at every record time.
+One cell is one width with all its seeds, moved as one ensemble.  Curves of the network: NTK_CHANGE, NNGP_CHANGE,
+WEIGHT_CHANGE (index = layer - 1), and the training LOSS, of every network at every record time.
 """
 
 import math
@@ -20,9 +19,12 @@ from ntkrun.costs import Piece
 from ntkrun.data.dataset import Dataset
 from ntkrun.data.span import span_coordinates
 from ntkrun.devices.placement import on_device, on_the_host
-from ntkrun.dynamics.observers import ObservedChanges
+from ntkrun.dynamics.network import Network
+from ntkrun.dynamics.observers import FROM_THEIR_START, Changes
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs.prepare import compare_rates, critical_rate, load, model_from
 from ntkrun.experiments.runs.random_keys import cell_key, member_keys
 from ntkrun.experiments.runs.work import IMAGES, Lockstep, Work, count, parameter_shapes, records_of, shape, sizes, span
@@ -54,12 +56,10 @@ def ensemble_of(
     settings: WidthChangeSettings, model: nn.Module, theta0: Params, ntk0: Array, nngp0: Array, unseen: Array,
     x: Array, y: Array,
 ) -> Ensemble:  # fmt: skip
-    stacked: dict[str, Any] = dict(theta0=theta0, ntk0=ntk0, nngp0=nngp0, unseen=unseen)
     tx = Optimizer(settings.optimizer).scaled(ntk_scale(model))
-    member = ObservedChanges(
-        **stacked, x_train=x, y_train=y, x_test=x[:1], model=model, tx=tx, loss=settings.loss, watched=()
-    )
-    return Ensemble(member, ObservedChanges.VARYING)
+    how: dict[str, Any] = dict(model=model, tx=tx, loss=settings.loss, watched=())
+    member = Network(theta0, x, y, x[:1], **how, observer=Changes(ntk0, nngp0, unseen))
+    return Ensemble(member, FROM_THEIR_START)
 
 
 @partial(jax.jit, static_argnames="model")
@@ -91,16 +91,21 @@ def compute(settings: WidthChangeSettings, cell: str, progress: Progress) -> Cel
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
     ensemble = build_ensemble(settings, data)
     facts = check_learning_rates(settings, ensemble, optimizer, progress) | {"data": data.describe()}
-    rivals, label = {"network": ensemble}, f"{settings.experiment} {cell}"
+    rivals, label = {curves.NETWORK: ensemble}, f"{settings.experiment} {cell}"
     seen = [
-        observations["network"]
+        observations[curves.NETWORK]
         for _, observations in run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
     ]
-    net = f"{settings.model.activation}{settings.model.depth}"
     stacks = []
     for place, member in enumerate(settings.members):
         frames = [
-            tables.rows(f"{what}/{net}", "train" if what == "loss" else "", steps, list(axis[steps]), values)
+            tables.rows(
+                Quantity(what).of(curves.NETWORK),
+                "train" if what == curves.LOSS else "",
+                steps,
+                list(axis[steps]),
+                values,
+            )
             for what in seen[0]
             for values in [np.stack([observation[what][place] for observation in seen])]
         ]
@@ -116,7 +121,7 @@ def check_learning_rates(
     if settings.optimizer.name == "adam":
         return {"eta_max": float(optimizer.learning_rates().max())}
     member = ensemble.members
-    blocks = np.asarray(ntk_scale(member.model) * member.ntk0, np.float64)  # (s, n, n, k, k)
+    blocks = np.asarray(ntk_scale(member.model) * member.observer.ntk0, np.float64)  # (s, n, n, k, k)
     k = blocks.shape[-1]
     per_output = np.einsum("sijaa->sij", blocks) / k
     return compare_rates(optimizer, min(critical_rate(settings, theta_hat, k) for theta_hat in per_output), progress)

@@ -20,17 +20,15 @@ from ntkrun.data.dataset import Dataset
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.errors import UserError
+from ntkrun.experiments import curves
 from ntkrun.experiments.runs.prepare import (
     CRITICAL_SAMPLE,
-    KERNEL_ROWS,
     choose_weights,
-    function_space,
-    has_analytic_kernel,
-    has_flow,
     load,
     model_from,
     step_by_step,
 )
+from ntkrun.experiments.runs.routes import Wanted, routes_of
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.method import Method, covered_by_taps
 from ntkrun.kernels.structured import blocks_of
@@ -221,24 +219,20 @@ def kernel_piece(
     return Piece("kernel", kernel, (theta0, *block), times * turns)
 
 
-def training_work(settings: RunSettings, memory_bytes: int, with_analytic: bool = True) -> Work:
-    """`trajectories.compute`.  Left out: the ODE solver, and power iteration for eta_critical of convolutions.
-
-    with_analytic: whether Theta of the infinite width is a rival where there is one.
-    """
+def training_work(settings: RunSettings, memory_bytes: int, wanted: Wanted = Wanted()) -> Work:  # noqa: B008 frozen
+    """`trajectories.compute`.  Left out: the ODE solver, and power iteration for eta_critical of convolutions."""
     n, m, k = sizes(settings.data, settings.loss)
     dtype, image = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
     model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
     theta0, method = network_shapes(settings, model, image, k)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
+    routes = routes_of(settings, n, k, wanted)
     watched, tx = choose_weights(theta0, settings.record.weights), optimizer.scaled(ntk_scale(model))
     x, y, x_test = (shape(rows, *row, dtype=dtype) for rows, row in ((n, image), (n, (k,)), (m, image)))
-    analytic = with_analytic and has_analytic_kernel(settings)
-    in_function_space = n * k <= KERNEL_ROWS and (function_space(settings) or analytic)
 
     def rivals(theta0: Params, x: Any, y: Any, x_test: Any) -> tuple:
         arrays = dict(theta0=theta0, x_train=x, y_train=y, x_test=x_test)
-        found = step_by_step(settings, model, tx, watched, **arrays)
+        found = step_by_step(settings, model, tx, watched, routes, **arrays)
 
         def linear(*kk: int) -> LinearFunctionSpace:
             f, f_test, ntk, cross = (jnp.zeros(size) for size in ((n, k), (m, k), (n, n, *kk), (m, n, *kk)))
@@ -246,21 +240,21 @@ def training_work(settings: RunSettings, memory_bytes: int, with_analytic: bool 
             jacobian = jnp.zeros((len(watched), n, k))
             return LinearFunctionSpace.build(f, f_test, f, ntk, cross, jacobian, moved, settings.loss)
 
-        if in_function_space and function_space(settings):
-            found["linear"] = linear(k, k)
-        if in_function_space and analytic:
-            found["linear_analytic"] = linear()
+        if routes.linear == "function_space":
+            found[curves.LINEAR] = linear(k, k)
+        if routes.analytic:
+            found[curves.LINEAR_ANALYTIC] = linear()
         return tuple(found.values())
 
     batch, steps = batch_shapes(settings), settings.optimizer.steps
     lockstep = Lockstep.of(rivals, theta0, x, y, x_test, steps=steps, records=records_of(settings), batch=batch)
     programs, spectra = [], []
-    if settings.model.name == "fc" and settings.optimizer.name != "adam":
+    if routes.critical_rate == "kernel":
         sample = shape(min(n, CRITICAL_SAMPLE), *image, dtype=dtype)
         programs.append(Piece("kernel", lambda *of: empirical_ntk(model, *of, trace_outputs=True), (theta0, sample)))
         spectra.append(sample.shape[0])
-    if in_function_space:
+    if routes.kernels:
         how: Any = dict(memory_bytes=memory_bytes, method=method)
         programs += [kernel_piece(model, theta0, *of, **how) for of in ((x,), (x_test, x))]
-        spectra += [n * k, n] if has_flow(settings) and with_analytic and analytic else []
+        spectra += [n * k, *([n] if routes.analytic else [])] if routes.flow == "spectrum" else []
     return Work(count(theta0), lockstep, tuple(programs), tuple(spectra))

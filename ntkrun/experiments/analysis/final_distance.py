@@ -1,0 +1,90 @@
+"""Final distance of network and linearization against width: what is measured on the tables of `runs.final_distance`, and its
+panels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.power_law import average, power_law
+from ntkrun.experiments.style import PAPER_MARK, legend, paper_curve
+from ntkrun.reference import paper_panel
+
+LAYERS, SIZES = "model.depth", "data.n_train"
+COLUMNS = ("model.name", LAYERS, SIZES)  # settings that tell the cells of a table apart
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of the paper: networks of one kind, a curve for each value of `by`, the other setting held."""
+
+    name: str
+    title: str
+    net: str  # model.name
+    by: str  # one of COLUMNS
+    held: tuple[str, int]  # another, and its value
+    symbol: str
+
+    def curves(self, table: pd.DataFrame) -> dict[int, pd.Series]:
+        """Final test RMSE against width (geometric mean over seeds), by depth or size."""
+        wanted = (table["curve"] == curves.RMSE.of(curves.LINEAR)) & (table["split"] == "test")
+        held, value = self.held
+        part = table[wanted & (table["model.name"] == self.net) & (table[held] == value)]
+        cells = part[part["step"] == part.groupby("cell")["step"].transform("max")]
+        found: dict[int, pd.Series] = {}
+        for value in sorted(cells[self.by].unique()):
+            part = cells[cells[self.by] == value]
+            found[int(value)] = part.groupby("width")["value"].apply(lambda rmse: float(np.exp(np.log(rmse).mean())))
+        return found
+
+    def paper(self) -> dict[int, pd.Series]:
+        """The paper's points, by the same."""
+        return {int(c[1:]): p.set_index("x")["y"].rename(c) for c, p in paper_panel("figs5", self.name).items()}
+
+
+def draw(ax: Axes, panel: Panel, table: pd.DataFrame) -> None:
+    """Ours over the paper's points; the legend says where ours ends before the paper's."""
+    ours, paper = panel.curves(table), panel.paper()
+    entries: dict[str, dict[str, Any]] = {}
+    values = sorted(paper.keys() | ours.keys())
+    for value, colour in zip(values, matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(values))), strict=True):
+        points, label = paper.get(value), f"{panel.symbol} = {value}"
+        if points is not None:
+            paper_curve(ax, points.rename("y").reset_index(), (panel.name, str(points.name)), ours.get(value), c=colour)
+        if value in ours:
+            ax.plot(ours[value].index, ours[value], color=colour, marker=".", markersize=3)
+            cut = points is not None and ours[value].index.max() < points.index.max()
+            entries[f"{label} (cut at n = {ours[value].index.max()})" if cut else label] = {"color": colour}
+        else:
+            entries[f"{label} (not run)"] = PAPER_MARK | {"color": colour}
+    entries["paper"] = PAPER_MARK | {"color": "0.3"}
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log", base=2)
+    ax.set_xlabel("n" if panel.net == "fc" else "channels")
+    ax.set_title(panel.title if ours else f"{panel.title}\n(not run: the paper's points only)")
+    legend(ax, entries, loc="upper left", bbox_to_anchor=(0.0, -0.2), ncols=2)
+
+
+def slopes(table: pd.DataFrame, panel: Panel) -> list[float]:
+    """d log RMSE / d log n of every depth at which three widths ran."""
+    return [power_law(curve.index, curve).slope for curve in panel.curves(table).values() if len(curve) > 2]
+
+
+def slope_in(table: pd.DataFrame, panel: Panel) -> float:
+    """The smallest d log RMSE / d log `panel.by` of any width at which three of its values ran."""
+    by_width = pd.DataFrame(panel.curves(table)).dropna(thresh=3)
+    found = [power_law(row.dropna().index, row.dropna()).slope for _, row in by_width.iterrows()]
+    return float(np.min(found)) if found else float("nan")
+
+
+def octaves(table: pd.DataFrame, panel: Panel, within: Callable[[int], bool]) -> float:
+    """The mean of |log2(ours / the paper's)| over the points that both have, for the curves `within`; nan where none is."""
+    ours, paper = panel.curves(table), panel.paper()
+    apart = [(ours[v] / paper[v]).dropna() for v in ours.keys() & paper.keys() if within(v)]
+    return average(np.abs(np.log2(np.concatenate([[], *apart]))))

@@ -1,0 +1,96 @@
+"""Which rivals a training run has and how each of them is had: decided once, before anything is computed.
+
+`trajectories.compute` follows the decision, and `work.training_work` plans by the same one.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ntkrun.errors import UserError
+from ntkrun.settings.runs import RunSettings
+
+# Kernels over all training examples are built up to this many (example, output) pairs: 8192^2 float64 are 512 MB.
+KERNEL_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Routes:
+    """The decision.
+
+    linear         the space in which f_lin moves: c of f_0 + Theta_hat c, or theta beside the network
+    analytic       whether f_lin with Theta of the infinitely wide network is a rival
+    flow           gradient flow of f_lin: from the spectrum of its kernel, by the ODE solver, or not at all
+    critical_rate  lambda_max behind eta_critical: of Theta_hat_0 on a sample, by power iteration, or not known
+    """
+
+    linear: Literal["function_space", "parameter_space"]
+    analytic: bool
+    flow: Literal["spectrum", "solver"] | None
+    critical_rate: Literal["kernel", "power_iteration"] | None
+
+    @property
+    def kernels(self) -> bool:
+        """Whether Theta_hat_0 is formed on all training examples: for rivals in function space, and for the flow."""
+        return self.linear == "function_space" or self.analytic
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a kind of run asks for, where the settings allow it.
+
+    analytic  f_lin with the kernel of the infinitely wide network
+    solver    gradient flow by the ODE solver; None: as theory.flow.by_solver says
+    """
+
+    analytic: bool = True
+    solver: bool | None = None
+
+
+def routes_of(settings: RunSettings, n: int, k: int, wanted: Wanted) -> Routes:
+    """From the settings and the numbers of training examples and of outputs.
+
+    Raises UserError where f_lin has to move in function space and its kernel would be too large.
+    """
+    fits, in_function_space = n * k <= KERNEL_ROWS, _in_function_space(settings)
+    if in_function_space and not fits:
+        raise UserError(
+            f"linear_route=function_space needs the kernel of all {n} x {k} outputs, more than {KERNEL_ROWS} rows: "
+            "use linear_route=parameter_space or a smaller data.n_train"
+        )
+    has_analytic = settings.model.name == "fc" and not settings.outside_function_space
+    analytic = wanted.analytic and has_analytic and fits
+    by_solver = settings.theory.flow.by_solver if wanted.solver is None else wanted.solver
+    return Routes(
+        linear="function_space" if in_function_space else "parameter_space",
+        analytic=analytic,
+        flow=_flow(settings, by_solver) if fits and (in_function_space or analytic) else None,
+        critical_rate=_critical_rate(settings),
+    )
+
+
+def _in_function_space(settings: RunSettings) -> bool:
+    """auto: with full batches, where it holds and costs nothing."""
+    if settings.linear_route == "auto":
+        return settings.optimizer.batch_size is None and not settings.outside_function_space
+    return settings.linear_route == "function_space"
+
+
+def _flow(settings: RunSettings, by_solver: bool) -> Literal["spectrum", "solver"] | None:
+    """Full batches; eqs (8)-(11) for the squared loss without momentum, else (S3, S4), (S8)-(S11) if asked for.
+
+    Nesterov's flow is another equation, and a momentum's friction is constant only if eta is.
+    """
+    optimizer = settings.optimizer
+    if optimizer.batch_size is not None or settings.outside_function_space:
+        return None
+    if optimizer.name == "gd" and settings.loss == "mse":
+        return "spectrum"
+    steady = optimizer.name == "gd" or (optimizer.name == "momentum" and optimizer.schedule.name == "constant")
+    return "solver" if by_solver and steady else None
+
+
+def _critical_rate(settings: RunSettings) -> Literal["kernel", "power_iteration"] | None:
+    """Adam: no such rate is known.  Convolutions: power iteration, where an image of a kernel costs a hundred times as much."""
+    if settings.optimizer.name == "adam":
+        return None
+    return "kernel" if settings.model.name == "fc" else "power_iteration"
