@@ -32,6 +32,7 @@ from ntkrun.lockstep.executor import Lanes
 from ntkrun.lockstep.loop import MiniBatches
 from ntkrun.models import build_model
 
+jax.config.update("jax_enable_x64", True)
 INPUTS = 3072
 
 

@@ -45,6 +45,7 @@ from ntkrun.lockstep.loop import steps_at_once
 from ntkrun.runner.machines import KNOWN, Machine
 from ntkrun.runner.plan import Cell, make_cells
 
+jax.config.update("jax_enable_x64", True)
 HERE = Path(__file__).parent
 GIB = 2.0**30
 

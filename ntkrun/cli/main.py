@@ -23,6 +23,7 @@ from ntkrun.cli.exchange import exchange
 from ntkrun.cli.messages import complain, debugging, dotted, is_about_input, one_line
 from ntkrun.cli.stages import execute, expected, join
 from ntkrun.cli.timed import LEFT_OVER, run_within
+from ntkrun.devices.float64 import switch_on
 from ntkrun.devices.platform import tell_xla
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import figure_names
@@ -59,6 +60,7 @@ def compose(overrides: list[str]) -> dict[str, Any]:
 def task(config: DictConfig) -> Outcome:
     """One job: a single run, or one of a multirun."""
     tell_xla()  # in a process of its own a job has no `main`, and nobody's outcome
+    switch_on()
     outcome = outcomes[-1] if outcomes else Outcome()
     try:
         hydra_config = HydraConfig.get()
@@ -166,6 +168,7 @@ def main() -> None:
     except UserError as error:
         sys.exit(complain(error))
     tell_xla()
+    switch_on()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions arrive here instead of being printed over many lines
     arguments = with_scale_shown(completed(arguments), resolve_scale)
     sys.argv = [sys.argv[0], *arguments]

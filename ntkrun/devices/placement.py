@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from ntkrun.devices.float64 import require_float64
 from ntkrun.devices.platform import platform
 from ntkrun.types import AnyArray, Array
 
@@ -35,7 +36,12 @@ def beyond_a_cpu(numbers: int) -> int:
 
 
 def on_device(a: AnyArray, dtype: Any) -> Array:
-    """A copy of the array on the device; its dtype is changed on the host, where that is no program to compile."""
+    """A copy of the array on the device; its dtype is changed on the host, where that is no program to compile.
+
+    Raises `UserError` for float64 while JAX computes in 32 bits, in which the copy would be float32.
+    """
+    if np.dtype(dtype) == np.float64:
+        require_float64("an array of this computation")
     if isinstance(a, Tracer):
         return a.astype(dtype)
     return jax.device_put(np.array(a, dtype))

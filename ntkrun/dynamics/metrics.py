@@ -30,8 +30,8 @@ LOSSES: dict[str, Loss] = {"mse": mse, "cross_entropy": cross_entropy}
 def accuracy(f: Float[AnyArray, "b k"], y: Float[AnyArray, "b k"]) -> Float[Array, ""]:
     """Share of examples whose class is right: the sign for k = 1 (targets +1, -1), the largest output otherwise."""
     if f.shape[1] == 1:
-        return jnp.mean((jnp.sign(f) == jnp.sign(y)).astype(jnp.float64))
-    return jnp.mean((jnp.argmax(f, axis=1) == jnp.argmax(y, axis=1)).astype(jnp.float64))
+        return jnp.mean((jnp.sign(f) == jnp.sign(y)).astype(float))
+    return jnp.mean((jnp.argmax(f, axis=1) == jnp.argmax(y, axis=1)).astype(float))
 
 
 def rmse(f: Float[AnyArray, "b k"], g: Float[AnyArray, "b k"]) -> Float[Array, ""]:

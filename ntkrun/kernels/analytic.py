@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkrun.devices.float64 import in_float64
 from ntkrun.devices.placement import beyond_a_cpu, on_the_host
 from ntkrun.errors import UserError
 from ntkrun.kernels.dual import DualActivation, Rows
@@ -51,6 +52,7 @@ class Coefficients(NamedTuple):
     bias: Array
 
 
+@in_float64()
 def analytic_kernels(
     x1: Float[AnyArray, "n1 ..."],
     x2: Float[AnyArray, "n2 ..."] | None = None,
@@ -68,9 +70,9 @@ def analytic_kernels(
     """(K^{L+1}, Theta^{L+1}) of the readout, for L = depth hidden layers; (S24)-(S29), (S42).
 
     x1 (n1, ...), x2 (n2, ...), flattened to (n, n_0); x2 = None is x1 with itself, computed as one triangle of
-    tiles.  Returns NumPy arrays (n1, n2) of `dtype`, because they are filled tile by tile: beside the result only
-    `tile_bytes` (of a CPU; an accelerator takes as many times more as it has) and a few numbers per input are held
-    (10,000 images: 1.6 GB).  Without sigma_b2 there are no biases.
+    tiles.  Returns arrays (n1, n2) of `dtype`, in whatever precision the caller's JAX computes; NumPy arrays, because
+    they are filled tile by tile: beside the result only `tile_bytes` (of a CPU; an accelerator takes as many times more
+    as it has) and a few numbers per input are held (10,000 images: 1.6 GB).  Without sigma_b2 there are no biases.
 
     parameterization "ntk": Theta as above, `width` is not used.  "standard": the limit of J J^T / n, with the terms of
     order 1/n if `width` = n is given (see the module).

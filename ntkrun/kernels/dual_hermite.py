@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkrun.devices.float64 import in_float64
 from ntkrun.kernels.dual import DualActivation, Rows, correlation, inverse_root
 from ntkrun.nonlinearities import Activation
 from ntkrun.types import Array, Float, NumpyArray
@@ -81,6 +82,7 @@ class HermiteDual(DualActivation):
     def second_moment(self, p: Float[Array, " n"]) -> Float[Array, " n"]:
         return self._samples(p)[0] ** 2 @ jnp.asarray(_nodes()[1], p.dtype)
 
+    @in_float64()  # its tolerance is below the rounding of float32
     def for_variances(self, p: Float[NumpyArray, " n"]) -> "HermiteDual":
         sample = jnp.asarray(np.quantile(np.unique(p), np.linspace(0, 1, 64), method="nearest"))
         value, slope = (np.asarray(samples) for samples in self._samples(sample))

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ntkrun.kernels.precision import full_precision, full_products
+from ntkrun.kernels.precision import full_products
 from ntkrun.types import AnyArray, Array, Float, Params
 
 _POWER_STEPS = 20  # the uniform mode stands apart by a factor 3 and more: (1/3)^40
@@ -15,12 +15,12 @@ _POWER_STEPS = 20  # the uniform mode stands apart by a factor 3 and more: (1/3)
 
 @full_products
 def largest_eigenvalue(model: nn.Module, params: Params, x: Float[AnyArray, "n ..."]) -> float:
-    """lambda_max of Theta_hat = J J^T on x without the kernel, by power iteration; for any module.
+    """lambda_max of Theta_hat = J J^T on x without the kernel, by power iteration; for any module, in the dtype of params.
 
     J is that of f(X; theta) as one function of theta, so batch normalisation over X is part of it.  The Rayleigh
     quotient errs by the square of the vector's error, which falls by (lambda_2/lambda_1) an iteration.
     """
-    return float(_power_iteration(full_precision(model), params, jnp.asarray(x)))
+    return float(_power_iteration(model, params, jnp.asarray(x)))
 
 
 @partial(jax.jit, static_argnames=("model",))

@@ -17,11 +17,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkrun.devices.float64 import in_float64
 from ntkrun.devices.placement import beyond_a_cpu
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import Kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
+from ntkrun.models import declarations
 from ntkrun.types import Array, Float, NumpyArray, Params, PRNGKeyArray
 
 # Numbers held by the networks drawn together on a CPU: 4 MB in float32.  Random bits are drawn in several passes over the
@@ -33,19 +35,23 @@ _LARGEST_GROUP = 64
 def sampled_kernels(
     model: nn.Module, x: Float[NumpyArray | Array, "n d"], key: PRNGKeyArray, draws: int
 ) -> Iterator[tuple[int, Kernels]]:
-    """(M, averages over the first M draws) for M = 1, 2, 4, ... up to `draws`; kernels (n, n), float64.
+    """(M, averages over the first M draws) for M = 1, 2, 4, ... up to `draws`; kernels (n, n), float64 whatever the
+    precision of the caller's JAX.
 
     Theta_hat is normalised as (S42).  The networks compute in the dtype of `model`, sums are float64.  Draw number i
     has the key fold_in(key, i): asking for more draws changes none of the earlier ones.
     """
-    x = jnp.asarray(x, getattr(model, "dtype", None))
     if draws < 1 or draws & (draws - 1):
         raise UserError(f"draws = {draws}: averages are recorded at powers of two up to a power of two")
-    group = group_size(model, x, draws)
+    with in_float64():
+        x = jnp.asarray(x, declarations.of(model).dtype)
+        group = group_size(model, x, draws)
     total, record = np.zeros((2, len(x), len(x))), 1
     for first in range(0, draws, group):
         done = first
-        for segment in np.asarray(segment_sums(model, x, key, jnp.asarray(first), group)):
+        with in_float64():  # and not while the caller has the word
+            segments = np.asarray(segment_sums(model, x, key, jnp.asarray(first), group))
+        for segment in segments:
             total += segment
             if not np.isfinite(segment).all():
                 raise UserError("kernels of drawn networks are not finite: two inputs are equal, or one is 0")
@@ -58,9 +64,11 @@ def sampled_kernels(
 def group_size(model: nn.Module, x: Array | jax.ShapeDtypeStruct, draws: int) -> int:
     """How many networks are drawn together, a power of two: one network's weights, activations and kernels count."""
     weights = sum(leaf.size for leaf in jax.tree.leaves(_shapes(model, x)))
+    net = declarations.of(model).fully_connected
+    activations = x.shape[0] * sum(net.widths) if net else 0  # of other networks below the weights
     if is_projectable(model, x.shape[0]):
-        weights = 2 * x.shape[0] * sum(getattr(model, "widths"))  # noqa: B009
-    numbers = weights + x.shape[0] * sum(getattr(model, "widths")) + 2 * x.shape[0] ** 2  # noqa: B009
+        weights = 2 * activations
+    numbers = weights + activations + 2 * x.shape[0] ** 2
     most = min(draws, beyond_a_cpu(_LARGEST_GROUP))
     return 2 ** int(np.log2(np.clip(beyond_a_cpu(_GROUP_NUMBERS) // numbers, 1, most)))
 

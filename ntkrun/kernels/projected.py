@@ -15,10 +15,14 @@ Source: conditioning on linear constraints, as in Yang 2019, "Tensor programs I"
 from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cholesky, solve_triangular
 
+from ntkrun.errors import UserError
+from ntkrun.models import declarations
+from ntkrun.models.declarations import FullyConnected
 from ntkrun.nonlinearities import resolve_activation
 from ntkrun.types import Array, Float, PRNGKeyArray
 
@@ -35,39 +39,45 @@ def drawn_projections(key: PRNGKeyArray) -> Projections:
     return draw
 
 
-def is_projectable(model: Any, n_inputs: int) -> bool:
-    """Whether the model is a network of `fc` in the NTK parameterization with one output, wide enough.
+def is_projectable(model: nn.Module, n_inputs: int) -> bool:
+    """Whether the model is equation (1) in the NTK parameterization with one output, wide enough.
 
     n >= 4 N: half of the units of ReLU are dead for an input, and Gram matrices must have full rank.
     """
-    wide = getattr(model, "widths", (0,))
-    known = type(model).__name__ == "FC" and model.parameterization == "ntk" and model.n_outputs == 1
-    return known and model.trained == "all" and len(set(wide)) == 1 and wide[0] >= 4 * n_inputs and model.depth > 1
+    net = declarations.of(model).fully_connected
+    if net is None or net.parameterization != "ntk" or net.n_outputs != 1 or net.trained != "all":
+        return False
+    return len(set(net.widths)) == 1 and net.widths[0] >= 4 * n_inputs and net.depth > 1
 
 
 def projected_kernels(
-    model: Any, x: Float[Array, "n d"], key: PRNGKeyArray, projections: Projections
+    model: nn.Module, x: Float[Array, "n d"], key: PRNGKeyArray, projections: Projections
 ) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
     """(K_hat, Theta_hat) of one network; its first layer, biases and readout are drawn from `key` as they are.
 
     Float: everything (N, n) in the dtype of x, Cholesky factors in float64.  A singular Gram matrix (equal inputs) has
     no Cholesky factor and gives nan.
+
+    Raises `UserError` for a network that does not declare itself as equation (1).
     """
-    n, scale = model.widths[0], (model.sigma_w2 / model.widths[0]) ** 0.5
-    act, first = resolve_activation(model.activation).phi, jax.random.split(key, model.depth + 2)
+    net = declarations.of(model).fully_connected
+    if net is None:
+        raise UserError(f"{type(model).__name__} is not declared as equation (1): only its weights can be drawn")
+    n, scale = net.widths[0], (net.sigma_w2 / net.widths[0]) ** 0.5
+    act, first = resolve_activation(net.activation).phi, jax.random.split(key, net.depth + 2)
     omega = jax.random.normal(first[0], (x.shape[1], n), x.dtype)
-    h = _product((model.sigma_w2 / x.shape[1]) ** 0.5 * x, omega) + _bias(model, first[1], n, x.dtype)
-    grams = [_product(model.sigma_w2 / x.shape[1] * x, x.T) + model.sigma_b2]
+    h = _product((net.sigma_w2 / x.shape[1]) ** 0.5 * x, omega) + _bias(net, first[1], n, x.dtype)
+    grams = [_product(net.sigma_w2 / x.shape[1] * x, x.T) + net.sigma_b2]
     layers = []
-    for layer in range(2, model.depth + 1):
+    for layer in range(2, net.depth + 1):
         a, slope = jax.jvp(act, (h,), (jnp.ones_like(h),))
         c, basis = _factored(a)
         g = projections(layer, False, basis)
         layers.append((layer, slope, g, basis))
-        grams.append(_product(model.sigma_w2 / n * a, a.T) + model.sigma_b2)
-        h = _product(scale * c, g) + _bias(model, first[layer], n, x.dtype)
+        grams.append(_product(net.sigma_w2 / n * a, a.T) + net.sigma_b2)
+        h = _product(scale * c, g) + _bias(net, first[layer], n, x.dtype)
     a, slope = jax.jvp(act, (h,), (jnp.ones_like(h),))
-    nngp = _product(model.sigma_w2 / n * a, a.T) + model.sigma_b2
+    nngp = _product(net.sigma_w2 / n * a, a.T) + net.sigma_b2
     delta = scale * jax.random.normal(first[-1], (1, n), x.dtype) * slope
     ntk = nngp + grams[-1] * _product(delta, delta.T)
     for (layer, slope_below, g, basis), gram in zip(layers[::-1], grams[-2::-1], strict=True):
@@ -91,5 +101,5 @@ def _product(a: Array, b: Array) -> Array:
     return jnp.matmul(a, b, precision="highest")
 
 
-def _bias(model: Any, key: PRNGKeyArray, n: int, dtype: Any) -> Array:
-    return model.sigma_b2**0.5 * jax.random.normal(key, (1, n), dtype)
+def _bias(net: FullyConnected, key: PRNGKeyArray, n: int, dtype: Any) -> Array:
+    return net.sigma_b2**0.5 * jax.random.normal(key, (1, n), dtype)

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
-from ntkrun.kernels.empirical import outputs_of
-from ntkrun.kernels.precision import full_precision, full_products
+from ntkrun.kernels.precision import full_products
+from ntkrun.kernels.taps import outputs_of
 from ntkrun.types import Array, Float, NumpyArray, Params
 
 AnyArray = Array | NumpyArray
@@ -29,7 +29,7 @@ def weight_jacobian(
         leaf = _leaf(params, path)
         if not 0 <= index < getattr(leaf, "size", 0):
             raise UserError(f"no weight {'/'.join(path)}[{index}] in the parameters")
-    return _weight_jacobian(full_precision(model), params, jnp.asarray(x), watched)
+    return _weight_jacobian(model, params, jnp.asarray(x), watched)
 
 
 def _leaf(params: Params, path: tuple[str, ...]) -> Any:

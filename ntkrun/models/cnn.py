@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
+from ntkrun.models.declarations import Declaration, by_fields
 from ntkrun.models.layers import BuiltIn, Conv, Dense, readout_input
 from ntkrun.nonlinearities import resolve_activation
 from ntkrun.types import Array, Float, NumpyArray
@@ -22,6 +23,11 @@ class CNN(BuiltIn, kw_only=True):
     width: int
     pool: str = "average"  # or "flatten"
     stride: int = 1
+
+    @property
+    def declaration(self) -> Declaration:
+        """Of layers with taps, an example at a time."""
+        return by_fields(self).but(batch_dependent=False, tapped=True)
 
     @nn.compact
     def __call__(self, x: Float[Array | NumpyArray, "n ..."]) -> Float[Array, "n k"]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
+from ntkrun.models import declarations
 from ntkrun.settings.custom_source import load
 from ntkrun.types import AnyArray, Params
 
@@ -50,22 +51,17 @@ def _constructed(kind: type[nn.Module], given: dict[str, Any]) -> nn.Module:
         hash(model)
     except Exception as error:
         raise UserError(f"{kind.__name__}({_listed(given)}) fails with {_short(error)}") from error
-    standard = getattr(model, "parameterization", "ntk")
-    if standard not in ("ntk", "standard"):
+    declared = declarations.of(model)
+    if declared.parameterization not in ("ntk", "standard"):
         raise UserError(
-            f"{kind.__name__}.parameterization={standard!r} must be ntk or standard: it decides eta_0 or eta_0/n"
+            f"{kind.__name__}.parameterization={declared.parameterization!r} must be ntk or standard: it decides eta_0 or "
+            "eta_0/n"
         )
-    if standard == "standard" and not width_of(model):
+    if declared.parameterization == "standard" and not declared.width:
         raise UserError(
             f"{kind.__name__} needs a field `width`: its standard parameterization steps with eta_0 / width"
         )
     return model
-
-
-def width_of(model: nn.Module) -> int:
-    """n; 0 for a module that has no width."""
-    width = getattr(model, "width", 0)
-    return width if isinstance(width, int) else 0
 
 
 def check_own(model: nn.Module, x: AnyArray | jax.ShapeDtypeStruct, k: int) -> None:

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
+from ntkrun.models.declarations import Declaration, FullyConnected, by_fields
 from ntkrun.models.layers import BuiltIn, Dense, readout_input
 from ntkrun.nonlinearities import resolve_activation
 from ntkrun.types import Array, Float, NumpyArray
@@ -26,6 +27,14 @@ class FC(BuiltIn, kw_only=True):
     def widths(self) -> tuple[int, ...]:
         """n_1 .. n_L."""
         return (self.width,) * self.depth if isinstance(self.width, int) else tuple(self.width)
+
+    @property
+    def declaration(self) -> Declaration:
+        """Equation (1), of layers with taps, an example at a time."""
+        terms = ("widths", "n_outputs", "activation", "sigma_w2", "sigma_b2", "parameterization", "trained")
+        equation = FullyConnected(**{name: getattr(self, name) for name in terms})
+        width = max(self.widths, default=0)
+        return by_fields(self).but(width=width, batch_dependent=False, tapped=True, fully_connected=equation)
 
     @nn.compact
     def __call__(self, x: Float[Array | NumpyArray, "n ..."]) -> Float[Array, "n k"]:

@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ntkrun.devices.float64 import require_float64
 from ntkrun.devices.platform import platform
 from ntkrun.errors import UserError
 from ntkrun.models.products import HIGHEST, PrecisionLike, Product, at_precision
@@ -57,7 +58,8 @@ class Affine(nn.Module):
     (n_max sigma_b2) of (S37) to correspond to it.
 
     Parameters and outputs have `dtype`, and so have the products with matmul = "as_dtype"; "tf32" and "bfloat16" round
-    their factors (`models.products`).  Source: Lee et al. 2019, section 2.1 and (S36).
+    their factors (`models.products`).  Source: Lee et al. 2019, section 2.1 and (S36).  Raises `UserError` for float64
+    while JAX computes in 32 bits.
     """
 
     features: int
@@ -66,6 +68,12 @@ class Affine(nn.Module):
     parameterization: str = "ntk"  # or "standard"
     dtype: Any = jnp.float32
     matmul: str = "as_dtype"  # or "tf32", "bfloat16"
+
+    def in_dtype(self, x: Array | NumpyArray) -> Array:
+        """The input as the layer takes it; `UserError` for float64 while JAX computes in 32 bits."""
+        if jnp.dtype(self.dtype) == jnp.float64:
+            require_float64("a layer of the network")
+        return jnp.asarray(x, self.dtype)
 
     def affine(
         self,
@@ -113,7 +121,7 @@ class Dense(Affine):
 
     @nn.compact
     def __call__(self, x: Float[Array | NumpyArray, "n fan_in"]) -> Float[Array, "n features"]:
-        x = jnp.asarray(x, self.dtype)
+        x = self.in_dtype(x)
         return self.affine(x, (x.shape[-1], self.features), jnp.matmul, lambda x: x)
 
 
@@ -128,7 +136,7 @@ class Conv(Affine):
 
     @nn.compact
     def __call__(self, x: Float[Array | NumpyArray, "n h w c"]) -> Float[Array, "n h_out w_out features"]:
-        x = jnp.asarray(x, self.dtype)
+        x = self.in_dtype(x)
         shape = (KERNEL, KERNEL, x.shape[-1], self.features)
         return self.affine(x, shape, self._convolve, self._patches)
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
+from ntkrun.models.declarations import Declaration, by_fields
 from ntkrun.models.layers import BuiltIn, Conv, Dense, readout_input
 from ntkrun.nonlinearities import resolve_activation
 from ntkrun.types import Array, Float, NumpyArray
@@ -61,6 +62,11 @@ class WideResNet(BuiltIn, kw_only=True):
 
     width: int
     norm: str = "batch"  # or "none"
+
+    @property
+    def declaration(self) -> Declaration:
+        """Of layers with taps; by batch normalisation a function of the whole batch."""
+        return by_fields(self).but(batch_dependent=self.norm == "batch", tapped=True)
 
     @nn.compact
     def __call__(self, x: Float[Array | NumpyArray, "n ..."]) -> Float[Array, "n k"]:

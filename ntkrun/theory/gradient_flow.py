@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkrun.devices.float64 import in_float64
 from ntkrun.devices.placement import on_the_host
 from ntkrun.errors import UserError
 from ntkrun.theory.closed_form import AnyArray, Kernel, SquareKernel, apply_kernel, symmetric_kernel
@@ -42,6 +43,7 @@ class LinearFlow:
     solver_steps: int
 
 
+@in_float64()
 def linear_flow(
     ntk_train_train: SquareKernel,
     y: Float[AnyArray, "n k"],

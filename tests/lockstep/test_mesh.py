@@ -109,7 +109,8 @@ def assert_work_is_shared(rival: Network) -> None:
 def test_four_devices_give_the_numbers_of_one(root):
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
     environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
-    code = "from tests.lockstep.test_mesh import compare_on_four_devices as run; run()"
+    wide = "import jax; jax.config.update('jax_enable_x64', True); "
+    code = wide + "from tests.lockstep.test_mesh import compare_on_four_devices as run; run()"
     done = ran(sys.executable, "-c", code, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
 

@@ -12,7 +12,8 @@ import pytest
 
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import load_experiment
-from ntkrun.kernels.empirical import contraction_of, empirical_ntk
+from ntkrun.kernels.empirical import empirical_ntk
+from ntkrun.kernels.method import contraction_of
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models.custom import build_own, check_own, sees_one_example
 from ntkrun.models.layers import Dense

@@ -23,8 +23,9 @@ from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.runs.random_keys import cell_key
 from ntkrun.experiments.runs.routes import KERNEL_ROWS, Routes, Wanted, routes_of
-from ntkrun.kernels.empirical import Method, contraction_of, empirical_ntk, ntk_scale
+from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.largest_eigenvalue import largest_eigenvalue
+from ntkrun.kernels.method import Method, contraction_of
 from ntkrun.lockstep.executor import observed, start
 from ntkrun.lockstep.loop import FullBatch, MiniBatches
 from ntkrun.lockstep.progress import Progress

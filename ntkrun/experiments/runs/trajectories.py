@@ -43,7 +43,7 @@ from ntkrun.kernels.psd import check_psd
 from ntkrun.kernels.weight_jacobian import weight_jacobian
 from ntkrun.lockstep.loop import Observation, run_lockstep
 from ntkrun.lockstep.progress import Progress
-from ntkrun.models.custom import width_of
+from ntkrun.models import declarations
 from ntkrun.settings.runs import RunSettings
 from ntkrun.theory.closed_form import apply_kernel, gradient_flow
 from ntkrun.types import Array
@@ -213,7 +213,7 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
             seen.setdefault(rival, []).append(observation)
     seen |= flows
     table = stack(setup, seen, steps, axis[steps])
-    width = width_of(setup.model)
+    width = declarations.of(setup.model).width
     return CellResult(tables.tidy(table, figure=settings.experiment, cell=cell, seed=settings.seed, width=width), facts)
 
 

@@ -29,7 +29,10 @@ from ntkrun.experiments.runs.prepare import (
     step_by_step,
 )
 from ntkrun.experiments.runs.routes import Wanted, routes_of
-from ntkrun.kernels.empirical import Method, blocks_of, covered_by_taps, empirical_ntk, ntk_scale, shapes_at_start
+from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
+from ntkrun.kernels.method import Method, covered_by_taps
+from ntkrun.kernels.structured import blocks_of
+from ntkrun.kernels.taps import shapes_at_start
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models.custom import check_own

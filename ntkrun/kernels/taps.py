@@ -1,0 +1,102 @@
+"""What the taps of a network's layers give: their inputs, and the derivatives of all outputs by what they return.
+
+The protocol stands in `models.layers`; a network is asked for it here and nowhere else.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ntkrun.devices import float64
+from ntkrun.errors import UserError
+from ntkrun.types import Array, Float, Params
+
+Path = tuple[str, ...]  # of a layer in the parameter tree
+
+
+def outputs_of(model: nn.Module, params: Params, x: Array) -> Array:
+    """f(x, theta)."""
+    output: Any = model.apply({"params": params}, x)
+    return output
+
+
+def tapped_apply(model: nn.Module, params: Params, perturbations: Any, x: Array) -> tuple[Array, Any]:
+    """(f with `perturbations` added to every tapped h, what the layers sowed)."""
+    variables = {"params": params, "perturbations": perturbations}
+    output, state = model.apply(variables, x, mutable=["taps"])
+    return output, state.get("taps", {})
+
+
+def zero_perturbations(model: nn.Module, x: Array) -> Any:
+    """A zero for every tapped h on these examples."""
+    shapes = shapes_at_start(model, x.shape[1:], x.dtype).get("perturbations", {})
+    return jax.tree.map(lambda shape: jnp.zeros((x.shape[0], *shape.shape[1:]), shape.dtype), shapes)
+
+
+def shapes_at_start(model: nn.Module, image: tuple[int, ...], dtype: Any) -> dict[str, Any]:
+    """Of the parameters ("params"), and of h of one example in every tapped layer ("perturbations")."""
+    return _shapes_at_start(model, image, dtype, float64.is_on())
+
+
+# A trace of the network takes as long as its kernel on small sets; its dtypes may depend on the precision of JAX.
+@lru_cache(maxsize=256)
+def _shapes_at_start(model: nn.Module, image: tuple[int, ...], dtype: Any, in_64_bits: bool) -> dict[str, Any]:
+    return jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image), dtype))
+
+
+def uses_by_layer(taps: Any, path: Path = ()) -> dict[Path, Any]:
+    """Path of each tapped layer -> what it sowed at each use, in the order of the forward pass (Flax keeps that of first use)."""
+    layers = {}
+    for name, node in taps.items():
+        layers |= {path: node} if isinstance(node, tuple) else uses_by_layer(node, (*path, name))
+    return layers
+
+
+def last_leaf_by_layer(tree: Any) -> dict[Path, Any]:
+    """Path of the enclosing layer -> its last leaf."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {tuple(part.key for part in path[:-1]): leaf for path, leaf in leaves}
+
+
+def uncovered(params: Params, layers: dict[Path, Any]) -> list[str]:
+    """Layers whose parameters no tap sees, and tapped ones that are used more than once."""
+    reused = {path for path, uses in layers.items() if len(uses) > 1}
+    return sorted("/".join(path) for path in (set(last_leaf_by_layer(params)) - set(layers)) | reused)
+
+
+def check_covered(params: Params, layers: dict[Path, Any]) -> None:
+    """Raises `UserError` unless every array of `params` lies directly in a tapped layer that is used once."""
+    if names := uncovered(params, layers):
+        raise UserError(f"no structured kernel for the parameters of {', '.join(names)}: use method='jacobian'")
+
+
+def tapped_layers(
+    model: nn.Module, params: Params, x: Array
+) -> list[tuple[dict[str, Array], Float[Array, "n k *width"]]]:
+    """(what the layer sowed, delta) of every layer, delta[i, a] = df_a(x_i)/dh: one forward, one backward pass per output."""
+    zeros = zero_perturbations(model, x)
+    output, vjp, taps = jax.vjp(lambda h: tapped_apply(model, params, h, x), zeros, has_aux=True)
+    layers = uses_by_layer(taps)
+    check_covered(params, layers)
+    one_hot = jnp.eye(output.shape[1], dtype=output.dtype)
+    cotangents = jnp.broadcast_to(one_hot[:, None, :], (output.shape[1], *output.shape))
+    (deltas,) = jax.vmap(vjp, out_axes=1)(cotangents)
+    delta_of = last_leaf_by_layer(deltas)
+    return [(uses[0], delta_of[path]) for path, uses in layers.items()]
+
+
+def readout_taps(model: nn.Module, params: Params, x: Array) -> dict[str, Array]:
+    """What the last layer sowed.
+
+    Raises `UserError` where parameters lie outside of tapped layers, so that the last tapped layer need not be the last.
+    """
+    layers = uses_by_layer(tapped_apply(model, params, zero_perturbations(model, x), x)[1])
+    if names := uncovered(params, layers):
+        raise UserError(
+            f"K_hat is read from the readout's input, and {type(model).__name__} has layers without taps "
+            f"({', '.join(names)}): make them of `Dense` and `Conv` of ntkrun.models.layers, each used once"
+        )
+    return list(layers.values())[-1][0]
