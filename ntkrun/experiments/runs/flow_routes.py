@@ -24,7 +24,8 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     """Network and f_lin in lockstep, then the ODE at the same times; first logits, and their distances over all images."""
     setup = set_up(settings, progress)
     kernels = kernels_at_init(setup)
-    if kernels is None or settings.loss != "cross_entropy" or settings.optimizer.name != "gd":
+    by_solver = settings.full_batch and settings.optimizer.flow == "gradient" and not settings.flow_has_closed_form
+    if kernels is None or not by_solver:
         raise UserError("figs4 compares two routes to f_lin under loss=cross_entropy: full batches with optimizer=gd")
     facts = check_learning_rate(setup, progress) | {"data": setup.data.describe()}
     kernels = replace(kernels, analytic_train=None, analytic_test=None)

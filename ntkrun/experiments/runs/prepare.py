@@ -28,8 +28,9 @@ from ntkrun.lockstep.loop import FullBatch, MiniBatches
 from ntkrun.lockstep.progress import Progress
 from ntkrun.models import build_model
 from ntkrun.models.custom import build_own, check_own, sees_one_example
+from ntkrun.settings.data import DataSettings
+from ntkrun.settings.models import ModelSettings, OwnSettings
 from ntkrun.settings.runs import RunSettings
-from ntkrun.settings.sections import DataSettings, ModelSettings, OwnSettings
 from ntkrun.theory.learning_rate import eta_critical, stable_rate
 from ntkrun.types import AnyArray, Array, Float, Params, PRNGKeyArray
 
@@ -160,7 +161,7 @@ def function_space(settings: RunSettings) -> bool:
 
 def has_analytic_kernel(settings: RunSettings) -> bool:
     """Whether Theta of the infinitely wide network is a rival."""
-    return settings.model.name == "fc" and not settings.outside_function_space
+    return settings.model.analytic_kernel and not settings.outside_function_space
 
 
 def outputs_at_start(
@@ -212,12 +213,13 @@ def check_learning_rate(setup: Setup, progress: Progress) -> dict[str, float]:
     """Warn when eta reaches eta_critical of Theorem 2.1; the facts for the provenance.
 
     Convolutions: lambda_max by power iteration on as many images as a step sees (at most CRITICAL_IMAGES), which is
-    also right for batch normalisation.  Adam: no such rate is known, nothing is checked.
+    also right for batch normalisation.  No such rate is known for steps that are not linear in the gradient (Adam):
+    nothing is checked.
     """
     settings, optimizer = setup.settings, setup.settings.optimizer
-    if optimizer.name == "adam":
+    if not optimizer.linear_in_gradient:
         return {"eta_max": float(setup.optimizer.learning_rates().max())}
-    if settings.model.name == "fc":
+    if settings.model.cheap_kernel:
         sample = setup.x_train[:CRITICAL_SAMPLE]
         theta_hat = ntk_scale(setup.model) * np.asarray(
             empirical_ntk(setup.model, setup.theta0, sample, trace_outputs=True)
@@ -253,8 +255,8 @@ def has_flow(settings: RunSettings) -> bool:
     Nesterov's flow is another equation, and a momentum's friction is constant only if eta is.
     """
     optimizer = settings.optimizer
-    if optimizer.batch_size is not None or settings.outside_function_space:
+    if not settings.full_batch or settings.outside_function_space or optimizer.flow is None:
         return False
-    if optimizer.name == "momentum":
-        return settings.theory.flow.by_solver and optimizer.schedule.name == "constant"
-    return optimizer.name == "gd" and (settings.loss == "mse" or settings.theory.flow.by_solver)
+    if optimizer.flow == "momentum":
+        return settings.theory.flow.by_solver and optimizer.schedule.constant
+    return settings.flow_has_closed_form or settings.theory.flow.by_solver

@@ -173,11 +173,11 @@ def flow_rivals(
 def flow_coefficients(setup: Setup, ntk: np.ndarray, f0: np.ndarray, times: np.ndarray) -> np.ndarray:
     """c_t (T, n, k) of f_lin = f_0 + Theta c: from the spectrum where it decides, else by the solver."""
     settings, optimizer = setup.settings, setup.settings.optimizer
-    if settings.loss == "mse" and optimizer.name == "gd":
+    if settings.flow_has_closed_form:
         return np.asarray(gradient_flow(ntk, setup.data.y_train, f0).coefficients_at(times))
     from ntkrun.theory.gradient_flow import linear_flow  # brings diffrax, which takes a second to import
 
-    with_momentum = optimizer.name == "momentum"
+    with_momentum = optimizer.flow == "momentum"
     flow = settings.theory.flow
     return linear_flow(
         ntk,

@@ -35,8 +35,9 @@ from ntkrun.kernels.empirical import Method, blocks_of, covered_by_taps, empiric
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models.custom import check_own
+from ntkrun.settings.data import DataSettings
+from ntkrun.settings.models import OwnSettings
 from ntkrun.settings.runs import RunSettings
-from ntkrun.settings.sections import DataSettings, OwnSettings
 from ntkrun.types import Params
 
 IMAGES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -59,7 +60,7 @@ def span(data: DataSettings, examples: int) -> int:
 
     Less their mean image, where `preprocess` subtracts it, training inputs add up to 0, whatever else scales them.
     """
-    return min(examples - (data.preprocess != "global"), math.prod(IMAGES[data.name]))
+    return min(examples - data.subtracts_mean_image, math.prod(IMAGES[data.name]))
 
 
 def parameter_shapes(model: nn.Module, image: tuple[int, ...], dtype: Any) -> Params:
@@ -252,7 +253,7 @@ def training_work(settings: RunSettings, memory_bytes: int, with_analytic: bool 
     batch, steps = batch_shapes(settings), settings.optimizer.steps
     lockstep = Lockstep.of(rivals, theta0, x, y, x_test, steps=steps, records=records_of(settings), batch=batch)
     programs, spectra = [], []
-    if settings.model.name == "fc" and settings.optimizer.name != "adam":
+    if settings.model.cheap_kernel and settings.optimizer.linear_in_gradient:
         sample = shape(min(n, CRITICAL_SAMPLE), *image, dtype=dtype)
         programs.append(Piece("kernel", lambda *of: empirical_ntk(model, *of, trace_outputs=True), (theta0, sample)))
         spectra.append(sample.shape[0])
