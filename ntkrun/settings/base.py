@@ -24,7 +24,7 @@ class StageSettings(Section):
     """What is done with an experiment, and where that writes to or reads from."""
 
     stage: Annotated[Local[Stage], Meanings({name: stage.meaning for name, stage in STAGES.items()})] = Field(
-        description="what is done with the experiment"
+        description="what is done"
     )
     into: Annotated[Path | None, OfStage("bundle")] = Field(description="the folder that is made")
     target: Annotated[Path | None, OfStage("bundle")] = Field(
@@ -72,7 +72,7 @@ SETTINGS_OF_STAGE = _settings_of_stage()
 
 
 class CommonSettings(StageSettings):
-    """What every experiment has; local settings say where and how to run and never change a number.
+    """What every experiment has.
 
     `devices`, like the kind of device, changes the order of float sums: the provenance tells both, no identity does.
     """
@@ -93,7 +93,7 @@ class CommonSettings(StageSettings):
     shard: Local[Index] = Field(description="run only the cells shard, shard + shards, shard + 2 shards, ...")
     shards: Local[Count] = Field(description="into how many shares the cells are dealt out")
     seed: Seed = Field(description="draws theta_0 and the order of the batches")
-    results_dir: Local[Path] = Field(description="relative to where the command is called")
+    results_dir: Local[Path] = Field(description="folder of the results, relative to where the command is called")
     style: Annotated[Local[Style], Meanings({"paper": "for a page", "slides": "larger text and thicker lines"})] = (
         Field(description="look of the figure")
     )
@@ -106,7 +106,7 @@ class CommonSettings(StageSettings):
         Local[Order],
         WithMinutes("shortest"),
         Meanings({"shortest": "the shortest cells first", "listed": "in the order of the command line"}),
-    ] = Field(description="with minutes: of the cells")
+    ] = Field(description="with minutes: in which order cells are run")
     jobs: Annotated[Local[Count | Literal["auto"]], WithMinutes("auto")] = Field(
         description="with minutes: cells at a time, each in a process of its own; auto: 4 on an accelerator, 1 on a CPU"
     )

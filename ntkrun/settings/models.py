@@ -49,7 +49,7 @@ class ModelSettings(Network):
             }
         ),
     ] = Field(description="what of a weight is trained")
-    dtype: Dtype = Field(description="of parameters and training")
+    dtype: Dtype = Field(description="floating-point type of parameters and training")
 
 
 class FcSettings(ModelSettings):
@@ -106,8 +106,10 @@ class OwnSettings(Network):
         description="my_module:MyNet, or the name under which a package registers it (docs/own_network.md)"
     )
     width: Count | None = Field(description="n, for the module's field of that name; model.args.width is the same")
-    args: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(description="of the module's other fields")
-    dtype: Dtype = Field(description="of parameters and inputs")
+    args: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(
+        description="the module's other fields, by name: model.args.depth=3"
+    )
+    dtype: Dtype = Field(description="floating-point type of parameters and inputs")
 
     @property
     def is_custom(self) -> bool:

@@ -13,7 +13,10 @@ from ntkrun.settings.fields import Count, NonNegative, Positive, Section, one_of
 
 
 class Schedule(Section):
-    """How the learning rate eta changes along a run; `constant`: that it does not."""
+    """How the learning rate eta changes along a run.
+
+    constant  whether it does not
+    """
 
     constant: ClassVar[bool] = False
     name: str = Field(description="kind of schedule")
@@ -44,7 +47,7 @@ class CosineSchedule(Schedule):
     """eta falls to final_factor * eta over the run along half a cosine."""
 
     name: Literal["cosine"]
-    final_factor: NonNegative = Field(description="of eta, at the last step")
+    final_factor: NonNegative = Field(description="factor on eta at the last step")
 
 
 class ExponentialSchedule(Schedule):
@@ -62,7 +65,7 @@ else:
 
 
 class OptimizerSettings(Section):
-    """theta_{i+1} = theta_i - eta dL/dtheta, with L averaged over batch and outputs, or what a derived class says.
+    """What all optimizers have; each says below how it moves theta by the gradient of L, averaged over batch and outputs.
 
     linear_in_gradient    whether every step is a linear function of the gradients so far, with factors that depend on
                           the step alone: theta_t - theta_0 then stays J^T c_t, and f_lin can be trained in function space
@@ -85,7 +88,7 @@ class OptimizerSettings(Section):
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(description="beta; Adam's beta_1; 0 where there is none")
     steps: Count = Field(description="T, steps of the optimizer")
     batch_size: Count | None = Field(description="images per step; null: the full training set")
-    schedule: AnySchedule = Field(description="of eta")
+    schedule: AnySchedule
     time_per_eta: Positive | None = Field(
         description="factor of the figure's time axis: t = time_per_eta * sum eta_i (sum sqrt(eta_i) with momentum); "
         "null: 1"

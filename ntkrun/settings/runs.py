@@ -256,7 +256,7 @@ def probes(alphas: np.ndarray) -> np.ndarray:
 
 
 class SupremaSettings(FinalDistanceSettings):
-    """`descent.share_of_critical` is of eta_critical(Theta), the theorem's; training ends as f_lin with Theta says."""
+    """The suprema of Theorem 2.1: eta is a share of eta_critical(Theta), and training ends when f_lin with Theta has fitted."""
 
     descent: FractionSettings
     networks: Count = Field(description="networks of a cell, with seeds seed, seed + 1, ..., seed + networks - 1")

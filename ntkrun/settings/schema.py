@@ -48,6 +48,11 @@ class Described:
         )
 
     @property
+    def is_closed(self) -> bool:
+        """Whether it is one of `choices` and nothing else."""
+        return all(get_origin(kind) is Literal for kind in alternatives(self.field.annotation))
+
+    @property
     def meanings(self) -> dict[str, str]:
         """What the words stand for, where that is said."""
         mark = mark_of(self.field, Meanings)

@@ -38,8 +38,8 @@ class FlowSettings(Section):
         description="gradient flow by the ODE solver where it has no closed form (cross-entropy, momentum): more time, "
         "two more curves"
     )
-    rtol: Positive = Field(description="local error of N k c relative to it, with theta_t - theta_0 = J^T c")
-    atol: Positive = Field(description="and the absolute one")
+    rtol: Positive = Field(description="relative local error of N k c, with theta_t - theta_0 = J^T c")
+    atol: Positive = Field(description="absolute local error of N k c")
     max_steps: Count = Field(description="steps of the solver that are tried, accepted or not")
 
 
@@ -79,4 +79,6 @@ class EndSettings(DescentSettings):
 class FractionSettings(DescentSettings):
     """Gradient descent until f_lin has a given fraction of its first train loss."""
 
-    loss_fraction: Share = Field(description="of 1/2 mean y^2, with which f_lin from f_0 = 0 starts")
+    loss_fraction: Share = Field(
+        description="train loss of f_lin at the end over 1/2 mean y^2, with which f_lin from f_0 = 0 starts"
+    )

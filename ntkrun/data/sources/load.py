@@ -10,10 +10,11 @@ from ntkrun.data.sources.prepare import prepare
 from ntkrun.data.sources.records import read_records
 from ntkrun.data.sources.stand_ins import build_stand_in
 from ntkrun.errors import UserError
+from ntkrun.settings.choices import DataSource, choices_of
 
 __all__ = ["SOURCES", "ImageSet", "load_images", "stand_in_warning"]
 
-SOURCES = ("auto", "tfds", "stand_in")
+SOURCES = choices_of(DataSource)
 
 # Entries this process decoded or opened, by entry path: without a writable cache directory each cell of a run would
 # decode 60,000 images again.
