@@ -12,7 +12,7 @@ MADE := $(if $(filter file,$(origin PYTHON)),$(wildcard $(BIN)/python))
 VERSION := $(shell $(or $(MADE),$(PYTHON)) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 PINS := $(or $(wildcard constraints-$(VERSION).txt),constraints.txt)
 
-.PHONY: help setup another-python fig3 figures report readme check data test test-faults test-slurm test-versions test-gpu-compile lint types bench clean
+.PHONY: help setup another-python fig3 figures report readme settings-page check data test test-faults test-slurm test-versions test-gpu-compile lint types bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ report: .venv/.ready ## redraw and judge all figures from the stored tables
 readme: .venv/.ready ## the table of figures in README.md and the seconds to expect, from what is committed or staged below results
 	$(BIN)/python scripts/measured_seconds.py
 	$(BIN)/python scripts/readme_table.py
+
+settings-page: .venv/.ready ## docs/settings.md, from the settings' types and the base configurations
+	$(BIN)/python scripts/settings_page.py
 
 check: .venv/.ready ## judge all claims on the stored tables; fails when one fails
 	$(NTKRUN) experiment=all scale=$(SCALE) stage=check

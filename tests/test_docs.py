@@ -2,6 +2,7 @@
 
 ```python          runs; a snippet whose first line is `# name.py` is that file
 ```bash            runs, `ntkrun` being the command line of this package
+```python insert   what is to be added to a file, likewise yaml: carried out by tests/settings/test_walks.py
 ```bash composed   takes longer than a test may: its `ntkrun` lines are composed and validated to the last cell, and targets
                    of make looked for; likewise with commands that stand indented
 """
@@ -86,7 +87,7 @@ def of_the_residual_mlp(folder: Path) -> None:
 
 
 def test_every_snippet_says_what_it_is():
-    known = {("python", ""), ("bash", ""), ("bash", "composed"), ("toml", "")}
+    known = {("python", ""), ("bash", ""), ("bash", "composed"), ("toml", ""), ("python", "insert"), ("yaml", "insert")}
     for page in PAGES:
         assert {snippet[:2] for snippet in snippets(page)} <= known, page
         assert page.read_text().count("```") == 2 * len(snippets(page)), page

@@ -28,7 +28,7 @@ from ntkrun.errors import UserError
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
 from ntkrun.settings.custom_source import is_path, sources
-from ntkrun.settings.sections import OwnSettings
+from ntkrun.settings.models import OwnSettings
 
 
 @dataclass

@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
+from ntkrun.cli.configs import launcher_fields, launchers, options
 from ntkrun.devices.platform import may_have_accelerator
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import experiment_names
 from ntkrun.settings.custom_source import registered
-from ntkrun.settings.stages import asked_for, has_time
+from ntkrun.settings.stages import asked_for, has_time, stages_between_machines
 
 SHOWN = {"job", "hydra", "all"}
 # flag -> the values that it takes (None: any), or no entry in VALUES for one that takes none
@@ -30,14 +31,6 @@ VALUES: dict[str, set[str] | None] = {
     "-cd": None,
 }
 INFO = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
-LAUNCHERS = {"basic", "local", "slurm"}
-LAUNCHER_FIELDS = {
-    "account", "array_parallelism", "comment", "constraint", "cpus_per_gpu", "cpus_per_task", "exclude", "gpus_per_node",
-    "gpus_per_task", "gres", "max_num_timeout", "mem_gb", "mem_per_cpu", "mem_per_gpu", "name", "nodes", "partition", "qos",
-    "signal_delay_s", "stderr_to_stdout", "submitit_folder", "tasks_per_node", "timeout_min",
-}  # fmt: skip
-OPTIONS = {"fc", "cnn", "wide_resnet", "own", "none"}  # of the group model
-HYDRA_KEYS = {f"hydra.launcher.{name}" for name in LAUNCHER_FIELDS} | {"hydra.sweep.dir", "hydra.verbose"}
 # what a value of a launcher may consist of: it ends up in a job script
 HARMLESS = re.compile(r"[\w.,:=@%/+\[\]{}()&|*$ '\"-]*")
 
@@ -59,7 +52,11 @@ def check_arguments(arguments: list[str]) -> None:
             _check_list(argument.partition("=")[2].split(","))
     words = {argument.partition("=")[0].partition(".")[0] for argument in arguments}
     one_call = (
-        "stage=bundle, merge and compare are" if asked_for(arguments) else "minutes= is" if has_time(arguments) else ""
+        f"stage={'|'.join(stages_between_machines())} is"
+        if asked_for(arguments)
+        else "minutes= is"
+        if has_time(arguments)
+        else ""
     )
     if one_call and {"-m", "--multirun", "--config-dir", "-cd", "hydra", "hydra/launcher"} & words:
         raise UserError(f"{one_call} one call, without -m, --config-dir and settings of Hydra: type lists, seed=[0,1]")
@@ -79,7 +76,7 @@ def completed(arguments: list[str]) -> list[str]:
     found = ["model=own"] if "model.path" in given and "model" not in given else []
     for argument in arguments:
         key, _, value = argument.partition("=")
-        if key == "model" and value not in OPTIONS and value in registered():
+        if key == "model" and value not in options("model") and value in registered():
             found += ["model=own", f"model.path={value}"]
         else:
             found.append(f"++{argument}" if key.startswith("model.args.") else argument)
@@ -127,13 +124,14 @@ def _check_list(names: list[str]) -> None:
 def _check_hydra(key: str, argument: str) -> None:
     value = argument.partition("=")[2]
     if key == "hydra/launcher":
-        if value not in LAUNCHERS:
-            raise UserError(f"{argument} is not known; choose one of {', '.join(sorted(LAUNCHERS))}")
+        if value not in launchers():
+            raise UserError(f"{argument} is not known; choose one of {', '.join(sorted(launchers()))}")
         return
-    if key not in HYDRA_KEYS:
+    settable = {f"hydra.launcher.{name}" for name in launcher_fields()} | {"hydra.sweep.dir", "hydra.verbose"}
+    if key not in settable:
         raise UserError(
             f"{key} is not for the command line: of Hydra only hydra/launcher, hydra.launcher.* "
-            f"({', '.join(sorted(LAUNCHER_FIELDS))}), hydra.sweep.dir and hydra.verbose can be set"
+            f"({', '.join(sorted(launcher_fields()))}), hydra.sweep.dir and hydra.verbose can be set"
         )
     if key.startswith("hydra.launcher.") and not HARMLESS.fullmatch(value):
         raise UserError(f"{key}={value!r:.60} holds characters that have no place in a job script")

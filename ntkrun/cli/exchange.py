@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.errors import UserError
-from ntkrun.settings.stages import OWN
+from ntkrun.settings.base import SETTINGS_OF_STAGE
 
 if TYPE_CHECKING:
     from ntkrun.experiments.base import Experiment
@@ -58,8 +58,8 @@ def bundle(figures: Sequence[Figure], arguments: Sequence[str]) -> int:
     from ntkrun.bundle.folder import Bundle
     from ntkrun.data.sources.load import stand_in_warning
 
-    own = {"stage", "results_dir", *OWN["bundle"]}
-    command = [item for item in arguments if item.partition("=")[0] not in own]
+    of_the_stage = {"stage", "results_dir", *SETTINGS_OF_STAGE["bundle"]}
+    command = [item for item in arguments if item.partition("=")[0] not in of_the_stage]
     cells = {(figure.source.name, cell.config_hash): cell for figure in figures for cell in figure.cells}
     made = Bundle([(name, cell) for (name, _), cell in cells.items()], command)
     into = made.write()

@@ -5,7 +5,6 @@ import gc
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -19,8 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 from ntkrun import __version__
 from ntkrun.cli.all_figures import ALL, Outcome, only, run_all, several
 from ntkrun.cli.arguments import asks_for_text, check_arguments, completed, resolve_scale, with_scale_shown
+from ntkrun.cli.configs import CONFIGS
 from ntkrun.cli.exchange import exchange
-from ntkrun.cli.messages import complain, debugging, dotted, is_about_input, one_line
+from ntkrun.cli.messages import closed_lists, complain, debugging, dotted, is_about_input, one_line
 from ntkrun.cli.stages import execute, expected, join
 from ntkrun.cli.timed import LEFT_OVER, run_within
 from ntkrun.devices.float64 import switch_on
@@ -30,9 +30,7 @@ from ntkrun.experiments.figures import figure_names
 from ntkrun.settings.parts import Setting, is_section, leaves, with_typed
 from ntkrun.settings.stages import asked_for, drawing, has_time
 
-PACKAGE = Path(__file__).parent.parent
-# Inside a wheel the configs lie in the package, in a checkout beside it.
-CONFIGS = PACKAGE / "configs" if (PACKAGE / "configs").is_dir() else PACKAGE.parent / "configs"
+OmegaConf.register_new_resolver("closed_lists", closed_lists)  # the help text in configs/config.yaml holds it
 
 exit_codes: list[int] = []
 outcomes: list[Outcome] = []

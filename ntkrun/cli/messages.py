@@ -7,7 +7,10 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ntkrun.cli.configs import groups
 from ntkrun.errors import UserError
+from ntkrun.settings.runs import FreeSettings
+from ntkrun.settings.schema import described
 
 
 def debugging() -> bool:
@@ -49,7 +52,7 @@ def one_line(error: Exception, known_keys: Callable[[], Iterable[str]] = tuple, 
     if match := re.search(r"Could not (?:append|delete)[^']*'?([\w.]+)", text):
         return f"cannot apply the override for {match[1]}: " + text.splitlines()[0]
     if "Config group override must be" in text:
-        meant = [a for a in arguments if re.fullmatch(r"(data|model|optimizer|training|scale|experiment)=[^a-z]*", a)]
+        meant = [a for a in arguments if re.fullmatch(rf"({'|'.join(groups())})=[^a-z]*", a)]
         return f"{', '.join(meant) or 'data, model, optimizer, ...'}: a group takes the name of one of its choices; see --help"
     asked = [argument.partition("=")[0].lstrip("+") for argument in arguments if "${" in argument]
     if "nterpolation" in text and (name := getattr(error, "full_key", None) or ", ".join(asked)):
@@ -68,6 +71,16 @@ def one_line(error: Exception, known_keys: Callable[[], Iterable[str]] = tuple, 
         )
     lines = [line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
     return " ".join(lines)[:300] or type(error).__name__
+
+
+def closed_lists() -> str:
+    """Every setting that may be one of a few words, with these words, a line each; groups are listed by Hydra."""
+    words: dict[str, dict[str, None]] = {}
+    for one in described(FreeSettings):
+        group = one.path[0] in groups() and one.path[1:] in ((), ("name",))
+        if one.is_closed and not group:
+            words.setdefault(".".join(one.path), {}).update(dict.fromkeys(one.choices))
+    return "\n".join(f"{name}: {', '.join(choices)}" for name, choices in words.items())
 
 
 def _closest(key: str, known_keys: Iterable[str]) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.report.departures import departures
+from ntkrun.settings.choices import STAGES
 from ntkrun.settings.parts import without_unused
-from ntkrun.settings.stages import OWN
 
 if TYPE_CHECKING:
     from ntkrun.cli.console import Console
@@ -75,7 +75,7 @@ def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     source = computing(load_experiment(settings["experiment"]))
     cells = make_cells(source, settings | {"experiment": source.name})
     first = cells[0].settings
-    if first.stage not in ("run", "all"):
+    if not STAGES[first.stage].computes:
         return source.name, {}
     from ntkrun.runner import forecast  # which traces with JAX
 
@@ -103,7 +103,7 @@ def execute(
     source = computing(experiment)
     cells = make_cells(source, settings | {"experiment": source.name})
     first = cells[0].settings
-    if first.stage in OWN:
+    if STAGES[first.stage].between_machines:
         raise UserError(f"type stage={first.stage} on the command line, not in a file")
     if first.distributed:
         from ntkrun.lockstep.processes import leads
@@ -117,16 +117,16 @@ def execute(
         return verify(store) if first.stage == "verify" else plan(source, cells, progress)
     if first.stage == "check":
         return check(experiment, cells, store, progress, outcome)
-    if first.stage in ("run", "all"):
+    if STAGES[first.stage].computes:
         code = compute(source, cells, store, progress, command, outcome)
         if code:
             return code
-        if first.stage == "all" and first.shards > 1 and (missing := [c.name for c in cells if not store.has(c)]):
+        if STAGES[first.stage].draws and first.shards > 1 and (missing := [c.name for c in cells if not store.has(c)]):
             print(f"{len(missing)} of {len(cells)} cells are left to other shards; the last one draws the figure")
             return 0
-    if first.stage in ("report", "all"):
+    if STAGES[first.stage].draws:
         differs = departures(without_unused(settings), paper()) if experiment.name != "lockstep" else []
-        redraw = first.stage == "report" or outcome.ran > 0
+        redraw = not STAGES[first.stage].computes or outcome.ran > 0
         show(experiment, cells, store, progress, differs, redraw, outcome)
     return 0
 
@@ -177,7 +177,7 @@ def assist(source: "Experiment", cells: "list[Cell]") -> int:
     from ntkrun.runner.run import assist_cells
 
     first = cells[0].settings
-    if first.stage in ("run", "all"):
+    if STAGES[first.stage].computes:
         ready(first)
         assist_cells(source, shard_of(cells, first.shard, first.shards))
     return 0

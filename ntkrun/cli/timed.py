@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.exchange import Figure, figure_of
 from ntkrun.errors import UserError
+from ntkrun.settings.base import WITHOUT_MINUTES
+from ntkrun.settings.choices import STAGES
 
 if TYPE_CHECKING:
     from ntkrun.runner.budget import Budget, Job
@@ -40,7 +42,7 @@ def run_within(composed: Sequence[dict[str, Any]], began: float) -> int:
         Job(figure.source.name, cell.name, cell.config_hash, _order(figure, raw, cell), place)
         for place, (figure, raw, cell, _) in enumerate(found)
     ]
-    reserve = DRAWING * len(figures) if first.stage == "all" else 0.0
+    reserve = DRAWING * len(figures) if STAGES[first.stage].draws else 0.0
     budget = _budget(first, jobs, 60.0 * float(first.minutes) - (time.monotonic() - began) - reserve)
     for _, _, _, store in found:
         store.prepare()  # a folder that cannot be written to is found before processes are started
@@ -73,7 +75,7 @@ def _missing(
 
 
 def _order(figure: Figure, raw: dict[str, Any], cell: "Cell") -> dict[str, Any]:
-    settings = raw | {"experiment": figure.source.name, "minutes": None, "jobs": "auto", "order": "shortest"}
+    settings = raw | WITHOUT_MINUTES | {"experiment": figure.source.name}
     return {"experiment": figure.source.name, "settings": settings, "config_hash": cell.config_hash}
 
 

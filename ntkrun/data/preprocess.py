@@ -27,9 +27,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from ntkrun.errors import UserError
+from ntkrun.settings.choices import Preprocess, choices_of
 from ntkrun.types import Float, Num, NumpyArray
 
-RULES = ("global", "sphere", "zca")
+RULES = choices_of(Preprocess)
 # In units of the variance of a pixel in [0, 1], which is about .06 for CIFAR-10: only the 20 or so directions whose
 # variance exceeds 1 (the largest is about 57) are shrunk; the many below it keep their relative size.
 ZCA_EPS = 1.0

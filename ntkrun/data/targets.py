@@ -3,9 +3,10 @@
 import numpy as np
 
 from ntkrun.errors import UserError
+from ntkrun.settings.choices import TargetKind, choices_of
 from ntkrun.types import Float64, Int, NumpyArray
 
-KINDS = ("signed", "one_hot")
+KINDS = choices_of(TargetKind)
 
 
 def make_targets(labels: Int[NumpyArray, " n"], n_classes: int, kind: str) -> Float64[NumpyArray, "n k"]:

@@ -1,7 +1,9 @@
 """Optimizers and schedules, all from Optax, and the time axis that belongs to them."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,30 +11,43 @@ import numpy as np
 import optax
 
 from ntkrun.devices.placement import on_the_host
-from ntkrun.settings.sections import AdamSettings, OptimizerSettings, Schedule
+from ntkrun.settings.optimizers import OptimizerSettings, Schedule
 from ntkrun.types import Float, NumpyArray
+
+Rate = float | optax.Schedule
+
+# `optimizer.name` -> the Optax transformation that these settings mean at a rate
+TRANSFORMATIONS: dict[str, Callable[[Any, Rate], optax.GradientTransformation]] = {
+    "gd": lambda settings, rate: optax.sgd(rate),
+    "momentum": lambda settings, rate: optax.sgd(rate, momentum=settings.momentum),
+    "nesterov": lambda settings, rate: optax.sgd(rate, momentum=settings.momentum, nesterov=True),
+    "adam": lambda settings, rate: optax.adam(rate, b1=settings.momentum, b2=settings.beta2, eps=settings.epsilon),
+}
+
+# `optimizer.schedule.name` -> the Optax schedule from a first rate over so many steps
+SCHEDULES: dict[str, Callable[[Any, float, int], optax.Schedule]] = {
+    "constant": lambda settings, rate, steps: optax.constant_schedule(rate),
+    "piecewise_constant": lambda settings, rate, steps: optax.piecewise_constant_schedule(
+        rate, dict(zip(settings.boundaries, settings.factors, strict=True))
+    ),
+    "cosine": lambda settings, rate, steps: optax.cosine_decay_schedule(rate, steps, alpha=settings.final_factor),
+    "exponential": lambda settings, rate, steps: optax.exponential_decay(
+        rate, settings.decay_steps, settings.decay_rate
+    ),
+}
 
 
 def _schedule(rate: float, settings: Schedule, steps: int) -> optax.Schedule:
-    if settings.name == "piecewise_constant":
-        return optax.piecewise_constant_schedule(rate, dict(zip(settings.boundaries, settings.factors, strict=True)))
-    if settings.name == "cosine":
-        return optax.cosine_decay_schedule(rate, steps, alpha=settings.final_factor)
-    if settings.name == "exponential":
-        return optax.exponential_decay(rate, settings.decay_steps, settings.decay_rate)
-    return optax.constant_schedule(rate)
+    return SCHEDULES[settings.name](settings, rate, steps)
 
 
 # Cached, because jit tells programs apart by the identity of the transformation: cells that differ in their seed share one.
 @functools.cache
 def _transformation(settings: OptimizerSettings, factor: float, weight_decay: float) -> optax.GradientTransformation:
-    rate = settings.learning_rate * factor
-    schedule = rate if settings.schedule.name == "constant" else _schedule(rate, settings.schedule, settings.steps)
-    if isinstance(settings, AdamSettings):
-        moved = optax.adam(schedule, b1=settings.momentum, b2=settings.beta2, eps=settings.epsilon)
-    else:
-        momentum = None if settings.name == "gd" else settings.momentum
-        moved = optax.sgd(schedule, momentum=momentum, nesterov=settings.name == "nesterov")
+    rate: Rate = settings.learning_rate * factor
+    if not settings.schedule.constant:
+        rate = _schedule(rate, settings.schedule, settings.steps)
+    moved = TRANSFORMATIONS[settings.name](settings, rate)
     return optax.chain(optax.add_decayed_weights(weight_decay), moved) if weight_decay > 0 else moved
 
 
@@ -64,7 +79,7 @@ class Optimizer:
     def flow_times(self) -> Float[NumpyArray, " points"]:
         """Time of gradient flow after i = 0..steps: sum_{j<i} eta_j, or sum_j sqrt(eta_j) with momentum (S3)."""
         rates = self.learning_rates()
-        per_step = np.sqrt(rates) if self.settings.name in ("momentum", "nesterov") else rates
+        per_step = np.sqrt(rates) if self.settings.time_is_root_of_rate else rates
         return np.concatenate([[0.0], np.cumsum(per_step)])
 
     def axis_times(self) -> Float[NumpyArray, " points"]:

@@ -20,7 +20,7 @@ from jax.interpreters import ad, batching, mlir
 
 from ntkrun.devices.platform import platform
 from ntkrun.errors import UserError
-from ntkrun.settings.sections import Products
+from ntkrun.settings.choices import Products
 from ntkrun.types import Array
 
 PRODUCTS = get_args(Products)

@@ -9,7 +9,11 @@ from ntkrun.models.fc import FC
 from ntkrun.models.wide_resnet import WideResNet
 from ntkrun.settings.custom_source import registered, source_hash
 
-MODELS: dict[str, type[nn.Module]] = {"fc": FC, "cnn": CNN, "wide_resnet": WideResNet}
+MODELS: dict[str, type[nn.Module]] = {
+    "fc": FC,
+    "cnn": CNN,
+    "wide_resnet": WideResNet,
+}
 
 
 def build_model(name: str, **fields: object) -> nn.Module:

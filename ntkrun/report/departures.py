@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ntkrun.settings.base import LOCAL
+from ntkrun.settings.runs import LOCAL_NAMES
 
 
 def departures(
@@ -12,8 +12,7 @@ def departures(
 
     rest  what the paper has where `paper` names nothing: a part is merged over the settings outside `parts`
     """
-    local = {key for key, fields in LOCAL.items() if fields is True} | {f"data.{field}" for field in LOCAL["data"]}
-    skipped = local | {"seed", "data.seed", "experiment"}
+    skipped = LOCAL_NAMES | {"seed", "data.seed", "experiment"}
     found = []
     for key, value in settings.items():
         shared = (rest or {}).get(key)

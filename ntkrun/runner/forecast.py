@@ -17,7 +17,8 @@ from ntkrun.runner.budget import Expected
 from ntkrun.runner.machines import Machine, machine_of
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.store import Store
-from ntkrun.settings.base import LOCAL, CommonSettings
+from ntkrun.settings.base import CommonSettings
+from ntkrun.settings.schema import local_fields
 
 START = 1.0  # seconds that a cell takes beside its programs: images, theta_0, single operations
 SPECTRUM = 0.4  # seconds in which two cores of the host find the eigenvectors of 1,000 rows; with the cube of the rows
@@ -101,7 +102,7 @@ def families(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 def _family(settings: CommonSettings) -> tuple[str, int]:
     """What cells have in common that differ in seed and width only, and the width (0 where there is none)."""
-    shared = settings.model_dump(mode="json", exclude=LOCAL | {"seed": True})
+    shared = settings.model_dump(mode="json", exclude=local_fields(type(settings)) | {"seed": True})
     width = shared.get("model", {}).pop("width", None)
     if isinstance(width, int):
         return json.dumps(shared, sort_keys=True), width

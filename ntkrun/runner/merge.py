@@ -15,7 +15,8 @@ from ntkrun.runner.elsewhere import Elsewhere, StoredElsewhere
 from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.plan import config_hash
 from ntkrun.runner.store import Store, cell_file, content_hash, read_table, table_of
-from ntkrun.settings.base import LOCAL, CommonSettings
+from ntkrun.settings.base import CommonSettings
+from ntkrun.settings.schema import local_fields, typed_names
 from ntkrun.settings.validation import validated
 
 MERGED = "merged"
@@ -89,9 +90,9 @@ def _settings(experiment: Experiment, facts: dict[str, Any], local: CommonSettin
     recorded = facts.get("settings")
     if not isinstance(recorded, dict) or recorded.get("experiment") != experiment.name:
         raise UserError(f"it tells none of {experiment.name}")
-    here = {key: getattr(local, key) for key in LOCAL if key in type(local).model_fields}
+    here = {key: getattr(local, key) for key in local_fields(type(local))}
     here |= {"stage": "run", "from": None, "allow_custom": True, "scale": recorded.get("scale")}
-    typed = {field.alias or name for name, field in experiment.settings.model_fields.items()}
+    typed = typed_names(experiment.settings)
     model = recorded.get("model")
     if isinstance(model, dict) and model.get("name") == "own":  # the source here is what counts
         recorded = recorded | {"model": {key: value for key, value in model.items() if key != "source"}}

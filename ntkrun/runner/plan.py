@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
-from ntkrun.settings.base import LOCAL, CommonSettings
+from ntkrun.settings.base import SETTINGS_OF_STAGE, CommonSettings
 from ntkrun.settings.parts import Setting, is_rule, leaves, parts_of, replaced
 from ntkrun.settings.runs import EnsembleSettings, FreeSettings, MonteCarloSettings, RunSettings
-from ntkrun.settings.stages import OF_ONE_STAGE
+from ntkrun.settings.schema import list_settings, local_settings, typed_names
 from ntkrun.settings.validation import validated
 
 if TYPE_CHECKING:  # importing an experiment takes seconds, finding a wrong setting does not
@@ -25,16 +25,7 @@ if TYPE_CHECKING:  # importing an experiment takes seconds, finding a wrong sett
 
 S = TypeVar("S", bound=CommonSettings)
 
-# Fields that are lists by nature.
-LIST_FIELDS = {
-    ("times",),
-    ("points",),
-    ("data", "classes"),
-    ("optimizer", "schedule", "boundaries"),
-    ("optimizer", "schedule", "factors"),
-}
-# Fields that say where and how to run: one run has one value.
-UNSWEPT = {"experiment"} | {name for name, whole in LOCAL.items() if whole is True}
+OF_ONE_STAGE = {name for names in SETTINGS_OF_STAGE.values() for name in names}
 
 
 @dataclass(frozen=True)
@@ -77,15 +68,10 @@ def check_shared_settings(raw: dict[str, Any]) -> None:
     kinds = (EnsembleSettings, FreeSettings, RunSettings, MonteCarloSettings, CommonSettings)  # the most specific first
     for part in parts_of(raw).values():
         present = {key for key, value in part.items() if value is not None}
-        kind = next(kind for kind in kinds if _typed(kind) - OF_ONE_STAGE <= present or kind is CommonSettings)
-        shared = {key: value for key, value in part.items() if key in _typed(kind)}
+        kind = next(kind for kind in kinds if typed_names(kind) - OF_ONE_STAGE <= present or kind is CommonSettings)
+        shared = {key: value for key, value in part.items() if key in typed_names(kind)}
         for _ in _combinations(kind, shared):
             pass
-
-
-def _typed(kind: type[CommonSettings]) -> set[str]:
-    """The names of its settings as they are typed."""
-    return {field.alias or name for name, field in kind.model_fields.items()}
 
 
 def make_cells(experiment: "Experiment", raw: dict[str, Any]) -> list[Cell]:
@@ -116,9 +102,10 @@ def _swept_cells(experiment: "Experiment", raw: dict[str, Any], part: str) -> li
 
 def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[Setting, Any], S]]:
     """(swept values by path, settings) of every combination."""
-    swept = {path: value for path, value in leaves(raw) if isinstance(value, list) and path not in LIST_FIELDS}
+    swept = {path: value for path, value in leaves(raw) if isinstance(value, list) and path not in list_settings(kind)}
+    one_value = {"experiment"} | local_settings(kind)  # where and how to run
     for path, values in swept.items():
-        if path[0] in UNSWEPT:
+        if path[0] in one_value:
             raise UserError(f"{'.'.join(path)} takes one value, not a list: run once for each of them")
         if not values or len({json.dumps(value) for value in values}) != len(values):
             raise UserError(

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import ntkrun
-from ntkrun.runner.plan import UNSWEPT, Cell
+from ntkrun.runner.plan import Cell
 from ntkrun.settings.base import CommonSettings
+from ntkrun.settings.schema import local_fields
 
 # Beside the package in a bundle's wheel: what `code_version` said where the bundle was made.
 STAMP = "stamp.json"
@@ -62,12 +63,13 @@ def cell_provenance(
     """What is stored beside a cell's table; `preparation`: what its programs took before they ran."""
     finished = datetime.now(UTC)
     # results_dir is a path of the machine and nobody else's business
+    local = {name for name, how in local_fields(type(cell.settings)).items() if how is True}
     return {
         "cell": cell.name,
         "config_hash": cell.config_hash,
         "data_fingerprint": fingerprint,
         "data_source": facts.get("data", {}).get("source", "none"),
-        "settings": cell.settings.model_dump(mode="json", exclude=UNSWEPT - {"experiment", "scale"}),
+        "settings": cell.settings.model_dump(mode="json", exclude=local - {"scale"}),
         "code": code_version(),
         "python": platform.python_version(),
         **versions_and_device(cell.settings.devices),

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ntkrun.settings.sections import Count, DataSettings, Index, Positive, Section, Seed, TheorySettings
-from ntkrun.settings.stages import NEEDED, OF_ONE_STAGE, OWN
-
-Path = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
+from ntkrun.settings.choices import STAGES, Device, Order, Products, Scale, Stage, Style
+from ntkrun.settings.data import DataSettings
+from ntkrun.settings.fields import Count, Index, Local, Meanings, OfStage, Path, Positive, Section, Seed, WithMinutes
+from ntkrun.settings.schema import local_fields, mark_of
+from ntkrun.settings.sections import TheorySettings
 
 
 def _as_typed(value: Any) -> Any:
@@ -15,53 +16,116 @@ def _as_typed(value: Any) -> Any:
     return str(value) if isinstance(value, float) else value
 
 
+PythonVersion = Annotated[str, BeforeValidator(_as_typed), Field(pattern=r"^3\.\d{1,2}$")]
+Platform = Annotated[str, Field(pattern=r"^manylinux_2_\d{1,3}_\w+$")]
+
+
 class StageSettings(Section):
     """What is done with an experiment, and where that writes to or reads from."""
 
-    stage: Literal["run", "report", "all", "verify", "plan", "check", "bundle", "merge", "compare"]
-    into: Path | None  # the folder that stage=bundle makes
-    target: Path | None  # file that lists the packages of the machine the bundle is for; null: it has none
-    target_python: Annotated[str, BeforeValidator(_as_typed), Field(pattern=r"^3\.\d{1,2}$")] | None  # null: this one's
-    target_platform: Annotated[str, Field(pattern=r"^manylinux_2_\d{1,3}_\w+$")] | None  # null: manylinux_2_28_x86_64
-    limit_mb: Positive | None  # MB = 10^6 bytes that a bundle may have; null: no limit
-    # a keyword of Python cannot be the name of a field; excluded here, for pydantic goes by names and LOCAL by what is typed
-    taken_from: Path | None = Field(alias="from", exclude=True)
-    other: Path | None  # the results that stage=compare holds those of results_dir against
+    stage: Annotated[Local[Stage], Meanings({name: stage.meaning for name, stage in STAGES.items()})] = Field(
+        description="what is done"
+    )
+    into: Annotated[Path | None, OfStage("bundle")] = Field(description="the folder that is made")
+    target: Annotated[Path | None, OfStage("bundle")] = Field(
+        description="file that lists the packages of the machine without network (pip list or pip freeze); null: it has none"
+    )
+    target_python: Annotated[PythonVersion | None, OfStage("bundle")] = Field(
+        description="its Python, 3.12; null: as here"
+    )
+    target_platform: Annotated[Platform | None, OfStage("bundle")] = Field(
+        description="its platform, manylinux_2_28_aarch64; null: manylinux_2_28_x86_64"
+    )
+    limit_mb: Annotated[Positive | None, OfStage("bundle")] = Field(
+        description="MB of 10^6 bytes: an error for a larger folder; null: no limit"
+    )
+    # `from` is a keyword of Python and cannot be the name of a field
+    taken_from: Annotated[Path | None, OfStage("merge")] = Field(
+        alias="from", exclude=True, description="the results that are taken in, a folder or .tar.gz"
+    )
+    other: Annotated[Path | None, OfStage("compare")] = Field(
+        description="the results that those of results_dir are held against, a folder or .tar.gz"
+    )
 
     @model_validator(mode="after")
-    def _own_stage(self) -> "StageSettings":
+    def _settings_of_another_stage_are_null(self) -> "StageSettings":
         given = {field.alias or name: getattr(self, name) for name, field in StageSettings.model_fields.items()}
-        for stage, names in OWN.items():
+        for stage, names in SETTINGS_OF_STAGE.items():
             for name in names:
                 if stage != self.stage and given[name] is not None:
                     raise ValueError(f"{name}={given[name]} is for stage={stage}: leave it out, or type stage={stage}")
-        if self.stage in OWN and given[OWN[self.stage][0]] is None:
-            raise ValueError(NEEDED[self.stage])
+        if (needs := STAGES[self.stage].needs) and given[needs[0]] is None:
+            raise ValueError(needs[1])
         return self
 
 
+def _settings_of_stage() -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name, field in StageSettings.model_fields.items():
+        if mark := mark_of(field, OfStage):
+            found[mark.stage] = (*found.get(mark.stage, ()), field.alias or name)
+    return found
+
+
+# stage -> the settings that belong to it alone, as they are typed
+SETTINGS_OF_STAGE = _settings_of_stage()
+
+
 class CommonSettings(StageSettings):
-    """What every experiment has; the fields of `LOCAL` say where and how to run and never change a number.
+    """What every experiment has.
 
     `devices`, like the kind of device, changes the order of float sums: the provenance tells both, no identity does.
     """
 
-    experiment: str
-    scale: Literal["smoke", "cpu", "gpu", "paper"]
-    shard: Index
-    shards: Count
-    seed: Seed
-    results_dir: Path
-    style: Literal["paper", "slides"]
-    checkpoint_minutes: Positive  # between two checkpoints of a cell under way
-    minutes: Positive | None  # from the call on, for computing (and with stage=all drawing) what ends within them
-    order: Literal["shortest", "listed"]  # of cells within `minutes`
-    jobs: Count | Literal["auto"]  # cells at a time within `minutes`, each in a process of its own
-    device: Literal["auto", "cpu", "a100", "h100", "h200"]  # whose time stage=plan tells; auto: the one that JAX has
-    flop_rate: Positive | Literal["auto"]  # FLOP/s of all products in the time that is told; auto: the device's own
-    devices: Count | Literal["all"]  # over which members or examples are dealt out
-    distributed: bool  # processes that a launcher started together share every cell
-    compilation_cache: bool  # compiled programs are kept in the user's cache folder
+    experiment: str = Field(description="the figure, or lockstep for any combination")
+    # local, because its values are hashed
+    scale: Annotated[
+        Local[Scale],
+        Meanings(
+            {
+                "smoke": "seconds, for tests",
+                "cpu": "minutes on two cores",
+                "gpu": "the paper's widths and times in fewer steps",
+                "paper": "the caption's numbers",
+            }
+        ),
+    ] = Field(description="sizes; auto on the command line: paper on an accelerator, else cpu")
+    shard: Local[Index] = Field(description="run only the cells shard, shard + shards, shard + 2 shards, ...")
+    shards: Local[Count] = Field(description="into how many shares the cells are dealt out")
+    seed: Seed = Field(description="draws theta_0 and the order of the batches")
+    results_dir: Local[Path] = Field(description="folder of the results, relative to where the command is called")
+    style: Annotated[Local[Style], Meanings({"paper": "for a page", "slides": "larger text and thicker lines"})] = (
+        Field(description="look of the figure")
+    )
+    checkpoint_minutes: Local[Positive] = Field(description="minutes between two checkpoints of a cell under way")
+    minutes: Local[Positive | None] = Field(
+        description="compute only what is expected to end within so many minutes from the call on (docs/budget.md); "
+        "null: everything"
+    )
+    order: Annotated[
+        Local[Order],
+        WithMinutes("shortest"),
+        Meanings({"shortest": "the shortest cells first", "listed": "in the order of the command line"}),
+    ] = Field(description="with minutes: in which order cells are run")
+    jobs: Annotated[Local[Count | Literal["auto"]], WithMinutes("auto")] = Field(
+        description="with minutes: cells at a time, each in a process of its own; auto: 4 on an accelerator, 1 on a CPU"
+    )
+    device: Local[Device] = Field(
+        description="with stage=plan: whose time is told; auto: that of the device that JAX has"
+    )
+    flop_rate: Local[Positive | Literal["auto"]] = Field(
+        description="FLOP/s of all products in the time that is told; auto: the device's own, on a CPU measured"
+    )
+    devices: Local[Count | Literal["all"]] = Field(
+        description="local devices over which the members of an ensemble, or else the examples of a step, are dealt out; "
+        "as many of them take part as divide these evenly"
+    )
+    distributed: Local[bool] = Field(
+        description="the processes that a launcher starts together share every cell; devices counts those of all"
+    )
+    compilation_cache: Local[bool] = Field(
+        description="compiled programs are kept in the user's cache folder and found again by later runs"
+    )
     theory: TheorySettings
 
     @property
@@ -77,7 +141,7 @@ class CommonSettings(StageSettings):
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that determine numbers, in plain JSON types: what a cell is found by."""
-        return self.model_dump(mode="json", exclude=LOCAL)
+        return self.model_dump(mode="json", exclude=local_fields(type(self)))
 
     @model_validator(mode="after")
     def _shard_exists(self) -> "CommonSettings":
@@ -86,11 +150,12 @@ class CommonSettings(StageSettings):
         return self
 
     @model_validator(mode="after")
-    def _has_the_time(self) -> "CommonSettings":
-        if self.minutes is not None and self.stage not in ("run", "all"):
-            raise ValueError(f"minutes={self.minutes:g} limits what is computed: use it with stage=run or stage=all")
-        for name, usual in (("order", "shortest"), ("jobs", "auto")):
-            if self.minutes is None and getattr(self, name) != usual:
+    def _minutes_limit_a_computation(self) -> "CommonSettings":
+        if self.minutes is not None and not STAGES[self.stage].computes:
+            computing = " or ".join(f"stage={name}" for name, stage in STAGES.items() if stage.computes)
+            raise ValueError(f"minutes={self.minutes:g} limits what is computed: use it with {computing}")
+        for name, unset in WITHOUT_MINUTES.items():
+            if self.minutes is None and getattr(self, name) != unset:
                 raise ValueError(f"{name}={getattr(self, name)} is for runs within a time: add minutes=9, say")
         return self
 
@@ -104,36 +169,13 @@ class CommonSettings(StageSettings):
         return self
 
 
-def check_products(matmul: str, dtype: str) -> None:
+# the settings of a run that has no limit of time
+WITHOUT_MINUTES: dict[str, Any] = {"minutes": None} | {
+    name: mark.unset for name, field in CommonSettings.model_fields.items() if (mark := mark_of(field, WithMinutes))
+}
+
+
+def check_products(matmul: Products, dtype: str) -> None:
     """ValueError for factors that are rounded to less than a result in float64 would show."""
     if matmul != "as_dtype" and dtype == "float64":
         raise ValueError(f"matmul={matmul} needs model.dtype=float32")
-
-
-# Fields that do not determine numbers; everything else enters a cell's hash.  `data.source` is left out because the
-# fingerprint of the images themselves is hashed in its place, `scale` because its values are.
-LOCAL: dict[str, Any] = {
-    **dict.fromkeys(
-        (
-            "scale",
-            "stage",
-            "shard",
-            "shards",
-            "results_dir",
-            "style",
-            "checkpoint_minutes",
-            "minutes",
-            "order",
-            "jobs",
-            "device",
-            "flop_rate",
-            "devices",
-            "distributed",
-            "compilation_cache",
-            "allow_custom",
-            *OF_ONE_STAGE,
-        ),
-        True,
-    ),
-    "data": {"source"},
-}

@@ -54,9 +54,9 @@ def source_hash(name: str) -> str:
     Raises `UserError` when there is no such module.
     """
     digest = hashlib.sha256()
-    for part, file in sorted(sources(name).items()):
+    for module, file in sorted(sources(name).items()):
         content = file.read_bytes()
-        digest.update(f"{part} {len(content)}\n".encode() + content)
+        digest.update(f"{module} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:16]
 
 

@@ -1,4 +1,13 @@
-"""`parts`: runs of different settings that make one figure.  Each is merged over the rest and swept by itself."""
+"""Figures that are made of several runs: the section `parts` of a configuration file names them.
+
+    optimizer: {steps: 1000}
+    parts:
+      relu: {model: {activation: relu}}
+      tanh: {model: {activation: tanh}, optimizer: {steps: 2000}}
+
+are two runs, one with ReLU and 1000 steps and one with tanh and 2000.  The settings of a part are merged over those outside
+`parts`, and lists in them are swept within the part alone.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,6 +23,7 @@ def is_rule(value: Any) -> bool:
 
 
 def is_section(value: Any) -> bool:
+    """Whether it holds settings by their names."""
     return isinstance(value, dict) and not is_rule(value)
 
 
@@ -27,11 +37,13 @@ def leaves(raw: dict[str, Any], path: Setting = ()) -> Iterator[tuple[Setting, A
 
 
 def replaced(raw: dict[str, Any], path: Setting, value: Any) -> dict[str, Any]:
+    """The settings with one of them changed."""
     head, *rest = path
     return raw | {head: replaced(raw[head], tuple(rest), value) if rest else value}
 
 
 def merged(raw: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """The settings `raw`, with those of `over` in their place where both have one."""
     both = {
         key: merged(raw[key], value) for key, value in over.items() if is_section(value) and is_section(raw.get(key))
     }
@@ -39,7 +51,7 @@ def merged(raw: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def parts_of(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Name of the part -> its settings; a part that is null is left out, "" stands for a run without parts."""
+    """Name of the part -> all settings of its run.  A part that is null is left out; without parts the one name is ""."""
     shared = {key: value for key, value in raw.items() if key != "parts"}
     parts = raw.get("parts") or {"": {}}
     if not isinstance(parts, dict) or not all(part is None or isinstance(part, dict) for part in parts.values()):
@@ -48,24 +60,24 @@ def parts_of(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def with_typed(raw: dict[str, Any], typed: Iterable[Setting]) -> tuple[dict[str, Any], list[str]]:
-    """(settings in which nothing of the command line is without effect, what some parts keep for themselves).
+    """(settings in which every setting of the command line has an effect, notes for the user on where it has none).
 
-    A part's value stands before the same setting outside `parts`.  So what is typed reaches the parts that have no
-    value of their own; where every part has one it would reach none, and replaces all of them but those that are
-    typed with the part's name.
+    The value that a part has is used in place of the one outside `parts`.  A setting on the command line is one outside:
+    it changes the parts without a value, and a note names the others.  If every part has a value, the setting would change
+    nothing, so it replaces all of these values, except those that the command line sets for their part by name.
 
     typed  settings on the command line, ("model", "width") or ("parts", "L1", "model", "width"); ("data",) is data.name
     """
-    parts_of(raw)  # what is no mapping ends here
+    parts_of(raw)  # raises for parts that are no mapping
     shared = dict(leaves(raw))
     typed = {path if path in shared else (*path, "name") for path in typed}
-    own = {name: dict(leaves(part)) for name, part in (raw.get("parts") or {}).items() if part is not None}
+    in_parts = {name: dict(leaves(part)) for name, part in (raw.get("parts") or {}).items() if part is not None}
     notes = []
     for path in sorted(typed):
-        having = [name for name in own if path in own[name] and ("parts", name, *path) not in typed]
+        having = [name for name in in_parts if path in in_parts[name] and ("parts", name, *path) not in typed]
         if not having:
             continue
-        if all(path in settings for settings in own.values()):
+        if all(path in settings for settings in in_parts.values()):
             for name in having:
                 raw = replaced(raw, ("parts", name, *path), shared[path])
         else:
@@ -79,8 +91,8 @@ def with_typed(raw: dict[str, Any], typed: Iterable[Setting]) -> tuple[dict[str,
 
 def without_unused(raw: dict[str, Any]) -> dict[str, Any]:
     """The settings without those outside `parts` that every part replaces."""
-    own = [dict(leaves(part)) for part in (raw.get("parts") or {}).values() if part is not None]
-    unused = {path for path in own[0] if all(path in part for part in own)} if own else set()
+    in_parts = [dict(leaves(part)) for part in (raw.get("parts") or {}).values() if part is not None]
+    unused = {path for path in in_parts[0] if all(path in part for part in in_parts)} if in_parts else set()
 
     def kept(section: dict[str, Any], path: Setting = ()) -> dict[str, Any]:
         below = {key: kept(value, (*path, key)) if is_section(value) else value for key, value in section.items()}

@@ -1,37 +1,37 @@
 """The settings of each kind of run: networks that are drawn, trained, descended until f_lin has fitted."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from ntkrun.settings.base import CommonSettings, check_products
-from ntkrun.settings.sections import (
-    AdamSettings,
-    AnyModelSettings,
-    CnnSettings,
-    Count,
-    DataSettings,
-    FcSettings,
-    Index,
-    LinearInGradientSettings,
-    ModelSettings,
-    NonNegative,
-    OwnSettings,
-    Positive,
+from ntkrun.settings.choices import LOSSES, InputBasis, LinearRoute, Loss, Products, Trained
+from ntkrun.settings.data import DataSettings, SmallerImages
+from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Positive
+from ntkrun.settings.models import AnyModelSettings, AnyNetworkSettings, ModelSettings, OwnSettings
+from ntkrun.settings.optimizers import AnyOptimizerSettings
+from ntkrun.settings.schema import local_settings
+from ntkrun.settings.sections import DescentSettings, EndSettings, FractionSettings, RecordSettings
+
+RoundedProducts = Annotated[
     Products,
-    RecordSettings,
-    Section,
-    WideResnetSettings,
-)
+    Meanings(
+        {
+            "as_dtype": "in model.dtype's own precision",
+            "tf32": "factors rounded to 10 bits, float32 results",
+            "bfloat16": "factors rounded to 7 bits, float32 results",
+        }
+    ),
+]
 
 
 class MonteCarloSettings(CommonSettings):
     """Averages over drawn networks against the infinite-width kernels, on random inputs."""
 
-    inputs: Count  # inputs x ~ N(0, 1), the same for all networks of a seed
-    input_dim: Count  # n_0
-    draws: Count  # M, networks; a power of two
+    inputs: Count = Field(description="inputs x ~ N(0, 1), the same for all networks of a seed")
+    input_dim: Count = Field(description="n_0, dimensions of an input")
+    draws: Count = Field(description="M, networks; a power of two")
     model: ModelSettings
 
     @property
@@ -48,14 +48,31 @@ class MonteCarloSettings(CommonSettings):
 class RunSettings(CommonSettings):
     """An experiment that trains: a network, images, an optimizer, a loss."""
 
-    loss: Literal["mse", "cross_entropy"]
-    linear_route: Literal["auto", "function_space", "parameter_space"]
-    trained: Literal["all", "readout"]  # the other layers stay at theta_0, in the network and in every rival
-    weight_decay: NonNegative  # adds weight_decay / 2 ||theta||^2 to the loss
-    matmul: Products  # of the steps of the network and of its linearization in parameter space
+    loss: Annotated[Loss, Meanings({name: loss.formula for name, loss in LOSSES.items()})] = Field(
+        description="L, averaged over examples AND outputs"
+    )
+    linear_route: Annotated[
+        LinearRoute,
+        Meanings(
+            {
+                "function_space": "f_lin = f_0 + Theta_hat c",
+                "parameter_space": "f_lin = f_0 + J omega",
+                "auto": "function space with full batches where it holds, else parameter space",
+            }
+        ),
+    ] = Field(description="how the linearization is trained")
+    trained: Annotated[
+        Trained,
+        Meanings({"all": "every layer", "readout": "the last layer; the others stay at theta_0, in every rival, too"}),
+    ] = Field(description="which layers are trained")
+    weight_decay: NonNegative = Field(description="adds weight_decay / 2 ||theta||^2 to the loss")
+    matmul: RoundedProducts = Field(
+        description="matrix products of the training steps, of the network and of its linearization in parameter space; "
+        "what is observed, and kernels, are always in model.dtype"
+    )
     data: DataSettings
     model: AnyModelSettings
-    optimizer: Annotated[LinearInGradientSettings | AdamSettings, Field(discriminator="name")]
+    optimizer: AnyOptimizerSettings
     record: RecordSettings
 
     @property
@@ -75,15 +92,25 @@ class RunSettings(CommonSettings):
     @property
     def outside_function_space(self) -> str | None:
         """Why theta_t - theta_0 = J^T c_t with a kernel fixed at theta_0 cannot hold; None where it does."""
-        if self.optimizer.name == "adam":
-            return "Adam's steps are not linear in the gradient"
+        if not self.optimizer.linear_in_gradient:
+            return f"the steps of optimizer.name={self.optimizer.name} are not linear in the gradient"
         if self.weight_decay > 0:
             return "weight_decay pulls on theta_0 itself"
         if self.data.augmented:
             return "data.flip and data.crop make new training inputs at every step"
-        if isinstance(self.model, WideResnetSettings) and self.model.norm == "batch":
-            return "with model.norm=batch an output depends on the whole batch, and so does the kernel"
+        if batch_dependence := self.model.batch_dependence:
+            return f"with {batch_dependence} an output depends on the whole batch, and so does the kernel"
         return None
+
+    @property
+    def flow_has_closed_form(self) -> bool:
+        """Whether eqs (8)-(11) give f_lin under gradient flow: dL/df linear in f, gradient descent, full batches."""
+        return LOSSES[self.loss].linear_gradient and self.optimizer.flow == "gradient" and self.full_batch
+
+    @property
+    def full_batch(self) -> bool:
+        """Whether every step sees the whole training set."""
+        return self.optimizer.batch_size is None
 
     @model_validator(mode="after")
     def _linear_route_exists(self) -> "RunSettings":
@@ -96,7 +123,7 @@ class RunSettings(CommonSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> "RunSettings":
-        if self.data.augmented and self.optimizer.batch_size is None:
+        if self.data.augmented and self.full_batch:
             raise ValueError("data.flip and data.crop act on mini-batches: set optimizer.batch_size")
         if self.trained == "readout" and self.weight_decay > 0:
             raise ValueError("weight_decay would move the layers that trained=readout keeps: use trained=all")
@@ -104,8 +131,11 @@ class RunSettings(CommonSettings):
         batch, n_train = self.optimizer.batch_size, self.data.n_train
         if batch is not None and n_train is not None and batch > n_train:
             raise ValueError(f"optimizer.batch_size={batch} is larger than data.n_train={n_train}")
-        if self.loss == "cross_entropy" and self.data.targets == "signed":
-            raise ValueError("loss=cross_entropy needs data.targets=one_hot (or auto), not signed")
+        targets = LOSSES[self.loss].targets
+        if self.data.targets not in (*targets, "auto"):
+            raise ValueError(
+                f"loss={self.loss} needs data.targets={' or '.join(targets)} (or auto), not {self.data.targets}"
+            )
         if self.data.targets == "signed" and (self.data.classes is None or len(self.data.classes) != 2):
             raise ValueError("data.targets=signed needs exactly two data.classes")
         return self
@@ -114,10 +144,10 @@ class RunSettings(CommonSettings):
 class FreeSettings(RunSettings):
     """Any combination, also with a network of the user's own."""
 
-    allow_custom: bool  # a module that the user names may be imported
-    model: Annotated[  # pyright: ignore[reportIncompatibleVariableOverride]
-        FcSettings | CnnSettings | WideResnetSettings | OwnSettings, Field(discriminator="name")
-    ]
+    allow_custom: Local[bool] = Field(
+        description="model.path=my_module:MyNet may import a module of yours; for the command line only"
+    )
+    model: AnyNetworkSettings  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @property
     def drawn_for(self) -> dict[str, Any]:
@@ -138,7 +168,7 @@ class FreeSettings(RunSettings):
 class EnsembleSettings(RunSettings):
     """One cell trains several networks that differ in theta_0 alone; how many is part of the cell's identity."""
 
-    networks: Count  # with seeds seed, seed + 1, ..., seed + networks - 1
+    networks: Count = Field(description="networks of a cell, with seeds seed, seed + 1, ..., seed + networks - 1")
 
     @property
     def members(self) -> tuple["EnsembleSettings", ...]:
@@ -149,22 +179,9 @@ class EnsembleSettings(RunSettings):
 class RateSettings(RunSettings):
     """Networks that differ in eta alone, lowest_rate ... highest_rate, evenly spaced in log eta."""
 
-    rates: Count
-    lowest_rate: Positive
-    highest_rate: Positive
-
-
-class DescentSettings(Section):
-    """Gradient descent until f_lin has fitted the training set."""
-
-    share_of_critical: Annotated[float, Field(gt=0, lt=1)]  # eta / eta_critical(Theta_hat_0)
-    max_steps: Count
-
-
-class EndSettings(DescentSettings):
-    """The same to a train loss."""
-
-    end_loss: Positive  # 1/2 mean (f_lin - y)^2; the mean of targets +1, -1 in equal numbers has 1/2
+    rates: Count = Field(description="learning rates that are tried")
+    lowest_rate: Positive = Field(description="eta_0 of the first")
+    highest_rate: Positive = Field(description="eta_0 of the last")
 
 
 class FinalDistanceSettings(CommonSettings):
@@ -172,7 +189,7 @@ class FinalDistanceSettings(CommonSettings):
 
     data: DataSettings
     model: AnyModelSettings
-    matmul: Products  # of the steps of the network
+    matmul: RoundedProducts = Field(description="matrix products of the training steps")
     descent: DescentSettings
 
     @property
@@ -194,10 +211,6 @@ class FinalDistanceSettings(CommonSettings):
         return self
 
 
-class SmallerImages(DataSettings):
-    averaged: Count  # every pixel is the mean over a square of so many by so many, before anything else
-
-
 class ImageDistanceSettings(FinalDistanceSettings):
     """Down to a train loss, on images that may be made smaller for convolutional networks."""
 
@@ -206,9 +219,14 @@ class ImageDistanceSettings(FinalDistanceSettings):
 
 
 class WidthChangeSettings(EnsembleSettings):
-    """`inputs`: the images as they are, or in a basis of their span (`data.span`: exact, d -> N input dimensions)."""
+    """Ensembles of which every network's change of weights and kernels is followed."""
 
-    inputs: Literal["full", "span"]
+    inputs: Annotated[
+        InputBasis,
+        Meanings(
+            {"full": "the images as they are", "span": "their coordinates in a basis of their span: exact, d -> N"}
+        ),
+    ] = Field(description="what the first layer sees")
 
 
 # Far apart, so that the outputs there are not nearly one number; away from the training points, where variances vanish.
@@ -218,15 +236,16 @@ PROBES = (-2.0, -1.0, 0.5, 2.0, 3.0)
 class OutputEnsembleSettings(EnsembleSettings):
     """Networks trained by full-batch gradient descent, for which (14), (15) hold in discrete time."""
 
-    alphas: Count  # grid points of alpha in [-2, 3]
-    points: tuple[Index, Index]  # x_1 (alpha = 1) and x_2 (alpha = 0): which training inputs
-    times: tuple[NonNegative, ...]  # of the panels, on the axis of optimizer.time_per_eta
-    converged: Positive | None  # training ends when no output is farther than this from its target; null: never
+    alphas: Count = Field(description="grid points of alpha in [-2, 3], x(alpha) = alpha x_1 + (1 - alpha) x_2")
+    points: tuple[Index, Index] = Field(description="x_1 (alpha = 1) and x_2 (alpha = 0): which training inputs")
+    times: tuple[NonNegative, ...] = Field(description="t of the panels, on the axis of optimizer.time_per_eta")
+    converged: Positive | None = Field(
+        description="training ends when no output is farther than this from its target; null: never"
+    )
 
     @model_validator(mode="after")
     def _theory_holds(self) -> "OutputEnsembleSettings":
-        plain = self.optimizer.name == "gd" and self.optimizer.batch_size is None and self.loss == "mse"
-        if not plain or self.model.parameterization != "ntk":
+        if not self.flow_has_closed_form or self.model.parameterization != "ntk":
             raise ValueError("the theory here is for optimizer=gd, full batches, loss=mse, model.parameterization=ntk")
         return self
 
@@ -236,18 +255,29 @@ def probes(alphas: np.ndarray) -> np.ndarray:
     return np.abs(alphas[:, None] - np.array(PROBES)).argmin(axis=0)
 
 
-class FractionSettings(DescentSettings):
-    """The same to a fraction of the loss."""
-
-    loss_fraction: Annotated[float, Field(gt=0, lt=1)]  # of 1/2 mean y^2, with which f_lin from f_0 = 0 starts
-
-
 class SupremaSettings(FinalDistanceSettings):
-    """`descent.share_of_critical` is of eta_critical(Theta), the theorem's; training ends as f_lin with Theta says."""
+    """The suprema of Theorem 2.1: eta is a share of eta_critical(Theta), and training ends when f_lin with Theta has fitted."""
 
     descent: FractionSettings
-    networks: Count  # with seeds seed, ..., seed + networks - 1
+    networks: Count = Field(description="networks of a cell, with seeds seed, seed + 1, ..., seed + networks - 1")
 
     @property
     def members(self) -> tuple["SupremaSettings", ...]:
         return tuple(self.model_copy(update={"seed": self.seed + i}) for i in range(self.networks))
+
+
+# every kind of run, the most specific of those that lie above one another first
+KINDS: tuple[type[CommonSettings], ...] = (
+    OutputEnsembleSettings,
+    WidthChangeSettings,
+    EnsembleSettings,
+    RateSettings,
+    FreeSettings,
+    RunSettings,
+    SupremaSettings,
+    ImageDistanceSettings,
+    FinalDistanceSettings,
+    MonteCarloSettings,
+    CommonSettings,
+)
+LOCAL_NAMES = frozenset(name for kind in KINDS for name in local_settings(kind))

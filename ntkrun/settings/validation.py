@@ -18,19 +18,20 @@ def validated(kind: type[S], raw: dict[str, Any]) -> S:
         raise UserError(" ".join(_one_line(error, kind, raw).split())) from error
 
 
-PROBES = ("?", -(10**20), 10**20)  # nothing, a number that is too small, one that is too large
+# values that no setting may have: no word of any list, a number that is too small, one that is too large
+PROBES = ("?", -(10**20), 10**20)
 NUMBERS = {"int": "a whole number", "float": "a finite number", "finite": "a finite number"}
 
 
 def allowed(kind: type[BaseModel], raw: dict[str, Any], path: list[str]) -> str:
-    """What the field may be, in words: what pydantic says of values that cannot be right."""
+    """What the setting at this path may be, in words: what pydantic says of PROBES there."""
     found: list[str] = []
     for probe in PROBES:
         try:
-            kind.model_validate(_with(raw, path, probe))
+            kind.model_validate(_with_value(raw, path, probe))
         except ValidationError as error:
             for each in error.errors():
-                if list(_keys(each["loc"], _with(raw, path, probe))) == path:
+                if list(_typed_path(each["loc"], _with_value(raw, path, probe))) == path:
                     start, number = each["msg"].removeprefix("Input should be "), each["type"].split("_")[0]
                     found.append(NUMBERS.get(number, start[0].lower() + start[1:]))
     number = next((text for text in found if text in NUMBERS.values()), "")
@@ -39,17 +40,18 @@ def allowed(kind: type[BaseModel], raw: dict[str, Any], path: list[str]) -> str:
     return " or ".join([*filter(None, [" ".join(filter(None, [number, " and ".join(bounds)]))]), *others])
 
 
-def _with(raw: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+def _with_value(raw: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
+    """The settings with this value at a path that need not be there yet."""
     head, *rest = path
     inner = raw.get(head)
-    return raw | {head: _with(inner if isinstance(inner, dict) else {}, rest, value) if rest else value}
+    return raw | {head: _with_value(inner if isinstance(inner, dict) else {}, rest, value) if rest else value}
 
 
 def _one_line(error: ValidationError, kind: type[BaseModel], raw: dict[str, Any]) -> str:
     first, *others = error.errors()
-    where = ".".join(_keys(first["loc"], raw))
+    where = ".".join(_typed_path(first["loc"], raw))
     # a field of several kinds is wrong in as many ways
-    found = [first, *(each for each in others if ".".join(_keys(each["loc"], raw)) == where)]
+    found = [first, *(each for each in others if ".".join(_typed_path(each["loc"], raw)) == where)]
     texts = [each["msg"].removeprefix("Value error, ") for each in found]
     message = ", or ".join(text[0].lower() + text[1:] for text in texts)
     if first["type"] == "extra_forbidden":
@@ -70,8 +72,12 @@ def _one_line(error: ValidationError, kind: type[BaseModel], raw: dict[str, Any]
     return f"{where}={str(first['input'])[:60]}: {message}"
 
 
-def _keys(location: tuple[str | int, ...], raw: Any) -> Iterator[str]:
-    """The dotted name as it is typed: pydantic adds the `name` that chose a variant, and the kinds that a value could have."""
+def _typed_path(location: tuple[str | int, ...], raw: Any) -> Iterator[str]:
+    """The path of a setting as it is typed, from pydantic's location of an error.
+
+    Pydantic also tells the `name` by which a section's class was chosen, and, behind the setting, which of several types of
+    a value it speaks of.
+    """
     for part in location:
         if not isinstance(raw, dict | list):
             return

@@ -23,7 +23,7 @@ from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.loop import FullBatch, MiniBatches, run_lockstep
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
-from ntkrun.settings.sections import AdamSettings, LinearInGradientSettings
+from ntkrun.settings.optimizers import AdamSettings, MomentumSettings
 
 RNG = np.random.default_rng(5)
 X, X_TEST = jnp.asarray(RNG.standard_normal((8, 4, 4, 2))), jnp.asarray(RNG.standard_normal((3, 4, 4, 2)))
@@ -55,7 +55,7 @@ def gap(one: dict, other: dict, of: tuple[str, ...] = ("train", "test")) -> floa
 
 BASE = dict(steps=20, batch_size=4, schedule={"name": "cosine", "final_factor": 0.1}, time_per_eta=None)
 ADAM = AdamSettings.model_validate(BASE | dict(name="adam", learning_rate=0.01, momentum=0.9, beta2=0.99, epsilon=1e-8))
-HEAVY_BALL = LinearInGradientSettings.model_validate(BASE | dict(name="momentum", learning_rate=0.1, momentum=0.9))
+HEAVY_BALL = MomentumSettings.model_validate(BASE | dict(name="momentum", learning_rate=0.1, momentum=0.9))
 
 
 @pytest.mark.parametrize(("settings", "weight_decay"), [(ADAM, 0.1), (HEAVY_BALL, 0.5)])

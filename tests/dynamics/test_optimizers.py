@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
-from ntkrun.settings.sections import LinearInGradientSettings
+from ntkrun.settings.optimizers import AnyOptimizerSettings
 
 
 def optimizer(**changes) -> Optimizer:
@@ -15,7 +16,7 @@ def optimizer(**changes) -> Optimizer:
         schedule={"name": "constant"},
         time_per_eta=None,
     )
-    return Optimizer(LinearInGradientSettings.model_validate(fields | changes))
+    return Optimizer(TypeAdapter(AnyOptimizerSettings).validate_python(fields | changes))
 
 
 def test_time_is_eta_times_step():

@@ -26,7 +26,7 @@ from ntkrun.kernels.weight_jacobian import weight_jacobian
 from ntkrun.models import build_model
 from ntkrun.models.layers import by_convolution, by_products
 from ntkrun.models.products import MANTISSA, PRODUCTS, at_precision
-from ntkrun.settings.sections import Products
+from ntkrun.settings.choices import Products
 
 ROUNDED = [name for name in PRODUCTS if name != "as_dtype"]
 

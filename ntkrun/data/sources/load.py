@@ -11,10 +11,11 @@ from ntkrun.data.sources.prepare import prepare
 from ntkrun.data.sources.records import read_records
 from ntkrun.data.sources.stand_ins import build_stand_in
 from ntkrun.errors import UserError
+from ntkrun.settings.choices import DataSource, choices_of
 
 __all__ = ["SOURCES", "ImageSet", "load_images", "stand_in_warning"]
 
-SOURCES = ("auto", "tfds", "stand_in")
+SOURCES = choices_of(DataSource)
 
 
 def load_images(name: str, source: str = "auto", cache_dir: Path | None = None) -> ImageSet:

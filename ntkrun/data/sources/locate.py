@@ -4,8 +4,9 @@ import os
 from pathlib import Path
 
 from ntkrun.errors import UserError
+from ntkrun.settings.choices import DataName, choices_of
 
-NAMES = ("mnist", "cifar10")
+NAMES = choices_of(DataName)
 
 
 def check_name(name: str) -> str:

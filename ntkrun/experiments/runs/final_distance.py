@@ -144,7 +144,7 @@ def steps_expected(settings: ImageDistanceSettings) -> int | None:
     A network's own Theta_hat_0 has smaller eigenvalues the narrower and deeper it is, and takes longer.  None for networks
     without an analytic kernel, and where the images are not there.
     """
-    if settings.model.name != "fc":
+    if not settings.model.analytic_kernel:
         return None
     same: Any = settings.model_copy(update={"model": settings.model.model_copy(update={"width": 1}), "seed": 0})
     return _steps_expected(same)

@@ -25,12 +25,8 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     """Network and f_lin in lockstep, then the ODE at the same times; first logits, and their distances over all images."""
     setup = set_up_training(settings, progress, WANTED)
     kernels = kernels_at_init(setup)
-    if (
-        kernels is None
-        or setup.routes.flow != "solver"
-        or settings.loss != "cross_entropy"
-        or settings.optimizer.momentum
-    ):
+    by_solver = setup.routes.flow == "solver" and settings.optimizer.flow == "gradient"
+    if kernels is None or not by_solver or settings.loss != "cross_entropy":
         raise UserError("figs4 compares two routes to f_lin under loss=cross_entropy: full batches with optimizer=gd")
     facts = check_learning_rate(setup, progress) | {"data": setup.data.describe()}
     times, label = setup.optimizer.flow_times(), f"{settings.experiment} {cell}"

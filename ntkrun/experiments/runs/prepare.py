@@ -31,8 +31,9 @@ from ntkrun.lockstep.loop import FullBatch, MiniBatches
 from ntkrun.lockstep.progress import Progress
 from ntkrun.models import build_model
 from ntkrun.models.custom import build_own, check_own, sees_one_example
+from ntkrun.settings.data import DataSettings
+from ntkrun.settings.models import ModelSettings, OwnSettings
 from ntkrun.settings.runs import RunSettings
-from ntkrun.settings.sections import DataSettings, ModelSettings, OwnSettings
 from ntkrun.theory.learning_rate import eta_critical, stable_rate
 from ntkrun.types import AnyArray, Array, Float, Params, PRNGKeyArray
 
@@ -204,7 +205,8 @@ def check_learning_rate(setup: TrainingSetup, progress: Progress) -> dict[str, f
     """Warn when eta reaches eta_critical of Theorem 2.1; the facts for the provenance.
 
     Convolutions: lambda_max by power iteration on as many images as a step sees (at most CRITICAL_IMAGES), which is
-    also right for batch normalisation.  Adam: no such rate is known, nothing is checked.
+    also right for batch normalisation.  No such rate is known for steps that are not linear in the gradient (Adam):
+    nothing is checked.
     """
     settings, optimizer = setup.settings, setup.settings.optimizer
     if setup.routes.critical_rate is None:

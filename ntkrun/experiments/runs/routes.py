@@ -57,7 +57,7 @@ def routes_of(settings: RunSettings, n: int, k: int, wanted: Wanted) -> Routes:
             f"linear_route=function_space needs the kernel of all {n} x {k} outputs, more than {KERNEL_ROWS} rows: "
             "use linear_route=parameter_space or a smaller data.n_train"
         )
-    has_analytic = settings.model.name == "fc" and not settings.outside_function_space
+    has_analytic = settings.model.analytic_kernel and not settings.outside_function_space
     analytic = wanted.analytic and has_analytic and fits
     by_solver = settings.theory.flow.by_solver if wanted.solver is None else wanted.solver
     return Routes(
@@ -71,7 +71,7 @@ def routes_of(settings: RunSettings, n: int, k: int, wanted: Wanted) -> Routes:
 def _in_function_space(settings: RunSettings) -> bool:
     """auto: with full batches, where it holds and costs nothing."""
     if settings.linear_route == "auto":
-        return settings.optimizer.batch_size is None and not settings.outside_function_space
+        return settings.full_batch and not settings.outside_function_space
     return settings.linear_route == "function_space"
 
 
@@ -81,16 +81,17 @@ def _flow(settings: RunSettings, by_solver: bool) -> Literal["spectrum", "solver
     Nesterov's flow is another equation, and a momentum's friction is constant only if eta is.
     """
     optimizer = settings.optimizer
-    if optimizer.batch_size is not None or settings.outside_function_space:
+    if not settings.full_batch or settings.outside_function_space or optimizer.flow is None:
         return None
-    if optimizer.name == "gd" and settings.loss == "mse":
+    if settings.flow_has_closed_form:
         return "spectrum"
-    steady = optimizer.name == "gd" or (optimizer.name == "momentum" and optimizer.schedule.name == "constant")
+    steady = optimizer.flow == "gradient" or optimizer.schedule.constant
     return "solver" if by_solver and steady else None
 
 
 def _critical_rate(settings: RunSettings) -> Literal["kernel", "power_iteration"] | None:
-    """Adam: no such rate is known.  Convolutions: power iteration, where an image of a kernel costs a hundred times as much."""
-    if settings.optimizer.name == "adam":
+    """None for steps that are not linear in the gradient.  Convolutions: power iteration, where an image of a kernel costs a
+    hundred times as much."""
+    if not settings.optimizer.linear_in_gradient:
         return None
-    return "kernel" if settings.model.name == "fc" else "power_iteration"
+    return "kernel" if settings.model.cheap_kernel else "power_iteration"

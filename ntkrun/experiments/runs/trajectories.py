@@ -171,7 +171,7 @@ def flow_coefficients(setup: TrainingSetup, ntk: np.ndarray, f0: np.ndarray, tim
         return np.asarray(gradient_flow(ntk, setup.data.y_train, f0).coefficients_at(times))
     from ntkrun.theory.gradient_flow import linear_flow  # brings diffrax, which takes a second to import
 
-    with_momentum, flow = optimizer.momentum > 0, settings.theory.flow
+    with_momentum, flow = optimizer.flow == "momentum", settings.theory.flow
     return linear_flow(
         ntk,
         setup.data.y_train,

@@ -36,8 +36,9 @@ from ntkrun.kernels.taps import shapes_at_start
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models.custom import check_own
+from ntkrun.settings.data import DataSettings
+from ntkrun.settings.models import OwnSettings
 from ntkrun.settings.runs import RunSettings
-from ntkrun.settings.sections import DataSettings, OwnSettings
 from ntkrun.types import Params
 
 IMAGES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
@@ -60,7 +61,7 @@ def span(data: DataSettings, examples: int) -> int:
 
     Less their mean image, where `preprocess` subtracts it, training inputs add up to 0, whatever else scales them.
     """
-    return min(examples - (data.preprocess != "global"), math.prod(IMAGES[data.name]))
+    return min(examples - data.subtracts_mean_image, math.prod(IMAGES[data.name]))
 
 
 def parameter_shapes(model: nn.Module, image: tuple[int, ...], dtype: Any) -> Params:

@@ -1,0 +1,60 @@
+"""What fields of settings are made of: numbers with bounds, and marks that say what else holds for a setting."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar, Union
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ntkrun.settings.choices import Stage
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+Index = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Path = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
+
+
+class Section(BaseModel):
+    """A group of settings.  YAML fills every field, nothing has a default here, and unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+@dataclass(frozen=True)
+class LocalMark:
+    """The setting says where and how to run and never changes a number: it does not enter a cell's hash."""
+
+
+@dataclass(frozen=True)
+class OfStage:
+    """The setting belongs to one stage and is null in every other; it is local, too."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True)
+class WithMinutes:
+    """The setting means something only together with `minutes`; without it, it is `unset`."""
+
+    unset: Any
+
+
+@dataclass(frozen=True)
+class Meanings:
+    """What each value of a closed list stands for."""
+
+    of: dict[str, str]
+
+
+T = TypeVar("T")
+Local = Annotated[T, LocalMark()]
+
+
+def one_of(base: type[Section], *others: type[Section]) -> Any:
+    """The type of a section that may be any class derived from `base`, or one of `others`; its `name` decides which.
+
+    A new kind of section takes part by being defined: it is listed nowhere else.
+    """
+    return Annotated[Union[(*base.__subclasses__(), *others)], Field(discriminator="name")]

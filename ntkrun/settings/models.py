@@ -1,0 +1,145 @@
+"""The settings of the networks, and what is known of each kind before it is built.
+
+A new architecture with a class here, derived from `ModelSettings`, is known to validation, to `ntkrun --help` and to
+docs/settings.md; CONTRIBUTING.md has the whole walk.
+"""
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, computed_field, model_validator
+
+from ntkrun.settings.choices import Activation, Dtype, Norm, Parameterization, Pool
+from ntkrun.settings.custom_source import is_path, source_hash
+from ntkrun.settings.fields import Count, Meanings, NonNegative, Positive, Section, one_of
+
+
+class Network(Section):
+    """What is known of a network before it is built; these values hold where nothing is known.
+
+    analytic_kernel  whether the recursion of `ntkrun.kernels.analytic` gives its kernels at infinite width
+    cheap_kernel     whether Theta_hat of a few hundred images costs little beside training: no weight is used at several
+                     positions of an image.  eta_critical comes from it, and otherwise from power iteration
+    """
+
+    analytic_kernel: ClassVar[bool] = False
+    cheap_kernel: ClassVar[bool] = False
+
+    @property
+    def batch_dependence(self) -> str | None:
+        """The setting by which the output for one image depends on the others of its batch; None where it does not."""
+        return None
+
+
+class ModelSettings(Network):
+    """What all networks have: L hidden layers of n units or channels and a linear readout."""
+
+    name: str = Field(description="kind of network")
+    width: Count = Field(description="n, units or channels of every hidden layer")
+    depth: Count = Field(description="L, hidden layers")
+    activation: Activation = Field(description="phi, the nonlinearity")
+    sigma_w2: Positive = Field(description="sigma_w^2, variance of the weights times their fan-in")
+    sigma_b2: NonNegative = Field(description="sigma_b^2, variance of the biases")
+    parameterization: Annotated[
+        Parameterization,
+        Meanings(
+            {
+                "ntk": "W = sigma_w / sqrt(fan-in) omega, omega ~ N(0, 1) is trained",
+                "standard": "W ~ N(0, sigma_w^2 / fan-in) itself is trained, with eta_0 / n (S36)",
+            }
+        ),
+    ] = Field(description="what of a weight is trained")
+    dtype: Dtype = Field(description="floating-point type of parameters and training")
+
+
+class FcSettings(ModelSettings):
+    """Fully-connected network, eq. (1)."""
+
+    analytic_kernel: ClassVar[bool] = True
+    cheap_kernel: ClassVar[bool] = True
+    name: Literal["fc"]
+
+
+class CnnSettings(ModelSettings):
+    """L convolutions 3 x 3, pooling, readout (Figures S2 and S5)."""
+
+    name: Literal["cnn"]
+    pool: Annotated[
+        Pool, Meanings({"average": "the mean over all positions", "flatten": "every position by itself"})
+    ] = Field(description="what the readout sees of the last layer")
+    stride: Count = Field(description="pixels, of every convolution")
+
+
+class WideResnetSettings(ModelSettings):
+    """The wide ResNet of Table S1, pre-activation; depth = 6 N + 4 with N blocks in each of three groups."""
+
+    name: Literal["wide_resnet"]
+    norm: Annotated[
+        Norm,
+        Meanings({"batch": "by mean and variance of the batch at hand, no running averages", "none": "left out"}),
+    ] = Field(description="normalisation in front of each phi")
+
+    @property
+    def batch_dependence(self) -> str | None:
+        return "model.norm=batch" if self.norm == "batch" else None
+
+    @model_validator(mode="after")
+    def _whole_blocks(self) -> "WideResnetSettings":
+        if self.depth < 10 or (self.depth - 4) % 6:
+            raise ValueError(f"model.depth={self.depth} of wide_resnet must be 6 N + 4: 10, 16, 22, ...")
+        return self
+
+
+def _plain(value: Any) -> Any:
+    """A number, a word, or a tuple of them, which is hashable."""
+    items = value if isinstance(value, list | tuple) else (value,)
+    if not all(item is None or isinstance(item, bool | int | float | str) for item in items):
+        raise ValueError("an argument is a number, a word, true, false, null, or a list of them")
+    return tuple(value) if isinstance(value, list) else value
+
+
+class OwnSettings(Network):
+    """A Flax module of the user's.  Its source is part of its settings, so that an edited module is another network."""
+
+    name: Literal["own"] = Field(description="kind of network")
+    path: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")] | None = Field(
+        description="my_module:MyNet, or the name under which a package registers it (docs/own_network.md)"
+    )
+    width: Count | None = Field(description="n, for the module's field of that name; model.args.width is the same")
+    args: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(
+        description="the module's other fields, by name: model.args.depth=3"
+    )
+    dtype: Dtype = Field(description="floating-point type of parameters and inputs")
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether it may be imported only when the user has said so."""
+        return self.path is not None and is_path(self.path)
+
+    @computed_field
+    @cached_property
+    def source(self) -> str:
+        """Hash of the source, as it was when the settings were read."""
+        return source_hash(str(self.path))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_width(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and isinstance(raw.get("args"), dict) and "width" in raw["args"]:
+            args = dict(raw["args"])
+            return raw | {"width": args.pop("width"), "args": args}
+        return raw
+
+    @model_validator(mode="after")
+    def _named(self) -> "OwnSettings":
+        if self.path is None:
+            raise ValueError("model=own needs a network: set model.path=my_module:MyNet and allow_custom=true")
+        return self
+
+
+if TYPE_CHECKING:
+    AnyModelSettings = ModelSettings
+    AnyNetworkSettings = ModelSettings | OwnSettings
+else:
+    AnyModelSettings = one_of(ModelSettings)
+    AnyNetworkSettings = one_of(ModelSettings, OwnSettings)

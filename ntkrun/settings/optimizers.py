@@ -1,0 +1,148 @@
+"""The settings of optimizers and of their schedules, and what the theory needs to know of each kind.
+
+A new optimizer with a class here, derived from `OptimizerSettings`, is known to validation, to `ntkrun --help` and to
+docs/settings.md; CONTRIBUTING.md has the whole walk.
+"""
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from ntkrun.settings.choices import Flow
+from ntkrun.settings.fields import Count, NonNegative, Positive, Section, one_of
+
+
+class Schedule(Section):
+    """How the learning rate eta changes along a run.
+
+    constant  whether it does not
+    """
+
+    constant: ClassVar[bool] = False
+    name: str = Field(description="kind of schedule")
+
+
+class ConstantSchedule(Schedule):
+    """eta stays what it is."""
+
+    constant: ClassVar[bool] = True
+    name: Literal["constant"]
+
+
+class PiecewiseSchedule(Schedule):
+    """eta is multiplied by factors[j] from step boundaries[j] on; factors accumulate."""
+
+    name: Literal["piecewise_constant"]
+    boundaries: tuple[Count, ...] = Field(description="steps, increasing")
+    factors: tuple[Positive, ...] = Field(description="one for each boundary")
+
+    @model_validator(mode="after")
+    def _paired(self) -> "PiecewiseSchedule":
+        if len(self.boundaries) != len(self.factors) or sorted(set(self.boundaries)) != list(self.boundaries):
+            raise ValueError("boundaries must increase and be as many as factors")
+        return self
+
+
+class CosineSchedule(Schedule):
+    """eta falls to final_factor * eta over the run along half a cosine."""
+
+    name: Literal["cosine"]
+    final_factor: NonNegative = Field(description="factor on eta at the last step")
+
+
+class ExponentialSchedule(Schedule):
+    """eta is multiplied by decay_rate every decay_steps steps, continuously."""
+
+    name: Literal["exponential"]
+    decay_steps: Count = Field(description="steps")
+    decay_rate: Positive = Field(description="factor on eta over decay_steps steps")
+
+
+if TYPE_CHECKING:
+    AnySchedule = Schedule
+else:
+    AnySchedule = one_of(Schedule)
+
+
+class OptimizerSettings(Section):
+    """What all optimizers have; each says below how it moves theta by the gradient of L, averaged over batch and outputs.
+
+    linear_in_gradient    whether every step is a linear function of the gradients so far, with factors that depend on
+                          the step alone: theta_t - theta_0 then stays J^T c_t, and f_lin can be trained in function space
+    flow                  the continuous-time limit that it follows, where the theory has one: gradient flow (8)-(11), or
+                          that of heavy ball (S3), (S4)
+    time_is_root_of_rate  whether a step advances the time t by sqrt(eta) (S2) instead of eta
+    has_momentum          whether `momentum` does anything
+    """
+
+    linear_in_gradient: ClassVar[bool]
+    flow: ClassVar[Flow | None] = None
+    time_is_root_of_rate: ClassVar[bool] = False
+    has_momentum: ClassVar[bool] = False
+
+    name: str = Field(description="kind of optimizer")
+    learning_rate: Positive = Field(
+        description="eta_0, the rate on the gradient of the averaged loss; the standard parameterization steps with "
+        "eta_0 / n (S36)"
+    )
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(description="beta; Adam's beta_1; 0 where there is none")
+    steps: Count = Field(description="T, steps of the optimizer")
+    batch_size: Count | None = Field(description="images per step; null: the full training set")
+    schedule: AnySchedule
+    time_per_eta: Positive | None = Field(
+        description="factor of the figure's time axis: t = time_per_eta * sum eta_i (sum sqrt(eta_i) with momentum); "
+        "null: 1"
+    )
+
+    @model_validator(mode="after")
+    def _momentum_belongs(self) -> "OptimizerSettings":
+        if not self.has_momentum and self.momentum != 0:
+            raise ValueError(
+                f"momentum does nothing with optimizer.name={self.name}: use optimizer=momentum or optimizer=nesterov"
+            )
+        if self.has_momentum and self.momentum == 0:
+            raise ValueError(f"optimizer.name={self.name} needs a momentum above 0 (optimizer=gd has none)")
+        return self
+
+
+class GradientDescentSettings(OptimizerSettings):
+    """theta_{i+1} = theta_i - eta dL/dtheta."""
+
+    linear_in_gradient: ClassVar[bool] = True
+    flow: ClassVar[Flow | None] = "gradient"
+    name: Literal["gd"]
+
+
+class MomentumSettings(OptimizerSettings):
+    """Heavy ball (S1): theta_{i+1} = theta_i + beta (theta_i - theta_{i-1}) - eta dL/dtheta."""
+
+    linear_in_gradient: ClassVar[bool] = True
+    flow: ClassVar[Flow | None] = "momentum"
+    time_is_root_of_rate: ClassVar[bool] = True
+    has_momentum: ClassVar[bool] = True
+    name: Literal["momentum"]
+
+
+class NesterovSettings(OptimizerSettings):
+    """Nesterov's momentum: the gradient step is taken from the extrapolated point.  Its flow is another equation."""
+
+    linear_in_gradient: ClassVar[bool] = True
+    time_is_root_of_rate: ClassVar[bool] = True
+    has_momentum: ClassVar[bool] = True
+    name: Literal["nesterov"]
+
+
+class AdamSettings(OptimizerSettings):
+    """Adam: theta_{i+1} = theta_i - eta m / (sqrt(v) + epsilon), m and v running means of gradient and square."""
+
+    linear_in_gradient: ClassVar[bool] = False
+    has_momentum: ClassVar[bool] = True
+    name: Literal["adam"]
+    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(description="beta_2, of the running mean of squares")
+    epsilon: Positive = Field(description="added to sqrt(v)")
+
+
+if TYPE_CHECKING:
+    AnyOptimizerSettings = OptimizerSettings
+else:
+    AnyOptimizerSettings = one_of(OptimizerSettings)
