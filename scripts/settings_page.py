@@ -113,7 +113,7 @@ def figures_of(kind: type[BaseModel]) -> str:
 def sections() -> dict[tuple[str, ...], list[type[BaseModel]]]:
     """Place -> the classes that a section there may have, with those that they are derived from first."""
     found: dict[tuple[str, ...], dict[type[BaseModel], None]] = {}
-    for kind in reversed(KINDS):
+    for kind in KINDS:
         for one in described(kind):
             bases = [
                 base for base in reversed(one.section.__mro__) if issubclass(base, Section) and base is not Section
@@ -152,7 +152,7 @@ def page() -> str:
     """The whole page."""
     values, lines = base_values(), [HEAD]
     known: set[type[BaseModel]] = set()
-    for kind in reversed(KINDS):
+    for kind in KINDS:
         bases = [base for base in reversed(kind.__mro__) if base not in known and issubclass(base, Section)]
         known |= set(bases)
         if found := [line for base in bases for line in rows(base, (), values)]:

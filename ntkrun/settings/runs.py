@@ -1,5 +1,6 @@
 """The settings of each kind of run: networks that are drawn, trained, descended until f_lin has fitted."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import numpy as np
@@ -266,18 +267,12 @@ class SupremaSettings(FinalDistanceSettings):
         return tuple(self.model_copy(update={"seed": self.seed + i}) for i in range(self.networks))
 
 
-# every kind of run, the most specific of those that lie above one another first
-KINDS: tuple[type[CommonSettings], ...] = (
-    OutputEnsembleSettings,
-    WidthChangeSettings,
-    EnsembleSettings,
-    RateSettings,
-    FreeSettings,
-    RunSettings,
-    SupremaSettings,
-    ImageDistanceSettings,
-    FinalDistanceSettings,
-    MonteCarloSettings,
-    CommonSettings,
-)
+def _with_derived(kind: type[CommonSettings]) -> Iterator[type[CommonSettings]]:
+    yield kind
+    for derived in kind.__subclasses__():
+        yield from _with_derived(derived)
+
+
+# every kind of run, each behind the one that it is derived from
+KINDS = tuple(_with_derived(CommonSettings))
 LOCAL_NAMES = frozenset(name for kind in KINDS for name in local_settings(kind))

@@ -16,6 +16,7 @@ from ntkrun.data.sources import load, locate
 from ntkrun.dynamics.metrics import LOSSES as LOSS_FUNCTIONS
 from ntkrun.dynamics.optimizers import SCHEDULES, TRANSFORMATIONS
 from ntkrun.experiments.claims import STANDS_FOR
+from ntkrun.experiments.figures import experiment_names, load_experiment
 from ntkrun.experiments.runs.work import EXAMPLES, IMAGES
 from ntkrun.models import build_model
 from ntkrun.models.registry import MODELS
@@ -100,6 +101,10 @@ def test_every_setting_is_described_and_its_words_are_explained():
             assert set(one.meanings) <= set(one.choices), one.path
             if one.meanings:
                 assert set(one.meanings) >= set(one.choices) - {"auto"}, one.path
+
+
+def test_the_settings_of_every_experiment_are_a_kind_of_run():
+    assert {load_experiment(name).settings for name in experiment_names()} <= set(KINDS)
 
 
 def test_a_stage_that_needs_a_setting_has_it_for_itself():
