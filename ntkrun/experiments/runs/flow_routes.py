@@ -26,7 +26,7 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     setup = set_up_training(settings, progress, WANTED)
     kernels = kernels_at_init(setup)
     by_solver = setup.routes.flow == "solver" and settings.optimizer.flow == "gradient"
-    if kernels is None or not by_solver or settings.loss != "cross_entropy":
+    if kernels is None or not by_solver:
         raise UserError("figs4 compares two routes to f_lin under loss=cross_entropy: full batches with optimizer=gd")
     facts = check_learning_rate(setup, progress) | {"data": setup.data.describe()}
     times, label = setup.optimizer.flow_times(), f"{settings.experiment} {cell}"
@@ -47,7 +47,7 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
         apart = np.sqrt(np.mean((logits[one] - logits[other]) ** 2, axis=1))
         frames.append(tables.rows(curves.RMS.of(name), "test", steps, list(times[steps]), apart))
     with on_the_host():
-        loss = [float(metrics.cross_entropy(o["train"], setup.data.y_train)) for o in seen[curves.NETWORK]]
+        loss = [float(metrics.LOSSES[settings.loss](o["train"], setup.data.y_train)) for o in seen[curves.NETWORK]]
     name = curves.LOSS.of(curves.NETWORK)
     frames.append(tables.rows(name, "train", steps, list(times[steps]), np.asarray(loss)))
     same = dict(figure=settings.experiment, cell=cell)
