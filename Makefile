@@ -36,8 +36,7 @@ figures: .venv/.ready ## all figures at SCALE, the gallery results/SCALE/index.h
 report: .venv/.ready ## redraw and judge all figures from the stored tables
 	$(NTKRUN) experiment=all scale=$(SCALE) stage=report
 
-readme: .venv/.ready ## the table of figures in README.md and the seconds to expect, from what is committed or staged below results
-	$(BIN)/python scripts/measured_seconds.py
+readme: .venv/.ready ## the table of figures in README.md, from what is committed or staged below results
 	$(BIN)/python scripts/readme_table.py
 
 settings-page: .venv/.ready ## docs/settings.md, from the settings' types and the base configurations

@@ -79,10 +79,10 @@ def test_a_signal_ends_it_and_the_summary_names_what_was_not_reached(capsys):
 
 def test_what_is_left_is_told_over_all_figures_and_one_that_ends_early_is_taken_off(capsys):
     def once(arguments: list[str], outcome: Outcome) -> int:
-        assert outcome.outlook is not None
-        lines.append(str(outcome.outlook))
+        assert outcome.remaining is not None
+        lines.append(str(outcome.remaining))
         if outcome.experiment == "fig1":
-            with outcome.outlook.cell("fig1", "a"):
+            with outcome.remaining.computing(("fig1", "a")):
                 pass
         return 0
 

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ntkrun.runner.remaining_time import Outlook
+from ntkrun.runner.remaining_work import RemainingWork
 
 ALL = "experiment=all"
 
@@ -32,7 +32,7 @@ class Outcome:
     seconds: float = 0.0
     code: int | None = None  # exit code; None: not reached
     absent: bool = False  # it was to be drawn, and nothing of it is stored
-    outlook: Outlook | None = None  # on all figures, where this is one of them
+    remaining: RemainingWork | None = None  # of all figures, where this is one of them
 
     def judged(self, verdicts: Iterable[str]) -> None:
         """The verdicts of the report that lies in the folder now: a later job of a sweep writes it anew."""
@@ -88,10 +88,13 @@ def run_all(
     draw count only where that is so of all.
     """
     began = time.monotonic()
-    outlook = Outlook.of(dict(expect(only(name, arguments)) for name in names))
-    outcomes = [Outcome(name, outlook=outlook if outlook.total else None) for name in names]
-    if outlook.total:
-        print(outlook, flush=True)
+    remaining = RemainingWork()
+    for name in names:
+        experiment, seconds = expect(only(name, arguments))
+        remaining.expected_seconds |= {(experiment, cell): expected for cell, expected in seconds.items()}
+    outcomes = [Outcome(name, remaining=remaining if remaining.total else None) for name in names]
+    if remaining.total:
+        print(remaining, flush=True)
     for place, outcome in enumerate(outcomes, start=1):
         minutes = (time.monotonic() - began) / 60
         print(f"\n[{place}/{len(outcomes)}] {outcome.experiment}, {minutes:.1f} min so far", flush=True)
@@ -104,7 +107,7 @@ def run_all(
             traceback.print_exc(file=sys.stderr)
             outcome.code = 1
         outcome.seconds = time.monotonic() - started
-        outlook.given_up(outcome.experiment)
+        remaining.drop_experiment(outcome.experiment)
         if outcome.code > 128:
             break
     print(f"\n{summary(outcomes)}")

@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from tqdm import tqdm
 
 from ntkrun.lockstep.progress import Checkpoints, NoCheckpoints
-from ntkrun.runner.remaining_time import Outlook
+from ntkrun.runner.remaining_work import RemainingWork
 
 
 class Console:
-    """Progress on stderr; stdout stays free for results.  `outlook`: on all figures, where this is a run of all."""
+    """Progress on stderr; stdout stays free for results.  `remaining`: work of all figures, where this is a run of all."""
 
     PLAIN_SECONDS = 15.0  # between two plain lines: a log of a 10-minute run has about 40
 
-    def __init__(self, outlook: Outlook | None = None) -> None:
-        self.outlook = outlook
+    def __init__(self, remaining: RemainingWork | None = None) -> None:
+        self.remaining = remaining
         self.terminal = sys.stderr.isatty()
         self.bar: tqdm | None = None
         self.checkpoints: Checkpoints = NoCheckpoints()
@@ -47,19 +47,19 @@ class Console:
             self.info(f"{self.label}: {self.done}/{self.total} steps, about {left:.0f} s left")
 
     def _postfix(self) -> None:
-        if self.bar is not None and self.outlook is not None:
-            self.bar.set_postfix_str(str(self.outlook), refresh=False)
+        if self.bar is not None and self.remaining is not None:
+            self.bar.set_postfix_str(str(self.remaining), refresh=False)
 
     @contextlib.contextmanager
     def cell(self, figure: str, name: str, identity: str) -> Iterator[None]:
-        if self.outlook is None:
+        if self.remaining is None:
             yield
             return
         began = time.monotonic()
-        with self.outlook.cell(figure, identity):
+        with self.remaining.computing((figure, identity)):
             yield
         self.close()
-        self.info(f"{figure} {name}: {time.monotonic() - began:.1f} s; {self.outlook}")
+        self.info(f"{figure} {name}: {time.monotonic() - began:.1f} s; {self.remaining}")
 
     def info(self, line: str) -> None:
         tqdm.write(line, file=sys.stderr)

@@ -77,10 +77,14 @@ def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     first = cells[0].settings
     if not STAGES[first.stage].computes:
         return source.name, {}
+    store = Store(first.results_dir, first.scale, settings["experiment"], source.name)
+    missing = [cell for cell in shard_of(cells, first.shard, first.shards) if not store.has(cell)]
+    if not missing:
+        return source.name, {}
+    print(f"{source.name}: planning {len(missing)} cells", file=sys.stderr)
     from ntkrun.runner import forecast  # which traces with JAX
 
-    store = Store(first.results_dir, first.scale, settings["experiment"], source.name)
-    found = forecast.expected(source, shard_of(cells, first.shard, first.shards), store)
+    found = forecast.expected(source, missing, store)
     return source.name, {name: one.seconds for name, one in found.items()}
 
 
@@ -111,7 +115,7 @@ def execute(
         if not leads():
             return assist(source, cells)
     store = Store(first.results_dir, first.scale, experiment.name, source.name)
-    progress = Console(outcome.outlook)
+    progress = Console(outcome.remaining)
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     if first.stage in ("verify", "plan"):
         return verify(store) if first.stage == "verify" else plan(source, cells, progress)

@@ -1,8 +1,8 @@
 """Cells within a number of minutes: which are begun, in which order, by how many processes; what is left at the end.
 
 A cell is begun only if it is expected to end in time.  What is expected of it is what `forecast` says times the pace of
-what has been seen (`remaining_time`); processes that share one device slow each other down, so that beside b others a cell is
-taken to run for 1 + b times as long.  Compiling, which an accelerator has no part in, goes on beside its work for another
+the cells that are finished (`remaining_work`); processes that share one device slow each other down, so that beside b others
+a cell is taken to run for 1 + b times as long.  Compiling, which an accelerator has no part in, goes on beside its work for another
 cell.  Cells that fit into the device's memory together run together.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ntkrun.runner.remaining_time import Outlook
+from ntkrun.runner.remaining_work import RemainingWork
 
 LOOK = 0.2  # seconds between two looks at the clock
 MARGIN = 15.0  # seconds before the end at which what still runs is told to stop: a checkpoint may be gigabytes
@@ -62,14 +62,14 @@ class Budget:
     clock: Callable[[], float] = time.monotonic
     planned: Callable[[], bool] = lambda: True  # whether all expectations are known
     stopped: Callable[[], int] = lambda: 0  # the signal that asked to stop
-    outlook: Outlook = field(default_factory=lambda: Outlook.of({}))
+    remaining: RemainingWork = field(default_factory=RemainingWork)
 
     def __post_init__(self) -> None:
         self.end = self.clock() + self.seconds
 
     def expect(self, job: Job, expected: Expected) -> None:
         """What has become known of a job."""
-        self.outlook.expect(job.figure, job.config_hash, expected.seconds)
+        self.remaining.expected_seconds[job.figure, job.config_hash] = expected.seconds
         job.expected = expected
 
     def takes(self, job: Job, beside: int) -> float:
@@ -77,7 +77,7 @@ class Budget:
         assert job.expected is not None
         compiling, running = job.expected.compile_seconds, job.expected.run_seconds
         together = running * (1 + beside) + compiling * (1 if self.shared_device else 1 + beside)
-        return self.outlook.pace(job.figure) * together
+        return self.remaining.pace * together
 
     def next(self) -> Job | None:
         """The job to begin now; None where none fits into the time, or into the memory beside the others."""
@@ -151,9 +151,9 @@ class Budget:
         if crowded and not job.alone:
             job.became, job.alone = "waiting", True
         elif job.became == "stored":
-            self.outlook.seen(job.figure, job.config_hash, (self.clock() - job.began) / (1 + job.beside))
+            self.remaining.finish((job.figure, job.config_hash), (self.clock() - job.began) / (1 + job.beside))
         elif job.became != "waiting":
-            self.outlook.given_up(job.figure, job.config_hash)
+            self.remaining.drop((job.figure, job.config_hash))
 
     def _dismiss(self, answers: "queue.Queue[Any]", hired: Iterable[Any], busy: list[Any]) -> None:
         """Let go who has nothing to do, stop who is at work: each of them saves first."""

@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 from ntkrun.costs import Flops, Piece, added, along_width
 from ntkrun.devices.platform import traced_for
@@ -128,37 +126,13 @@ def _summed(name: str, work: Work, pieces: Sequence[Piece], new: Sequence[Piece]
     )
 
 
-@cache
-def measured_seconds() -> dict[str, float]:
-    """Seconds of the committed results' cells, by config hash; written by scripts/measured_seconds.py."""
-    return json.loads(files("ntkrun.runner").joinpath("measured.json").read_text())
-
-
 def expected(experiment: Experiment, cells: Sequence[Cell], store: Store) -> dict[str, Expected]:
-    """What to expect of the cells that are not stored, by config hash, on the machine at hand.
-
-    As long as the same cell took in the report that lies in the store's folder, if it ran on this kind of device; on a
-    CPU as long as it took for the results that come with the project (`measured.json`, two cores); else by `forecast`.
-    """
+    """What the plan expects on the machine at hand of the cells that are not stored, by config hash."""
     missing = [cell for cell in cells if not store.has(cell)]
     if not missing:
         return {}
-    platform = _platform()
-    seconds = dict(measured_seconds()) if platform == "cpu" else {}
-    for facts in store.reported_cells():
-        if facts["device"]["platform"] == platform:
-            seconds[facts["config_hash"]] = float(facts["wall_seconds"])
-    known = {name: Expected(0.0, took) for name, took in seconds.items() if took}
-    unknown = [cell for cell in missing if cell.config_hash not in known]
-    if unknown:
-        machine = machine_of("auto", unknown[0].settings.flop_rate)
-        found = forecast(experiment, unknown, machine)
-        for cell, one in zip(unknown, found, strict=True):
-            known[cell.config_hash] = Expected(one.compile_seconds, one.run_seconds, one.peak_bytes)
-    return {cell.config_hash: known[cell.config_hash] for cell in missing}
-
-
-def _platform() -> str:
-    import jax
-
-    return jax.default_backend()
+    found = forecast(experiment, missing, machine_of("auto", missing[0].settings.flop_rate))
+    return {
+        cell.config_hash: Expected(one.compile_seconds, one.run_seconds, one.peak_bytes)
+        for cell, one in zip(missing, found, strict=True)
+    }

@@ -89,13 +89,6 @@ class Store:
             return None
         return max(found, key=lambda pair: (pair[1].get("data_source") == "tfds", pair[1].get("finished", "")))
 
-    def reported_cells(self) -> list[dict[str, Any]]:
-        """The provenance of the cells of the last report here; none where there is no readable report."""
-        try:
-            return list(json.loads((self.cells.parent / "provenance.json").read_text())["cells"])
-        except (OSError, ValueError, KeyError):
-            return []
-
     def lock(self, path: Path) -> Lock:
         """The lock of the process that computes the cell of this path."""
         return Lock(path.with_suffix(".lock"))

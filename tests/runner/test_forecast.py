@@ -154,22 +154,17 @@ def test_a_wrong_device_or_rate_is_refused_in_one_line(ntkrun, arguments, words)
     assert code == 2 and len(err.strip().splitlines()) == 1 and all(word in err for word in words), err
 
 
-def test_a_cell_is_expected_to_take_what_it_took_and_its_forecast_where_that_is_not_known(
-    settings_of, tmp_path, monkeypatch
-):
+def test_what_is_expected_of_a_missing_cell_is_its_plan_and_of_a_stored_one_nothing(settings_of, tmp_path, monkeypatch):
     experiment, raw = load_experiment("fig3"), settings_of("fig3", "smoke")
     (cell,), store = make_cells(experiment, raw), Store(tmp_path, "smoke", "fig3")
     rates = dict.fromkeys(("float64", *PLAIN.rates), 1e12)
     monkeypatch.setattr(forecasts, "machine_of", lambda device, rate: dataclasses.replace(PLAIN, rates=rates))
-    machine = forecasts.machine_of("auto", "auto")
-    (found,) = forecast(experiment, [cell], machine)
+    (found,) = forecast(experiment, [cell], forecasts.machine_of("auto", "auto"))
     assert found.compile_seconds > 3.0  # of three programs
     assert expected(experiment, [cell], store)[cell.config_hash].seconds == pytest.approx(found.seconds)
-    monkeypatch.setattr(forecasts, "measured_seconds", lambda: {cell.config_hash: 17.0})
-    assert expected(experiment, [cell], store)[cell.config_hash].seconds == 17.0
-    # what two cores took says nothing about an accelerator
-    monkeypatch.setattr(forecasts, "_platform", lambda: "gpu")
-    assert expected(experiment, [cell], store)[cell.config_hash].seconds == pytest.approx(found.seconds)
+    store.prepare()
+    store.cell_path(cell, "0" * 16).touch()
+    assert expected(experiment, [cell], store) == {}
 
 
 def test_programs_of_one_shape_are_compiled_once(settings_of):
