@@ -107,7 +107,7 @@ def test_a_check_judges_what_is_stored_and_writes_nothing(ntkrun, tmp_path, monk
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("*")}
     assert ntkrun(*SMOKE, "stage=check")[0] == 0
     experiment = load_experiment("lockstep")
-    wrong = replace(experiment.claims[0], low=1.0, high=2.0, scales=ALL_SCALES, real_data=False)
+    wrong = replace(experiment.claims[0], band=(1.0, 2.0), scales=ALL_SCALES, real_data=False)
     monkeypatch.setattr("ntkrun.experiments.figures.lockstep.EXPERIMENT", replace(experiment, claims=(wrong,)))
     code, out, _ = ntkrun(*SMOKE, "stage=check")
     assert code == 1 and "0 passed, 1 failed" in out

@@ -1,6 +1,7 @@
-"""The walks of CONTRIBUTING.md, carried out as they are written there."""
+"""The walks of CONTRIBUTING.md, carried out as they are written there: what it adds is added to a copy of the package."""
 
 import ast
+import os
 import re
 import shutil
 import sys
@@ -12,33 +13,83 @@ from processes import ran
 from ntkrun.experiments import curves
 from ntkrun.runner.store import read_table
 
-BLOCK = re.compile(r"```\w+\n(# (?P<path>[\w/.]+)\n.*?)```", re.DOTALL)
+INSERT = re.compile(
+    r"^```(?:python|yaml) insert\n# ([\w/.]+)(?:, (below|in) (\w+))?\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
+)
 
 
-@pytest.fixture
-def copied(root: Path, tmp_path: Path) -> Path:
-    """The package and its configurations, without results."""
-    for name in ("ntkrun", "configs", "hydra_plugins"):
-        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
+def last_line(source: str, name: str) -> int:
+    """Where the import, class or assignment at the top level of a module ends that gives it this name."""
+    for node in ast.parse(source).body:
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else []
+        names = {target.id for target in targets if isinstance(target, ast.Name)}
+        if isinstance(node, ast.ClassDef):
+            names |= {node.name}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.name for alias in node.names}
+        if name in names:
+            return node.end_lineno or 0
+    raise AssertionError(f"there is no {name}")
 
 
-def files_of(text: str) -> dict[str, str]:
-    """Path -> content of the blocks that begin with the path of a file."""
-    return {match["path"]: match[1].partition("\n")[2] for match in BLOCK.finditer(text)}
+def insert(root: Path, file: str, where: str, name: str, text: str) -> None:
+    """A new file, or lines below what has this name, or in it as its last items."""
+    path = root / file
+    if not where:
+        assert not path.exists(), file
+        path.write_text(text)
+        return
+    source = path.read_text()
+    end = last_line(source, name) - (where == "in")
+    lines = source.splitlines(keepends=True)
+    spaces = "\n\n" if text.startswith("class") else ""
+    path.write_text("".join([*lines[:end], spaces, text, *lines[end:]]))
 
 
-def test_a_figure_is_one_file_and_its_settings(root, copied):
-    section = (root / "CONTRIBUTING.md").read_text().partition("## A figure is one file")[2].partition("\n## ")[0]
-    files = files_of(section)
-    assert len(files) == 3
-    for path, content in files.items():
-        (copied / path).write_text(content)
-    (command,) = re.findall(r"^    ntkrun (.*)$", section, flags=re.MULTILINE)
-    done = ran(sys.executable, "-m", "ntkrun.cli", *command.split(), "data.source=stand_in", cwd=copied)
+@pytest.fixture(scope="module")
+def enlarged(root, tmp_path_factory) -> Path:
+    """The package with all that the guide adds to it."""
+    copy = tmp_path_factory.mktemp("enlarged")
+    for folder in ("ntkrun", "configs", "scripts"):
+        shutil.copytree(root / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (copy / "docs").mkdir()
+    found = INSERT.findall((root / "CONTRIBUTING.md").read_text())
+    assert len(found) == (root / "CONTRIBUTING.md").read_text().count(" insert\n") == 11
+    for file, where, name, text in found:
+        insert(copy, file, where, name, text)
+    return copy
+
+
+def test_both_walks_make_a_run_and_its_linearization(enlarged):
+    words = ["experiment=lockstep", "scale=smoke", "data.source=stand_in", "stage=run"]
+    chosen = ["model=residual_mlp", "model.width=8", "optimizer=rmsprop", "optimizer.steps=4"]
+    done = ran(sys.executable, "-m", "ntkrun.cli", *words, *chosen, cwd=enlarged)
+    assert done.returncode == 0, done.stderr
+    (cell,) = (enlarged / "results/smoke/lockstep/cells").glob("*.parquet")
+    table, facts = read_table(cell)
+    assert facts["settings"]["model"]["name"] == "residual_mlp" and facts["settings"]["optimizer"]["decay"] == 0.9
+    assert {"loss/network", "loss/linear"} <= set(table["curve"]) and not any(
+        "flow" in curve for curve in table["curve"]
+    )
+
+
+def test_what_is_new_is_refused_where_it_does_not_hold_and_stands_on_the_page(enlarged):
+    words = ["experiment=lockstep", "scale=smoke", "optimizer=rmsprop", "linear_route=function_space"]
+    done = ran(sys.executable, "-m", "ntkrun.cli", *words, cwd=enlarged)
+    assert done.returncode == 2 and "optimizer.name=rmsprop are not linear in the gradient" in done.stderr
+    environment = os.environ | {"PYTHONPATH": str(enlarged)}
+    written = ran(sys.executable, "scripts/settings_page.py", cwd=enlarged, env=environment)
+    assert written.returncode == 0, written.stderr
+    page = (enlarged / "docs" / "settings.md").read_text()
+    assert "### `model.name=residual_mlp`" in page and "`optimizer.decay`" in page
+
+
+def test_a_figure_is_one_file_and_its_settings(enlarged, root):
+    (command,) = re.findall(r"`ntkrun (experiment=readout[^`]*)`", (root / "CONTRIBUTING.md").read_text())
+    done = ran(sys.executable, "-m", "ntkrun.cli", *command.split(), "data.source=stand_in", cwd=enlarged)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "readout.is_linear" in done.stdout and "1 passed, 0 failed" in done.stdout
-    folder = copied / "results/smoke/readout"
+    folder = enlarged / "results/smoke/readout"
     table, _ = read_table(folder / "table.parquet")
     assert set(table["trained"]) == {"all", "readout"} and (folder / "figure.png").is_file()
 

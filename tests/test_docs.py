@@ -2,7 +2,7 @@
 
 ```python          runs; a snippet whose first line is `# name.py` is that file
 ```bash            runs, `ntkrun` being the command line of this package
-```python insert   what is to be added to a file, likewise yaml: carried out by tests/settings/test_walks.py
+```python insert   what is to be added to a file, likewise yaml: carried out by tests/test_contributing.py
 ```bash composed   takes longer than a test may: its `ntkrun` lines are composed and validated to the last cell, and targets
                    of make looked for; likewise with commands that stand indented
 """
@@ -138,7 +138,10 @@ def test_links_between_the_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), (page.name, target)
+        added = {text.split()[1].rstrip(",") for _, marks, text in snippets(page) if marks == "insert"}
         for named in re.findall(r"(?<![\w/])(?:docs|scripts|tests|configs|ntkrun)/[\w/]+\.\w+", page.read_text()):
+            if named in added:
+                continue
             assert (ROOT / named).exists(), (page.name, named)
 
 
