@@ -16,7 +16,7 @@ from entry_point import ntkrun  # noqa: F401  (a fixture)
 
 from ntkrun.bundle.manifest import Sizes
 from ntkrun.bundle.needs import NOT_FOR_A_RUN
-from ntkrun.cli import configs
+from ntkrun.cli.configs import PACKAGE
 from ntkrun.data.sources import carried
 from ntkrun.errors import UserError
 from ntkrun.runner.provenance import code_version
@@ -232,7 +232,7 @@ def test_a_network_of_the_users_goes_along_with_what_it_imports(ntkrun, tmp_path
         "    raw = cli.compose(sys.argv[1:])\n"
         "print(make_cells(load_experiment('lockstep'), raw)[0].config_hash)\n"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(own), str(configs.PACKAGE.parent)])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(own), str(PACKAGE.parent)])}
     done = subprocess.run(
         [sys.executable, "-c", script, *manifest["command"][1:]], env=environment, capture_output=True, text=True
     )
