@@ -21,7 +21,7 @@ class Piece:
 
     what     "step" for a step of training; other names are free
     donated  the argument whose memory the results take over, by place
-    known    the program, where it need not be traced
+    derived  the program, where it follows from others and need not be traced
     """
 
     what: str
@@ -29,11 +29,11 @@ class Piece:
     arguments: tuple[Any, ...]
     times: int = 1
     donated: int | None = None
-    known: Program | None = None
+    derived: Program | None = None
 
     @cached_property
     def program(self) -> Program:
-        return self.known or traced(self.function, self.arguments)
+        return self.derived or traced(self.function, self.arguments)
 
     @cached_property
     def _divided(self) -> Divided:
@@ -77,11 +77,11 @@ def between(low: Program, high: Program, widths: tuple[int, int], width: int) ->
     None if they are not the same but for sizes in proportion to 1, n or n^2.  Where a program depends on which of two
     products of sizes is smaller, the answer changes once with n: equal ends have equal programs between.
     """
-    (ours, structure), (theirs, other) = jax.tree.flatten(low), jax.tree.flatten(high)
-    if structure != other:
+    (low_sizes, structure), (high_sizes, high_structure) = jax.tree.flatten(low), jax.tree.flatten(high)
+    if structure != high_structure:
         return None
-    found = [_in_proportion(pair, widths, width) for pair in zip(ours, theirs, strict=True)]
-    return None if None in found else jax.tree.unflatten(structure, found)
+    sizes = [_in_proportion(pair, widths, width) for pair in zip(low_sizes, high_sizes, strict=True)]
+    return None if None in sizes else jax.tree.unflatten(structure, sizes)
 
 
 def _in_proportion(sizes: tuple[int, int], widths: tuple[int, int], width: int) -> int | None:
@@ -99,10 +99,10 @@ def along_width(family: dict[int, Piece]) -> dict[int, Piece]:
     if len(widths) < 3:
         return family
     ends = widths[0], widths[-1]
-    found = {width: _follow(family, ends, width) for width in widths[1:-1]}
-    known = {width: piece for width, piece in found.items() if piece is not None}
-    if len(known) == len(found):
-        return family | known
+    inner = widths[1:-1]
+    following = {width: piece for width in inner if (piece := _follow(family, ends, width)) is not None}
+    if len(following) == len(inner):
+        return family | following
     middle = len(widths) // 2
     lower, upper = ({width: family[width] for width in half} for half in (widths[: middle + 1], widths[middle:]))
     return along_width(lower) | along_width(upper)
@@ -115,7 +115,7 @@ def _follow(family: dict[int, Piece], ends: tuple[int, int], width: int) -> Piec
         [size for argument in jax.tree.leaves(of.arguments) for size in argument.shape] for of in (piece, low, high)
     ]
     # of blocks of other sizes, say
-    if any(_in_proportion((a, b), ends, width) != own for own, a, b in zip(*sizes, strict=True)):
+    if any(_in_proportion((a, b), ends, width) != size for size, a, b in zip(*sizes, strict=True)):
         return None
     program = between(low.program, high.program, ends, width)
-    return None if program is None else replace(piece, known=program)
+    return None if program is None else replace(piece, derived=program)

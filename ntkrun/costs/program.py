@@ -117,11 +117,11 @@ def _precision(line: core.JaxprEqn) -> str:
 def _inner(line: core.JaxprEqn) -> Iterator[core.Jaxpr]:
     """The programs inside a line: of loops, branches, calls."""
     for value in line.params.values():
-        for part in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(part, core.ClosedJaxpr):
-                yield part.jaxpr
-            elif isinstance(part, core.Jaxpr):
-                yield part
+        for item in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(item, core.ClosedJaxpr):
+                yield item.jaxpr
+            elif isinstance(item, core.Jaxpr):
+                yield item
 
 
 @dataclass(frozen=True)
@@ -140,23 +140,23 @@ def flat(program: Program) -> Flat:
     sizes: list[tuple[int, ...]] = []
     lines: list[Line] = []
 
-    def write(part: Program, given: tuple[int, ...]) -> tuple[int, ...]:
-        known = dict(zip(part.arguments, given, strict=True))
+    def write(called: Program, given: tuple[int, ...]) -> tuple[int, ...]:
+        numbers = dict(zip(called.arguments, given, strict=True))  # of the called program -> of the flat one
 
-        def name(own: int) -> int:
-            if own not in known:
-                sizes.append(part.sizes[own])
-                known[own] = len(sizes) - 1
-            return known[own]
+        def name(number: int) -> int:
+            if number not in numbers:
+                sizes.append(called.sizes[number])
+                numbers[number] = len(sizes) - 1
+            return numbers[number]
 
-        for line in part.lines:
+        for line in called.lines:
             inputs = tuple(map(name, line.inputs))
-            called = line.inner[0] if len(line.inner) == 1 and line.kind not in LOOPS else None
-            if called is not None and len(called.arguments) == len(inputs) and line.outputs:
-                known |= dict(zip(line.outputs, write(called, inputs), strict=True))
+            inner = line.inner[0] if len(line.inner) == 1 and line.kind not in LOOPS else None
+            if inner is not None and len(inner.arguments) == len(inputs) and line.outputs:
+                numbers |= dict(zip(line.outputs, write(inner, inputs), strict=True))
             else:
                 lines.append(line.replace(inputs=inputs, outputs=tuple(map(name, line.outputs))))  # type: ignore[attr-defined]
-        return tuple(map(name, part.results))
+        return tuple(map(name, called.results))
 
     sizes += [program.sizes[number] for number in program.arguments]
     arguments = tuple(range(len(sizes)))

@@ -58,10 +58,10 @@ class Kernel:
         return sum(self.reads.values()) + sum(self.writes.values())
 
 
-def added(parts: Iterable[tuple[float, Flops]]) -> Flops:
+def added(counted: Iterable[tuple[float, Flops]]) -> Flops:
     """The sum of so many times these FLOPs."""
     total: Flops = {}
-    for times, flops in parts:
+    for times, flops in counted:
         for precision, count in flops.items():
             total[precision] = total.get(precision, 0.0) + times * count
     return total
@@ -125,7 +125,7 @@ class Divided:
         if self._vanishes(line):
             return
         if line.kind in SAME and len(line.outputs) == len(line.inputs):
-            self.same |= {own: self._view(of) for own, of in zip(line.outputs, line.inputs, strict=True)}
+            self.same |= {view: self._view(of) for view, of in zip(line.outputs, line.inputs, strict=True)}
         elif line.kind in LOOPS:
             self._loop(line)
         elif line.kind in PRODUCTS:
@@ -157,12 +157,12 @@ class Divided:
         for number in map(self._view, numbers):
             if number in self.formed:
                 reads = self.formed.pop(number)
-                if max((self.size[own] for own in (number, *reads)), default=0) > 8:  # no counter of a loop
+                if max((self.size[array] for array in (number, *reads)), default=0) > 8:  # no counter of a loop
                     self._add("elementwise", reads, (number,))
 
     def _loop(self, line: Line) -> None:
         self._write(line.inputs)
-        bodies = [Divided(part) for part in line.inner]
+        bodies = [Divided(body) for body in line.inner]
         if line.kind == "cond":
             bodies = [max(bodies, key=lambda body: sum(k.turns * k.bytes for k in body._found))]
         self._add("loop", self._merged(line.inputs), line.outputs)

@@ -28,7 +28,7 @@ from ntkrun.types import Array, Float, NumpyArray
 
 AnyArray = Array | NumpyArray
 
-# Working memory of one tile, about four arrays of its size..  8 MB: 512 x 512 in float64, fastest of 256 .. 3000 (L3
+# Working memory of one tile, about four arrays of its size.  8 MB: 512 x 512 in float64, fastest of 256 .. 3000 (L3
 # cache).
 TILE_BYTES = 2**23
 _ARRAYS_PER_TILE = 4
@@ -79,7 +79,7 @@ def analytic_kernels(
 
     trained "readout": Theta of the last layer alone, the layers below it frozen; K stays what it is.
 
-    ReLU and erf are exact to rounding, every other activation to a relative 1e-9 if it is smooth (`kernels.hermite`).
+    ReLU and erf are exact to rounding, every other activation to a relative 1e-9 if it is smooth (`kernels.dual_hermite`).
     Known equal: the authors' library (tests/golden).  Raises `UserError` for depth < 1, inputs of unequal dimension,
     unknown activation or parameterization.
     """

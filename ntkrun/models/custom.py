@@ -18,7 +18,7 @@ NEEDED = (
 BUILT_IN = {"trained": "all", "matmul": "as_dtype"}  # what a module without fields of these names does
 
 
-def build_own(path: str, source: str, args: dict[str, Any], **offered: Any) -> nn.Module:
+def build_user_module(path: str, source: str, args: dict[str, Any], **offered: Any) -> nn.Module:
     """The module with the fields `args`, and those of `offered` (width, n_outputs, dtype, ...) that it has.
 
     Raises `UserError` for what is no linen module, for fields that it has not or lacks, and for a setting among
@@ -64,7 +64,7 @@ def _constructed(kind: type[nn.Module], given: dict[str, Any]) -> nn.Module:
     return model
 
 
-def check_own(model: nn.Module, x: AnyArray | jax.ShapeDtypeStruct, k: int) -> None:
+def check_user_module(model: nn.Module, x: AnyArray | jax.ShapeDtypeStruct, k: int) -> None:
     """UserError, naming what to write, unless f(params, x) is (n, k) for these images; from shapes alone."""
     name = type(model).__name__
     image, dtype = tuple(x.shape[1:]), x.dtype

@@ -1,6 +1,6 @@
 """The affine maps of equation (1) in the NTK and in the standard parameterization, with taps for the empirical kernel.
 
-The taps are a small protocol which any layer may follow, so that `ntkrun.kernels.empirical` never has to know the
+The taps are a small protocol which any layer may follow, so that `ntkrun.kernels.taps` never has to know the
 layer:
   perturb("h", h)            gives delta = d f / d h by one backward pass (collection "perturbations"),
   sow("taps", "layer", {..}) records the input x and the constants of the layer (collection "taps").

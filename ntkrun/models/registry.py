@@ -4,7 +4,7 @@ import flax.linen as nn
 
 from ntkrun.errors import UserError
 from ntkrun.models.cnn import CNN
-from ntkrun.models.custom import build_own
+from ntkrun.models.custom import build_user_module
 from ntkrun.models.fc import FC
 from ntkrun.models.wide_resnet import WideResNet
 from ntkrun.settings.custom_source import registered, source_hash
@@ -27,7 +27,7 @@ def build_model(name: str, **fields: object) -> nn.Module:
         plugins = registered()
         if name not in plugins:
             raise UserError(f"unknown model {name!r}: choose one of {', '.join(sorted({*MODELS, *plugins}))}")
-        return build_own(name, source_hash(name), hashable)
+        return build_user_module(name, source_hash(name), hashable)
     try:
         return MODELS[name](**hashable)
     except TypeError as error:

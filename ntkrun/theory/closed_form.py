@@ -56,8 +56,8 @@ class Spectrum:
         z = self.values * finite
         # (1 - e^-z)/z -> 1: dividing by z = 0 is avoided by dividing by 1 instead, every z > 0 is fine with expm1.
         gain = finite * np.where(z > 0, -np.expm1(-z) / np.where(z > 0, z, 1.0), 1.0)
-        alive = self.values > self.rounding
-        gain[infinite] = np.where(alive, 1.0 / np.where(alive, self.values, 1.0), 0.0)
+        moving = self.values > self.rounding
+        gain[infinite] = np.where(moving, 1.0 / np.where(moving, self.values, 1.0), 0.0)
         return gain
 
 
@@ -90,10 +90,10 @@ def symmetric_kernel(kernel: Kernel) -> Float64[NumpyArray, "rows rows"]:
         raise NonFiniteError(
             "the training kernel holds nan or inf; check the inputs and the width it was computed from"
         )
-    apart, largest = np.abs(matrix - matrix.T).max(initial=0.0), np.abs(matrix).max(initial=0.0)
-    if apart > _ASYMMETRY * largest:
+    asymmetry, largest = np.abs(matrix - matrix.T).max(initial=0.0), np.abs(matrix).max(initial=0.0)
+    if asymmetry > _ASYMMETRY * largest:
         raise UserError(
-            f"the training kernel is not symmetric: Theta and its transpose differ by {apart / largest:.1e} of its largest "
+            f"the training kernel is not symmetric: Theta and its transpose differ by {asymmetry / largest:.1e} of its largest "
             "entry; pass Theta(X, X) of the training set with itself"
         )
     return (matrix + matrix.T) / 2
@@ -254,5 +254,5 @@ def _one_minus_product(
         )
     # E < 0 needs eta lambda > 1 somewhere, hence lambda away from 0: there 1 - E = 1 + |E| is a plain sum.
     numerator = np.where(flips % 2 == 0, -np.expm1(log_size), 1.0 + np.exp(log_size))
-    alive = values > 0
-    return np.where(alive, numerator / np.where(alive, values, 1.0), travelled)
+    moving = values > 0
+    return np.where(moving, numerator / np.where(moving, values, 1.0), travelled)

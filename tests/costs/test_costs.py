@@ -165,7 +165,7 @@ def test_what_does_not_follow_from_the_ends_is_traced():
 
     family = {width: piece(width) for width in (2, 4, 8, 16, 32)}
     found = along_width(family)
-    assert [p.known is not None for p in found.values()] == [False, True, False, False, False]
+    assert [p.derived is not None for p in found.values()] == [False, True, False, False, False]
     for width, one in found.items():
         assert (one.flops, one.peak_bytes) == (piece(width).flops, piece(width).peak_bytes)
 

@@ -15,7 +15,7 @@ from ntkrun.experiments.figures import load_experiment
 from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.kernels.method import contraction_of
 from ntkrun.lockstep.progress import Silent
-from ntkrun.models.custom import build_own, check_own, sees_one_example
+from ntkrun.models.custom import build_user_module, check_user_module, sees_one_example
 from ntkrun.models.layers import Dense
 from ntkrun.runner.plan import make_cells
 from ntkrun.tables import series
@@ -107,7 +107,7 @@ def own(monkeypatch):
     monkeypatch.setitem(sys.modules, "own_nets", module)
     monkeypatch.setattr("ntkrun.settings.custom_source.source_hash", lambda name: "0")
     monkeypatch.setattr("ntkrun.settings.sections.source_hash", lambda name: "0")
-    return lambda name, args, **offered: build_own(f"own_nets:{name}", "0", args, **offered)
+    return lambda name, args, **offered: build_user_module(f"own_nets:{name}", "0", args, **offered)
 
 
 def test_a_module_is_given_what_it_has_fields_for(own):
@@ -147,7 +147,7 @@ def test_fields_that_will_not_do_are_named(own, name, args, offered, says):
 )
 def test_modules_that_are_no_function_of_params_and_images_are_named(model, says):
     with pytest.raises(UserError, match=says):
-        check_own(model, jax.ShapeDtypeStruct((1, 4, 4, 1), jnp.float32), 3)
+        check_user_module(model, jax.ShapeDtypeStruct((1, 4, 4, 1), jnp.float32), 3)
 
 
 X = np.random.default_rng(0).standard_normal((6, 3, 2, 1)).astype(np.float32)
@@ -162,7 +162,7 @@ def drawn(model: nn.Module) -> Any:
 )
 def test_the_structured_kernel_is_taken_only_where_it_is_right(model, method):
     params = drawn(model)
-    check_own(model, X, 3)
+    check_user_module(model, X, 3)
     assert contraction_of(model, params, X) == method
     jacobian = jax.jacrev(lambda theta: jnp.asarray(model.apply({"params": theta}, X)))(params)
     flat = jnp.concatenate([leaf.reshape(6, 3, -1) for leaf in jax.tree.leaves(jacobian)], axis=-1)

@@ -30,7 +30,7 @@ from ntkrun.lockstep.executor import observed, start
 from ntkrun.lockstep.loop import FullBatch, MiniBatches
 from ntkrun.lockstep.progress import Progress
 from ntkrun.models import build_model
-from ntkrun.models.custom import build_own, check_own, sees_one_example
+from ntkrun.models.custom import build_user_module, check_user_module, sees_one_example
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.models import ModelSettings, OwnSettings
 from ntkrun.settings.runs import RunSettings
@@ -87,7 +87,7 @@ def set_up_training(settings: RunSettings, progress: Progress, wanted: Wanted = 
     x_train, x_test = on_device(data.x_train, dtype), on_device(data.x_test, dtype)
     own = isinstance(settings.model, OwnSettings)
     if own:
-        check_own(model, x_train, k)
+        check_user_module(model, x_train, k)
     theta0 = initial(model, cell_key(settings, "theta0"), np.asarray(data.x_train[:1], dtype))
     watched = choose_weights(theta0, settings.record.weights)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
@@ -150,7 +150,7 @@ def model_from(
     offered: dict[str, Any] = dict(n_outputs=n_outputs, trained=trained, matmul=matmul)
     if isinstance(settings, OwnSettings):
         offered |= dict(width=settings.width, dtype=settings.dtype)
-        return build_own(str(settings.path), settings.source, settings.args, **offered)
+        return build_user_module(str(settings.path), settings.source, settings.args, **offered)
     fields = settings.model_dump()
     return build_model(fields.pop("name"), **offered, **fields)
 

@@ -35,7 +35,7 @@ from ntkrun.kernels.structured import blocks_of
 from ntkrun.kernels.taps import shapes_at_start
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.progress import Silent
-from ntkrun.models.custom import check_own
+from ntkrun.models.custom import check_user_module
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.models import OwnSettings
 from ntkrun.settings.runs import RunSettings
@@ -75,7 +75,7 @@ def network_shapes(settings: RunSettings, model: nn.Module, image: tuple[int, ..
     if not isinstance(settings.model, OwnSettings):
         return parameter_shapes(model, image, dtype), "structured"
     two = shape(2, *image, dtype=dtype)
-    check_own(model, two, k)
+    check_user_module(model, two, k)
     theta0 = parameter_shapes(model, image, dtype)
     return theta0, covered_by_taps(model, theta0, two)
 
