@@ -39,7 +39,7 @@ from ntkrun.devices.platform import traced_for
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.figures import computing, figure_names, load_experiment
-from ntkrun.experiments.runs.work import Work
+from ntkrun.experiments.runs.planned_work import PlannedWork
 from ntkrun.lockstep import executor as lanes
 from ntkrun.lockstep.loop import steps_at_once
 from ntkrun.runner.machines import KNOWN, Machine
@@ -104,7 +104,7 @@ class Target:
         return jax.tree.map(placed, tree)
 
 
-def programs(work: Work, target: Target) -> Iterator[tuple[Piece, Callable[[], Any], int]]:
+def programs(work: PlannedWork, target: Target) -> Iterator[tuple[Piece, Callable[[], Any], int]]:
     """(the piece that plans it, what lowers it, rivals in function space)."""
     if work.lockstep is not None:
         lockstep = work.lockstep
@@ -178,7 +178,7 @@ def run(names: list[str], scale: str, every: bool, steps_only: bool, target: Tar
             continue  # another figure's cells
         for cell in cells if every else representative(cells):
             with traced_for("gpu"):
-                work = experiment.run.work(cell.settings, target.machine.block_bytes)
+                work = experiment.run.planned_work(cell.settings, target.machine.block_bytes)
                 for piece, lower, wide in programs(work, target):
                     if steps_only and piece.what != "step":
                         continue

@@ -18,7 +18,7 @@ from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.runs import RunSettings
 
 if TYPE_CHECKING:
-    from ntkrun.experiments.runs.work import Work
+    from ntkrun.experiments.runs.planned_work import PlannedWork
     from ntkrun.lockstep.progress import Progress
 
 
@@ -40,9 +40,9 @@ class Run:
         """Compute one cell."""
         return self._module.compute(settings, cell, progress)
 
-    def work(self, settings: Any, block_bytes: int) -> "Work":
+    def planned_work(self, settings: Any, block_bytes: int) -> "PlannedWork":
         """What `compute` will do, from shapes alone; block_bytes: of a block of a kernel."""
-        return self._module.work(settings, block_bytes)
+        return self._module.planned_work(settings, block_bytes)
 
     @property
     def _module(self) -> Any:

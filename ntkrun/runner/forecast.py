@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ntkrun.costs import Flops, Piece, added, along_width
 from ntkrun.devices.platform import traced_for
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.runs.work import Work
+from ntkrun.experiments.runs.planned_work import PlannedWork
 from ntkrun.runner.budget import Expected
 from ntkrun.runner.machines import Machine, machine_of
 from ntkrun.runner.plan import Cell
@@ -58,10 +58,10 @@ class Forecast:
 def forecast(experiment: Experiment, cells: Sequence[Cell], machine: Machine) -> list[Forecast]:
     """From the traces of the cells' programs alone; cells that differ in seed or width share them."""
     families: dict[str, dict[int, Piece]] = defaultdict(dict)
-    found: list[tuple[Cell, Work, list[str], int]] = []
+    found: list[tuple[Cell, PlannedWork, list[str], int]] = []
     with traced_for(machine.platform), _less_garbage_collection():
         for cell in cells:
-            work = experiment.run.work(cell.settings, machine.block_bytes)
+            work = experiment.run.planned_work(cell.settings, machine.block_bytes)
             shared, width = _family(cell.settings)
             pieces = work.pieces
             names = [f"{number} of {len(pieces)}: {shared}" for number in range(len(pieces))]
@@ -107,7 +107,7 @@ def _family(settings: CommonSettings) -> tuple[str, int]:
     return json.dumps([shared, width], sort_keys=True), 0
 
 
-def _summed(name: str, work: Work, pieces: Sequence[Piece], new: Sequence[Piece], machine: Machine) -> Forecast:
+def _summed(name: str, work: PlannedWork, pieces: Sequence[Piece], new: Sequence[Piece], machine: Machine) -> Forecast:
     steps = [piece for piece in pieces if piece.what == "step"]
     host = START + SPECTRUM * sum((rows / 1000) ** 3 for rows in work.spectra)
     return Forecast(

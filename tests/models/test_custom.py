@@ -106,7 +106,7 @@ def own(monkeypatch):
     module.__dict__.update({kind.__name__: kind for kind in (Plain, Residual, Unhashable)}, function=len)
     monkeypatch.setitem(sys.modules, "own_nets", module)
     monkeypatch.setattr("ntkrun.settings.custom_source.source_hash", lambda name: "0")
-    monkeypatch.setattr("ntkrun.settings.sections.source_hash", lambda name: "0")
+    monkeypatch.setattr("ntkrun.settings.models.source_hash", lambda name: "0")
     return lambda name, args, **offered: build_user_module(f"own_nets:{name}", "0", args, **offered)
 
 

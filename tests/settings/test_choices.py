@@ -17,7 +17,7 @@ from ntkrun.dynamics.metrics import LOSSES as LOSS_FUNCTIONS
 from ntkrun.dynamics.optimizers import SCHEDULES, TRANSFORMATIONS
 from ntkrun.experiments.claims import STANDS_FOR
 from ntkrun.experiments.figures import experiment_names, load_experiment
-from ntkrun.experiments.runs.work import EXAMPLES, IMAGES
+from ntkrun.experiments.runs.planned_work import EXAMPLES, IMAGES
 from ntkrun.models import build_model
 from ntkrun.models.registry import MODELS
 from ntkrun.nonlinearities import ACTIVATIONS

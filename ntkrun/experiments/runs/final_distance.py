@@ -28,12 +28,10 @@ from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
-from ntkrun.experiments.runs.prepare import drawn, load, model_from, outputs_at_start
-from ntkrun.experiments.runs.random_keys import cell_key
-from ntkrun.experiments.runs.work import (
+from ntkrun.experiments.runs.planned_work import (
     IMAGES,
     Lockstep,
-    Work,
+    PlannedWork,
     count,
     kernel_piece,
     parameter_shapes,
@@ -42,6 +40,8 @@ from ntkrun.experiments.runs.work import (
     sizes,
     span,
 )
+from ntkrun.experiments.runs.prepare import drawn, load, model_from, outputs_at_start
+from ntkrun.experiments.runs.random_keys import cell_key
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.precision import full_precision
@@ -115,7 +115,7 @@ def compared(
     return frames
 
 
-def work(settings: ImageDistanceSettings, block_bytes: int) -> Work:
+def planned_work(settings: ImageDistanceSettings, block_bytes: int) -> PlannedWork:
     n, m, k = sizes(settings.data, "mse")
     dtype, (h, w, c) = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
     side, net = settings.data.averaged, settings.model.name
@@ -135,7 +135,7 @@ def work(settings: ImageDistanceSettings, block_bytes: int) -> Work:
     lockstep = Lockstep.of(rivals, theta0, x, y, x_test, steps=steps, records=records)
     both = shape(n + m, *image, dtype=dtype)
     programs = (kernel_piece(model, theta0, both, x, memory_bytes=block_bytes),)
-    return Work(count(theta0), lockstep, programs, (n * k,), "at most" if end is None else "about")
+    return PlannedWork(count(theta0), lockstep, programs, (n * k,), "at most" if end is None else "about")
 
 
 def steps_expected(settings: ImageDistanceSettings) -> int | None:

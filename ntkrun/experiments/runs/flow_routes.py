@@ -9,10 +9,10 @@ from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.runs.planned_work import PlannedWork, training_work
 from ntkrun.experiments.runs.prepare import check_learning_rate, set_up_training
 from ntkrun.experiments.runs.routes import Wanted
 from ntkrun.experiments.runs.trajectories import build_rivals, flow_rivals, kernels_at_init
-from ntkrun.experiments.runs.work import Work, training_work
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
 from ntkrun.lockstep.progress import Progress
 from ntkrun.settings.runs import RunSettings
@@ -55,5 +55,5 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     return CellResult(table, facts)
 
 
-def work(settings: RunSettings, block_bytes: int) -> Work:
+def planned_work(settings: RunSettings, block_bytes: int) -> PlannedWork:
     return training_work(settings, block_bytes, WANTED)

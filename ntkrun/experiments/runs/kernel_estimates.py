@@ -17,8 +17,8 @@ from ntkrun.costs import Piece
 from ntkrun.data.span import span_coordinates
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.runs.planned_work import PlannedWork, count, parameter_shapes, shape
 from ntkrun.experiments.runs.random_keys import cell_key, shared_key
-from ntkrun.experiments.runs.work import Work, count, parameter_shapes, shape
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.monte_carlo import group_size, sampled_kernels, segment_sums
 from ntkrun.lockstep.progress import Progress
@@ -50,7 +50,7 @@ def compute(settings: MonteCarloSettings, cell: str, progress: Progress) -> Cell
     return CellResult(tables.tidy(rows, figure=settings.experiment, cell=cell, seed=settings.seed, width=width))
 
 
-def work(settings: MonteCarloSettings, block_bytes: int) -> Work:
+def planned_work(settings: MonteCarloSettings, block_bytes: int) -> PlannedWork:
     """Groups of networks on the inputs in a basis of their span."""
     fields = settings.model.model_dump()
     model = build_model(fields.pop("name"), n_outputs=1, **fields)
@@ -62,4 +62,4 @@ def work(settings: MonteCarloSettings, block_bytes: int) -> Work:
         return segment_sums(model, x, key, first, group)
 
     parameters = count(parameter_shapes(model, x.shape[1:], x.dtype))
-    return Work(parameters, programs=(Piece("draw", draw, (x, key, first), settings.draws // group),))
+    return PlannedWork(parameters, programs=(Piece("draw", draw, (x, key, first), settings.draws // group),))

@@ -29,6 +29,16 @@ from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.runs.planned_work import (
+    Lockstep,
+    PlannedWork,
+    count,
+    parameter_shapes,
+    planned_images,
+    shape,
+    sizes,
+    span,
+)
 from ntkrun.experiments.runs.prepare import (
     TrainingSetup,
     check_learning_rate,
@@ -38,7 +48,6 @@ from ntkrun.experiments.runs.prepare import (
 )
 from ntkrun.experiments.runs.random_keys import member_keys
 from ntkrun.experiments.runs.trajectories import analytic_pair
-from ntkrun.experiments.runs.work import Lockstep, Work, count, parameter_shapes, planned_images, shape, sizes, span
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
 from ntkrun.lockstep.progress import Progress
@@ -140,7 +149,7 @@ def compute(settings: OutputEnsembleSettings, cell: str, progress: Progress) -> 
     return CellResult(pd.concat(whole, ignore_index=True), facts)
 
 
-def work(settings: OutputEnsembleSettings, block_bytes: int) -> Work:
+def planned_work(settings: OutputEnsembleSettings, block_bytes: int) -> PlannedWork:
     n, _, k = sizes(settings.data, settings.loss)
     dtype, inputs = jnp.dtype(settings.model.dtype), (span(settings.data, n),)
     model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
@@ -156,7 +165,7 @@ def work(settings: OutputEnsembleSettings, block_bytes: int) -> Work:
 
     lockstep = Lockstep.of(rivals, theta0, x, y, line, steps=end, records=records)
     known = "exactly" if settings.converged is None else "at most" if found is None else "about"
-    return Work(count(theta0), lockstep, (), (n, n), known)
+    return PlannedWork(count(theta0), lockstep, (), (n, n), known)
 
 
 def steps_expected(settings: OutputEnsembleSettings) -> int | None:

@@ -17,8 +17,17 @@ from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
+from ntkrun.experiments.runs.planned_work import (
+    IMAGES,
+    Lockstep,
+    PlannedWork,
+    batch_shapes,
+    count,
+    parameter_shapes,
+    shape,
+    sizes,
+)
 from ntkrun.experiments.runs.prepare import batches_of, model_from, set_up_training
-from ntkrun.experiments.runs.work import IMAGES, Lockstep, Work, batch_shapes, count, parameter_shapes, shape, sizes
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.loop import run_lockstep
@@ -63,7 +72,7 @@ def ensemble_of(
     return Ensemble(member, ("rate",))
 
 
-def work(settings: RateSettings, block_bytes: int) -> Work:
+def planned_work(settings: RateSettings, block_bytes: int) -> PlannedWork:
     n, m, k = sizes(settings.data, settings.loss)
     dtype, image = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
     model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
@@ -75,4 +84,4 @@ def work(settings: RateSettings, block_bytes: int) -> Work:
         return (ensemble_of(settings, model, *arrays),)
 
     steps, batch = settings.optimizer.steps, batch_shapes(settings)
-    return Work(count(theta0), Lockstep.of(rivals, theta0, *arrays, steps=steps, records=1, batch=batch))
+    return PlannedWork(count(theta0), Lockstep.of(rivals, theta0, *arrays, steps=steps, records=1, batch=batch))

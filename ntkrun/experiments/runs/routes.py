@@ -1,6 +1,6 @@
 """Which rivals a training run has and how each of them is had: decided once, before anything is computed.
 
-`trajectories.compute` follows the decision, and `work.training_work` plans by the same one.
+`trajectories.compute` follows the decision, and `planned_work.training_work` plans by the same one.
 """
 
 from dataclasses import dataclass

@@ -27,11 +27,9 @@ from ntkrun.dynamics.observers import FROM_THEIR_START, Distances
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.runs.prepare import initial, load, model_from
-from ntkrun.experiments.runs.random_keys import cell_key
-from ntkrun.experiments.runs.work import (
+from ntkrun.experiments.runs.planned_work import (
     Lockstep,
-    Work,
+    PlannedWork,
     count,
     kernel_piece,
     parameter_shapes,
@@ -41,6 +39,8 @@ from ntkrun.experiments.runs.work import (
     sizes,
     span,
 )
+from ntkrun.experiments.runs.prepare import initial, load, model_from
+from ntkrun.experiments.runs.random_keys import cell_key
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.lockstep.ensemble import Ensemble
@@ -148,7 +148,7 @@ def distances(
     return {quantity.of(curves.NETWORK): values for quantity, values in found.items()}
 
 
-def work(settings: SupremaSettings, block_bytes: int) -> Work:
+def planned_work(settings: SupremaSettings, block_bytes: int) -> PlannedWork:
     """The steps are those of the run: its rule, on its images; at most so many where these are not there."""
     n, m, k = sizes(settings.data, "mse")
     d, dtype = span(settings.data, n + m), jnp.dtype(settings.model.dtype)
@@ -170,7 +170,7 @@ def work(settings: SupremaSettings, block_bytes: int) -> Work:
     pairs = ((x,), (x_test, x))
     kernels = [kernel_piece(model, theta0, *of, memory_bytes=block_bytes, times=settings.networks) for of in pairs]
     known = "at most" if end is None else "exactly"
-    return Work(count(theta0), lockstep, tuple(kernels), (n,) * (settings.networks + 1), known)
+    return PlannedWork(count(theta0), lockstep, tuple(kernels), (n,) * (settings.networks + 1), known)
 
 
 @lru_cache(maxsize=64)

@@ -27,6 +27,7 @@ from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
+from ntkrun.experiments.runs.planned_work import training_work
 from ntkrun.experiments.runs.prepare import (
     TrainingSetup,
     batches_of,
@@ -35,7 +36,6 @@ from ntkrun.experiments.runs.prepare import (
     set_up_training,
     step_by_step,
 )
-from ntkrun.experiments.runs.work import training_work
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.precision import full_precision
@@ -253,4 +253,4 @@ def shown(f: np.ndarray, count: int, follow: str = "auto") -> np.ndarray:
     return f[:count, 0] if examples else f[0]
 
 
-work = training_work
+planned_work = training_work

@@ -25,9 +25,19 @@ from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
+from ntkrun.experiments.runs.planned_work import (
+    IMAGES,
+    Lockstep,
+    PlannedWork,
+    count,
+    parameter_shapes,
+    records_of,
+    shape,
+    sizes,
+    span,
+)
 from ntkrun.experiments.runs.prepare import compare_rates, critical_rate, load, model_from
 from ntkrun.experiments.runs.random_keys import cell_key, member_keys
-from ntkrun.experiments.runs.work import IMAGES, Lockstep, Work, count, parameter_shapes, records_of, shape, sizes, span
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
@@ -127,7 +137,7 @@ def check_learning_rates(
     return compare_rates(optimizer, min(critical_rate(settings, theta_hat, k) for theta_hat in per_output), progress)
 
 
-def work(settings: WidthChangeSettings, block_bytes: int) -> Work:
+def planned_work(settings: WidthChangeSettings, block_bytes: int) -> PlannedWork:
     n, _, k = sizes(settings.data, settings.loss)
     dtype = jnp.dtype(settings.model.dtype)
     d = span(settings.data, n) if settings.inputs == "span" else math.prod(IMAGES[settings.data.name])
@@ -143,4 +153,4 @@ def work(settings: WidthChangeSettings, block_bytes: int) -> Work:
 
     lockstep = Lockstep.of(rivals, keys, x, y, steps=settings.optimizer.steps, records=records_of(settings))
     spectra = (n,) * (settings.networks if settings.optimizer.linear_in_gradient else 0)
-    return Work(count(parameter_shapes(model, x.shape[1:], dtype)), lockstep, (start,), spectra)
+    return PlannedWork(count(parameter_shapes(model, x.shape[1:], dtype)), lockstep, (start,), spectra)

@@ -132,7 +132,7 @@ class Lockstep:
 
 
 @dataclass(frozen=True)
-class Work:
+class PlannedWork:
     """Of one cell.
 
     parameters  scalars of one network
@@ -220,7 +220,7 @@ def kernel_piece(
     return Piece("kernel", kernel, (theta0, *block), times * turns)
 
 
-def training_work(settings: RunSettings, memory_bytes: int, wanted: Wanted = Wanted()) -> Work:  # noqa: B008 frozen
+def training_work(settings: RunSettings, memory_bytes: int, wanted: Wanted = Wanted()) -> PlannedWork:  # noqa: B008 frozen
     """`trajectories.compute`.  Left out: the ODE solver, and power iteration for eta_critical of convolutions."""
     n, m, k = sizes(settings.data, settings.loss)
     dtype, image = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
@@ -258,4 +258,4 @@ def training_work(settings: RunSettings, memory_bytes: int, wanted: Wanted = Wan
         how: Any = dict(memory_bytes=memory_bytes, method=method)
         programs += [kernel_piece(model, theta0, *of, **how) for of in ((x,), (x_test, x))]
         spectra += [n * k, *([n] if routes.analytic else [])] if routes.flow == "spectrum" else []
-    return Work(count(theta0), lockstep, tuple(programs), tuple(spectra))
+    return PlannedWork(count(theta0), lockstep, tuple(programs), tuple(spectra))

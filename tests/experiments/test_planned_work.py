@@ -13,8 +13,8 @@ from ntkrun.devices.placement import ON_A_CPU
 from ntkrun.experiments import runs
 from ntkrun.experiments.figures import computing, experiment_names, load_experiment
 from ntkrun.experiments.runs.final_distance import spectral_weights, steps_expected
-from ntkrun.experiments.runs.suprema import work as suprema_work
-from ntkrun.experiments.runs.work import Work
+from ntkrun.experiments.runs.planned_work import PlannedWork
+from ntkrun.experiments.runs.suprema import planned_work as suprema_work
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 
@@ -47,8 +47,8 @@ def shapes(tree: Any) -> list[tuple[str, tuple[int, ...], str]]:
     return [(jax.tree_util.keystr(path), tuple(leaf.shape), str(leaf.dtype)) for path, leaf in leaves]
 
 
-def work_of(experiment, cell) -> Work:
-    return experiment.run.work(cell.settings, ON_A_CPU)
+def work_of(experiment, cell) -> PlannedWork:
+    return experiment.run.planned_work(cell.settings, ON_A_CPU)
 
 
 @pytest.mark.parametrize("name", TRAINING)
@@ -103,7 +103,7 @@ def test_figure_s5_is_expected_to_take_about_the_steps_that_it_took(settings_of,
 
 def test_the_steps_are_those_at_which_the_mean_loss_of_many_networks_of_infinite_width_ends(settings_of):
     """Against plain descent of f_lin from 400 draws of f_0 at once."""
-    from ntkrun.experiments.runs.work import planned_images
+    from ntkrun.experiments.runs.planned_work import planned_images
     from ntkrun.kernels.analytic import analytic_kernels
 
     raw = settings_of("figs5", "smoke", "data.source=stand_in", "parts.L1=null", "parts.C4=null")
@@ -141,8 +141,8 @@ def test_blocks_of_a_kernel_are_those_that_the_planned_memory_holds(settings_of)
     raw = settings_of("figs5", "paper", "data.source=stand_in", "parts.C32.model.width=512")
     cell = next(c for c in make_cells(load_experiment("figs5"), raw) if c.name.startswith("part=C32"))
     experiment = load_experiment("figs5")
-    (small,) = experiment.run.work(cell.settings, 2**30).programs  # type: ignore[misc]
-    (large,) = experiment.run.work(cell.settings, 40 * 2**30).programs  # type: ignore[misc]
+    (small,) = experiment.run.planned_work(cell.settings, 2**30).programs  # type: ignore[misc]
+    (large,) = experiment.run.planned_work(cell.settings, 40 * 2**30).programs  # type: ignore[misc]
     assert (small.times, large.times) == (640 * 128, 180)
 
 
