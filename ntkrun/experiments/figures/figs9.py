@@ -29,7 +29,7 @@ from ntkrun.experiments.analysis.kernel_estimates import (
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
-from ntkrun.experiments.style import PAPER_MARK, panel_letter
+from ntkrun.experiments.style import PAPER_MARK, legend, panel_letter
 from ntkrun.settings.runs import MonteCarloSettings
 
 DEPTHS = (1, 3)

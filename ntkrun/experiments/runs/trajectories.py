@@ -145,12 +145,15 @@ def flow_rivals(
     f0_train, f0_test = (np.asarray(f, np.float64) for f in outputs_at_start(network, one_by_one))
     times = setup.optimizer.flow_times()[steps]
     found: dict[str, list[Observation]] = {}
-    for name in ("empirical", "analytic"):
-        train, test = getattr(kernels, f"{name}_train"), getattr(kernels, f"{name}_test")
-        if train is None:
+    kernels_of = {
+        curves.FLOW_EMPIRICAL: (kernels.empirical_train, kernels.empirical_test),
+        curves.FLOW_ANALYTIC: (kernels.analytic_train, kernels.analytic_test),
+    }
+    for rival, (train, test) in kernels_of.items():
+        if train is None or test is None:
             continue
         c = flow_coefficients(setup, train, f0_train, times)
-        found[f"flow_{name}"] = [
+        found[rival] = [
             {
                 "train": f0_train + apply_kernel(train, c_t),
                 "test": f0_test + apply_kernel(test, c_t),
