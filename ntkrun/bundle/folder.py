@@ -28,7 +28,7 @@ from ntkrun.errors import UserError
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
 from ntkrun.settings.custom_source import is_path, sources
-from ntkrun.settings.models import OwnSettings
+from ntkrun.settings.models import UserModuleSettings
 
 
 @dataclass
@@ -123,7 +123,7 @@ class Bundle:
         """The user's modules that cells name, with all that enters their hash; the bytes of them."""
         models = [getattr(cell.settings, "model", None) for _, cell in self.cells]
         total = 0
-        for path in dict.fromkeys(str(model.path) for model in models if isinstance(model, OwnSettings)):
+        for path in dict.fromkeys(str(model.path) for model in models if isinstance(model, UserModuleSettings)):
             if not is_path(path):
                 raise UserError(
                     f"model.path={path} is of an installed package, which a bundle does not carry: name its module, "

@@ -98,7 +98,7 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-class OwnSettings(Network):
+class UserModuleSettings(Network):
     """A Flax module of the user's.  Its source is part of its settings, so that an edited module is another network."""
 
     name: Literal["own"] = Field(description="kind of network")
@@ -131,7 +131,7 @@ class OwnSettings(Network):
         return raw
 
     @model_validator(mode="after")
-    def _named(self) -> "OwnSettings":
+    def _named(self) -> "UserModuleSettings":
         if self.path is None:
             raise ValueError("model=own needs a network: set model.path=my_module:MyNet and allow_custom=true")
         return self
@@ -139,7 +139,7 @@ class OwnSettings(Network):
 
 if TYPE_CHECKING:
     AnyModelSettings = ModelSettings
-    AnyNetworkSettings = ModelSettings | OwnSettings
+    AnyNetworkSettings = ModelSettings | UserModuleSettings
 else:
     AnyModelSettings = one_of(ModelSettings)
-    AnyNetworkSettings = one_of(ModelSettings, OwnSettings)
+    AnyNetworkSettings = one_of(ModelSettings, UserModuleSettings)

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from ntkrun.settings.base import CommonSettings, check_products
 from ntkrun.settings.choices import LOSSES, InputBasis, LinearRoute, Loss, Products, Trained
 from ntkrun.settings.data import DataSettings, SmallerImages
 from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Positive
-from ntkrun.settings.models import AnyModelSettings, AnyNetworkSettings, ModelSettings, OwnSettings
+from ntkrun.settings.models import AnyModelSettings, AnyNetworkSettings, ModelSettings, UserModuleSettings
 from ntkrun.settings.optimizers import AnyOptimizerSettings
 from ntkrun.settings.schema import local_settings
 from ntkrun.settings.sections import DescentSettings, EndSettings, FractionSettings, RecordSettings
@@ -157,7 +156,7 @@ class FreeSettings(RunSettings):
 
     @model_validator(mode="after")
     def _asked_for(self) -> "FreeSettings":
-        if isinstance(self.model, OwnSettings):
+        if isinstance(self.model, UserModuleSettings):
             if self.model.is_custom and not self.allow_custom:
                 raise ValueError(
                     f"model.path={self.model.path} imports and runs a module of yours: add allow_custom=true"
@@ -230,10 +229,6 @@ class WidthChangeSettings(EnsembleSettings):
     ] = Field(description="what the first layer sees")
 
 
-# Far apart, so that the outputs there are not nearly one number; away from the training points, where variances vanish.
-PROBES = (-2.0, -1.0, 0.5, 2.0, 3.0)
-
-
 class OutputEnsembleSettings(EnsembleSettings):
     """Networks trained by full-batch gradient descent, for which (14), (15) hold in discrete time."""
 
@@ -249,11 +244,6 @@ class OutputEnsembleSettings(EnsembleSettings):
         if not self.flow_has_closed_form or self.model.parameterization != "ntk":
             raise ValueError("the theory here is for optimizer=gd, full batches, loss=mse, model.parameterization=ntk")
         return self
-
-
-def probes(alphas: np.ndarray) -> np.ndarray:
-    """Indices of the grid points nearest to PROBES."""
-    return np.abs(alphas[:, None] - np.array(PROBES)).argmin(axis=0)
 
 
 class SupremaSettings(FinalDistanceSettings):

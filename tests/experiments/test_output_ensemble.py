@@ -10,12 +10,12 @@ from ntkrun import tables
 from ntkrun.errors import UserError
 from ntkrun.experiments.analysis.output_ensemble import functions, mean_z, variance_z
 from ntkrun.experiments.figures import load_experiment
+from ntkrun.experiments.probes import probes
 from ntkrun.experiments.runs.output_ensemble import panel_steps, theory
 from ntkrun.experiments.runs.prepare import set_up_training
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.gather import together
 from ntkrun.runner.plan import make_cells
-from ntkrun.settings.runs import probes
 
 SMALL = ("data.source=stand_in", "seed=0", "networks=2", "alphas=6", "parts.readout=null")
 

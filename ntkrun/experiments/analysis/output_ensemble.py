@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ntkrun.experiments import curves
+from ntkrun.experiments.probes import probes
 from ntkrun.experiments.style import BLUE, GREEN, PAPER_MARK, VERMILION, legend, paper_curve
 from ntkrun.reference import paper_panel
-from ntkrun.settings.runs import probes
 
 OUTPUTS = curves.OUTPUT.of(curves.NETWORK)
 COLUMNS = ("trained",)  # the setting that tells the networks of a table apart

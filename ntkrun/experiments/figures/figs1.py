@@ -12,8 +12,9 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.output_ensemble import COLUMNS, all_layers, band_panels, curve, functions, grid
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
+from ntkrun.experiments.probes import probes
 from ntkrun.experiments.runs import OUTPUT_ENSEMBLE
-from ntkrun.settings.runs import OutputEnsembleSettings, probes
+from ntkrun.settings.runs import OutputEnsembleSettings
 
 
 def plot(table: pd.DataFrame) -> Figure:

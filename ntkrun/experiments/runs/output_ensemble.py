@@ -29,6 +29,7 @@ from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
+from ntkrun.experiments.probes import probes
 from ntkrun.experiments.runs.planned_work import (
     Lockstep,
     PlannedWork,
@@ -51,7 +52,7 @@ from ntkrun.experiments.runs.trajectories import analytic_pair
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
 from ntkrun.lockstep.progress import Progress
-from ntkrun.settings.runs import OutputEnsembleSettings, probes
+from ntkrun.settings.runs import OutputEnsembleSettings
 from ntkrun.theory.closed_form import gradient_descent
 from ntkrun.theory.output_distribution import OutputDistribution, nngp_gp, ntk_gp
 from ntkrun.types import Array, Params

@@ -37,7 +37,7 @@ from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models.custom import check_user_module
 from ntkrun.settings.data import DataSettings
-from ntkrun.settings.models import OwnSettings
+from ntkrun.settings.models import UserModuleSettings
 from ntkrun.settings.runs import RunSettings
 from ntkrun.types import Params
 
@@ -72,7 +72,7 @@ def parameter_shapes(model: nn.Module, image: tuple[int, ...], dtype: Any) -> Pa
 def network_shapes(settings: RunSettings, model: nn.Module, image: tuple[int, ...], k: int) -> tuple[Params, Method]:
     """theta_0 without its numbers, and by which contraction Theta_hat will be formed."""
     dtype = jnp.dtype(settings.model.dtype)
-    if not isinstance(settings.model, OwnSettings):
+    if not isinstance(settings.model, UserModuleSettings):
         return parameter_shapes(model, image, dtype), "structured"
     two = shape(2, *image, dtype=dtype)
     check_user_module(model, two, k)

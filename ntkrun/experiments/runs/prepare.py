@@ -32,7 +32,7 @@ from ntkrun.lockstep.progress import Progress
 from ntkrun.models import build_model
 from ntkrun.models.custom import build_user_module, check_user_module, sees_one_example
 from ntkrun.settings.data import DataSettings
-from ntkrun.settings.models import ModelSettings, OwnSettings
+from ntkrun.settings.models import ModelSettings, UserModuleSettings
 from ntkrun.settings.runs import RunSettings
 from ntkrun.theory.learning_rate import eta_critical, stable_rate
 from ntkrun.types import AnyArray, Array, Float, Params, PRNGKeyArray
@@ -85,17 +85,17 @@ def set_up_training(settings: RunSettings, progress: Progress, wanted: Wanted = 
     routes = routes_of(settings, len(data.x_train), k, wanted)
     model = model_from(settings.model, n_outputs=k, **choices)
     x_train, x_test = on_device(data.x_train, dtype), on_device(data.x_test, dtype)
-    own = isinstance(settings.model, OwnSettings)
-    if own:
+    of_the_user = isinstance(settings.model, UserModuleSettings)
+    if of_the_user:
         check_user_module(model, x_train, k)
     theta0 = initial(model, cell_key(settings, "theta0"), np.asarray(data.x_train[:1], dtype))
     watched = choose_weights(theta0, settings.record.weights)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
     setup = TrainingSetup(settings, data, model, theta0, x_train, x_test, optimizer, watched, routes)
-    return set_up_custom_network(setup, progress) if own else setup
+    return set_up_user_module(setup, progress) if of_the_user else setup
 
 
-def set_up_custom_network(setup: TrainingSetup, progress: Progress) -> TrainingSetup:
+def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetup:
     """The setup of a module that we have not written: parameters in the dtype asked for, and what its kernel takes."""
     model, settings = setup.model, setup.settings
     if settings.model.width is not None and not hasattr(model, "width"):
@@ -145,10 +145,10 @@ def batches_of(setup: TrainingSetup) -> FullBatch | MiniBatches:
 
 
 def model_from(
-    settings: ModelSettings | OwnSettings, n_outputs: int, trained: str = "all", matmul: str = "as_dtype"
+    settings: ModelSettings | UserModuleSettings, n_outputs: int, trained: str = "all", matmul: str = "as_dtype"
 ) -> nn.Module:
     offered: dict[str, Any] = dict(n_outputs=n_outputs, trained=trained, matmul=matmul)
-    if isinstance(settings, OwnSettings):
+    if isinstance(settings, UserModuleSettings):
         offered |= dict(width=settings.width, dtype=settings.dtype)
         return build_user_module(str(settings.path), settings.source, settings.args, **offered)
     fields = settings.model_dump()
