@@ -83,4 +83,4 @@ def test_wrong_input_is_answered_without_what_trains(tmp_path, arguments):
 )
 def test_what_a_kind_of_run_names_is_there(kind):
     module = importlib.import_module(kind.module)
-    assert callable(module.compute) and callable(module.work)
+    assert callable(module.compute) and callable(module.planned_work)
