@@ -16,7 +16,7 @@ from entry_point import ntkrun  # noqa: F401  (a fixture)
 
 from ntkrun.bundle.manifest import Sizes
 from ntkrun.bundle.needs import NOT_FOR_A_RUN
-from ntkrun.cli import main as cli
+from ntkrun.cli.hydra.compose import PACKAGE
 from ntkrun.data.sources import carried
 from ntkrun.errors import UserError
 from ntkrun.runner.provenance import code_version
@@ -224,15 +224,14 @@ def test_a_network_of_the_users_goes_along_with_what_it_imports(ntkrun, tmp_path
     # where it comes to, the same modules have the same hash, and so has the cell
     shutil.rmtree(tmp_path / "mine")
     script = (
-        "import hydra, sys\n"
-        "from ntkrun.cli import main as cli\n"
+        "import sys\n"
+        "from ntkrun.cli.hydra.compose import compose\n"
         "from ntkrun.experiments.figures import load_experiment\n"
         "from ntkrun.runner.plan import make_cells\n"
-        "with hydra.initialize_config_dir(str(cli.CONFIGS), version_base='1.3'):\n"
-        "    raw = cli.compose(sys.argv[1:])\n"
+        "raw = compose(sys.argv[1:]).settings\n"
         "print(make_cells(load_experiment('lockstep'), raw)[0].config_hash)\n"
     )
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(own), str(cli.PACKAGE.parent)])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(own), str(PACKAGE.parent)])}
     done = subprocess.run(
         [sys.executable, "-c", script, *manifest["command"][1:]], env=environment, capture_output=True, text=True
     )
