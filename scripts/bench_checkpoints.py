@@ -19,11 +19,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import hydra
 import jax
 import numpy as np
 
-from ntkrun.cli import main as cli
+from ntkrun.cli.hydra.compose import compose
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.lockstep.progress import NoCheckpoints, Resumed, Silent
@@ -90,8 +89,7 @@ def timed(minutes: float) -> Iterator[Timed]:
 
 def cell_of(overrides: list[str]) -> tuple[Experiment, Cell]:
     """The first cell of a command line."""
-    with hydra.initialize_config_dir(str(cli.CONFIGS), version_base="1.3"):
-        raw = cli.compose(overrides)
+    raw = compose(overrides).settings
     experiment = load_experiment(raw["experiment"])
     return experiment, make_cells(experiment, raw)[0]
 

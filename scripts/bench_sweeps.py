@@ -11,14 +11,12 @@
 import argparse
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
-import hydra
 import jax
 import jax.numpy as jnp
 
-from ntkrun.cli import main as cli
+from ntkrun.cli.hydra.compose import compose
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.experiments.runs import width_changes
 from ntkrun.experiments.runs.prepare import load
@@ -32,8 +30,7 @@ STEPS = 256
 
 def settings_of(networks: int) -> Any:
     overrides = ["experiment=fig1", "scale=paper", "model.width=64", "optimizer.steps=8192", f"networks={networks}"]
-    with hydra.initialize_config_dir(str(Path(__file__).parent.parent / "configs"), version_base="1.3"):
-        (cell,) = make_cells(load_experiment("fig1"), cli.compose(overrides))
+    (cell,) = make_cells(load_experiment("fig1"), compose(overrides).settings)
     return cell.settings
 
 

@@ -27,13 +27,12 @@ os.environ["XLA_FLAGS"] = " ".join(
     ["--xla_gpu_autotune_level=0", "--xla_gpu_enable_triton_gemm=false", os.environ.get("XLA_FLAGS", "")]
 )
 
-import hydra
 import jax
 import jax.numpy as jnp
 from hlo import Module
 from jax.experimental import topologies
 
-from ntkrun.cli import main as cli
+from ntkrun.cli.hydra.compose import compose
 from ntkrun.costs import Piece
 from ntkrun.devices.platform import traced_for
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
@@ -146,8 +145,7 @@ def compiled(
 
 
 def cells_of(figure: str, scale: str) -> tuple[Experiment, list[Cell]]:
-    with hydra.initialize_config_dir(str(cli.CONFIGS), version_base="1.3"):
-        settings = cli.compose([f"experiment={figure}", f"scale={scale}"])
+    settings = compose([f"experiment={figure}", f"scale={scale}"]).settings
     experiment = computing(load_experiment(figure))
     return experiment, make_cells(experiment, settings | {"experiment": experiment.name})
 

@@ -88,14 +88,11 @@ def real_data() -> str:
 
 
 @pytest.fixture(scope="session")
-def settings_of(root: Path):
+def settings_of():
     """Plain settings of an experiment at a scale, composed as the command line does."""
-    import hydra
+    from ntkrun.cli.hydra.compose import compose
 
-    from ntkrun.cli import main as cli
+    def settings(experiment: str, scale: str, *overrides: str) -> dict:
+        return compose([f"experiment={experiment}", f"scale={scale}", *overrides]).settings
 
-    def compose(experiment: str, scale: str, *overrides: str) -> dict:
-        with hydra.initialize_config_dir(str(root / "configs"), version_base="1.3"):
-            return cli.compose([f"experiment={experiment}", f"scale={scale}", *overrides])
-
-    return compose
+    return settings

@@ -3,7 +3,6 @@
 import sys
 
 import pytest
-from hydra.core.global_hydra import GlobalHydra
 
 from ntkrun.cli import main as cli
 
@@ -13,8 +12,6 @@ def ntkrun(monkeypatch, capsys, tmp_path):
     """Call the entry point in this process; returns (exit code, stdout, stderr)."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
-        GlobalHydra.instance().clear()
-        cli.exit_codes.clear()
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["ntkrun", *arguments])
         try:

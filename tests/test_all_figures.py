@@ -131,7 +131,7 @@ def test_all_are_the_figures_of_the_paper_and_the_theorem_each_composed_for_itse
             raise UserError("figs3 cannot")
         return 0
 
-    monkeypatch.setattr(cli, "execute", execute)
+    monkeypatch.setattr("ntkrun.cli.job.execute", execute)
     code, out, err = ntkrun("experiment=all", "scale=smoke", "stage=check")
     names = [f"fig{i}" for i in range(1, 5)] + [f"figs{i}" for i in range(1, 11)] + ["theorem21"]
     assert seen == [(name, "check", name) for name in names]

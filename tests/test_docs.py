@@ -14,13 +14,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import hydra
 import pytest
 import yaml
 
 import ntkrun
-from ntkrun.cli import main as cli
 from ntkrun.cli.arguments import check_arguments, completed
+from ntkrun.cli.hydra.compose import compose
 from ntkrun.experiments.figures import computing, experiment_names, load_experiment
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import read_table
@@ -99,14 +98,13 @@ def test_commands_that_are_not_run_are_composed_and_validated(tmp_path, monkeypa
     lines = {(line, page) for page in PAGES for line in commands(page)}
     targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     tried = 0
-    with hydra.initialize_config_dir(str(ROOT / "configs"), version_base="1.3"):
-        for line, page in sorted(lines, key=str):
-            words = [word for word in shlex.split(line, comments=True) if not re.match(r"[A-Z_]+=", word)]
-            if words[0] == "make":
-                assert words[1] in targets, (page.name, line)
-            elif "NAME" not in line:
-                valid(words[1:], f"{page.name}: {line}")
-                tried += 1
+    for line, page in sorted(lines, key=str):
+        words = [word for word in shlex.split(line, comments=True) if not re.match(r"[A-Z_]+=", word)]
+        if words[0] == "make":
+            assert words[1] in targets, (page.name, line)
+        elif "NAME" not in line:
+            valid(words[1:], f"{page.name}: {line}")
+            tried += 1
     assert tried > 20
 
 
@@ -120,7 +118,7 @@ def valid(words: list[str], where: str) -> None:
     overrides = [re.sub(r"^experiment=all$", "experiment=fig1", word) for word in overrides]
     overrides = [re.sub(r"^experiment=([^,]+),.*", r"experiment=\1", word) for word in overrides]
     assert any(word.startswith("experiment=") for word in overrides), where
-    settings = cli.compose(overrides)
+    settings = compose(overrides).settings
     experiment = load_experiment(settings["experiment"])
     source = computing(experiment)
     assert make_cells(source, settings | {"experiment": source.name}), where

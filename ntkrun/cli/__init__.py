@@ -1,1 +1,1 @@
-"""The command line.  Hydra lives only in `main`; what Hydra composes is a plain dictionary everywhere else."""
+"""The command line.  Hydra lives only in the folder `hydra`; what it composes is a plain dictionary everywhere else."""

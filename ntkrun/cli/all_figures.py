@@ -40,8 +40,9 @@ class Outcome:
         self.passed, self.failed, self.not_judged = (found.count(kind) for kind in ("pass", "fail", "not_judged"))
 
     def add(self, job: "Outcome") -> None:
-        """What one job of a sweep, in a process of its own, has made of its share of the cells."""
+        """What one job of a sweep has made of its share of the cells."""
         self.ran, self.cached = self.ran + job.ran, self.cached + job.cached
+        self.absent |= job.absent
         if job.passed + job.failed + job.not_judged:  # the others left the report to it
             self.passed, self.failed, self.not_judged = job.passed, job.failed, job.not_judged
 

@@ -224,12 +224,11 @@ def test_a_network_of_the_users_goes_along_with_what_it_imports(ntkrun, tmp_path
     # where it comes to, the same modules have the same hash, and so has the cell
     shutil.rmtree(tmp_path / "mine")
     script = (
-        "import hydra, sys\n"
-        "from ntkrun.cli import main as cli\n"
+        "import sys\n"
+        "from ntkrun.cli.hydra.compose import compose\n"
         "from ntkrun.experiments.figures import load_experiment\n"
         "from ntkrun.runner.plan import make_cells\n"
-        "with hydra.initialize_config_dir(str(cli.CONFIGS), version_base='1.3'):\n"
-        "    raw = cli.compose(sys.argv[1:])\n"
+        "raw = compose(sys.argv[1:]).settings\n"
         "print(make_cells(load_experiment('lockstep'), raw)[0].config_hash)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(own), str(PACKAGE.parent)])}

@@ -1,0 +1,46 @@
+"""From overrides such as `model.width=64` to plain settings, by Hydra's Compose API and the YAML files in configs/."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from ntkrun.cli.configs import CONFIGS
+from ntkrun.cli.hydra import help as help_text
+from ntkrun.settings.parts import Setting, is_section, leaves, with_typed
+
+VERSION_BASE = "1.3"  # of Hydra's defaults
+
+help_text.register()
+
+
+@dataclass(frozen=True)
+class Composed:
+    """Settings as nested dictionaries, and notes for the user about overrides that some runs of a figure do not follow."""
+
+    settings: dict[str, Any]
+    notes: list[str]
+
+
+def compose(overrides: list[str]) -> Composed:
+    """The settings that the overrides select and change.  Raises what `errors.is_about_input` recognises."""
+    with hydra.initialize_config_dir(str(CONFIGS), version_base=VERSION_BASE):
+        return compose_in_sweep(overrides)
+
+
+def compose_in_sweep(overrides: list[str]) -> Composed:
+    """The same inside `hydra.main`, whose search path may have a folder more (--config-dir)."""
+    container = OmegaConf.to_container(hydra.compose("config", overrides), resolve=True)
+    assert isinstance(container, dict)
+    return Composed(*with_typed(container, _overridden(overrides)))  # type: ignore[arg-type]
+
+
+def _overridden(overrides: list[str]) -> list[Setting]:
+    """The paths of the settings that the overrides name."""
+    found: list[Setting] = []
+    for override in OverridesParser.create().parse_overrides(overrides):
+        path, value = tuple(override.key_or_group.split(".")), override.value()
+        found += [path + below for below, _ in leaves(value)] if is_section(value) else [path]  # type: ignore[arg-type]
+    return found

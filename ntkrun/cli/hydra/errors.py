@@ -1,0 +1,74 @@
+"""Hydra's and OmegaConf's many-line complaints about a command line, said in one line with what to type instead.
+
+They are recognised by the wording of these libraries: nothing else tells them apart.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from ntkrun.cli.configs import groups
+from ntkrun.cli.hydra.compose import compose
+from ntkrun.errors import UserError
+
+
+def is_about_input(error: Exception) -> bool:
+    """Whether Hydra or OmegaConf raised it (they do not keep to exceptions of their own), or it was meant for the user."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return isinstance(error, UserError) or module.split(".")[0] in ("hydra", "omegaconf", "antlr4")
+
+
+def one_line(error: Exception, arguments: Iterable[str] = ()) -> str:
+    """What is wrong, in the user's words.
+
+    arguments  those of the command line, for complaints that do not say about which
+    """
+    text = str(error)
+    if isinstance(error, UserError):
+        return text
+    if match := re.search(r"Could not find '([\w/]+)/([^'/]*)'", text):
+        group, option = match.groups()
+        choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
+        return f"{group}={option} is not known; choose one of {', '.join(choices)}"
+    if match := re.search(r"In '([^']+)': Could not load '([^']+)'", text):
+        return f"{match[1]}: there is no {match[2]} for its defaults to name; --help lists what there is"
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return f"{match[1]} is not a setting of this experiment{_closest(match[1])} (see --cfg job)"
+    if match := re.search(r"Could not (?:append|delete)[^']*'?([\w.]+)", text):
+        return f"cannot apply the override for {match[1]}: " + text.splitlines()[0]
+    if "Config group override must be" in text:
+        meant = [a for a in arguments if re.fullmatch(rf"({'|'.join(groups())})=[^a-z]*", a)]
+        return f"{', '.join(meant) or 'data, model, optimizer, ...'}: a group takes the name of one of its choices; see --help"
+    asked = [argument.partition("=")[0].lstrip("+") for argument in arguments if "${" in argument]
+    if "nterpolation" in text and (name := getattr(error, "full_key", None) or ", ".join(asked)):
+        what = " ".join(text.splitlines()[0].split())
+        return (
+            f"{name} refers to something that is not there ({what}): give it a value, or name one that --cfg job shows"
+        )
+    if match := re.search(
+        r"(?:mismatched input|extraneous input|missing|no viable alternative|LexerNoViableAlt|token recognition).*",
+        text,
+    ):
+        typed = getattr(error, "override", None) or " ".join(text.split())[:120]
+        return (
+            f"cannot read {typed!r:.120} on the command line: type NAME=VALUE, lists as NAME=[1,2], and put a value with "
+            "special characters in quotes inside quotes, \"NAME='a b'\""
+        )
+    lines = [line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
+    return " ".join(lines)[:300] or type(error).__name__
+
+
+def _closest(key: str) -> str:
+    """Suggests the setting that the user may have meant."""
+    close = difflib.get_close_matches(key, set(_dotted(compose([]).settings)) - {key}, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _dotted(settings: dict[str, Any], prefix: str = "") -> list[str]:
+    """Names of all settings, sections included."""
+    below = [_dotted(value, f"{prefix}{name}.") for name, value in settings.items() if isinstance(value, dict)]
+    return [prefix + name for name in settings] + [name for names in below for name in names]

@@ -1,0 +1,44 @@
+"""Hydra's own entry, `hydra.main`: what is handed to it and what comes back."""
+
+import os
+import sys
+
+import pytest
+
+from ntkrun.cli.all_figures import Outcome
+from ntkrun.cli.hydra.sweep import Sweep, run_hydra
+from ntkrun.cli.main import run
+
+SMOKE = ["experiment=figs10", "scale=smoke", "stage=run"]
+
+
+def test_the_jobs_of_a_sweep_are_added_up_and_nothing_is_left_behind(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    before, outcome = list(sys.argv), Outcome()
+    assert run_hydra(["-m", *SMOKE, "seed=0,1"], outcome) == 0
+    assert outcome.ran >= 2 and outcome.cached == 0
+    again = Outcome()
+    assert run_hydra(["-m", *SMOKE, "seed=0,1"], again) == 0
+    assert (again.ran, again.cached) == (0, outcome.ran)
+    assert sys.argv == before and "HYDRA_FULL_ERROR" not in os.environ
+    assert capsys.readouterr().out.count("cells finished") == 4
+
+
+def test_the_arguments_are_those_that_are_given_whatever_the_process_was_started_with(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["something", "else"])
+    assert run(["experiment=fig3", "scale=smoke", "--cfg", "job"], 0.0) == 0
+    assert "experiment: fig3" in capsys.readouterr().out and sys.argv == ["something", "else"]
+
+
+def test_the_worst_job_gives_the_exit_code():
+    sweep = Sweep(Outcome())
+    for code in (0, 2, 1, None):
+        sweep.note(Outcome(code=code, ran=1))
+    assert sweep.exit_code == 2 and sweep.outcome.ran == 4
+
+
+@pytest.mark.parametrize("words", [["-m", "model.widht=1,2"], ["model.widht=1"]])
+def test_a_misspelt_setting_gets_a_suggestion_with_and_without_a_sweep(words, capsys):
+    assert run([*words, "experiment=fig3", "scale=smoke"], 0.0) == 2
+    assert "did you mean model.width?" in capsys.readouterr().err
