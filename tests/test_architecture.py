@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "ntkrun"
 FIGURES = PACKAGE / "experiments" / "figures"
 MODULES = sorted(PACKAGE.rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def imports(path: Path) -> set[str]:
@@ -71,3 +72,64 @@ def test_modules_and_functions_stay_short(path):
             docstring = ast.get_docstring(node, clean=False)
             length = (node.end_lineno or 0) - node.lineno + 1 - (len(docstring.splitlines()) + 1 if docstring else 0)
             assert length <= 40, f"{path.name}:{node.name} has {length} lines"
+
+
+NAMED_TUPLES = {"_asdict", "_fields", "_replace"}  # public, whatever they look like
+BY_NAME = {"setattr", "delattr", "getattr", "hasattr"}
+
+
+def is_private(name: object) -> bool:
+    """Whether a name, or a part of a dotted one, is meant for its module or class alone."""
+    parts = str(name).split(".")
+    return any(part.startswith("_") and not part.endswith("__") and part not in NAMED_TUPLES for part in parts)
+
+
+def private_uses(source: str) -> list[int]:
+    """Lines in which a test imports, calls or patches what ntkrun keeps for itself.
+
+    Of an object whose origin is not seen here it is taken to be ntkrun's; `self` and modules of others are not.
+    """
+    nodes = list(ast.walk(ast.parse(source)))
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    ours = [node for node in imports if str(getattr(node, "module", node.names[0].name)).startswith("ntkrun")]
+    foreign = {a.asname or a.name.partition(".")[0] for node in imports if node not in ours for a in node.names}
+
+    def of_others(node: ast.AST) -> bool:
+        while isinstance(node, ast.Attribute):
+            node = node.value
+        return isinstance(node, ast.Name) and node.id in foreign | {"self"}
+
+    found: list[ast.stmt | ast.expr] = [
+        node for node in ours if is_private(f"{getattr(node, 'module', '')}.{'.'.join(a.name for a in node.names)}")
+    ]
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and is_private(node.attr) and not of_others(node.value):
+            found.append(node)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in BY_NAME:
+            words = [argument.value for argument in node.args[:2] if isinstance(argument, ast.Constant)]
+            if any(map(is_private, words)) and not of_others(node.args[0]):
+                found.append(node)
+    return sorted(node.lineno for node in found)
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT / "tests")))
+def test_tests_leave_private_names_alone(path):
+    lines = path.read_text().splitlines()
+    assert [lines[number - 1] for number in private_uses(path.read_text())] == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from ntkrun.runner.checkpoint import _spec",
+        "import ntkrun._inner.part",
+        "store._spec([])",
+        "made()._note(1)",
+        "monkeypatch.setattr(store, '_spec', None)",
+        "monkeypatch.setattr('ntkrun.runner.store._spec', None)",
+        "getattr(made, '_note')",
+    ],
+)
+def test_a_private_name_is_found_however_it_is_reached(line):
+    others = "import os\nfrom ntkrun.runner import store\nos._exit(0)\nsetattr(os, '_exit', store.x._replace())\n"
+    assert private_uses(others) == [] and private_uses(others + line) == [5]

@@ -87,7 +87,7 @@ COMMANDS = {
     (*FIG3, "shards=0"): "greater than or equal to 1",
     (*FIG3, "style=neon"): "'paper' or 'slides'",
     (*FIG3, "checkpoint_minutes=0"): "greater than 0",
-    (*FIG3, "results_dir="): "string should have at least 1 character",
+    (*FIG3, "results_dir="): "results_dir=: input should be text, not empty",
     (*FIG3, "results_dir=/proc/nowhere"): "choose another results_dir",
     (*FIG3, "parts={a:5}"): "see --cfg job",
     ("experiment=figs9", "scale=smoke", "draws=3"): "power of two",
@@ -143,16 +143,19 @@ FILES = {
     "# @package hydra.callbacks.x\n_target_: os.system": ("'# @package hydra.callbacks.x'", FOREIGN_WORD),
     HEAD + '? "hy\\x64ra"\n: {job_logging: {handlers: {x: {(): os.system}}}}': ("'hydra'", FOREIGN_WORD),
     "defaults: [fig3@hydra.launcher]": ("'fig3@hydra.launcher'", FOREIGN_WORD),
-    HEAD + "model: !!python/object/apply:os.system [touch pwned]": ("line 3: could not", "write NAME: VALUE"),
+    HEAD + "model: !!python/object/apply:os.system [touch pwned]": (
+        "mine.yaml is not readable YAML (line 3: ",
+        "write NAME: VALUE",
+    ),
     HEAD + "seed: ${hydra:runtime.cwd}": ("'${hydra:runtime.cwd}'", FOREIGN_WORD),
-    HEAD + "seed: ${oc.env:NO_SUCH_VARIABLE}": ("'NO_SUCH_VARIABLE' not found", "give it a value"),
+    HEAD + "seed: ${oc.env:NO_SUCH_VARIABLE}": ("'NO_SUCH_VARIABLE'", "give it a value"),
     HEAD + "seed: many": ("seed=many", "a whole number greater than or equal to 0"),
     HEAD + "experiment: os": ("experiment=os is not known", "choose one of fig1, fig2"),
     HEAD + "experiment: ../../os": ("experiment=../../os is not known", "choose one of fig1, fig2"),
     HEAD + "colour: red": ("colour is not a setting", "see --cfg job"),
     HEAD + "loss: [mse, mse]": ("loss is swept over", "name each value once"),
     "- a list": ("mine.yaml must be a mapping", "write NAME: VALUE"),
-    "model: {width: 3": ("mine.yaml is not readable YAML (line 1: expected ',' or '}'", "write NAME: VALUE"),
+    "model: {width: 3": ("mine.yaml is not readable YAML (line 1: ", "write NAME: VALUE"),
     "\x00": ("mine.yaml is not readable YAML", "write NAME: VALUE"),
     "defaults: [no_such_file]\n": (
         "experiment/mine: there is no experiment/no_such_file",
@@ -203,10 +206,6 @@ def test_a_wrong_file_is_one_line_and_exit_code_2(ntkrun, content, tmp_path):
     assert allowed in result[2]
 
 
-def test_at_least_sixty_are_tried():
-    assert len(COMMANDS) + len(FOREIGN) + len(FILES) >= 100
-
-
 @pytest.mark.parametrize("arguments", [["experiment=fig3", "model.width=-4"], list(list(FOREIGN)[5]), ["--no"]])
 def test_the_answer_takes_less_than_three_seconds(arguments, tmp_path):
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -216,9 +215,7 @@ def test_the_answer_takes_less_than_three_seconds(arguments, tmp_path):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert_refused((done.returncode, done.stdout, done.stderr), "", tmp_path)
-    # seconds of the processor, not of the clock, for other tests run beside this one; half as much again for the caches
-    # that they share
-    assert took < 4.5
+    assert took < 3.0  # seconds of the processor, not of the clock, for other tests run beside this one; 1 by itself
 
 
 KEYS = st.sampled_from(

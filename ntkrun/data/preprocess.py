@@ -43,7 +43,7 @@ Transform = Callable[[NumpyArray], NumpyArray]
 _SMALLEST_SQUARE = 1e-20
 
 # Examples held as float64 at a time: 25 MB of CIFAR-10.
-_CHUNK = 1024
+CHUNK = 1024
 
 
 def preprocess(
@@ -176,12 +176,12 @@ def _mean_image(train: NumpyArray) -> NumpyArray:
 
 def _chunks(x: NumpyArray) -> Iterator[NumpyArray]:
     scale = 255.0 if x.dtype == np.uint8 else 1.0
-    for first in range(0, len(x), _CHUNK):
-        yield np.asarray(x[first : first + _CHUNK], np.float64) / scale
+    for first in range(0, len(x), CHUNK):
+        yield np.asarray(x[first : first + CHUNK], np.float64) / scale
 
 
 def _map_chunks(x: NumpyArray, function: Transform, dtype: DTypeLike) -> NumpyArray:
     out = np.empty(x.shape, dtype)
     for index, part in enumerate(_chunks(x)):
-        out[index * _CHUNK : index * _CHUNK + len(part)] = function(part)
+        out[index * CHUNK : index * CHUNK + len(part)] = function(part)
     return out

@@ -20,7 +20,7 @@ from ntkrun.types import Array, Float
 
 Layer = dict[str, Array]  # arrays with the examples in front, and scalar coefficients
 
-_PATCH_NUMBERS = 2**22  # of a pair-of-positions product held at once on a CPU: 32 MB in float64
+PATCH_NUMBERS = 2**22  # of a pair-of-positions product held at once on a CPU: 32 MB in float64
 
 
 def slices(n: int, most: int) -> list[slice]:
@@ -93,4 +93,4 @@ def _over_positions(one: Layer, other: Layer, trace_outputs: bool) -> Array:
         return jnp.einsum("pnq,apnbq->anb", inputs, products, precision="highest")
 
     held = n2 * p * p * (1 if traced else 1 + k * k)
-    return jax.lax.map(row, (one["patches"], one["deltas"]), batch_size=max(1, beyond_a_cpu(_PATCH_NUMBERS) // held))
+    return jax.lax.map(row, (one["patches"], one["deltas"]), batch_size=max(1, beyond_a_cpu(PATCH_NUMBERS) // held))

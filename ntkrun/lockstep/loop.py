@@ -79,7 +79,7 @@ class MiniBatches:
         return Batch(rows, *drawn)
 
 
-class _Pace:
+class Pace:
     """Steps per call of the compiled loop: about half a second of work, so that progress and Ctrl-C stay responsive."""
 
     SECONDS = 0.5
@@ -110,7 +110,7 @@ def run_lockstep(
 
     Raises NonFiniteError naming the rival and the step as soon as a recorded output is not finite.
     """
-    pace = _Pace(batches.at_once)
+    pace = Pace(batches.at_once)
     with Lanes(tuple(rivals.values()), batches.size, devices) as lanes:
         states = lanes.init()
         with progress.checkpoints.running(label, states) as resumed:

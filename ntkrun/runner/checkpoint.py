@@ -108,7 +108,7 @@ class CellCheckpoints:
         serial = max([0, *(int(path.name) for path in self._serials())]) + 1
         try:
             self.folder.mkdir(exist_ok=True)
-            _write(self.folder / str(serial), self._arrays(step, states))
+            write_arrays(self.folder / str(serial), self._arrays(step, states))
             sync_folder(self.folder)
         # tensorstore and Orbax report a full or failing disk by exceptions of many kinds
         except Exception as error:
@@ -165,7 +165,7 @@ class CellCheckpoints:
             shutil.rmtree(left, ignore_errors=True)  # of a process that died while writing or removing
         for path in self._serials():
             try:
-                record, arrays = _read(path)
+                record, arrays = read_arrays(path)
                 if record["made_by"] != self.made_by:
                     raise ValueError("other versions or another device made it")
                 return record, arrays, _unstack(record, arrays)
@@ -221,7 +221,7 @@ def _encode(record: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(json.dumps(record).encode(), np.uint8)
 
 
-def _write(path: Path, arrays: dict[str, Any]) -> None:
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     import orbax.checkpoint as ocp  # takes a second, and short cells never come here
 
     with _checkpointer(ocp) as checkpointer:
@@ -234,7 +234,7 @@ def _checkpointer(ocp: Any) -> Any:
     return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(multiprocessing_options=alone), multiprocessing_options=alone)
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Record and arrays of a checkpoint; raises (anything) when it is not as it was written."""
     import orbax.checkpoint as ocp
 

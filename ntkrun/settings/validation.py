@@ -1,6 +1,6 @@
 """From a plain dict to a settings object, and from pydantic's report of what is wrong to one line."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -22,9 +22,22 @@ def validated(kind: type[S], raw: dict[str, Any]) -> S:
 PROBES = ("?", -(10**20), 10**20)
 NUMBERS = {"int": "a whole number", "float": "a finite number", "finite": "a finite number"}
 
+# what an input should be, by pydantic's type of error and from its context; of other types its own words are told
+SHOULD_BE = {
+    "greater_than": "greater than {gt}",
+    "greater_than_equal": "greater than or equal to {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "less than or equal to {le}",
+    "literal_error": "{expected}",
+    "string_too_short": "text, not empty",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+}
+
 
 def allowed(kind: type[BaseModel], raw: dict[str, Any], path: list[str]) -> str:
-    """What the setting at this path may be, in words: what pydantic says of PROBES there."""
+    """What the setting at this path may be, in words: what is wrong with PROBES there."""
     found: list[str] = []
     for probe in PROBES:
         try:
@@ -32,12 +45,30 @@ def allowed(kind: type[BaseModel], raw: dict[str, Any], path: list[str]) -> str:
         except ValidationError as error:
             for each in error.errors():
                 if list(_typed_path(each["loc"], _with_value(raw, path, probe))) == path:
-                    start, number = each["msg"].removeprefix("Input should be "), each["type"].split("_")[0]
-                    found.append(NUMBERS.get(number, start[0].lower() + start[1:]))
+                    found.append(
+                        NUMBERS.get(each["type"].split("_")[0], _message(each).removeprefix("input should be "))
+                    )
     number = next((text for text in found if text in NUMBERS.values()), "")
     bounds = dict.fromkeys(text for text in found if number and text.startswith(("greater", "less")))
     others = dict.fromkeys(text for text in found if text != number and text not in bounds)
     return " or ".join([*filter(None, [" ".join(filter(None, [number, " and ".join(bounds)]))]), *others])
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    """What is wrong with one input."""
+    context = error.get("ctx", {})
+    if error["type"] == "value_error":  # raised by a check of ours
+        text = str(context["error"])
+    elif error["type"] in SHOULD_BE:
+        return f"input should be {SHOULD_BE[error['type']].format_map({key: _plain(v) for key, v in context.items()})}"
+    else:
+        text = error["msg"]
+    return text[0].lower() + text[1:]
+
+
+def _plain(value: Any) -> Any:
+    """A bound as one writes it: 0 for 0.0."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _with_value(raw: dict[str, Any], path: list[str], value: Any) -> dict[str, Any]:
@@ -52,8 +83,7 @@ def _one_line(error: ValidationError, kind: type[BaseModel], raw: dict[str, Any]
     where = ".".join(_typed_path(first["loc"], raw))
     # a field of several kinds is wrong in as many ways
     found = [first, *(each for each in others if ".".join(_typed_path(each["loc"], raw)) == where)]
-    texts = [each["msg"].removeprefix("Value error, ") for each in found]
-    message = ", or ".join(text[0].lower() + text[1:] for text in texts)
+    message = ", or ".join(map(_message, found))
     if first["type"] == "extra_forbidden":
         return f"{where} is not a setting of this experiment (see --cfg job)"
     if first["type"] == "missing":

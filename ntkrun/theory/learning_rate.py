@@ -15,7 +15,7 @@ from ntkrun.errors import UserError
 from ntkrun.theory.closed_form import Kernel, symmetric_kernel
 from ntkrun.types import NumpyArray
 
-_DENSE_ROWS = 2000  # half a second; beyond, the dense cost grows with the cube of the rows and Lanczos' with the square
+DENSE_ROWS = 2000  # half a second; beyond, the dense cost grows with the cube of the rows and Lanczos' with the square
 # ARPACK stops at a residual of this fraction of lambda_max; for a symmetric matrix an eigenvalue's error is at most its
 # residual, and quadratically smaller when it is separated from its neighbours.
 _LANCZOS_RESIDUAL = 1e-6
@@ -29,7 +29,7 @@ def extreme_eigenvalues(ntk: Kernel) -> tuple[float, float]:
     Raises: UserError for a kernel that is not square and symmetric, NonFiniteError for nan or inf.
     """
     matrix = symmetric_kernel(ntk)
-    if len(matrix) <= _DENSE_ROWS:
+    if len(matrix) <= DENSE_ROWS:
         values = scipy.linalg.eigh(matrix, eigvals_only=True, driver="evd", overwrite_a=True, check_finite=False)
         return float(values[0]), float(values[-1])
     return _lanczos_extremes(matrix)

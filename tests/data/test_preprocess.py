@@ -81,7 +81,7 @@ def test_chunks_make_no_difference(monkeypatch):
     for rule in RULES:
         whole = preprocess(train, test, rule)
         with monkeypatch.context() as patch:
-            patch.setattr("ntkrun.data.preprocess._CHUNK", 7)
+            patch.setattr("ntkrun.data.preprocess.CHUNK", 7)
             for a, b in zip(whole, preprocess(train, test, rule), strict=True):
                 np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11)
 

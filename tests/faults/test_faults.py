@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 import tiny
 from children import PHASES, draw_moment, start, told
+from matplotlib.figure import Figure
 from tried import TRIED
 from writes import watch
 
 from ntkrun.errors import UserError
 from ntkrun.lockstep import loop as protocol
-from ntkrun.report import render
 from ntkrun.runner import checkpoint
 from ntkrun.runner import lock as locks
 from ntkrun.runner.plan import make_cells
@@ -179,8 +179,9 @@ class AtOnce:
 @pytest.fixture
 def at_once(monkeypatch):
     """All steps to the next record point in one call: every run makes the same checkpoints, and few."""
-    monkeypatch.setattr(protocol, "_Pace", AtOnce)
-    monkeypatch.setattr(render, "_stamp", lambda *_, **named: None)  # its font takes as long as the rest of a report
+    monkeypatch.setattr(protocol, "Pace", AtOnce)
+    # the line below the panels: its font takes as long as the rest of a report
+    monkeypatch.setattr(Figure, "supxlabel", lambda *_, **named: None)
 
 
 @pytest.mark.parametrize("more", [0, 10**6], ids=["once", "from then on"])

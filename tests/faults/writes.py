@@ -46,4 +46,4 @@ def watch(folder: Path, meet: Callable[[str], None], patch: pytest.MonkeyPatch) 
         patch.setattr(os, name, calls(getattr(os, name)))
     for module in (io, builtins):
         patch.setattr(module, "open", opens(module.open))
-    patch.setattr(checkpoint, "_write", calls(checkpoint._write))
+    patch.setattr(checkpoint, "write_arrays", calls(checkpoint.write_arrays))

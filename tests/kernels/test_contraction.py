@@ -22,7 +22,7 @@ FIELDS: dict[str, Any] = dict(width=3, n_outputs=2, activation="tanh", sigma_w2=
 @pytest.mark.parametrize("k", [1, 3])
 def test_both_forms_are_the_product_of_gradients(monkeypatch, form, k):
     monkeypatch.setattr(contraction, "cheaper_form", lambda *sizes, **options: form)
-    monkeypatch.setattr(contraction, "_PATCH_NUMBERS", 500)
+    monkeypatch.setattr(contraction, "PATCH_NUMBERS", 500)
     p, f, c, sizes = 6, 4, 3, (5, 2)
 
     def layer(n: int) -> tuple[dict, jax.Array]:

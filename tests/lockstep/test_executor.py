@@ -1,5 +1,6 @@
 """Members are dealt out over the cores of a CPU, and no number depends on how many there are."""
 
+import os
 import threading
 from typing import Any
 
@@ -59,7 +60,7 @@ def test_who_shares_something_or_fills_the_cores_stays_in_one_program():
 @pytest.mark.parametrize("count", [3, 16])
 def test_no_number_depends_on_the_number_of_threads(count, monkeypatch):
     def trained(threads: int) -> list[tuple[int, Any]]:
-        monkeypatch.setattr(lanes, "_cores", lambda: threads)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(threads)), raising=False)
         batches = MiniBatches(jax.random.key(1), 12, 4)
         return list(run_lockstep({"all": ensemble(count)}, [0, 3, 40], batches, Silent(), "test"))
 
@@ -84,7 +85,7 @@ def test_members_keep_their_order_over_the_lanes():
 
 def test_lanes_move_at_the_same_time(monkeypatch):
     """Two lanes meet inside a step: with one thread the barrier would break."""
-    monkeypatch.setattr(lanes, "_cores", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     meeting, advance = threading.Barrier(2, timeout=20), lanes.advance
     with Lanes((ensemble(2),), None, 1) as both:
         states = both.advance(both.init(), None, 1)  # the first time they go in turn

@@ -106,19 +106,27 @@ def test_cells_run_together_only_where_the_device_has_room_for_them():
     assert alone.next() is alone.jobs[0], "by itself it is tried: the forecast is no proof"
 
 
-def test_a_cell_without_memory_beside_others_is_tried_again_alone():
-    made, _ = budget(1000, job("a", 1), job("b", 2), workers=2)
-    first, second = made.jobs
-    first.became = second.became = "running"
-    second.beside = 1
-    out_of_memory = {"became": "failed", "why": "XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory"}
-    made._note(second, out_of_memory, [first])
-    assert second.became == "waiting" and second.alone and made.next() is None, "not beside the other"
-    first.became = "stored"
-    assert made.next() is second
-    second.became = "running"
-    made._note(second, out_of_memory, [])
-    assert second.became == "failed"
+class Crowded(Pretended):
+    """On a device that is too small for cell b beside `room` others."""
+
+    def __init__(self, answers: queue.Queue, clock: Clock, room: int, begun: list[tuple[str, int]]) -> None:
+        super().__init__(answers, clock, 1.0, {})
+        self.room, self.begun = room, begun
+
+    def tell(self, job: Job, order: dict[str, Any]) -> None:
+        full = {"became": "failed", "why": "XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory"}
+        self.answer = full if job.cell == "b" and job.beside >= self.room else {"became": "stored"}
+        self.begun.append((job.cell, job.beside))
+        super().tell(job, order)
+
+
+@pytest.mark.parametrize(("room", "became"), [(1, "stored"), (0, "failed")])
+def test_a_cell_without_memory_beside_others_is_tried_again_alone(room, became):
+    made, clock = budget(1000, job("a", 1), job("b", 2), job("c", 3), workers=2)
+    begun: list[tuple[str, int]] = []
+    made.run(lambda answers: Crowded(answers, clock, room, begun))
+    assert begun == [("a", 0), ("b", 1), ("c", 1), ("b", 0)], "not before c has ended, and once"
+    assert [one.became for one in made.jobs] == ["stored", became, "stored"]
 
 
 def test_a_cell_that_fails_stops_no_other_and_is_told():

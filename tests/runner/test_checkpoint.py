@@ -136,7 +136,7 @@ def test_a_second_signal_while_the_first_takes_effect_costs_nothing(a_cell, unin
     with pytest.raises(Interrupted):
         a_cell.run(stop_at=stop_at, signum=signal.SIGUSR2, again=True)
     (newest,) = a_cell.newest()
-    record, arrays = checkpoint._read(newest)
+    record, arrays = checkpoint.read_arrays(newest)
     assert record["under_way"] and record["step"] > 0 and arrays["states"]
     assert equal(a_cell.run()[0], uninterrupted)
 
@@ -182,7 +182,7 @@ def test_a_disk_that_takes_no_checkpoint_is_a_warning(a_cell, uninterrupted, mon
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_write", full)
+    monkeypatch.setattr(checkpoint, "write_arrays", full)
     found, progress = a_cell.run(minutes=1e-9)
     assert equal(found, uninterrupted) and "No space left" in progress.warnings[0]
 

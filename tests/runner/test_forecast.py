@@ -76,7 +76,7 @@ def test_a_gpu_is_found_by_its_name_and_another_one_is_measured(monkeypatch):
         monkeypatch.setattr(jax, "local_devices", lambda backend=None: [Device(kind)])
         return at_hand()
 
-    monkeypatch.setattr("ntkrun.runner.machines._measured", lambda device: PLAIN)
+    monkeypatch.setattr("ntkrun.runner.machines.measured", lambda device: PLAIN)
     assert here("NVIDIA H100 80GB HBM3") is KNOWN["h100"] and here("NVIDIA H200") is KNOWN["h200"]
     assert here("NVIDIA A100-SXM4-80GB") is KNOWN["a100"] and here("NVIDIA RTX A1000") is PLAIN
     at_hand.cache_clear()

@@ -78,7 +78,7 @@ def test_lanczos_agrees_with_the_whole_spectrum(monkeypatch, features):
     x = np.random.default_rng(0).standard_normal((300, features)) + 0.3
     theta = np.maximum(x @ x.T / features, 0.0) ** 2
     dense = extreme_eigenvalues(theta)
-    monkeypatch.setattr(learning_rate, "_DENSE_ROWS", 10)
+    monkeypatch.setattr(learning_rate, "DENSE_ROWS", 10)
     np.testing.assert_allclose(extreme_eigenvalues(theta), dense, rtol=0, atol=1e-6 * dense[1])
     np.testing.assert_allclose(extreme_eigenvalues(3.0 * np.eye(50)), (3.0, 3.0), rtol=1e-6)
     np.testing.assert_array_equal(extreme_eigenvalues(np.zeros((50, 50))), (0.0, 0.0))

