@@ -28,7 +28,7 @@ from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network
 from ntkrun.kernels.empirical import empirical_ntk
-from ntkrun.lockstep.executor import Lanes
+from ntkrun.lockstep.executor import Executor
 from ntkrun.lockstep.loop import MiniBatches
 from ntkrun.models import build_model
 
@@ -118,11 +118,11 @@ class Setting:
 
 def moving(rivals: tuple, batches: Batch | None, steps: int) -> Callable[..., object]:
     """A call that moves the rivals on by `steps` steps, or as many as it is told, as a run does."""
-    lanes = Lanes(rivals, None, 1)
-    box = [lanes.init()]
+    executor = Executor(rivals, None, 1)
+    box = [executor.init()]
 
     def run(count: int = steps) -> object:
-        box[0] = lanes.advance(box[0], batches, count)
+        box[0] = executor.advance(box[0], batches, count)
         return box[0]
 
     return run

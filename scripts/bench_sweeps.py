@@ -20,7 +20,7 @@ from ntkrun.cli.hydra.compose import compose
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.experiments.runs import width_changes
 from ntkrun.experiments.runs.prepare import load
-from ntkrun.lockstep.executor import Lanes
+from ntkrun.lockstep.executor import Executor
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 
@@ -44,13 +44,15 @@ def whole_cell(settings: Any) -> float:
 
 def stepper(settings: Any) -> Any:
     """A call that takes STEPS steps and returns the seconds of one."""
-    lanes = Lanes((width_changes.build_ensemble(settings, load(settings.data, settings.loss, Silent())),), None, 1)
-    states = lanes.init()
+    executor = Executor(
+        (width_changes.build_ensemble(settings, load(settings.data, settings.loss, Silent())),), None, 1
+    )
+    states = executor.init()
 
     def timed() -> float:
         nonlocal states
         began = time.perf_counter()
-        states = lanes.advance(states, None, STEPS)
+        states = executor.advance(states, None, STEPS)
         return (time.perf_counter() - began) / STEPS
 
     timed()

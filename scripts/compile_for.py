@@ -39,7 +39,7 @@ from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.figures import computing, figure_names, load_experiment
 from ntkrun.experiments.runs.planned_work import PlannedWork
-from ntkrun.lockstep import executor as lanes
+from ntkrun.lockstep import executor
 from ntkrun.lockstep.loop import steps_at_once
 from ntkrun.runner.machines import KNOWN, Machine
 from ntkrun.runner.plan import Cell, make_cells
@@ -112,9 +112,9 @@ def programs(work: PlannedWork, target: Target) -> Iterator[tuple[Piece, Callabl
         count = target.there(jax.ShapeDtypeStruct((), jnp.int32))
         step, observation = lockstep.pieces
         wide = sum(isinstance(rival, LinearFunctionSpace) for rival in rivals)
-        yield step, lambda: lanes.advance.lower(rivals, states, block, count, lanes.IN_A_ROW), wide
+        yield step, lambda: executor.advance.lower(rivals, states, block, count, executor.IN_A_ROW), wide
         for rival, state in zip(rivals, states, strict=True):
-            yield observation, lambda pair=(rival, state): lanes.observed.lower(*pair), wide
+            yield observation, lambda pair=(rival, state): executor.observed.lower(*pair), wide
     for piece in work.programs:
         yield piece, lambda piece=piece: jax.jit(piece.function).lower(*target.there(piece.arguments)), 0
 

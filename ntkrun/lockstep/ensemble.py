@@ -64,17 +64,17 @@ class Ensemble:
         shared = place(self.members.replace(**dict.fromkeys(self.varying, jnp.zeros(()))), mesh)
         return Ensemble(shared.replace(**own), self.varying)
 
-    def shared_out(self, lanes: int) -> "list[Ensemble]":
-        """Ensembles of as many members each, in order; `lanes` divides the number of members."""
+    def shared_out(self, shares: int) -> "list[Ensemble]":
+        """Ensembles of as many members each, in order; `shares` divides the number of members."""
 
-        def share(lane: int) -> Any:
-            size = self.count // lanes
+        def fields_of(share: int) -> Any:
+            size = self.count // shares
             return {
-                name: jax.tree.map(lambda leaf: leaf[lane * size : (lane + 1) * size], getattr(self.members, name))
+                name: jax.tree.map(lambda leaf: leaf[share * size : (share + 1) * size], getattr(self.members, name))
                 for name in self.varying
             }
 
-        return [Ensemble(self.members.replace(**share(lane)), self.varying) for lane in range(lanes)]
+        return [Ensemble(self.members.replace(**fields_of(share)), self.varying) for share in range(shares)]
 
     def _each(self, function: Any, *states: Any, largest: int = 0) -> Any:
         """function(member, *its states) for every member; `largest`: entries of the largest array it works on."""

@@ -1,15 +1,15 @@
 """The compiled loop of a lockstep run, and who runs it: the devices of a mesh, or on one CPU a thread for every core.
 
 The compiler runs a small product, or a batch of them, on one core, and the large ones of a step in turn.  Members of an
-ensemble share nothing, so on the CPU they are dealt out into lanes: each lane is a program by itself, all have one shape
+ensemble share nothing, so on the CPU they are dealt out into shares: each share is a program by itself, all have one shape
 (compiled once), and the threads take them as they come.  Measured on two cores, 10 networks under full-batch descent,
 N = 128, against all of them in one program: 1.9 times as fast at n = 16 to 128, 1.6 at 256 and 512, 1.1 at 1024, where
 the products of one network fill the cores.
 
-How many lanes there are follows from the number of members alone, never from the machine, and what a lane computes
+How many shares there are follows from the number of members alone, never from the machine, and what a share computes
 does not depend on which thread takes it or when: no number changes with the number of cores.
 
-On an accelerator there is one lane, and the loop is one of short loops of constant length: of a loop whose length the
+On an accelerator there is one share, and the loop is one of short loops of constant length: of a loop whose length the
 compiler does not know the device asks the host behind every step whether to go on, 20 microseconds in which it stands
 still; one of known length runs by itself.  The operations and their order are those of the plain loop.
 """
@@ -33,7 +33,7 @@ from ntkrun.lockstep.mesh import EXAMPLES, MEMBERS, Devices, keep, make_mesh, pl
 from ntkrun.lockstep.processes import several
 from ntkrun.types import AnyArray, Array
 
-AT_LEAST = 8  # lanes, where there are as many members: even shares for up to eight cores
+AT_LEAST = 8  # shares, where there are as many members: even shares for up to eight cores
 FILLS_THE_CORES = 2**20  # entries of a member's largest array: n = 1024
 IN_A_ROW = 32  # steps of a loop of constant length: the host is asked for a thirtieth of the time that it would take
 
@@ -78,36 +78,36 @@ def observed(rival: Any, state: Any) -> dict[str, Array]:
     return keep(rival.observe(state), None)  # whole on every device, hence on every host
 
 
-def lanes_of(rivals: tuple) -> int:
-    """How many lanes these rivals are dealt out into: a divisor of the number of members, 1 if they share anything."""
+def member_shares(rivals: tuple) -> int:
+    """How many shares these rivals are dealt out into: a divisor of the number of members, 1 if they share anything."""
     counts = {rival.count if isinstance(rival, Ensemble) else 1 for rival in rivals}
     if len(counts) > 1 or platform() != "cpu":
         return 1
     (count,) = counts
     if count == 1 or max(largest_of_one(jax.eval_shape(rival.init)) for rival in rivals) >= FILLS_THE_CORES:
         return 1
-    return next(lanes for lanes in range(min(count, AT_LEAST), count + 1) if count % lanes == 0)
+    return next(shares for shares in range(min(count, AT_LEAST), count + 1) if count % shares == 0)
 
 
-class Lanes:
+class Executor:
     """Rivals on the devices that move them.
 
-    States are a tuple over lanes of tuples over rivals; observations are whole, as if there were one lane.
+    States are a tuple over shares of tuples over rivals; observations are whole, as if there were one share.
     """
 
     def __init__(self, rivals: tuple, batch_size: int | None, devices: Devices) -> None:
         self.mesh = None if devices == 1 and not several() else _mesh(rivals, batch_size, devices)
-        count = lanes_of(rivals) if self.mesh is None else 1
+        count = member_shares(rivals) if self.mesh is None else 1
         if count > 1:
-            self.lanes = list(zip(*(rival.shared_out(count) for rival in rivals), strict=True))
+            self.shares = list(zip(*(rival.shared_out(count) for rival in rivals), strict=True))
         else:
-            self.lanes = [
+            self.shares = [
                 tuple(r.placed(self.mesh) if isinstance(r, Ensemble) else place(r, self.mesh) for r in rivals)
             ]
         self._compiled: set[Any] = set()
         self._threads = ThreadPoolExecutor(min(count, _cores()))
 
-    def __enter__(self) -> "Lanes":
+    def __enter__(self) -> "Executor":
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -115,13 +115,13 @@ class Lanes:
 
     def init(self) -> tuple:
         with use(self.mesh):
-            return tuple(start(lane) for lane in self.lanes)
+            return tuple(start(share) for share in self.shares)
 
     def place(self, states: tuple) -> tuple:
         """States as read from a checkpoint on the devices that move them."""
         return tuple(
-            tuple(place(s, self.mesh, axis_of(rival)) for rival, s in zip(lane, own, strict=True))
-            for lane, own in zip(self.lanes, states, strict=True)
+            tuple(place(s, self.mesh, axis_of(rival)) for rival, s in zip(share, its_states, strict=True))
+            for share, its_states in zip(self.shares, states, strict=True)
         )
 
     def advance(self, states: tuple, batches: Batch | None, count: int) -> tuple:
@@ -129,31 +129,31 @@ class Lanes:
         block = place(batches, self.mesh)
         in_a_row = 1 if platform() == "cpu" else IN_A_ROW
 
-        def move(lane: tuple, own: tuple) -> tuple:
-            return jax.block_until_ready(advance(lane, own, block, np.int32(count), in_a_row))
+        def move(share: tuple, its_states: tuple) -> tuple:
+            return jax.block_until_ready(advance(share, its_states, block, np.int32(count), in_a_row))
 
         return tuple(self._each("advance", move, states))
 
     def observe(self, states: tuple) -> tuple:
         """{what: values} of every rival."""
 
-        def look(lane: tuple, own: tuple) -> tuple:
-            return jax.tree.map(np.asarray, tuple(map(observed, lane, own)))
+        def look(share: tuple, its_states: tuple) -> tuple:
+            return jax.tree.map(np.asarray, tuple(map(observed, share, its_states)))
 
         parts = self._each("observe", look, states)
         return parts[0] if len(parts) == 1 else jax.tree.map(lambda *shares: np.concatenate(shares), *parts)
 
-    def _each(self, what: str, work: Callable[[tuple, tuple], tuple], states: tuple) -> list[tuple]:
-        """work(lane, its states) of all lanes; the first time one after the other, so that it is compiled once."""
+    def _each(self, what: str, compute: Callable[[tuple, tuple], tuple], states: tuple) -> list[tuple]:
+        """compute(share, its states) of all shares; the first time one after the other, so that it is compiled once."""
 
-        def inside(lane: tuple, own: tuple) -> tuple:
+        def inside(share: tuple, its_states: tuple) -> tuple:
             with use(self.mesh):
-                return work(lane, own)
+                return compute(share, its_states)
 
-        if len(self.lanes) == 1 or what not in self._compiled:
+        if len(self.shares) == 1 or what not in self._compiled:
             self._compiled.add(what)
-            return list(map(inside, self.lanes, states))
-        return list(self._threads.map(inside, self.lanes, states))
+            return list(map(inside, self.shares, states))
+        return list(self._threads.map(inside, self.shares, states))
 
 
 def _cores() -> int:

@@ -16,7 +16,7 @@ from ntkrun.data.augment import draw_augmentation
 from ntkrun.data.batches import Batch, batch_indices
 from ntkrun.devices.platform import platform
 from ntkrun.errors import NonFiniteError
-from ntkrun.lockstep.executor import Lanes
+from ntkrun.lockstep.executor import Executor
 from ntkrun.lockstep.mesh import Devices
 from ntkrun.lockstep.processes import agree
 from ntkrun.lockstep.progress import Progress
@@ -111,11 +111,11 @@ def run_lockstep(
     Raises NonFiniteError naming the rival and the step as soon as a recorded output is not finite.
     """
     pace = Pace(batches.at_once)
-    with Lanes(tuple(rivals.values()), batches.size, devices) as lanes:
-        states = lanes.init()
+    with Executor(tuple(rivals.values()), batches.size, devices) as executor:
+        states = executor.init()
         with progress.checkpoints.running(label, states) as resumed:
             done, seen = resumed.step, resumed.seen
-            states = lanes.place(resumed.states)
+            states = executor.place(resumed.states)
             progress.start(label, record_steps[-1], done)
             yield from tuple(seen)
             for record in record_steps[len(seen) :]:
@@ -126,12 +126,12 @@ def run_lockstep(
                     while done < record:
                         count = agree(min(pace.steps, record - done))
                         began = time.monotonic()
-                        states = lanes.advance(states, batches.block(done, count), count)
+                        states = executor.advance(states, batches.block(done, count), count)
                         pace.adapt(count, time.monotonic() - began)
                         done += count
                         progress.advance(count)
                         progress.checkpoints.reached(done, states)
-                    observations = dict(zip(rivals, lanes.observe(states), strict=True))
+                    observations = dict(zip(rivals, executor.observe(states), strict=True))
                     _check_finite(observations, label, done)
                 seen.append((done, observations))
                 yield done, observations

@@ -11,9 +11,9 @@ import optax
 import pytest
 
 from ntkrun.dynamics.network import Network
-from ntkrun.lockstep import executor as lanes
+from ntkrun.lockstep import executor
 from ntkrun.lockstep.ensemble import Ensemble
-from ntkrun.lockstep.executor import Lanes, lanes_of
+from ntkrun.lockstep.executor import Executor, member_shares
 from ntkrun.lockstep.loop import MiniBatches, run_lockstep
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
@@ -44,17 +44,17 @@ def stand_in(count: int) -> Ensemble:
     ("members", "expected"), [(1, 1), (2, 2), (3, 3), (7, 7), (10, 10), (16, 8), (20, 10), (97, 97), (100, 10)]
 )
 def test_equal_shares_for_up_to_eight_cores(members, expected):
-    assert lanes_of((stand_in(members),)) == expected
+    assert member_shares((stand_in(members),)) == expected
     shares = stand_in(members).shared_out(expected)
     assert {share.count for share in shares} == {members // expected}
 
 
 def test_who_shares_something_or_fills_the_cores_stays_in_one_program():
-    assert lanes_of((network(0), network(1))) == 1, "rivals of one network see the same images in the same step"
-    assert lanes_of((ensemble(2), ensemble(3))) == 1
-    assert lanes_of((ensemble(3), ensemble(3))) == 3
-    assert lanes_of((Ensemble.of([network(seed, 1024) for seed in range(2)]),)) == 1
-    assert lanes_of((Ensemble.of([network(seed, 1023) for seed in range(2)]),)) == 2
+    assert member_shares((network(0), network(1))) == 1, "rivals of one network see the same images in the same step"
+    assert member_shares((ensemble(2), ensemble(3))) == 1
+    assert member_shares((ensemble(3), ensemble(3))) == 3
+    assert member_shares((Ensemble.of([network(seed, 1024) for seed in range(2)]),)) == 1
+    assert member_shares((Ensemble.of([network(seed, 1023) for seed in range(2)]),)) == 2
 
 
 @pytest.mark.parametrize("count", [3, 16])
@@ -84,28 +84,28 @@ def test_members_keep_their_order_over_the_lanes():
 
 
 def test_lanes_move_at_the_same_time(monkeypatch):
-    """Two lanes meet inside a step: with one thread the barrier would break."""
+    """Two shares meet inside a step: with one thread the barrier would break."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
-    meeting, advance = threading.Barrier(2, timeout=20), lanes.advance
-    with Lanes((ensemble(2),), None, 1) as both:
+    meeting, advance = threading.Barrier(2, timeout=20), executor.advance
+    with Executor((ensemble(2),), None, 1) as both:
         states = both.advance(both.init(), None, 1)  # the first time they go in turn
 
         def met(*arguments: Any) -> tuple:
             meeting.wait()
             return advance(*arguments)
 
-        monkeypatch.setattr(lanes, "advance", met)
+        monkeypatch.setattr(executor, "advance", met)
         both.advance(states, None, 1)
 
 
 def test_a_failing_lane_fails_the_run(monkeypatch):
-    with Lanes((ensemble(3),), None, 1) as three:
+    with Executor((ensemble(3),), None, 1) as three:
         states = three.advance(three.init(), None, 1)
 
         def fails(*_: Any) -> tuple:
             raise MemoryError("out of memory")
 
-        monkeypatch.setattr(lanes, "advance", fails)
+        monkeypatch.setattr(executor, "advance", fails)
         with pytest.raises(MemoryError, match="out of memory"):
             three.advance(states, None, 1)
 
@@ -118,18 +118,20 @@ def test_short_loops_of_one_length_take_the_same_steps_as_a_plain_one(count, siz
     block = None if size is None else MiniBatches(jax.random.key(1), 12, size).block(5, 24)
 
     def moved(in_a_row: int) -> tuple:
-        return lanes.advance(rivals, lanes.start(rivals), block, np.int32(count), in_a_row)
+        return executor.advance(rivals, executor.start(rivals), block, np.int32(count), in_a_row)
 
     plain, nested = moved(1), moved(3)
     for ours, theirs in zip(jax.tree.leaves(nested), jax.tree.leaves(plain), strict=True):
         # the same operations in another program: rounding of float32 over up to 21 steps
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
-    steps = jax.make_jaxpr(lanes.advance, static_argnums=4)(rivals, lanes.start(rivals), block, np.int32(count), 3)
+    steps = jax.make_jaxpr(executor.advance, static_argnums=4)(
+        rivals, executor.start(rivals), block, np.int32(count), 3
+    )
     assert "length=3" in str(steps), "a loop whose length the compiler is told"
 
 
 def test_the_start_is_no_view_of_what_a_rival_keeps():
     one = network(0)
-    (state,) = lanes.start((one,))
-    lanes.advance((one,), (state,), None, np.int32(1))  # which donates the state
+    (state,) = executor.start((one,))
+    executor.advance((one,), (state,), None, np.int32(1))  # which donates the state
     assert np.isfinite(np.asarray(one.theta0["layer_1"]["omega"])).all()

@@ -16,7 +16,7 @@ from ntkrun.data.batches import Batch
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
 from ntkrun.dynamics.network import Network
 from ntkrun.errors import UserError
-from ntkrun.lockstep import executor as lanes
+from ntkrun.lockstep import executor
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.loop import FullBatch, MiniBatches, run_lockstep
 from ntkrun.lockstep.mesh import EXAMPLES, MEMBERS, count_devices, make_mesh, place, use
@@ -67,14 +67,14 @@ CASES: dict[str, tuple[Any, FullBatch | MiniBatches]] = {
 def compare_on_four_devices() -> None:
     """What the subprocess below runs."""
     assert jax.local_device_count() == 4
-    placed, advance = [], lanes.advance
+    placed, advance = [], executor.advance
 
     def watched(engines: tuple, states: tuple, *rest: Any) -> tuple:
         states = advance(engines, states, *rest)
         placed.append((engines, states))
         return states
 
-    lanes.advance = watched
+    executor.advance = watched
     for name, (make, batches) in CASES.items():
         one = trained(make(), batches, 1)
         assert all(len(leaf.sharding.device_set) == 1 for leaf in jax.tree.leaves(placed[-1])), name

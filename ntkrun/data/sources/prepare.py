@@ -18,8 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ntkrun.data.quiet import quiet_tfds
 from ntkrun.data.sources.locate import check_name, default_data_dir, prepared_in
+from ntkrun.data.sources.tfds_messages import errors_only
 from ntkrun.errors import UserError
 
 # One file of each data set, at the host TFDS downloads it from.
@@ -102,7 +102,7 @@ def _download(name: str, data_dir: Path) -> None:
     from tensorflow_datasets.core.download.util import DownloadError
 
     try:
-        with quiet_tfds(), _few_retries():
+        with errors_only(), _few_retries():
             builder = tfds.builder(name, data_dir=str(data_dir), file_format="array_record")
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
     # OSError includes every exception of `requests`, a full disk and a directory that may not be written to.

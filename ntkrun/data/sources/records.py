@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ntkrun.data.quiet import quiet_tfds
 from ntkrun.data.sources.image_set import ImageSet, check_image_set, fingerprint_of
+from ntkrun.data.sources.tfds_messages import errors_only
 from ntkrun.errors import UserError
 
 # Decoded dictionaries of one read; a thousand of them are a few MB.
@@ -23,7 +23,7 @@ def read_records(directory: Path) -> ImageSet:
     """
     name = directory.parent.name
     _check_file_format(directory)
-    with quiet_tfds():
+    with errors_only():
         try:
             builder = _builder(directory)
             splits = [_read_split(builder, split) for split in ("train", "test")]

@@ -1,4 +1,4 @@
-"""Keeping TFDS to what matters on stderr."""
+"""What TFDS says on stderr."""
 
 import contextlib
 import logging
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def quiet_tfds() -> Iterator[None]:
+def errors_only() -> Iterator[None]:
     """Hide advice of TFDS and absl (OpenCV missing, and the like); errors pass."""
     logger = logging.getLogger("absl")
     before = logger.level
