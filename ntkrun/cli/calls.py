@@ -5,7 +5,7 @@ import sys
 from ntkrun.cli.all_figures import ALL, Outcome, only
 from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.exchange import exchange
-from ntkrun.cli.hydra.compose import Composed, compose
+from ntkrun.cli.hydra.compose import Composed, compose, config_files
 from ntkrun.cli.hydra.errors import is_about_input, one_line
 from ntkrun.cli.hydra.sweep import run_hydra
 from ntkrun.cli.job import run_job
@@ -25,7 +25,8 @@ def run_once(arguments: list[str], outcome: Outcome) -> int:
     try:
         if speaks_to_hydra(arguments):
             return run_hydra(arguments, outcome)
-        return run_job(arguments, compose, outcome)
+        with config_files():
+            return run_job(arguments, outcome)
     except Exception as error:
         return _answered(error, arguments)
 

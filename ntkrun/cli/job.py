@@ -1,33 +1,33 @@
 """One run of one experiment, from its overrides to its exit code."""
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.cli.auto_scale import scale_of_device
-from ntkrun.cli.hydra.compose import Composed
+from ntkrun.cli.hydra.compose import compose_here
 from ntkrun.cli.stages import execute, join
 
 
-def run_job(arguments: list[str], compose: Callable[[list[str]], Composed], outcome: Outcome) -> int:
+def run_job(arguments: list[str], outcome: Outcome) -> int:
     """Compose the settings and carry out their stage; `outcome` is kept up to date.  Raises UserError for bad input.
 
+    To be called inside `config_files` or `hydra.main`.
     The other processes of a distributed run are joined before JAX is asked for its devices, which `scale=auto` does.
     """
-    found = compose(arguments)
+    found = compose_here(arguments)
     join(found.settings)
     scale, chosen_by = found.settings["scale"], "as asked"
     overrides = [item for item in arguments if not item.startswith("scale=")]
     if scale == "auto":
         scale = scale_of_device()
         chosen_by = "auto: no accelerator" if scale == "cpu" else "auto: accelerator found"
-        found = compose([*overrides, f"scale={scale}"])
+        found = compose_here([*overrides, f"scale={scale}"])
     for note in found.notes:
         print(note, file=sys.stderr)
 
     def paper() -> dict[str, Any]:
-        return compose([f"experiment={found.settings['experiment']}", "scale=paper"]).settings
+        return compose_here([f"experiment={found.settings['experiment']}", "scale=paper"]).settings
 
     command = " ".join(["ntkrun", *overrides, f"scale={scale}"])
     return execute(found.settings, paper, chosen_by, command, outcome)

@@ -1,21 +1,17 @@
 """Tables -> table.parquet, figure.png, figure.pdf, claims.json, deviation.csv, provenance.json; never computes a cell."""
 
-import contextlib
-import gc
 import io
 import json
-import os
-import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib import rcParams
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
@@ -142,7 +138,7 @@ def write_all(
     provenance: dict[str, Any],
     stamp: Sequence[str],
 ) -> None:
-    with style(style_name), _no_search_for_garbage():
+    with style(style_name):
         figure = experiment.plot(table)
         figure.set_size_inches(*(ENLARGED[style_name] * figure.get_size_inches()))
         apart = deviations(figure, experiment.name)
@@ -151,11 +147,9 @@ def write_all(
         if (layout := figure.get_layout_engine()) is not None:
             layout.execute(figure)
         figure.set_layout_engine(None)  # the panels stay where they are: both files show one layout, made once
+        png = _saved(figure, "png", {"Title": experiment.title, "ntkrun": record})
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
-        png, pdf = _side_by_side(
-            partial(_saved, figure, "png", {"Title": experiment.title, "ntkrun": record}),
-            partial(_saved, figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None}),
-        )
+        pdf = _saved(figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None})
     lock = store.report_lock()
     if not lock.acquire(judge=True, patience=PATIENCE):
         raise UserError(f"{store.folder} is being written by {lock.describe()}: wait for it, then use stage=report")
@@ -173,49 +167,39 @@ def write_all(
             write_bytes(store.folder / name, content)
 
 
-@contextlib.contextmanager
-def _no_search_for_garbage() -> Iterator[None]:
-    """What is made for a figure lives until it is drawn, and looking through it was a tenth of the time."""
-    searching = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if searching:
-            gc.enable()
-
-
 def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:
     """A line below the panels; constrained layout makes room for it."""
-    figure.supxlabel(
-        "\n".join(lines),
+    text = figure.supxlabel(
+        "",
         fontsize=0.75 * rcParams["font.size"],
         color="#B00020" if alarming else "0.45",
         x=0.01,
         ha="left",
-        wrap=True,
     )
+    width = (1 - text.get_position()[0]) * figure.bbox.width
+    text.set_text("\n".join(part for line in lines for part in wrapped(text, line, width)))
 
 
-def _side_by_side(one: Callable[[], bytes], other: Callable[[], bytes]) -> tuple[bytes, bytes]:
-    """What both give; `other` runs in a copy of this process where that is safe: JAX has threads, which a copy has not."""
-    if "jax" in sys.modules or threading.active_count() > 1 or not sys.platform.startswith("linux"):
-        return one(), other()
-    reading, writing = os.pipe()
-    copy = os.fork()
-    if copy == 0:
-        code = 1
-        try:
-            with open(writing, "wb") as pipe:
-                pipe.write(other())
-            code = 0
-        finally:
-            os._exit(code)  # nothing of what this process would do at its end
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        first, second = one(), pipe.read()
-    _, status = os.waitpid(copy, 0)
-    return first, second if status == 0 else other()  # which says what is wrong
+def wrapped(text: Text, line: str, width: float) -> list[str]:
+    """The line in parts no wider than `width` pixels.
+
+    Text(wrap=True) does the same, but anew each time that it is measured, which took longer than all else in a picture.
+    """
+
+    @cache
+    def width_of(word: str) -> float:
+        text.set_text(word)
+        return text.get_window_extent().width
+
+    space = width_of("a a") - 2 * width_of("a")
+    parts: list[list[str]] = [[]]
+    used = 0.0
+    for word in line.split(" "):
+        if parts[-1] and used + space + width_of(word) > width:
+            parts.append([])
+        used = used + space + width_of(word) if parts[-1] else width_of(word)
+        parts[-1].append(word)
+    return [" ".join(part) for part in parts]
 
 
 def _saved(figure: Figure, kind: str, metadata: dict[str, Any]) -> bytes:

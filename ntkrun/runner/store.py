@@ -155,7 +155,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
 def table_of(content: bytes, where: str) -> tuple[pd.DataFrame, dict[str, Any]]:
     """The same from the bytes of a file; `where` names it."""
     try:
-        arrow = pq.read_table(io.BytesIO(content))
+        arrow = pq.ParquetFile(io.BytesIO(content)).read()
         metadata = arrow.schema.metadata or {}
         if METADATA not in metadata or HASH not in metadata:
             raise UserError("it does not carry ntkrun's record and hash")

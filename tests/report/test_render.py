@@ -1,33 +1,32 @@
-"""PNG and PDF are drawn side by side in two processes; what comes out, and what is raised, is as in one."""
-
-import sys
+"""The footer of a picture says much in a small space."""
 
 import pytest
-from processes import ran
+from matplotlib.figure import Figure
 
-PROGRAM = """
-import os, sys
-from ntkrun.report.render import _side_by_side
+from ntkrun.report.render import wrapped
 
-def who() -> bytes:
-    return b"x" * 10**6 + str(os.getpid()).encode()  # more than a pipe holds
-
-def broken() -> bytes:
-    raise OSError("no font")
-
-assert "jax" not in sys.modules
-here, beside = _side_by_side(who, who)
-assert here[: 10**6] == beside[: 10**6] and int(here[10**6 :]) == os.getpid() != int(beside[10**6 :])
-try:
-    _side_by_side(who, broken)
-except OSError as error:
-    print("raised:", error)
-sys.modules["jax"] = sys  # what has threads is not copied
-assert _side_by_side(who, who)[1] == who()
-"""
+LINE = "scale=cpu; differs from the paper: " + ", ".join(f"model.width={2**i}" for i in range(12)) + ", steps=400"
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="one process elsewhere")
-def test_side_by_side_gives_and_raises_what_one_process_would():
-    done = ran(sys.executable, "-c", PROGRAM)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "raised: no font\n", "")
+@pytest.mark.parametrize("share", [0.2, 0.5, 1.0])
+def test_a_line_is_broken_where_the_next_word_would_leave_the_picture(share):
+    figure = Figure((5, 3))
+    text = figure.supxlabel("", fontsize=6)
+    width = share * figure.bbox.width
+
+    def width_of(part: str) -> float:
+        text.set_text(part)
+        return text.get_window_extent().width
+
+    parts = wrapped(text, LINE, width)
+    assert " ".join(parts) == LINE and len(parts) > 1
+    rounding = 0.02 * width  # words are measured one by one, in whole pixels
+    for part, following in zip(parts, [*parts[1:], ""], strict=True):
+        assert width_of(part) <= width + rounding
+        assert not following or width_of(f"{part} {following.split(' ')[0]}") > width - rounding
+
+
+def test_a_word_that_is_too_long_stands_by_itself_and_an_empty_line_stays():
+    text = Figure((5, 3)).supxlabel("")
+    assert wrapped(text, "a model.width b", 30.0) == ["a", "model.width", "b"]
+    assert wrapped(text, "", 30.0) == [""]

@@ -1,5 +1,6 @@
 """From overrides such as `model.width=64` to plain settings, by Hydra's Compose API and the YAML files in configs/."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,14 +25,19 @@ class Composed:
     notes: list[str]
 
 
+def config_files() -> AbstractContextManager[None]:
+    """Inside it `compose_here` finds the files in configs/, and reads each of them once."""
+    return hydra.initialize_config_dir(str(CONFIGS), version_base=VERSION_BASE)
+
+
 def compose(overrides: list[str]) -> Composed:
     """The settings that the overrides select and change.  Raises what `errors.is_about_input` recognises."""
-    with hydra.initialize_config_dir(str(CONFIGS), version_base=VERSION_BASE):
-        return compose_in_sweep(overrides)
+    with config_files():
+        return compose_here(overrides)
 
 
-def compose_in_sweep(overrides: list[str]) -> Composed:
-    """The same inside `hydra.main`, whose search path may have a folder more (--config-dir)."""
+def compose_here(overrides: list[str]) -> Composed:
+    """The same inside `config_files`, or inside `hydra.main`, which may know a folder more (--config-dir)."""
     container = OmegaConf.to_container(hydra.compose("config", overrides), resolve=True)
     assert isinstance(container, dict)
     return Composed(*with_typed(container, _overridden(overrides)))  # type: ignore[arg-type]

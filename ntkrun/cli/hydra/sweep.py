@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.cli.configs import CONFIGS
-from ntkrun.cli.hydra.compose import VERSION_BASE, compose_in_sweep
+from ntkrun.cli.hydra.compose import VERSION_BASE
 from ntkrun.cli.hydra.errors import one_line
 from ntkrun.cli.job import run_job
 from ntkrun.cli.messages import complain
@@ -50,7 +50,7 @@ class Sweep:
         switch_on()
         job, overrides = Outcome(), list(HydraConfig.get().overrides.task)
         try:
-            job.code = run_job(overrides, compose_in_sweep, job)
+            job.code = run_job(overrides, job)
         except (UserError, OmegaConfBaseException) as error:
             job.code = complain(one_line(error, overrides))
         self.note(job)
