@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from entry_point import ntkrun  # noqa: F401  (a fixture)
 
 from ntkrun.cli.timed import LEFT_OVER, outcome_table
 from ntkrun.cli.worker import compute
@@ -159,28 +160,22 @@ def test_what_is_not_planned_yet_is_waited_for():
     assert played(made, clock) == ["late"] and late.became == "stored"
 
 
-def ntkrun(folder: Path, *arguments: str, **popen: Any) -> subprocess.Popen:
+SMOKE = ("scale=smoke", "results_dir=results", "data.source=stand_in")
 
-    command = [
-        sys.executable,
-        "-m",
-        "ntkrun.cli",
-        *arguments,
-        "scale=smoke",
-        "results_dir=results",
-        "data.source=stand_in",
-    ]
+
+def begun(folder: Path, *arguments: str, **popen: Any) -> subprocess.Popen:
+    command = [sys.executable, "-m", "ntkrun.cli", *arguments, *SMOKE]
     return subprocess.Popen(command, cwd=folder, text=True, **popen)
 
 
-def test_processes_compute_the_cells_and_the_same_command_finds_them(tmp_path, settings_of):
+def test_processes_compute_the_cells_and_the_same_command_finds_them(ntkrun, tmp_path, settings_of):
     command = ("experiment=fig3,fig1", "minutes=5", "jobs=2", "stage=run")
     with (tmp_path / "out").open("w+") as out:
-        assert ntkrun(tmp_path, *command, stdout=out, stderr=out).wait(280) == 0
+        assert begun(tmp_path, *command, stdout=out, stderr=out).wait(280) == 0
         out.seek(0)
         assert "3 of 3 cells finished now, 0 stored before, 0 left" in out.read()
-    again = ntkrun(tmp_path, *command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert "0 of 3 cells finished now, 3 stored before, 0 left" in again.communicate(timeout=120)[0]
+    code, told, _ = ntkrun(*command, *SMOKE)
+    assert code == 0 and "0 of 3 cells finished now, 3 stored before, 0 left" in told
     # the numbers are those of one process
     direct = tmp_path / "direct"
     raw = settings_of("fig1", "smoke", f"results_dir={direct}", "model.width=16", "data.source=stand_in")
@@ -203,7 +198,7 @@ LONG = ("experiment=lockstep", "model.width=64", "optimizer.steps=2000000", "dat
 
 def test_a_signal_reaches_the_processes_which_save_first(tmp_path):
     with (tmp_path / "out").open("w+") as out:
-        run = ntkrun(tmp_path, *LONG, "minutes=600", "stage=run", "flop_rate=1e15", stdout=out, stderr=out)
+        run = begun(tmp_path, *LONG, "minutes=600", "stage=run", "flop_rate=1e15", stdout=out, stderr=out)
         lock = tmp_path / "results" / "smoke" / "lockstep" / "cells"
         deadline = time.monotonic() + 120
         while not list(lock.glob("*.lock")) and time.monotonic() < deadline:
@@ -221,12 +216,9 @@ def test_a_signal_reaches_the_processes_which_save_first(tmp_path):
         os.kill(child, 0)
 
 
-def test_what_does_not_fit_is_left_and_listed(tmp_path):
-    done = ntkrun(
-        tmp_path, *LONG, "minutes=1", "stage=run", "flop_rate=1e6", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    told = done.communicate(timeout=120)[0]
-    assert done.returncode == LEFT_OVER and "lockstep seed=0" in told and "not begun" in told, told
+def test_what_does_not_fit_is_left_and_listed(ntkrun):
+    code, out, err = ntkrun(*LONG, *SMOKE, "minutes=1", "stage=run", "flop_rate=1e6")
+    assert code == LEFT_OVER and "lockstep seed=0" in out and "not begun" in out, out + err
 
 
 @pytest.mark.parametrize(
@@ -240,8 +232,7 @@ def test_what_does_not_fit_is_left_and_listed(tmp_path):
         (["experiment=fig3", "minutes=9", "distributed=true"], "leave out distributed=true"),
     ],
 )
-def test_a_time_that_cannot_be_kept_is_refused(tmp_path, arguments, message):
-    done = ntkrun(tmp_path, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    out, err = done.communicate(timeout=120)
-    assert done.returncode == 2 and message in err and err.startswith("error: ") and err.count("\n") == 1, (out, err)
+def test_a_time_that_cannot_be_kept_is_refused(ntkrun, tmp_path, arguments, message):
+    code, out, err = ntkrun(*arguments, *SMOKE)
+    assert code == 2 and message in err and err.startswith("error: ") and err.count("\n") == 1, (out, err)
     assert not (tmp_path / "results").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from entry_point import ntkrun  # noqa: F401  (a fixture)
 from processes import Program, ends, started, until
 
 from ntkrun.runner.store import read_table
@@ -63,10 +64,11 @@ def newest(folder: Path) -> int:
     return max((int(path.name) for path in kept if path.name.isdecimal()), default=0)
 
 
-def test_two_processes_compute_one_run_and_one_of_them_writes_it(root, tmp_path):
-    with two_processes(tmp_path, root, *RUN) as two, one_process(tmp_path / "alone", root, {}, *RUN) as alone:
-        for done in ends(*two, alone):
+def test_two_processes_compute_one_run_and_one_of_them_writes_it(ntkrun, root, tmp_path):
+    with two_processes(tmp_path, root, *RUN) as two:
+        for done in ends(*two):
             assert done.returncode == 0, done.stderr[-2000:]
+    assert ntkrun(*RUN, "results_dir=alone")[0] == 0
     assert not (tmp_path / "process 1").exists()
     one, expected, _ = table(tmp_path / "alone")
     two, found, facts = table(tmp_path / "process 0")
