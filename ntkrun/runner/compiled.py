@@ -10,6 +10,7 @@ import os
 import platform
 import uuid
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -34,7 +35,8 @@ def cache_folder() -> Path:
 
 def cache_in_use() -> Path | None:
     """Where compiled programs are kept at present; None where they are not."""
-    folder = jax.config.values["jax_compilation_cache_dir"] or os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    config: Any = jax.config  # its hints name no flags
+    folder = config.jax_compilation_cache_dir or os.environ.get("JAX_COMPILATION_CACHE_DIR")
     return Path(folder) if folder else None
 
 
