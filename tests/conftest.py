@@ -12,8 +12,9 @@ from jaxtyping import install_import_hook
 
 # Most of the suite's time is compilation.  Without LLVM's optimisation it takes three fifths of it, with XLA's older code
 # generator half of that; products still run in Eigen.  jaxlib 0.11 has that one no more, and XLA ends a process that names a
-# flag it does not know.  Subprocesses inherit it, flags of the user's own win.
-_flags = ["--xla_backend_optimization_level=0"]
+# flag it does not know.  A program of a test is too small to be shared out over threads that compile it: another tenth and more.
+# Subprocesses inherit it, flags of the user's own win.
+_flags = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
 if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
     _flags.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(_flags))

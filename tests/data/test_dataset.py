@@ -1,11 +1,12 @@
 """Classes and examples: what was asked for, the same each time, smaller sets inside larger ones."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ntkrun.data.dataset import Dataset, dataset_fingerprint, load_dataset, select_classes
+from ntkrun.data.dataset import Dataset, dataset_fingerprint, load_dataset, rows_of, select_classes
 from ntkrun.data.sources.stand_ins import build_stand_in
 from ntkrun.errors import UserError
 
@@ -57,8 +58,13 @@ def test_statistics_come_from_the_chosen_examples():
 def test_seed_decides_the_choice():
     np.testing.assert_array_equal(load().x_train, load().x_train)
     assert set(load().indices_train.tolist()) != set(load(seed=1).indices_train.tolist())
-    # The two splits are of different sizes; their orders are drawn apart all the same.
-    assert load(n_train=30).indices_train.tolist() != load(n_train=30).indices_test.tolist()
+
+
+def test_the_orders_of_two_splits_of_one_size_are_drawn_apart():
+    images = build_stand_in("mnist")
+    twice = replace(images, train_images=images.test_images, train_labels=images.test_labels)
+    train, test = rows_of(twice, None, 30, 30, 0)
+    assert train.tolist() != test.tolist()
 
 
 @pytest.mark.parametrize("classes", [("7", "1"), (7, 1), [7, "1"]])

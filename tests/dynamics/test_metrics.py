@@ -39,5 +39,8 @@ def test_accuracy_for_signs_and_for_classes():
     assert metrics.accuracy(Y * 2 - 1, Y) == 1.0
 
 
-def test_rmse():
-    assert np.isclose(metrics.rmse(F, F + 0.5), 0.5)
+def test_rmse_is_the_root_of_one_mean_over_examples_and_outputs():
+    f, g = jnp.array([[3.0, 0.0], [0.0, 4.0]]), jnp.zeros((2, 2))
+    assert np.isclose(metrics.rmse(f, g), 2.5, rtol=1e-14), (
+        "of (9 + 16)/4, not the mean of each row's root or a maximum"
+    )

@@ -1,4 +1,5 @@
 import numpy as np
+import optax
 import pytest
 from pydantic import TypeAdapter
 
@@ -24,9 +25,46 @@ def test_time_is_eta_times_step():
     assert np.allclose(optimizer().axis_times(), 0.02 * np.arange(101), rtol=1e-14, atol=0)
 
 
-def test_time_with_momentum_is_sqrt_eta_times_step():
-    times = optimizer(name="momentum", momentum=0.9).axis_times()
-    assert np.allclose(times, np.sqrt(0.02) * np.arange(101), rtol=1e-14, atol=0)
+@pytest.mark.parametrize(
+    ("changes", "per_step"),
+    [
+        (dict(name="momentum", momentum=0.9), np.sqrt(0.02)),
+        (dict(name="nesterov", momentum=0.9), np.sqrt(0.02)),
+        (dict(name="adam", momentum=0.9, beta2=0.999, epsilon=1e-8), 0.02),
+    ],
+)
+def test_time_is_that_of_a_second_order_flow_with_momentum_and_no_other(changes, per_step):
+    assert np.allclose(optimizer(**changes).axis_times(), per_step * np.arange(101), rtol=1e-14, atol=0)
+
+
+def recursion(name: str, decay: float, scale: float) -> list[float]:
+    """theta_1, ... on L = 3/2 theta^2 from theta_0 = 1 with beta = .8, written out."""
+    theta, before, velocity, found = 1.0, 1.0, 0.0, []
+    for _ in range(6):
+        gradient, eta = (3.0 + decay) * theta, 0.02 * scale
+        velocity = 0.8 * velocity + gradient
+        following = {
+            "gd": theta - eta * gradient,
+            "momentum": theta + 0.8 * (theta - before) - eta * gradient,  # (S1)
+            "nesterov": theta - eta * (gradient + 0.8 * velocity),
+        }[name]
+        theta, before = following, theta
+        found.append(theta)
+    return found
+
+
+@pytest.mark.parametrize("name", ["gd", "momentum", "nesterov"])
+@pytest.mark.parametrize(("decay", "scale"), [(0.0, 1.0), (0.5, 0.25)])
+def test_theta_moves_by_the_recursion_of_its_name_with_the_decay_in_the_gradient(name, decay, scale):
+    momentum = 0.0 if name == "gd" else 0.8
+    tx = Optimizer(optimizer(name=name, momentum=momentum).settings, decay).scaled(scale)
+    theta, found = np.ones(1), []
+    state = tx.init(theta)
+    for _ in range(6):
+        updates, state = tx.update(3.0 * theta, state, theta)
+        theta = np.asarray(optax.apply_updates(theta, updates))
+        found.append(theta[0])
+    np.testing.assert_allclose(found, recursion(name, decay, scale), rtol=1e-12)
 
 
 def test_piecewise_factors_accumulate_at_their_steps():

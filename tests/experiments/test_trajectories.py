@@ -49,8 +49,12 @@ def test_the_solver_gives_the_flow_that_small_steps_follow(settings_of, extra):
         assert 0 < np.abs(f - g).max() < 0.1 * moved, kernel
 
 
-def test_a_frozen_network_moves_its_readout_only_and_so_does_every_rival(settings_of):
-    result, _ = run(settings_of, "trained=readout", "model.dtype=float64")
+SEVERAL = ["model.parameterization=standard", "data=cifar10", "data.classes=[0,1,2]", "data.targets=one_hot"]
+
+
+@pytest.mark.parametrize("extra", [[], SEVERAL], ids=["one output", "three outputs, standard"])
+def test_a_frozen_network_moves_its_readout_only_and_so_does_every_rival(settings_of, extra):
+    result, _ = run(settings_of, "trained=readout", "model.dtype=float64", *extra)
     table = result.table
     moved = table[(table["curve"] == "weight_change/network") & (table["step"] > 0)]
     layers = [name.split("/")[0] for name in result.facts["watched_weights"]]
@@ -59,5 +63,7 @@ def test_a_frozen_network_moves_its_readout_only_and_so_does_every_rival(setting
         assert (changes != 0).all() if layer == "layer_6" else (changes == 0).all()
     # linear in what is trained, hence its own linearization; the analytic kernel is K and follows within O(1/sqrt n)
     assert table.loc[table["curve"] == "rmse/linear", "value"].max() < 1e-12
+    both = [table[table["curve"] == f"weight_change/{rival}"]["value"].to_numpy() for rival in ("network", "linear")]
+    np.testing.assert_allclose(both[1], both[0], rtol=0, atol=1e-10 * np.abs(both[0]).max())
     spread = table.loc[table["curve"] == "rmse/linear_analytic", "value"].max()
     assert 0 < spread < 0.5, "with Theta in place of K it would move several times as fast"

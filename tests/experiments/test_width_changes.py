@@ -71,6 +71,8 @@ def test_growing_steps_change_nothing_that_a_figure_shows(settings_of):
     plain = run(settings_of, *which, "optimizer.steps=1024", "optimizer.schedule.factors=[1,1,1]")
     both = grown.merge(plain, on=["seed", "time", "curve", "index"], suffixes=("", "_plain"))
     assert {16.0, 256.0, 1024.0} <= set(both["time"])
+    ends = grown[grown["time"] == 1024.0].pivot(index=["curve", "index"], columns="seed", values="value")
+    assert len(ends) >= 3 and (ends[0] != ends[1]).all(), "each network has its own draw"
     early = both[(both["time"] <= 32) & (both["value"] > 0)]
     # the same 32 steps; two programs order their float32 sums differently
     np.testing.assert_allclose(early["value"], early["value_plain"], rtol=2e-3)

@@ -11,17 +11,19 @@ import yaml
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
 from ntkrun.cli.configs import groups, launcher_fields, launchers, options
+from ntkrun.cli.messages import dotted
 from ntkrun.data import preprocess, targets
 from ntkrun.data.sources import load, locate
 from ntkrun.dynamics.metrics import LOSSES as LOSS_FUNCTIONS
 from ntkrun.dynamics.optimizers import SCHEDULES, TRANSFORMATIONS
 from ntkrun.experiments.claims import STANDS_FOR
-from ntkrun.experiments.figures import experiment_names, load_experiment
+from ntkrun.experiments.figures import computing, experiment_names, load_experiment
 from ntkrun.experiments.runs.planned_work import EXAMPLES, IMAGES
 from ntkrun.models import build_model
 from ntkrun.models.registry import MODELS
 from ntkrun.nonlinearities import ACTIVATIONS
 from ntkrun.runner.machines import KNOWN
+from ntkrun.runner.plan import make_cells
 from ntkrun.settings import choices
 from ntkrun.settings.base import SETTINGS_OF_STAGE, WITHOUT_MINUTES
 from ntkrun.settings.choices import LOSSES, STAGES, choices_of
@@ -116,6 +118,24 @@ def test_a_stage_that_needs_a_setting_has_it_for_itself():
 def test_settings_for_runs_within_a_time_are_unset_in_the_base_configuration(root):
     base = yaml.safe_load((root / "configs" / "config.yaml").read_text())
     assert {name: base[name] for name in WITHOUT_MINUTES} == WITHOUT_MINUTES
+
+
+WHERE_AND_HOW = {
+    "allow_custom", "checkpoint_minutes", "compilation_cache", "data.source", "device", "devices", "distributed", "flop_rate",
+    "into", "jobs", "limit_mb", "minutes", "order", "other", "results_dir", "scale", "shard", "shards", "stage",
+    "style", "target", "target_platform", "target_python",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_a_cell_is_found_by_every_setting_but_those_that_say_where_and_how_to_run(name, settings_of):
+    experiment = computing(load_experiment(name))
+    cell = make_cells(experiment, settings_of(experiment.name, "smoke"))[0]
+    whole, identity = cell.settings.model_dump(mode="json", by_alias=True), cell.settings.identity
+    # cells that were stored before there was a choice of products have those of the dtype
+    before = {"matmul"} if whole.get("matmul") == "as_dtype" else set()
+    left_out = set(dotted(whole)) - set(dotted(identity)) - before
+    assert left_out <= WHERE_AND_HOW and left_out >= WHERE_AND_HOW - {"allow_custom", "data.source"}
 
 
 def test_local_settings_and_lists_are_read_off_the_types():
