@@ -27,9 +27,9 @@ from ntkrun.types import Array
 WIDE = 2**14
 
 
-def largest_of_one(own: Any) -> int:
+def largest_of_one(arrays: Any) -> int:
     """Entries of the largest of these arrays that belongs to one member."""
-    return max(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(own))
+    return max(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(arrays))
 
 
 @jax.jit
@@ -48,8 +48,8 @@ class Ensemble:
     @classmethod
     def of(cls, rivals: Sequence[Any], varying: tuple[str, ...] = ("theta0",)) -> "Ensemble":
         """The ensemble of `rivals`, which are equal but for the fields `varying`."""
-        own = [{name: getattr(rival, name) for name in varying} for rival in rivals]
-        return cls(rivals[0].replace(**_stacked(own)), varying)
+        of_each = [{name: getattr(rival, name) for name in varying} for rival in rivals]
+        return cls(rivals[0].replace(**_stacked(of_each)), varying)
 
     @property
     def count(self) -> int:
@@ -60,9 +60,9 @@ class Ensemble:
         """What varies dealt out over the mesh, what the members share whole on every device."""
         if mesh is None:
             return self
-        own = {name: place(getattr(self.members, name), mesh, MEMBERS) for name in self.varying}
+        varying = {name: place(getattr(self.members, name), mesh, MEMBERS) for name in self.varying}
         shared = place(self.members.replace(**dict.fromkeys(self.varying, jnp.zeros(()))), mesh)
-        return Ensemble(shared.replace(**own), self.varying)
+        return Ensemble(shared.replace(**varying), self.varying)
 
     def shared_out(self, shares: int) -> "list[Ensemble]":
         """Ensembles of as many members each, in order; `shares` divides the number of members."""
@@ -78,14 +78,14 @@ class Ensemble:
 
     def _each(self, function: Any, *states: Any, largest: int = 0) -> Any:
         """function(member, *its states) for every member; `largest`: entries of the largest array it works on."""
-        own = {name: getattr(self.members, name) for name in self.varying}
+        varying = {name: getattr(self.members, name) for name in self.varying}
 
         def one(fields: dict[str, Any], *state: Any) -> Any:
             return function(self.members.replace(**fields), *state)
 
         if platform() == "cpu" and not is_dealt_out(MEMBERS) and largest >= WIDE:
-            return jax.lax.map(lambda each: one(*each), (own, *states))
-        return jax.vmap(one)(own, *states)
+            return jax.lax.map(lambda each: one(*each), (varying, *states))
+        return jax.vmap(one)(varying, *states)
 
     def init(self) -> Any:
         return self._each(lambda member: member.init())

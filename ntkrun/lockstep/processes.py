@@ -23,12 +23,12 @@ def start() -> None:
     Raises:
         UserError: nothing tells where the others are, or they do not come.
     """
-    count, own = (os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
+    count, process = (os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
     if jax.distributed.is_initialized():  # an earlier job of a multirun
         return
     try:
         jax.distributed.initialize(
-            num_processes=None if count is None else int(count), process_id=None if own is None else int(own)
+            num_processes=None if count is None else int(count), process_id=None if process is None else int(process)
         )
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(

@@ -20,11 +20,11 @@ def departures(
         if name in skipped or value == theirs:
             continue
         if key == "parts" and value and theirs:
-            for part, own in value.items():
-                if own is None and theirs[part] is not None:
+            for part, ours in value.items():
+                if ours is None and theirs[part] is not None:
                     found.append(f"{name}.{part} left out")
-                elif own is not None:
-                    found += departures(own, theirs.get(part) or {}, f"{name}.{part}.", paper)
+                elif ours is not None:
+                    found += departures(ours, theirs.get(part) or {}, f"{name}.{part}.", paper)
         elif isinstance(value, dict) and isinstance(theirs, dict) and key != "schedule":
             found += departures(value, theirs, f"{name}.", shared)
         elif isinstance(theirs, dict) and not value:

@@ -66,9 +66,9 @@ def verified(stored: StoredElsewhere, local: CommonSettings) -> tuple[pd.DataFra
         UserError: content against hash, schema, name against identity, or settings against their hash under this code.
     """
     table, facts = table_of(stored.content, stored.file)
-    own = cell_file(str(facts.get("config_hash")), str(facts.get("data_fingerprint")))
-    if stored.file != own or not re.fullmatch(r"[0-9a-f]{16}-[0-9a-z-]{8}\.parquet", own):
-        raise UserError(f"it holds the cell {own:.60}, not the one that it is named after")
+    expected = cell_file(str(facts.get("config_hash")), str(facts.get("data_fingerprint")))
+    if stored.file != expected or not re.fullmatch(r"[0-9a-f]{16}-[0-9a-z-]{8}\.parquet", expected):
+        raise UserError(f"it holds the cell {expected:.60}, not the one that it is named after")
     if stored.experiment not in experiment_names():
         raise UserError(f"this code has no experiment {stored.experiment}")
     experiment = load_experiment(stored.experiment)

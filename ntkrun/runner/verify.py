@@ -24,7 +24,7 @@ def _fault(path: Path, *, is_cell: bool) -> str:
         _, facts = read_table(path)
     except UserError as error:
         return str(error)
-    own = cell_file(str(facts.get("config_hash")), str(facts.get("data_fingerprint")))
-    if is_cell and path.name != own:
-        return f"{path} holds the cell {own}, not the one that it is named after; remove it and run again"
+    expected = cell_file(str(facts.get("config_hash")), str(facts.get("data_fingerprint")))
+    if is_cell and path.name != expected:
+        return f"{path} holds the cell {expected}, not the one that it is named after; remove it and run again"
     return ""

@@ -11,7 +11,7 @@ import yaml
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
 from ntkrun.cli.configs import groups, launcher_fields, launchers, options
-from ntkrun.cli.messages import dotted
+from ntkrun.cli.hydra.errors import dotted
 from ntkrun.data import preprocess, targets
 from ntkrun.data.sources import load, locate
 from ntkrun.dynamics.metrics import LOSSES as LOSS_FUNCTIONS

@@ -64,11 +64,11 @@ def one_line(error: Exception, arguments: Iterable[str] = ()) -> str:
 
 def _closest(key: str) -> str:
     """Suggests the setting that the user may have meant."""
-    close = difflib.get_close_matches(key, set(_dotted(compose([]).settings)) - {key}, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(key, set(dotted(compose([]).settings)) - {key}, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _dotted(settings: dict[str, Any], prefix: str = "") -> list[str]:
+def dotted(settings: dict[str, Any], prefix: str = "") -> list[str]:
     """Names of all settings, sections included."""
-    below = [_dotted(value, f"{prefix}{name}.") for name, value in settings.items() if isinstance(value, dict)]
+    below = [dotted(value, f"{prefix}{name}.") for name, value in settings.items() if isinstance(value, dict)]
     return [prefix + name for name in settings] + [name for names in below for name in names]
