@@ -158,7 +158,7 @@ def test_files_that_the_guide_for_contributors_names_are_there(root):
     text = (root / "CONTRIBUTING.md").read_text()
     named = set(re.findall(r"`((?:ntkrun|configs)/[\w/.]+\.py)`", text)) - added(root / "CONTRIBUTING.md")
     assert named and all((root / name).is_file() for name in named)
-    for target in re.findall(r"^    make (\w+)", text, flags=re.MULTILINE):
+    for target in re.findall(r"^    make ([\w-]+)", text, flags=re.MULTILINE):
         assert f"\n{target}:" in (root / "Makefile").read_text()
 
 
