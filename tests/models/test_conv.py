@@ -166,6 +166,14 @@ def test_ntk_training_with_the_rates_of_s37_is_standard_training(name):
     assert max(float(jnp.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (theta, start)), strict=True)) > 1e-3
 
 
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_with_a_frozen_body_the_readout_alone_has_gradients(name):
+    model, params = initialised(**NETWORKS[name], trained="readout")
+    gradient = jax.jit(jax.grad(lambda p: jnp.sum(model.apply({"params": p}, X) ** 2)))(params)
+    moved = {layer for layer, part in gradient.items() if any(jnp.any(leaf != 0) for leaf in jax.tree.leaves(part))}
+    assert moved == {layer_names(params)[-1]}
+
+
 def test_bfloat16_products_keep_float32_parameters_and_outputs():
     fields = NETWORKS["cnn"] | dict(dtype=jnp.float32)
     exact, params = initialised(**fields)
