@@ -9,7 +9,6 @@ import csv
 import json
 import os
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+from PIL import Image
 
 from ntkrun.experiments import figures
 from ntkrun.experiments.claims import Verdict
@@ -217,13 +217,9 @@ def _link_to_notes(note: str, at_scale: Path) -> str | None:
 
 
 def _picture_size(path: Path) -> tuple[int, int]:
-    """Width and height in the header of a PNG, so that the page does not jump while it loads."""
-    with path.open("rb") as handle:
-        head = handle.read(24)
-    if head[:8] != b"\x89PNG\r\n\x1a\n" or len(head) < 24:
-        raise ValueError(f"{path.name} is not a PNG")
-    width, height = struct.unpack(">II", head[16:])
-    return width, height
+    """Width and height, so that the page does not jump while it loads."""
+    with Image.open(path, formats=["PNG"]) as picture:  # reads the header alone
+        return picture.size
 
 
 def _files(folder: Path) -> Iterator[tuple[str, str, str]]:
