@@ -1,10 +1,8 @@
 """What a run will ask of a machine, before anything is computed: FLOPs, bytes, memory and time of every cell."""
 
-import gc
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ntkrun.costs import Flops, Piece, added, along_width
@@ -59,7 +57,7 @@ def forecast(experiment: Experiment, cells: Sequence[Cell], machine: Machine) ->
     """From the traces of the cells' programs alone; cells that differ in seed or width share them."""
     families: dict[str, dict[int, Piece]] = defaultdict(dict)
     found: list[tuple[Cell, PlannedWork, list[str], int]] = []
-    with traced_for(machine.platform), _less_garbage_collection():
+    with traced_for(machine.platform):
         for cell in cells:
             work = experiment.run.planned_work(cell.settings, machine.block_bytes)
             shared, width = _family(cell.settings)
@@ -77,17 +75,6 @@ def forecast(experiment: Experiment, cells: Sequence[Cell], machine: Machine) ->
             compiled |= {(name, width) for name in names}
             summed.append(_summed(cell.name, work, pieces, new, machine))
         return summed
-
-
-@contextmanager
-def _less_garbage_collection() -> Iterator[None]:
-    """Traces are millions of small objects that live: searching them over and over takes a fifth of the time."""
-    before = gc.get_threshold()
-    gc.set_threshold(500_000, 20, 20)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 def families(cells: Sequence[Cell]) -> list[list[Cell]]:

@@ -115,7 +115,7 @@ def _download(name: str, data_dir: Path) -> None:
 def _few_retries() -> Iterator[None]:
     from tensorflow_datasets.core.download import downloader
 
-    before = getattr(downloader, "MAX_RETRIES", None)
+    before = downloader.MAX_RETRIES
     downloader.MAX_RETRIES = _RETRIES
     try:
         yield
