@@ -8,6 +8,7 @@ from ntkrun.cli.all_figures import ALL, Outcome, run_all, several
 from ntkrun.cli.arguments import asks_for_text, check_arguments, completed, with_scale_shown
 from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.calls import expected_seconds, run_once, run_together
+from ntkrun.cli.help_text import help_text
 from ntkrun.cli.messages import complain
 from ntkrun.cli.timed import LEFT_OVER
 from ntkrun.devices.float64 import switch_on
@@ -32,6 +33,9 @@ def run(arguments: list[str], began: float) -> int:
         check_arguments(arguments)
     except UserError as error:
         return complain(error)
+    if {"--help", "-h"} & set(arguments):
+        print(help_text(), end="")
+        return 0
     tell_xla()
     switch_on()
     arguments = with_scale_shown(completed(arguments), scale_of_device)

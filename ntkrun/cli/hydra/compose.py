@@ -9,12 +9,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from ntkrun.cli.configs import CONFIGS
-from ntkrun.cli.hydra import help as help_text
 from ntkrun.settings.parts import Setting, is_section, leaves, with_typed
 
 VERSION_BASE = "1.3"  # of Hydra's defaults
-
-help_text.register()
 
 
 @dataclass(frozen=True)
