@@ -11,7 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 from flax import struct
-from jax.extend import core
+
+from ntkrun.devices.jax_programs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 LOOPS = ("scan", "while", "cond")
 
@@ -48,7 +49,7 @@ class Program:
         return sum(math.prod(self.sizes[number]) for number in numbers)
 
 
-def listed(program: core.Jaxpr) -> Program:
+def listed(program: Jaxpr) -> Program:
     """A trace without what its cost does not depend on."""
     numbers: dict[int, int] = {}
     sizes: list[tuple[int, ...]] = []
@@ -56,7 +57,7 @@ def listed(program: core.Jaxpr) -> Program:
     def number(of: Any) -> int:
         if id(of) not in numbers:
             dtype = getattr(of.aval, "dtype", None)
-            stored = dtype is not None and not isinstance(of, core.Literal)
+            stored = dtype is not None and not isinstance(of, Literal)
             sizes.append((getattr(dtype, "itemsize", 8) if stored else 0, *getattr(of.aval, "shape", ())))
             numbers[id(of)] = len(sizes) - 1
         return numbers[id(of)]
@@ -81,7 +82,7 @@ def listed(program: core.Jaxpr) -> Program:
     return Program(lines, tuple(sizes), arguments, constants, results)
 
 
-def _is_zero(line: core.JaxprEqn) -> bool:
+def _is_zero(line: JaxprEqn) -> bool:
     """Whether it fills an array with 0: gradients of what is not trained."""
     if line.primitive.name != "broadcast_in_dim":
         return False
@@ -89,14 +90,14 @@ def _is_zero(line: core.JaxprEqn) -> bool:
     return value is not None and bool(np.all(np.asarray(value) == 0))
 
 
-def _axes(line: core.JaxprEqn) -> tuple[int, ...]:
+def _axes(line: JaxprEqn) -> tuple[int, ...]:
     """Of a product the contracted axes of its first factor, of a convolution the kernel's axis of output features."""
     if line.primitive.name == "dot_general":
         return tuple(line.params["dimension_numbers"][0][0])
     return (line.params["dimension_numbers"].rhs_spec[0],) if line.primitive.name == "conv_general_dilated" else ()
 
 
-def _precision(line: core.JaxprEqn) -> str:
+def _precision(line: JaxprEqn) -> str:
     """How exactly a product or a convolution takes its factors, "" for everything else.
 
     The dtype's name; for float32 what is asked of the hardware: "float32", "tf32" (10 bits of mantissa), or "default",
@@ -114,13 +115,13 @@ def _precision(line: core.JaxprEqn) -> str:
     return "tf32" if "TF32" in name or name == "HIGH" else "bfloat16" if name.startswith("BF16_BF16_F32") else dtype
 
 
-def _inner(line: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+def _inner(line: JaxprEqn) -> Iterator[Jaxpr]:
     """The programs inside a line: of loops, branches, calls."""
     for value in line.params.values():
         for item in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(item, core.ClosedJaxpr):
+            if isinstance(item, ClosedJaxpr):
                 yield item.jaxpr
-            elif isinstance(item, core.Jaxpr):
+            elif isinstance(item, Jaxpr):
                 yield item
 
 

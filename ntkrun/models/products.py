@@ -15,9 +15,9 @@ from functools import partial
 from typing import get_args
 
 from jax import lax
-from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from ntkrun.devices.jax_programs import Primitive
 from ntkrun.devices.platform import platform
 from ntkrun.errors import UserError
 from ntkrun.settings.choices import Products

@@ -14,6 +14,8 @@ from typing import Any
 
 import jax
 
+from ntkrun.devices.cache_folder import cache_folder
+
 SHORTEST = 0.5  # seconds of compilation that are worth a file on a CPU; for an accelerator every program is
 
 
@@ -28,9 +30,9 @@ def processor() -> str:
     return hashlib.sha256(features.encode()).hexdigest()[:16]
 
 
-def cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ntkrun" / f"jax-{jax.__version__}-{processor()}"
+def programs_folder() -> Path:
+    """Of this version of JAX on this processor."""
+    return cache_folder() / f"jax-{jax.__version__}-{processor()}"
 
 
 def cache_in_use() -> Path | None:
@@ -64,7 +66,7 @@ def keep_compiled_programs() -> None:
     if cache_in_use() is not None:
         return
     with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: no home folder
-        folder = cache_folder()
+        folder = programs_folder()
         folder.mkdir(parents=True, exist_ok=True)
         jax.config.update("jax_compilation_cache_dir", str(folder))
         shortest = SHORTEST if jax.default_backend() == "cpu" else 0.0

@@ -22,15 +22,15 @@ def no_cache(monkeypatch, tmp_path):
 
 def test_the_folder_is_the_users_and_named_after_versions_and_processor(no_cache):
     compiled.keep_compiled_programs()
-    folder = compiled.cache_folder()
+    folder = compiled.programs_folder()
     assert folder.is_dir() and folder.parent == no_cache / "ntkrun" and jax.__version__ in folder.name
     assert jax.config.values["jax_compilation_cache_dir"] == str(folder)
 
 
 def test_another_processor_has_another_folder(monkeypatch, no_cache):
-    here = compiled.cache_folder()
+    here = compiled.programs_folder()
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    assert compiled.cache_folder() != here
+    assert compiled.programs_folder() != here
 
 
 def test_a_cache_of_the_users_own_stays(monkeypatch, no_cache):

@@ -22,11 +22,6 @@ _FORMAT = 1
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
-def default_cache_dir() -> Path:
-    """$XDG_CACHE_HOME/ntkrun, else ~/.cache/ntkrun."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")) / "ntkrun"
-
-
 def entry_path(cache_dir: Path, directory: Path) -> Path:
     """The entry that belongs to the prepared `directory` (`.../<name>/<version>`) as its files are now."""
     digest = hashlib.sha256(f"format {_FORMAT}".encode())

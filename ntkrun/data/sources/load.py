@@ -10,6 +10,7 @@ from ntkrun.data.sources.locate import check_name, find_prepared
 from ntkrun.data.sources.prepare import prepare
 from ntkrun.data.sources.records import read_records
 from ntkrun.data.sources.stand_ins import build_stand_in
+from ntkrun.devices.cache_folder import cache_folder
 from ntkrun.errors import UserError
 from ntkrun.settings.choices import DataSource, choices_of
 
@@ -26,7 +27,7 @@ def load_images(name: str, source: str = "auto", cache_dir: Path | None = None) 
         source: "tfds" (prepared data, downloaded if there are none), "stand_in" (mnist5k or photos) or "auto"
             (prepared data if there are any, else the stand-in; nothing is downloaded and nothing is printed: the caller
             shows `stand_in_warning`).
-        cache_dir: where decoded arrays are kept; None = $XDG_CACHE_HOME/ntkrun or ~/.cache/ntkrun.  If it cannot be
+        cache_dir: where decoded arrays are kept; None = `devices.cache_folder`.  If it cannot be
             written to, the arrays stay in memory.
 
     Raises:
@@ -42,7 +43,7 @@ def load_images(name: str, source: str = "auto", cache_dir: Path | None = None) 
         directory = prepare(name)
     if directory is None:
         return build_stand_in(name)
-    return prepared_images(directory, cache.default_cache_dir() if cache_dir is None else Path(cache_dir))
+    return prepared_images(directory, cache_folder() if cache_dir is None else Path(cache_dir))
 
 
 def stand_in_warning(name: str, requested: str) -> str:
