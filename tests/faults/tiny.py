@@ -10,6 +10,7 @@ import pandas as pd
 
 from ntkrun import tables
 from ntkrun.dynamics.network import Network
+from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult, Experiment, Run
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.lockstep.loop import MiniBatches, run_lockstep
@@ -27,19 +28,19 @@ MODEL = build_model(
 )
 TX = optax.sgd(0.5, momentum=0.9)  # one object: the runs of a process share their compiled programs
 STEPS = [0, 1, 40, 200]
+CURVES = {"train": curves.OUTPUT, "test": curves.LOGIT, "weights": curves.WEIGHT_CHANGE}  # of what is observed
 
 
 def compute(settings, name, progress) -> CellResult:
     theta0 = MODEL.init(jax.random.key(settings.seed), X[:1])["params"]
     network = Network(theta0, X, Y, X[:3], model=MODEL, tx=TX, loss="mse", watched=())
     frames = []
-    for label, steps in (("first", STEPS), ("second", [0, 100])):
+    for rival, steps in ((curves.NETWORK, STEPS), (curves.LINEAR, [0, 100])):  # two runs, told apart by these names
         batches = MiniBatches(jax.random.key(settings.seed), 12, 4)
-        for step, seen in run_lockstep({"network": network}, steps, batches, progress, label):
-            for quantity, values in seen["network"].items():
-                frames.append(
-                    tables.rows(f"{label}/{quantity}", "train", [step], [float(step)], np.ravel(values)[None])
-                )
+        for step, seen in run_lockstep({"network": network}, steps, batches, progress, rival):
+            for what, values in seen["network"].items():
+                name_of_curve, row = CURVES[what].of(rival), np.ravel(values)[None]
+                frames.append(tables.rows(name_of_curve, "train", [step], [float(step)], row))
     facts = {"data": {"name": "photos", "source": "stand_in"}}
     return CellResult(tables.tidy(frames, figure="fig3", cell=name, seed=settings.seed, width=7), facts)
 
