@@ -54,7 +54,7 @@ def enlarged(root, tmp_path_factory) -> Path:
         shutil.copytree(root / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (copy / "docs").mkdir()
     found = INSERT.findall((root / "CONTRIBUTING.md").read_text())
-    assert len(found) == (root / "CONTRIBUTING.md").read_text().count(" insert\n") == 11
+    assert len(found) == (root / "CONTRIBUTING.md").read_text().count(" insert\n")
     for file, where, name, text in found:
         insert(copy, file, where, name, text)
     return copy

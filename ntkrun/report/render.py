@@ -4,7 +4,6 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 from matplotlib import rcParams
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
 
 from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
@@ -176,30 +176,24 @@ def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:
         x=0.01,
         ha="left",
     )
-    width = (1 - text.get_position()[0]) * figure.bbox.width
-    text.set_text("\n".join(part for line in lines for part in wrapped(text, line, width)))
+    share = 1 - 2 * text.get_position()[0]  # as much is left free on the right as on the left
+    text.set_text("\n".join(part for line in lines for part in wrapped(text, line, share * figure.get_figwidth())))
 
 
 def wrapped(text: Text, line: str, width: float) -> list[str]:
-    """The line in parts no wider than `width` pixels.
+    """The line in parts no wider than `width` inches, whatever the resolution.
 
     Text(wrap=True) does the same, but anew each time that it is measured, which took longer than all else in a picture.
     """
-
-    @cache
-    def width_of(word: str) -> float:
-        text.set_text(word)
-        return text.get_window_extent().width
-
-    space = width_of("a a") - 2 * width_of("a")
-    parts: list[list[str]] = [[]]
-    used = 0.0
+    font, parts = text.get_fontproperties(), [""]
     for word in line.split(" "):
-        if parts[-1] and used + space + width_of(word) > width:
-            parts.append([])
-        used = used + space + width_of(word) if parts[-1] else width_of(word)
-        parts[-1].append(word)
-    return [" ".join(part) for part in parts]
+        longer = f"{parts[-1]} {word}" if parts[-1] else word
+        points, _, _ = text_to_path.get_text_width_height_descent(longer, font, False)
+        if parts[-1] and points / 72 > width:
+            parts.append(word)
+        else:
+            parts[-1] = longer
+    return parts
 
 
 def _saved(figure: Figure, kind: str, metadata: dict[str, Any]) -> bytes:

@@ -12,9 +12,6 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.runner.plan import Cell
 from ntkrun.tables import COLUMNS
 
-OLDER = (
-    "was written before settings became columns: python scripts/settings_as_columns.py RESULTS_DIR renames its curves"
-)
 ALREADY_COLUMNS = {"seed": "seed", "model.width": "width", "model.args.width": "width"}
 
 
@@ -28,7 +25,11 @@ def together(experiment: Experiment, tables: Sequence[tuple[Cell, pd.DataFrame]]
     for cell, table in tables:
         unknown = set(table["curve"].unique()) - curves.ALL
         if unknown:
-            raise UserError(f"the table of {cell.name} {OLDER} (it has {sorted(unknown)[0]})")
+            raise UserError(
+                f"the table of {cell.name} has the curve {sorted(unknown)[0]}, which ntkrun.experiments.curves does not "
+                "declare: declare it there or, if the table is from before settings became columns, rename its curves by "
+                "python scripts/settings_as_columns.py RESULTS_DIR"
+            )
     whole = pd.concat([table.assign(cell=cell.name) for cell, table in tables], ignore_index=True)
     cells, lengths = [cell for cell, _ in tables], [len(table) for _, table in tables]
     found = {name: [_value(cell.settings, name) for cell in cells] for name in _columns(experiment, cells)}
