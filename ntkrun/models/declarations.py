@@ -30,6 +30,12 @@ class FullyConnected:
         """L."""
         return len(self.widths)
 
+    @property
+    def recursion(self) -> dict[str, Any]:
+        """The arguments of `analytic_kernels` under which it gives the limit of this network's kernels."""
+        names = ("depth", "activation", "sigma_w2", "sigma_b2", "parameterization", "trained")
+        return {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True)
 class Declaration:
