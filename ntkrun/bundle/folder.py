@@ -97,7 +97,7 @@ class Bundle:
         (folder / "manifest.json").write_text(told)
         self.sizes.add("run.sh, manifest.json", script.stat().st_size + len(told.encode()))
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """What is in it, once it is written."""
         commit, there = self.code["commit"], self.closure.there
         at = (

@@ -1,4 +1,4 @@
-"""ntkrun itself as a wheel: built from the source tree that is running, or packed again from where it is installed."""
+"""ntkrun as a wheel: built from the checkout that is running, or packed again from the installed package."""
 
 import base64
 import hashlib
@@ -17,12 +17,12 @@ from ntkrun.bundle.needs import PACKAGE, checkout
 from ntkrun.errors import UserError
 from ntkrun.runner.provenance import STAMP
 
-# What an installer adds or writes anew.
+# Files of an installed package that the installer wrote: they are no part of its wheel.
 NOT_PACKED = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"}
 
 
 def own_wheel(folder: Path, stamp: dict[str, Any]) -> Path:
-    """Write the wheel, with `stamp` inside, into `folder`."""
+    """Write the wheel into `folder`, with `stamp` (which code it is, for provenance) inside; returns its path."""
     root = checkout()
     members = _installed() if root is None else _built(root)
     members[f"ntkrun/{STAMP}"] = json.dumps(stamp).encode()
@@ -32,7 +32,7 @@ def own_wheel(folder: Path, stamp: dict[str, Any]) -> Path:
 
 
 def _built(root: Path) -> dict[str, bytes]:
-    """Name -> content of what a wheel of the source tree holds."""
+    """{name: content} of the files in a wheel that hatchling builds from the checkout."""
     if find_spec("hatchling") is None:
         raise UserError("a bundle of a checkout needs hatchling, which builds ntkrun's wheel: pip install hatchling")
     with tempfile.TemporaryDirectory() as aside:
@@ -47,7 +47,7 @@ def _built(root: Path) -> dict[str, bytes]:
 
 
 def _installed() -> dict[str, bytes]:
-    """The same from the installed package and what its installer recorded."""
+    """{name: content} of the installed package's files, as the installer recorded them."""
     try:
         found = importlib.metadata.distribution("ntkrun")
     except importlib.metadata.PackageNotFoundError:
@@ -55,7 +55,7 @@ def _installed() -> dict[str, bytes]:
     files = [] if found is None else found.files or []
     if found is None or Path(str(found.locate_file("ntkrun"))).resolve() != PACKAGE.resolve() or not files:
         raise UserError(f"{PACKAGE} is neither a checkout nor installed: pip install ntkrun, or run from a checkout")
-    # scripts lie outside of the folder, and compiled files are made where they run
+    # without scripts, which lie outside of the package, and without .pyc files, which depend on the Python
     packed = [
         file for file in files if ".." not in file.parts and file.suffix != ".pyc" and file.name not in NOT_PACKED
     ]
@@ -63,7 +63,7 @@ def _installed() -> dict[str, bytes]:
 
 
 def _write(path: Path, members: dict[str, bytes]) -> None:
-    """A wheel of these files and a RECORD of them; equal files give equal wheels."""
+    """Write these files and their RECORD as a zip; equal files give equal bytes."""
     record = next(name for name in members if name.endswith(".dist-info/WHEEL")).replace("WHEEL", "RECORD")
     lines = []
     for name, content in sorted(members.items()):
@@ -72,6 +72,6 @@ def _write(path: Path, members: dict[str, bytes]) -> None:
     whole = {**dict(sorted(members.items())), record: "".join([*lines, f"{record},,\n"]).encode()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in whole.items():
-            entry = zipfile.ZipInfo(name)  # of a fixed date
+            entry = zipfile.ZipInfo(name)  # with zip's earliest date instead of today's
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)

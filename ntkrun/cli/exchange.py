@@ -1,4 +1,4 @@
-"""Between machines: stage=bundle, stage=merge, stage=compare.  Each is one call for all figures that are named."""
+"""The stages between machines: bundle, merge, compare.  One call handles all figures that the command names."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """One experiment as it was composed; `source` computes its cells, which are those of the shard."""
+    """An experiment, the experiment that computes its cells, and those of its cells that belong to this shard."""
 
     experiment: "Experiment"
     source: "Experiment"
@@ -26,10 +26,11 @@ class Figure:
 
 
 def exchange(composed: Sequence[dict[str, Any]], arguments: Sequence[str], everything: bool) -> int:
-    """Carry out the stage on these experiments' settings; returns the exit code.  Raises UserError for bad input.
+    """Carry out the stage that the settings name; returns the exit code.  Raises UserError for bad input.
 
-    arguments   those of the command line, with the scale resolved
-    everything  whether all experiments are meant, and not some by name
+    composed    the settings of each experiment
+    arguments   of the command line, with `scale=auto` replaced by the scale it stands for
+    everything  whether the command says experiment=all, so that merge takes the cells of any experiment
     """
     figures = [figure_of(settings) for settings in composed]
     first = figures[0].cells[0].settings
@@ -54,7 +55,7 @@ def figure_of(raw: dict[str, Any]) -> Figure:
 
 
 def bundle(figures: Sequence[Figure], arguments: Sequence[str]) -> int:
-    """Write the folder and say what is in it."""
+    """Write the folder and print what it holds."""
     from ntkrun.bundle.folder import Bundle
     from ntkrun.data.sources.load import stand_in_warning
 
@@ -66,7 +67,7 @@ def bundle(figures: Sequence[Figure], arguments: Sequence[str]) -> int:
     for used in made.used:
         if used.images.is_stand_in:
             print(f"warning: {stand_in_warning(used.images.name, used.images.requested)}", file=sys.stderr)
-    print(made.told())
+    print(made.summary())
     scale = figures[0].cells[0].settings.scale
     print(f"bundle: {into}\nrun there:  sh {into.name}/run.sh")
     print(f"take back:  ntkrun experiment=all scale={scale} stage=merge from=cells.tar.gz")
@@ -74,7 +75,7 @@ def bundle(figures: Sequence[Figure], arguments: Sequence[str]) -> int:
 
 
 def merge(figures: Sequence[Figure], everything: bool) -> int:
-    """Take in what another machine computed; 1 when something of it was refused or could not be read."""
+    """Copy cells that another machine computed into results_dir; 1 when one was refused or could not be read."""
     from ntkrun.runner.elsewhere import Elsewhere
     from ntkrun.runner.merge import merge as merged
     from ntkrun.runner.merge import merge_table
@@ -102,7 +103,7 @@ def _nothing(source: "Elsewhere", setting: str, scale: str, names: Sequence[str]
 
 
 def compare(figures: Sequence[Figure]) -> int:
-    """Hold the cells of results_dir against the same ones of another machine; 1 when some of them cannot be read."""
+    """Compare the cells of results_dir with the same cells from another machine; 1 when one cannot be read."""
     from ntkrun.report.compare import differences_table, verdicts_of, verdicts_table
     from ntkrun.runner.elsewhere import Elsewhere
 
@@ -133,7 +134,7 @@ def compare(figures: Sequence[Figure]) -> int:
 
 
 def _pairs(other: "Elsewhere", results: Path, scale: str, names: Sequence[str], faults: list[str]) -> "Iterator[Pair]":
-    """The cells that both hold; what cannot be read is noted in `faults`."""
+    """The cells that both sides hold; a cell that cannot be read is added to `faults` instead."""
     from ntkrun.report.compare import Pair, Side
     from ntkrun.runner.store import read_table, table_of
 

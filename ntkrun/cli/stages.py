@@ -129,7 +129,7 @@ def execute(
             print(f"{len(missing)} of {len(cells)} cells are left to other shards; the last one draws the figure")
             return 0
     if STAGES[first.stage].draws:
-        differs = departures(without_unused(settings), paper()) if experiment.name != "lockstep" else []
+        differs = departures(without_unused(settings), paper()) if experiment.of_the_paper else []
         redraw = not STAGES[first.stage].computes or outcome.ran > 0
         show(experiment, cells, store, progress, differs, redraw, outcome)
     return 0

@@ -1,4 +1,4 @@
-"""minutes=9: cells of all figures that are named, by processes beside each other, as many as end within the time."""
+"""`minutes=9`: compute as many cells of the named figures as finish in that time, on several processes at once."""
 
 import contextlib
 import os
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from ntkrun.runner.store import Store
 
 LEFT_OVER = 3  # exit code: the time was over with cells left
-DRAWING = 5.0  # seconds that stage=all keeps for each figure's picture and claims
-ON_AN_ACCELERATOR = 4  # processes by default: three compile or load while one computes
+DRAWING = 5.0  # seconds that stage=all reserves for drawing and judging each figure
+ON_AN_ACCELERATOR = 4  # processes by default: three may compile or load data while one computes
 
 
 def run_within(composed: Sequence[dict[str, Any]], began: float) -> int:
-    """Compute what is missing of these experiments' cells; the exit code.  Raises UserError for bad input.
+    """Compute the missing cells of these experiments; returns the exit code.  Raises UserError for bad input.
 
-    began  when the command line was called, by `time.monotonic`: the minutes count from there
+    began  `time.monotonic()` at the start of the command: the minutes count from there
     """
-    # several processes share the device: none may take all of its memory beforehand
+    # several processes share the device, so none may reserve all of its memory at its start
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     figures = [figure_of(settings) for settings in composed]
     first: Any = figures[0].cells[0].settings
@@ -53,15 +53,15 @@ def run_within(composed: Sequence[dict[str, Any]], began: float) -> int:
     print(outcome_table(jobs, stored))
     if signum := budget.stopped():
         return 128 + signum
-    if any(job.became == "failed" for job in jobs):
+    if any(job.state == "failed" for job in jobs):
         return 1
-    return LEFT_OVER if any(job.became != "stored" for job in jobs) else 0
+    return LEFT_OVER if any(job.state != "stored" for job in jobs) else 0
 
 
 def _missing(
     figures: Sequence[Figure], composed: Sequence[dict[str, Any]]
 ) -> "Iterator[tuple[Figure, dict[str, Any], Cell, Store]]":
-    """The cells that are not stored, each once: a figure may draw what another one computes."""
+    """The cells that are not stored, each once even where two figures draw the same cells."""
     from ntkrun.runner.store import Store
 
     known = set()
@@ -97,7 +97,7 @@ def _budget(first: Any, jobs: "list[Job]", seconds: float) -> "Budget":
 
 @contextlib.contextmanager
 def _stop_requests(budget: "Budget") -> Iterator[None]:
-    """Signals stop the budget, which stops the processes; the first one counts."""
+    """While inside, the first signal is passed to the budget, which stops its processes."""
     from ntkrun.runner.stop import NAMES
 
     heard: list[int] = []
@@ -113,7 +113,7 @@ def _stop_requests(budget: "Budget") -> Iterator[None]:
 
 @contextlib.contextmanager
 def _planning(budget: "Budget", found: "Sequence[tuple[Figure, dict[str, Any], Cell, Store]]") -> Iterator[None]:
-    """What to expect of the cells is worked out family by family, while those that are known are under way."""
+    """While inside, a thread works out the expected times, one family of cells after the other; known cells run meanwhile."""
     jobs = {(job.figure, job.config_hash): job for job in budget.jobs}
     done = threading.Event()
     budget.planned = done.is_set
@@ -142,7 +142,7 @@ def _planning(budget: "Budget", found: "Sequence[tuple[Figure, dict[str, Any], C
 def _by_family(
     found: "Sequence[tuple[Figure, dict[str, Any], Cell, Store]]",
 ) -> "Iterator[tuple[Figure, list[Cell], Store]]":
-    """Cells of one figure that share traces: the first of them can begin before all of the figure is planned."""
+    """The cells of each figure in groups that are traced once: the first group can run before the last is planned."""
     from ntkrun.runner.forecast import families
 
     names = list(dict.fromkeys(figure.source.name for figure, *_ in found))
@@ -153,10 +153,10 @@ def _by_family(
 
 
 def outcome_table(jobs: "Sequence[Job]", stored: int) -> str:
-    """What became of the cells, and of those that are left what they are expected to take."""
+    """How many cells are done, and a line for each that is not: its expected time and its state."""
     from ntkrun.runner.plan_table import duration
 
-    left = [job for job in jobs if job.became != "stored"]
+    left = [job for job in jobs if job.state != "stored"]
     lines = [
         f"{len(jobs) - len(left)} of {len(jobs) + stored} cells finished now, {stored} stored before, {len(left)} left"
     ]
@@ -166,7 +166,7 @@ def outcome_table(jobs: "Sequence[Job]", stored: int) -> str:
     for job in left:
         takes = duration(job.expected.seconds) if job.expected else "not known"
         states = {"waiting": "not begun", "stopped": "stopped, goes on from its checkpoint", "running": "stopped"}
-        why = states.get(job.became, job.became) + (f": {job.why}" if job.why else "")
+        why = states.get(job.state, job.state) + (f": {job.why}" if job.why else "")
         lines.append(f"  {f'{job.figure} {job.cell}'.ljust(width)}  {takes.rjust(12)}  {why}")
     total = sum(job.expected.seconds for job in left if job.expected)
     lines.append(f"what is left is expected to take {duration(total)}, one cell at a time: the same command goes on")

@@ -23,21 +23,21 @@ def main() -> None:
         answer = _answered(json.loads(line))
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
-        if answer["became"] == "stopped":
+        if answer["state"] == "stopped":
             sys.exit(answer["code"])
 
 
 def _answered(told: dict[str, Any]) -> dict[str, Any]:
-    """became: "stored" (by now), "elsewhere" (another process has it), "stopped" (by a signal), "failed" (why says)."""
+    """state: "stored" (by now), "elsewhere" (another process has it), "stopped" (by a signal), "failed" (why says)."""
     try:
         return compute(told["experiment"], told["settings"], told["config_hash"])
     except KeyboardInterrupt as stop:
-        return {"became": "stopped", "code": 128 + getattr(stop, "signum", 2)}
+        return {"state": "stopped", "code": 128 + getattr(stop, "signum", 2)}
     except UserError as error:
-        return {"became": "failed", "why": str(error)}
+        return {"state": "failed", "why": str(error)}
     except Exception as error:
         traceback.print_exc(file=sys.stderr)
-        return {"became": "failed", "why": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
+        return {"state": "failed", "why": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
 
 
 def compute(name: str, settings: dict[str, Any], config_hash: str) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def compute(name: str, settings: dict[str, Any], config_hash: str) -> dict[str, 
     store = Store(cell.settings.results_dir, cell.settings.scale, experiment.name)
     tally = Tally(1)
     run_cells(experiment, [cell], store, progress, tally)
-    return {"became": "elsewhere" if tally.elsewhere else "stored"}
+    return {"state": "elsewhere" if tally.elsewhere else "stored"}
 
 
 if __name__ == "__main__":

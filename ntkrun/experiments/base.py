@@ -55,6 +55,7 @@ class Experiment:
 
     `run` computes cells whose settings are of the type `settings`.  `version` is raised when its own numbers change
     meaning.  `columns`: settings, by their dotted names, that its table has as columns even where nothing sweeps them.
+    `of_the_paper`: whether the paper has it, so that `experiment=all` runs it and its settings are held against the paper's.
     `cells_of` names the experiment whose cells this figure draws, where it shows again what another one
     computes: at equal settings each is computed once.
     """
@@ -68,3 +69,4 @@ class Experiment:
     version: int = 1
     columns: tuple[str, ...] = ()
     cells_of: str = ""
+    of_the_paper: bool = True

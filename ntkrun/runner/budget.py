@@ -1,9 +1,10 @@
-"""Cells within a number of minutes: which are begun, in which order, by how many processes; what is left at the end.
+"""Scheduling cells within a number of minutes: which cell starts next, and on how many processes.
 
-A cell is begun only if it is expected to end in time.  What is expected of it is what `forecast` says times the pace of
-the cells that are finished (`remaining_work`); processes that share one device slow each other down, so that beside b others
-a cell is taken to run for 1 + b times as long.  Compiling, which an accelerator has no part in, goes on beside its work for another
-cell.  Cells that fit into the device's memory together run together.
+A cell starts only if it is expected to finish in time.  The expected time is the one of `forecast`, times how much slower
+than forecast the cells finished so far have been (`remaining_work`).  Processes that share a device slow each other
+down: a cell that starts while b others run is expected to run 1 + b times as long.  Compiling does not use the
+accelerator, so one cell compiles while another one runs.  Cells run at the same time only if the device's memory holds
+them all.
 """
 
 import queue
@@ -14,14 +15,14 @@ from typing import Any
 
 from ntkrun.runner.remaining_work import RemainingWork
 
-LOOK = 0.2  # seconds between two looks at the clock
-MARGIN = 15.0  # seconds before the end at which what still runs is told to stop: a checkpoint may be gigabytes
-MEMORY = 0.9  # of the device's memory, for cells side by side: each process holds libraries beside its arrays
+POLL = 0.2  # seconds between two looks at the clock
+MARGIN = 15.0  # seconds before the end at which running cells are stopped: writing a checkpoint may be gigabytes
+MEMORY = 0.9  # share of the device's memory for cells that run together: each process also holds libraries there
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Of a cell: seconds of compiling and of running by itself, bytes of its largest program."""
+    """What one cell needs: seconds to compile, seconds to run alone, bytes of its largest program."""
 
     compile_seconds: float
     run_seconds: float
@@ -34,54 +35,76 @@ class Expected:
 
 @dataclass(eq=False)
 class Job:
-    """A cell that is not stored.  became: "waiting", "running", or what its process answered."""
+    """A cell that is not stored yet.
+
+    order     what its process is asked to compute, as JSON
+    place     its place in the order of the settings
+    expected  None until it is known
+    state     "waiting", "running", or what its process answered: "stored", "elsewhere", "stopped", "failed"
+    why       the reason, where it failed
+    alone     whether no other cell may run beside it: it ran out of memory beside others
+    began     the clock when it started
+    beside    how many other cells ran when it started
+    """
 
     figure: str
     cell: str
     config_hash: str
-    order: dict[str, Any]  # what its process is told
-    place: int  # in the order of the settings
-    expected: Expected | None = None  # None: not known yet
-    became: str = "waiting"
+    order: dict[str, Any]
+    place: int
+    expected: Expected | None = None
+    state: str = "waiting"
     why: str = ""
-    alone: bool = False  # it failed for want of memory beside others
+    alone: bool = False
     began: float = 0.0
-    beside: int = 0  # how many were under way when it began
+    beside: int = 0
 
 
 @dataclass
 class Budget:
-    """What is left of the time, and what may be begun in it.  `seconds` from now on; `memory` bytes of the device."""
+    """Runs jobs on worker processes until the time is over.
+
+    seconds        from now on
+    jobs           the cells to compute
+    workers        the largest number of processes
+    shortest_first whether short cells start before long ones; else they start in the order of the settings
+    shared_device  whether the cells run on an accelerator, so that compiling slows no other cell down
+    memory         bytes of the device
+    clock          seconds; a test passes its own
+    planned        whether the expected times of all jobs are known
+    stopped        the number of the signal that asked to stop, 0 without one
+    remaining      the work left, from which the pace is taken
+    """
 
     seconds: float
     jobs: Sequence[Job]
     workers: int
     shortest_first: bool = True
-    shared_device: bool = False  # whether processes compile beside each other without slowing each other down
+    shared_device: bool = False
     memory: float = float("inf")
     clock: Callable[[], float] = time.monotonic
-    planned: Callable[[], bool] = lambda: True  # whether all expectations are known
-    stopped: Callable[[], int] = lambda: 0  # the signal that asked to stop
+    planned: Callable[[], bool] = lambda: True
+    stopped: Callable[[], int] = lambda: 0
     remaining: RemainingWork = field(default_factory=RemainingWork)
 
     def __post_init__(self) -> None:
         self.end = self.clock() + self.seconds
 
     def expect(self, job: Job, expected: Expected) -> None:
-        """What has become known of a job."""
+        """Set the expected time of a job."""
         self.remaining.expected_seconds[job.figure, job.config_hash] = expected.seconds
         job.expected = expected
 
     def takes(self, job: Job, beside: int) -> float:
-        """Seconds that a job takes with so many others under way."""
+        """Seconds that a job takes while `beside` others run."""
         assert job.expected is not None
         compiling, running = job.expected.compile_seconds, job.expected.run_seconds
         together = running * (1 + beside) + compiling * (1 if self.shared_device else 1 + beside)
         return self.remaining.pace * together
 
     def next(self) -> Job | None:
-        """The job to begin now; None where none fits into the time, or into the memory beside the others."""
-        running = [job for job in self.jobs if job.became == "running"]
+        """The job to start now; None when none fits into the time left, or into the memory that the others leave."""
+        running = [job for job in self.jobs if job.state == "running"]
         if any(job.alone for job in running):
             return None
         left = self.end - MARGIN - self.clock()
@@ -89,7 +112,7 @@ class Budget:
         fits = [
             job
             for job in self.jobs
-            if job.became == "waiting"
+            if job.state == "waiting"
             and job.expected is not None
             and self.takes(job, len(running)) <= left
             and (not running or taken + job.expected.peak_bytes <= MEMORY * self.memory)
@@ -100,71 +123,73 @@ class Budget:
     def _rank(self, job: Job) -> tuple[float, int]:
         return (job.expected.seconds if self.shortest_first and job.expected else 0.0), job.place
 
-    def run(self, hire: "Callable[[queue.Queue], Any]") -> None:
-        """Begin jobs until the time is over, nothing more fits, or somebody asks to stop.
+    def run(self, start_worker: "Callable[[queue.Queue], Any]") -> None:
+        """Start jobs until the time is over, no more job fits, or a signal asks to stop.
 
-        hire  answers -> a new process (`workers.Worker`), which puts (itself, what became of its job) into them
+        start_worker  starts a process (`workers.Worker`) that puts (itself, its answer) into the queue it is given
         """
         answers: queue.Queue[Any] = queue.Queue()
-        hired: list[Any] = []
+        started: list[Any] = []
         idle: list[Any] = []
         busy: list[Any] = []
         try:
             while not self._over(busy):
                 if len(busy) < self.workers and (job := self.next()):
                     if not idle:
-                        hired.append(hire(answers))
-                        idle.append(hired[-1])
+                        started.append(start_worker(answers))
+                        idle.append(started[-1])
                     worker = idle.pop()
-                    job.became, job.began, job.beside = "running", self.clock(), len(busy)
+                    job.state, job.began, job.beside = "running", self.clock(), len(busy)
                     busy.append(worker)
-                    worker.tell(job, job.order)
+                    worker.assign(job, job.order)
                     continue
-                self._heard(answers, idle, busy)
+                self._receive(answers, idle, busy)
         finally:
-            self._dismiss(answers, hired, busy)
+            self._shut_down(answers, started, busy)
 
     def _over(self, busy: Sequence[Any]) -> bool:
         if self.stopped() or self.clock() >= self.end - MARGIN:
             return True
         return not busy and self.planned() and self.next() is None
 
-    def _heard(self, answers: "queue.Queue[Any]", idle: list[Any], busy: list[Any]) -> None:
-        """Wait for an answer for a moment, and note it."""
+    def _receive(self, answers: "queue.Queue[Any]", idle: list[Any], busy: list[Any]) -> None:
+        """Wait up to `POLL` seconds for one answer and record it."""
         try:
-            worker, answer = answers.get(timeout=LOOK)
+            worker, answer = answers.get(timeout=POLL)
         except queue.Empty:
             return
-        if worker in idle:  # ended by itself, between two jobs
+        if worker in idle:  # its process ended between two jobs
             idle.remove(worker)
         if worker not in busy:
             return
         job, ended = worker.job, answer is None
         busy.remove(worker)
-        if not ended and answer["became"] != "stopped":
+        if not ended and answer["state"] != "stopped":
             idle.append(worker)
-        self._note(job, answer or {"became": "failed", "why": "its process ended without a word: out of memory?"}, busy)
+        self._record(
+            job, answer or {"state": "failed", "why": "its process ended without a word: out of memory?"}, busy
+        )
 
-    def _note(self, job: Job, answer: dict[str, Any], busy: Sequence[Any]) -> None:
-        job.became, job.why = answer["became"], answer.get("why", "")
-        crowded = job.became == "failed" and (busy or job.beside) and "RESOURCE_EXHAUSTED" in job.why
+    def _record(self, job: Job, answer: dict[str, Any], busy: Sequence[Any]) -> None:
+        job.state, job.why = answer["state"], answer.get("why", "")
+        crowded = job.state == "failed" and (busy or job.beside) and "RESOURCE_EXHAUSTED" in job.why
         if crowded and not job.alone:
-            job.became, job.alone = "waiting", True
-        elif job.became == "stored":
+            job.state, job.alone = "waiting", True
+        elif job.state == "stored":
             self.remaining.finish((job.figure, job.config_hash), (self.clock() - job.began) / (1 + job.beside))
-        elif job.became != "waiting":
+        elif job.state != "waiting":
             self.remaining.drop((job.figure, job.config_hash))
 
-    def _dismiss(self, answers: "queue.Queue[Any]", hired: Iterable[Any], busy: list[Any]) -> None:
-        """Let go who has nothing to do, stop who is at work: each of them saves first."""
+    def _shut_down(self, answers: "queue.Queue[Any]", started: Iterable[Any], busy: list[Any]) -> None:
+        """End idle processes and stop busy ones, which save a checkpoint first; kill those that outlast the time."""
         signum = self.stopped()
-        for worker in hired:
-            worker.close()  # it ends behind what it is at
+        for worker in started:
+            worker.close()  # it ends after its present job
             if worker in busy:
                 worker.stop(*([signum] if signum else []))
         while busy and self.clock() < self.end:
-            self._heard(answers, [], busy)
+            self._receive(answers, [], busy)
         for worker in busy:
-            worker.job.became = "stopped"
-        for worker in hired:
-            worker.end(self.end - self.clock())
+            worker.job.state = "stopped"
+        for worker in started:
+            worker.wait_or_kill(self.end - self.clock())

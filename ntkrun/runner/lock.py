@@ -1,13 +1,14 @@
-"""One process at a time: a lock file that names its owner and shows that he is alive.
+"""A lock file for one process at a time, which works across machines that share a folder.
 
-The first line of the file is the owner (JSON), the second a counter that he raises every `BEAT` seconds.  He is dead
-- on his own machine: when his process is gone, or another process has his number (its start tells them apart);
-- anywhere else: when the counter stood still for `STALE` seconds of OUR monotonic clock.  No clock of one machine is
-  ever compared with that of another, so clocks may jump and differ.
+The first line of the file names the owner (JSON); the second is a counter that the owner raises every `BEAT` seconds.
+The owner counts as dead
+- on the same machine, when its process is gone or another process has its number (the start times differ);
+- on another machine, when the counter has not moved for `STALE` seconds of this process' monotonic clock.  Clocks of two
+  machines are never compared, so they may jump and differ.
 
-A dead owner's lock is taken over.  Reading, judging and replacing happen under the kernel's lock on `.guard` where the
-file system has one.  A lock saves work; right results never hang on it: files appear whole, and two processes that did
-run one cell would write the same numbers.
+The lock of a dead owner is taken over.  Reading, deciding and replacing happen under the kernel's file lock on
+`.guard`, where the file system has one.  The lock only saves double work, correctness does not depend on it: files
+appear whole, and two processes that both ran a cell would write the same numbers.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ from ntkrun.errors import UserError
 from ntkrun.runner.files import remove_leftovers, write_bytes
 
 BEAT = 15.0  # seconds
-STALE = 90.0  # six beats: a busy file server may hold back a few
+STALE = 90.0  # seconds, six beats: a busy file server may delay a few
 
 
 def _first_line(path: str) -> str:
@@ -38,7 +39,7 @@ def _first_line(path: str) -> str:
 
 
 def machine() -> str:
-    """Where process numbers mean the same: machine, boot, and (in containers) process namespace."""
+    """The scope in which a process number is unique: host, boot, and (in containers) process namespace."""
     try:
         namespace = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -53,9 +54,9 @@ def process_start(pid: int) -> str | None:
     except ProcessLookupError:
         return None
     except PermissionError:
-        pass  # somebody else's, hence alive
+        pass  # a process of another user: alive
     status = _first_line(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    if status and status[0] == "Z":  # dead, its parent has not noticed yet
+    if status and status[0] == "Z":  # a zombie: it has ended, its parent has not collected it yet
         return None
     return status[19] if len(status) > 19 else ""
 
@@ -65,17 +66,16 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.owner: dict[str, Any] | None = None  # as last read, while somebody else has it
+        self.owner: dict[str, Any] | None = None  # of a lock held by another process, as last read
         self._file: Any = None
         self._text = ""
-        self._sighted: tuple[str, float] | None = None  # what the lock of another machine said, and when
+        self._sighted: tuple[str, float] | None = None  # text of another machine's lock, and our clock at that time
 
     def acquire(self, *, judge: bool = False, patience: float = 0.0) -> bool:
-        """Take the lock if it is free or its owner dead.
+        """Take the lock if it is free or its owner is dead; returns whether it was taken.
 
-        judge     watch a lock of another machine for up to STALE seconds since the first attempt; otherwise it counts
-                  as held
-        patience  seconds to wait for a living owner
+        judge     wait up to STALE seconds to see whether an owner on another machine is alive; else it counts as alive
+        patience  seconds to wait for a living owner to release the lock
         """
         deadline = time.monotonic() + patience
         while True:
@@ -94,7 +94,7 @@ class Lock:
             time.sleep(0.2)
 
     def clear(self) -> None:
-        """Remove the lock of an owner who died after his work was done."""
+        """Remove the lock if its owner died after finishing its work."""
         if self.path.exists() and self.acquire():
             with self:
                 pass
@@ -105,7 +105,7 @@ class Lock:
         return f"process {owner.get('pid', '?')} on {owner.get('host', '?')}, since {owner.get('since', '?')}"
 
     def mine(self) -> bool:
-        """Whether nobody took the lock over, as may happen to a process that was suspended for minutes."""
+        """Whether this process still holds the lock: after minutes of suspension another one may have taken it over."""
         try:
             return self.path.read_text().split("\n")[0] == self._text
         except OSError:
@@ -124,14 +124,14 @@ class Lock:
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)  # a process that came to nothing may have taken it back
+        self.path.parent.mkdir(parents=True, exist_ok=True)  # another process may have removed the empty folder
         with open(self.path.with_name(".guard"), "a") as handle:
             with contextlib.suppress(OSError):  # no such locks on this file system: see the module's text
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
     def _owner_alive(self) -> bool | None:
-        """False: free or dead; None: of another machine, to be watched."""
+        """True or False; False also where the lock is free; None where the owner is on another machine and not yet known."""
         try:
             text = self.path.read_text()
         except FileNotFoundError:
@@ -140,7 +140,7 @@ class Lock:
             self.owner = owner = json.loads(text.split("\n")[0])
             pid, born, where = int(owner["pid"]), owner["born"], owner["machine"]
         except (ValueError, KeyError, TypeError):
-            return False  # locks are written whole: what cannot be read is no lock of ours
+            return False  # locks are written whole, so an unreadable file is not a lock
         if where == machine():
             return process_start(pid) == born
         now = time.monotonic()
@@ -165,10 +165,10 @@ class Lock:
         try:
             remove_leftovers(self.path)
             write_bytes(self.path, f"{self._text}\n{0:012d}\n".encode())
-            # in place and through this handle: after a take-over it would be another file that moves
+            # the counter is written through this handle: after a take-over the path names the new owner's file
             self._file = self.path.open("r+b", buffering=0)
         except (OSError, UserError):
-            # it may be in place all the same, and would look like that of a living owner
+            # the file may have been written all the same; left behind it would look like a living owner's lock
             with contextlib.suppress(OSError):
                 if self.mine():
                     self.path.unlink()
@@ -181,6 +181,8 @@ class Lock:
         count = 0
         while not self._stop.wait(BEAT):
             count += 1
-            with contextlib.suppress(OSError):  # a full disk may recover; if not, the lock goes stale
+            with contextlib.suppress(
+                OSError
+            ):  # on a full disk a later beat may succeed; if none does, the lock goes stale
                 os.pwrite(self._file.fileno(), f"{count:012d}".encode(), len(self._text) + 1)
                 os.fsync(self._file.fileno())

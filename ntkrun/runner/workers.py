@@ -1,4 +1,4 @@
-"""The processes beside each other that compute cells (`cli.worker`), as the process sees them that tells them which."""
+"""Worker processes (`cli.worker`), which compute cells at the same time; this is the side that hands out the cells."""
 
 import contextlib
 import json
@@ -11,19 +11,23 @@ import threading
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-Answer = tuple["Worker", dict[str, Any] | None]  # None: the process has ended
+Answer = tuple["Worker", dict[str, Any] | None]  # None when the process has ended
 
 
 @dataclass(eq=False)
 class Worker:
-    """One process; what it answers arrives in `answers`."""
+    """One process.
+
+    answers  the queue into which it puts (itself, answer), one answer a job and None when the process has ended
+    job      the job it was given last
+    """
 
     answers: "queue.Queue[Answer]"
-    job: Any = None  # what it is at
+    job: Any = None
     process: "subprocess.Popen[str]" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        # a session of its own: a Ctrl-C reaches it through the parent alone, and once
+        # in its own session, so that Ctrl-C does not reach it directly: the parent forwards it, once
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "ntkrun.cli.worker"],
             stdin=subprocess.PIPE,
@@ -33,41 +37,41 @@ class Worker:
             start_new_session=True,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
-        for work in (self._hear, self._pass_on):
-            threading.Thread(target=work, daemon=True).start()
+        for forwarding in (self._read_answers, self._forward_errors):
+            threading.Thread(target=forwarding, daemon=True).start()
 
-    def tell(self, job: Any, order: dict[str, Any]) -> None:
-        """Give it a cell; a process that has just died says so through `answers`."""
+    def assign(self, job: Any, order: dict[str, Any]) -> None:
+        """Hand it a job; if the process has died, the None in `answers` says so, no exception."""
         self.job = job
         with contextlib.suppress(OSError):
             _open(self.process.stdin).write(json.dumps(order) + "\n")
             _open(self.process.stdin).flush()
 
     def stop(self, signum: int = signal.SIGTERM) -> None:
-        """Ask it to save and end."""
+        """Ask it to write its checkpoint and end."""
         if self.process.poll() is None:
             self.process.send_signal(signum)
 
     def close(self) -> None:
-        """It has nothing more to do."""
+        """Close its input: it ends once its present job is done."""
         with contextlib.suppress(OSError):
             _open(self.process.stdin).close()
 
-    def end(self, patience: float) -> None:
-        """Wait for it, kill it when that takes longer."""
+    def wait_or_kill(self, patience: float) -> None:
+        """Wait up to `patience` seconds for it to end, then kill it."""
         try:
             self.process.wait(max(patience, 0.0))
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
 
-    def _hear(self) -> None:
+    def _read_answers(self) -> None:
         for line in _open(self.process.stdout):
             self.answers.put((self, json.loads(line)))
         self.process.wait()
         self.answers.put((self, None))
 
-    def _pass_on(self) -> None:
+    def _forward_errors(self) -> None:
         for line in _open(self.process.stderr):
             print(line, end="", file=sys.stderr, flush=True)
 

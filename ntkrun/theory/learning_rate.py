@@ -19,6 +19,8 @@ DENSE_ROWS = 2000  # half a second; beyond, the dense cost grows with the cube o
 # ARPACK stops at a residual of this fraction of lambda_max; for a symmetric matrix an eigenvalue's error is at most its
 # residual, and quadratically smaller when it is separated from its neighbours.
 _LANCZOS_RESIDUAL = 1e-6
+# Lowest and highest eigenvalue of a loss' Hessian in the outputs of one example; derived in `eta_critical`.
+CURVATURE = {"mse": (1.0, 1.0), "cross_entropy": (0.0, 0.5)}
 
 
 def extreme_eigenvalues(ntk: Kernel) -> tuple[float, float]:
@@ -62,8 +64,8 @@ def eta_critical(
     n = len(ntk_train_train)
     if np.ndim(ntk_train_train) == 4 and ntk_train_train.shape[2] != n_outputs:
         raise UserError(f"the kernel has {ntk_train_train.shape[2]} outputs, n_outputs says {n_outputs}")
-    if loss not in ("mse", "cross_entropy"):
-        raise UserError(f"unknown loss {loss!r}: use mse or cross_entropy")
+    if loss not in CURVATURE:
+        raise UserError(f"unknown loss {loss!r}: use {' or '.join(CURVATURE)}")
     if not 0.0 <= momentum < 1.0:
         raise UserError(f"momentum must be in [0, 1), got {momentum}")
     smallest, largest = extreme_eigenvalues(ntk_train_train)
@@ -75,8 +77,8 @@ def eta_critical(
 
 def stable_rate(smallest: float, largest: float, *, loss: str, momentum: float) -> float:
     """The rate of `eta_critical` from the extreme eigenvalues of Theta/(N k)."""
-    if loss == "cross_entropy":
-        smallest, largest = 0.0, largest / 2.0
+    lowest, highest = CURVATURE[loss]
+    smallest, largest = lowest * smallest, highest * largest
     if momentum > 0.0:
         return 2.0 * (1.0 + momentum) / largest
     return 2.0 / (max(smallest, 0.0) + largest)  # below 0 only by rounding

@@ -49,7 +49,7 @@ class Pretended:
     def __init__(self, answers: queue.Queue, clock: Clock, pace: float, answer: dict[str, Any]) -> None:
         self.answers, self.clock, self.pace, self.answer, self.job = answers, clock, pace, answer, None
 
-    def tell(self, job: Job, order: dict[str, Any]) -> None:
+    def assign(self, job: Job, order: dict[str, Any]) -> None:
         assert job.expected is not None
         self.job = job
         self.clock.now += self.pace * job.expected.seconds
@@ -59,12 +59,12 @@ class Pretended:
 
     def close(self) -> None: ...
 
-    def end(self, patience: float) -> None: ...
+    def wait_or_kill(self, patience: float) -> None: ...
 
 
 def played(made: Budget, clock: Clock, pace: float = 1.0, answer: dict[str, Any] | None = None) -> list[str]:
     """The cells in the order in which they were begun."""
-    made.run(lambda answers: Pretended(answers, clock, pace, answer or {"became": "stored"}))
+    made.run(lambda answers: Pretended(answers, clock, pace, answer or {"state": "stored"}))
     begun = sorted((one for one in made.jobs if one.began), key=lambda one: one.began)
     return [one.cell for one in begun]
 
@@ -78,7 +78,7 @@ def test_the_shortest_come_first_or_those_that_were_named_first():
 
 def test_none_is_begun_that_will_not_end_in_time():
     made, clock = budget(MARGIN + 100, job("a", 60), job("b", 60), job("c", 39.9))
-    assert played(made, clock) == ["c", "a"] and [one.became for one in made.jobs] == ["stored", "waiting", "stored"]
+    assert played(made, clock) == ["c", "a"] and [one.state for one in made.jobs] == ["stored", "waiting", "stored"]
     made, clock = budget(MARGIN + 100, job("a", 100.1))
     assert played(made, clock) == [] and clock.now == Clock.now, "it ends at once where nothing fits"
 
@@ -100,9 +100,9 @@ def test_a_cell_beside_others_is_taken_to_run_longer_and_on_an_accelerator_compi
 def test_cells_run_together_only_where_the_device_has_room_for_them():
     made, _ = budget(1000, job("a", 1, memory=50), job("b", 2, memory=60), job("c", 3, memory=30), memory=100.0)
     assert made.next() is made.jobs[0]
-    made.jobs[0].became = "running"
+    made.jobs[0].state = "running"
     assert made.next() is made.jobs[2] and 50 + 30 <= MEMORY * 100 < 50 + 60
-    made.jobs[0].became = "stored"
+    made.jobs[0].state = "stored"
     alone, _ = budget(1000, job("large", 1, memory=500), memory=100.0)
     assert alone.next() is alone.jobs[0], "by itself it is tried: the forecast is no proof"
 
@@ -114,25 +114,25 @@ class Crowded(Pretended):
         super().__init__(answers, clock, 1.0, {})
         self.room, self.begun = room, begun
 
-    def tell(self, job: Job, order: dict[str, Any]) -> None:
-        full = {"became": "failed", "why": "XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory"}
-        self.answer = full if job.cell == "b" and job.beside >= self.room else {"became": "stored"}
+    def assign(self, job: Job, order: dict[str, Any]) -> None:
+        full = {"state": "failed", "why": "XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory"}
+        self.answer = full if job.cell == "b" and job.beside >= self.room else {"state": "stored"}
         self.begun.append((job.cell, job.beside))
-        super().tell(job, order)
+        super().assign(job, order)
 
 
-@pytest.mark.parametrize(("room", "became"), [(1, "stored"), (0, "failed")])
+@pytest.mark.parametrize(("room", "state"), [(1, "stored"), (0, "failed")])
 def test_a_cell_without_memory_beside_others_is_tried_again_alone(room, became):
     made, clock = budget(1000, job("a", 1), job("b", 2), job("c", 3), workers=2)
     begun: list[tuple[str, int]] = []
     made.run(lambda answers: Crowded(answers, clock, room, begun))
     assert begun == [("a", 0), ("b", 1), ("c", 1), ("b", 0)], "not before c has ended, and once"
-    assert [one.became for one in made.jobs] == ["stored", became, "stored"]
+    assert [one.state for one in made.jobs] == ["stored", became, "stored"]
 
 
 def test_a_cell_that_fails_stops_no_other_and_is_told():
     made, clock = budget(1000, job("a", 1), job("b", 2))
-    assert played(made, clock, answer={"became": "failed", "why": "not finite at step 3"}) == ["a", "b"]
+    assert played(made, clock, answer={"state": "failed", "why": "not finite at step 3"}) == ["a", "b"]
     table = outcome_table(made.jobs, 4)
     assert (
         table.startswith("0 of 6 cells finished now, 4 stored before, 2 left")
@@ -157,7 +157,7 @@ def test_what_is_not_planned_yet_is_waited_for():
         return len(seen) > 2
 
     made.planned = planned
-    assert played(made, clock) == ["late"] and late.became == "stored"
+    assert played(made, clock) == ["late"] and late.state == "stored"
 
 
 SMOKE = ("scale=smoke", "results_dir=results", "data.source=stand_in")
@@ -185,7 +185,7 @@ def test_processes_compute_the_cells_and_the_same_command_finds_them(ntkrun, tmp
 
     (cell,) = make_cells(load_experiment("fig1"), raw)
     Store(direct, "smoke", "fig1").prepare()
-    assert compute("fig1", raw, cell.config_hash) == {"became": "stored"}
+    assert compute("fig1", raw, cell.config_hash) == {"state": "stored"}
     (ours,), (theirs,) = (
         list(folder.glob(f"smoke/fig1/cells/{cell.config_hash}*")) for folder in (direct, tmp_path / "results")
     )

@@ -60,54 +60,60 @@ def plot(table: pd.DataFrame) -> Figure:
 
 CLAIMS = (
     Claim(
-id="figs4.routes_agree",
-source="(S10): f_lin by function space and by the ODE",
-kind="theory",
-measure=lambda table: tables.series(table, curves.RMS.of(curves.ROUTES)).max(),
-expected="0",
-band=(0.0, 0.05),
-why=("a step dt = .03 t shifts the clock by .015 of it, where a logit moves by about 1 an e-fold: .015, and more where "
-        "the fast mode overshoots at t = 1 to 10"),
-),
+        id="figs4.routes_agree",
+        source="(S10): f_lin by function space and by the ODE",
+        kind="theory",
+        measure=lambda table: tables.series(table, curves.RMS.of(curves.ROUTES)).max(),
+        expected="0",
+        band=(0.0, 0.05),
+        why=(
+            "a step dt = .03 t shifts the clock by .015 of it, where a logit moves by about 1 an e-fold: .015, and more where "
+            "the fast mode overshoots at t = 1 to 10"
+        ),
+    ),
     Claim(
-id="figs4.deviates_later",
-source="Figure S4: wider networks leave f_lin later",
-kind="stated",
-measure=onset_slope,
-expected="above 0; the paper's first t with an rms above .1: 17.7 at n = 32 to 1000 at n = 4096, slope .83",
-band=(0.3, 1.5),
-why=("the distance falls like n^-1/2 to n^-1 and grows like a power of t between 1/2 and 1; 5 points scatter by a "
-        "factor 2 in t, .15 in the slope over 7 octaves"),
-),
+        id="figs4.deviates_later",
+        source="Figure S4: wider networks leave f_lin later",
+        kind="stated",
+        measure=onset_slope,
+        expected="above 0; the paper's first t with an rms above .1: 17.7 at n = 32 to 1000 at n = 4096, slope .83",
+        band=(0.3, 1.5),
+        why=(
+            "the distance falls like n^-1/2 to n^-1 and grows like a power of t between 1/2 and 1; 5 points scatter by a "
+            "factor 2 in t, .15 in the slope over 7 octaves"
+        ),
+    ),
     Claim(
-id="figs4.late_growth",
-source="Section 3.2.1, Figure S4: logits diverge late",
-kind="stated",
-measure=lambda table: (distance_by_width(table) / distance_by_width(table, 100.0)).min(),
-expected="rms at the end over that at t = 100: 7 to 45",
-band=(3.0, float("inf")),
-why="half of the paper's smallest ratio: the narrowest network has left f_lin by t = 100 already",
-),
+        id="figs4.late_growth",
+        source="Section 3.2.1, Figure S4: logits diverge late",
+        kind="stated",
+        measure=lambda table: (distance_by_width(table) / distance_by_width(table, 100.0)).min(),
+        expected="rms at the end over that at t = 100: 7 to 45",
+        band=(3.0, float("inf")),
+        why="half of the paper's smallest ratio: the narrowest network has left f_lin by t = 100 already",
+    ),
     Claim(
-id="figs4.end_slope",
-source="Theorem 2.1 (n^-1/2) and Figure S4",
-kind="read_off",
-measure=end_slope,
-expected="-.61 over all widths",
-band=(-1.0, -0.3),
-why=("one network a width scatters by a factor 1.5: .1 in the slope over 6 octaves; twice that around -.61, wider "
-        "towards the n^-1 of the next order"),
-),
+        id="figs4.end_slope",
+        source="Theorem 2.1 (n^-1/2) and Figure S4",
+        kind="read_off",
+        measure=end_slope,
+        expected="-.61 over all widths",
+        band=(-1.0, -0.3),
+        why=(
+            "one network a width scatters by a factor 1.5: .1 in the slope over 6 octaves; twice that around -.61, wider "
+            "towards the n^-1 of the next order"
+        ),
+    ),
     Claim(
-id="figs4.end_values",
-source="Figure S4, rms of network minus f_lin over the five points at the end",
-kind="read_off",
-measure=octaves_at_end,
-expected="0 octaves",
-band=(0.0, 1.0),
-why="the rms over five points scatters by .5 octaves, and N, sigma_w^2, sigma_b^2 are ours",
-),
-)  # fmt: skip
+        id="figs4.end_values",
+        source="Figure S4, rms of network minus f_lin over the five points at the end",
+        kind="read_off",
+        measure=octaves_at_end,
+        expected="0 octaves",
+        band=(0.0, 1.0),
+        why="the rms over five points scatters by .5 octaves, and N, sigma_w^2, sigma_b^2 are ours",
+    ),
+)
 
 EXPERIMENT = Experiment(
     name="figs4",

@@ -65,69 +65,73 @@ def weight_claims(net: Net) -> list[Claim]:
     source = "Section 3.1: input and output weights change like n^-1/2, inner ones like n^-1"
     return [
         Claim(
-id=f"figs6.{net}_slope_{name}",
-source=source,
-kind="stated",
-measure=slope(net, curves.WEIGHT_CHANGE, index),
-expected=expected,
-band=(power - 0.15, power + 0.15),
-why=SLOPE_WHY,
-)
+            id=f"figs6.{net}_slope_{name}",
+            source=source,
+            kind="stated",
+            measure=slope(net, curves.WEIGHT_CHANGE, index),
+            expected=expected,
+            band=(power - 0.15, power + 0.15),
+            why=SLOPE_WHY,
+        )
         for index, (name, expected, power) in enumerate(LAYERS[net])
-    ]  # fmt: skip
+    ]
 
 
 def time_claims(net: Net, time: int) -> list[Claim]:
     panel, at = f"{net}_ntk_change_vs_time", float(time)
     return [
         Claim(
-id=f"figs6.{net}_ntk_change_t{time}",
-source=f"Figure S6, {net}, change of Theta_hat, t = {time}",
-kind="read_off",
-measure=worst_octaves(net, "figs6", panel, at),
-expected="0 octaves between ours and the paper's, for every width",
-band=(0.0, 0.4),
-why="as Figure 1; one output: a network's early change scatters by .5 octaves, the paper's mean of 5 by .2",
-),
+            id=f"figs6.{net}_ntk_change_t{time}",
+            source=f"Figure S6, {net}, change of Theta_hat, t = {time}",
+            kind="read_off",
+            measure=worst_octaves(net, "figs6", panel, at),
+            expected="0 octaves between ours and the paper's, for every width",
+            band=(0.0, 0.4),
+            why="as Figure 1; one output: a network's early change scatters by .5 octaves, the paper's mean of 5 by .2",
+        ),
         Claim(
-id=f"figs6.{net}_ntk_mean_t{time}",
-source=f"Figure S6, {net}, change of Theta_hat, t = {time}",
-kind="read_off",
-measure=mean_octaves(net, at),
-expected="0 octaves on average over the widths",
-band=(-0.25, 0.25),
-why=("nine widths average the scatter to .1; other pairs of classes of the top row move it by .2, another "
-            "sigma_w^2 or scaling by .5 and more"),
-),
-    ]  # fmt: skip
+            id=f"figs6.{net}_ntk_mean_t{time}",
+            source=f"Figure S6, {net}, change of Theta_hat, t = {time}",
+            kind="read_off",
+            measure=mean_octaves(net, at),
+            expected="0 octaves on average over the widths",
+            band=(-0.25, 0.25),
+            why=(
+                "nine widths average the scatter to .1; other pairs of classes of the top row move it by .2, another "
+                "sigma_w^2 or scaling by .5 and more"
+            ),
+        ),
+    ]
 
 
 CLAIMS = (
     *(claim for net in ROWS for claim in weight_claims(net)),
     *(
         Claim(
-id=f"figs6.{net}_slope_{what}",
-source="Section 3.1: the kernels change at most like n^-1/2, closer to n^-1",
-kind="stated",
-measure=slope(net, CHANGES[what]),
-expected=f"{expected}, n >= 256",
-band=(-1.1, -0.5),
-why="between the bound -1/2 and the -1 that the text names, sampling error .1 as in Figure 1",
-)
+            id=f"figs6.{net}_slope_{what}",
+            source="Section 3.1: the kernels change at most like n^-1/2, closer to n^-1",
+            kind="stated",
+            measure=slope(net, CHANGES[what]),
+            expected=f"{expected}, n >= 256",
+            band=(-1.1, -0.5),
+            why="between the bound -1/2 and the -1 that the text names, sampling error .1 as in Figure 1",
+        )
         for (net, what), expected in KERNELS.items()
     ),
     *(claim for net in ROWS for time in TIMES for claim in time_claims(net, time)),
     Claim(
-id="figs6.relu1_flat_end",
-source="Figure S6, top left: no change after t = 2^9",
-kind="read_off",
-measure=lambda table: late_rise(RELU.of(table)),
-expected="0 octaves (the paper's .00 to .04)",
-band=(-0.25, 0.25),
-why=("the linear dynamics of these settings has .94 of its final ||theta_t - theta_0||^2 at 2^9 and .995 at 2^10, .08 "
-        "octaves, and a few times that at finite width; sigma_w^2 = 1 still gains 1.3"),
-),
-)  # fmt: skip
+        id="figs6.relu1_flat_end",
+        source="Figure S6, top left: no change after t = 2^9",
+        kind="read_off",
+        measure=lambda table: late_rise(RELU.of(table)),
+        expected="0 octaves (the paper's .00 to .04)",
+        band=(-0.25, 0.25),
+        why=(
+            "the linear dynamics of these settings has .94 of its final ||theta_t - theta_0||^2 at 2^9 and .995 at 2^10, .08 "
+            "octaves, and a few times that at finite width; sigma_w^2 = 1 still gains 1.3"
+        ),
+    ),
+)
 
 EXPERIMENT = Experiment(
     name="figs6",

@@ -27,6 +27,7 @@ CLAIMS = (starts_together("lockstep", 1e-5, "outputs of order 1 in float32 throu
 
 EXPERIMENT = Experiment(
     name="lockstep",
+    of_the_paper=False,
     title="Network and linearization in lockstep",
     run=TRAJECTORIES,
     plot=plot,

@@ -41,7 +41,7 @@ def plot(table: pd.DataFrame) -> Figure:
         for ax, (quantity, symbol) in zip(row, QUANTITIES.items(), strict=True):
             panel(ax, table, quantity, parameterization)
             over = r"$\,/\sqrt{n}$" if (quantity, parameterization) == (curves.THETA_DISTANCE, "ntk") else ""
-            ax.set_title(f"{symbol}{over}, {parameterization}")
+            ax.set_title(f"{symbol}{over}, {parameterization}", pad=10)  # room for the t below sup
     for letter, ax in zip("abcdef", axes.flat, strict=True):
         panel_letter(ax, letter)
     for ax in axes[-1]:

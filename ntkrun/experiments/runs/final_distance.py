@@ -42,7 +42,7 @@ from ntkrun.experiments.runs.planned_work import (
 )
 from ntkrun.experiments.runs.prepare import drawn, load, model_from, outputs_at_start
 from ntkrun.experiments.runs.random_keys import cell_key
-from ntkrun.kernels.analytic import analytic_kernels
+from ntkrun.experiments.runs.recursion import recursion_kernels
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.precision import full_precision
 from ntkrun.lockstep.loop import FullBatch, Observation, run_lockstep
@@ -158,13 +158,11 @@ EXAMPLES_DRAWN = 2048  # entries of all draws of f_0 together: the sum over many
 
 @lru_cache(maxsize=64)
 def _steps_expected(settings: ImageDistanceSettings) -> int | None:
-    data, model, descent = planned_images(settings.data, "mse"), settings.model, settings.descent
+    data, descent = planned_images(settings.data, "mse"), settings.descent
     if data is None:
         return None
-    kept = ("depth", "activation", "sigma_w2", "sigma_b2", "parameterization")
-    fields: Any = {name: getattr(model, name) for name in kept}
-    x, y, rng = data.x_train.reshape(len(data.x_train), -1), np.asarray(data.y_train), np.random.default_rng(0)
-    kernels = analytic_kernels(x, tile_bytes=settings.theory.tile_bytes, **fields)
+    y, rng = np.asarray(data.y_train), np.random.default_rng(0)
+    kernels = recursion_kernels(settings, data.x_train)
     n, k = y.shape
     root = np.linalg.cholesky(np.asarray(kernels.nngp) + 1e-9 * np.trace(kernels.nngp) / n * np.eye(n))
     theta, draws = np.asarray(kernels.ntk, np.float32), max(1, EXAMPLES_DRAWN // n)

@@ -19,7 +19,7 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.runs.planned_work import PlannedWork, count, parameter_shapes, shape
 from ntkrun.experiments.runs.random_keys import cell_key, shared_key
-from ntkrun.kernels.analytic import analytic_kernels
+from ntkrun.experiments.runs.recursion import recursion_kernels
 from ntkrun.kernels.monte_carlo import group_size, sampled_kernels, segment_sums
 from ntkrun.lockstep.progress import Progress
 from ntkrun.models import build_model
@@ -32,9 +32,7 @@ def compute(settings: MonteCarloSettings, cell: str, progress: Progress) -> Cell
     model = build_model(fields.pop("name"), n_outputs=1, **fields)
     shape = (settings.inputs, settings.input_dim)
     x = np.asarray(jax.random.normal(shared_key(settings, "inputs"), shape, jnp.float64))
-    kept = ("depth", "activation", "sigma_w2", "sigma_b2", "parameterization")
-    tiles, width = settings.theory.tile_bytes, settings.model.width
-    exact = analytic_kernels(x, **{name: fields[name] for name in kept}, width=width, tile_bytes=tiles)
+    exact = recursion_kernels(settings, x, width=settings.model.width)
     drawn = sampled_kernels(model, span_coordinates(x)[0], cell_key(settings, "networks"), settings.draws)
     progress.start(f"{settings.experiment} {cell}", settings.draws)
     counts, errors = [], []
@@ -47,7 +45,9 @@ def compute(settings: MonteCarloSettings, cell: str, progress: Progress) -> Cell
         tables.rows(curves.ERROR.of(kernel), "", steps, times, np.asarray(errors)[:, column]).assign(M=counts)
         for column, kernel in enumerate(exact._fields)
     ]
-    return CellResult(tables.tidy(rows, figure=settings.experiment, cell=cell, seed=settings.seed, width=width))
+    return CellResult(
+        tables.tidy(rows, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
+    )
 
 
 def planned_work(settings: MonteCarloSettings, block_bytes: int) -> PlannedWork:

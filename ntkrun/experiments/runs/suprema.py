@@ -41,7 +41,7 @@ from ntkrun.experiments.runs.planned_work import (
 )
 from ntkrun.experiments.runs.prepare import initial, load, model_from
 from ntkrun.experiments.runs.random_keys import cell_key
-from ntkrun.kernels.analytic import analytic_kernels
+from ntkrun.experiments.runs.recursion import recursion_kernels
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
@@ -66,16 +66,8 @@ def inputs_of(data: Dataset) -> list[np.ndarray]:
 @on_the_host()
 def descent_of(settings: SupremaSettings, x: np.ndarray, y: np.ndarray) -> tuple[float, int]:
     """(eta, steps) from the infinite-width Theta alone: every width of a network goes equally far."""
-    model, descent = settings.model, settings.descent
-    theta = analytic_kernels(
-        x,
-        depth=model.depth,
-        activation=model.activation,
-        sigma_w2=model.sigma_w2,
-        sigma_b2=model.sigma_b2,
-        parameterization=model.parameterization,
-        tile_bytes=settings.theory.tile_bytes,
-    ).ntk
+    descent = settings.descent
+    theta = recursion_kernels(settings, x).ntk
     eta = descent.share_of_critical * eta_critical(theta, y.shape[1])
     linear = gradient_descent(theta, y, np.zeros_like(y), np.full(descent.max_steps, eta))
     wanted = descent.loss_fraction * float(metrics.mse(np.zeros_like(y), y))

@@ -36,7 +36,8 @@ from ntkrun.experiments.runs.prepare import (
     set_up_training,
     step_by_step,
 )
-from ntkrun.kernels.analytic import Kernels, analytic_kernels
+from ntkrun.experiments.runs.recursion import recursion_kernels
+from ntkrun.kernels.analytic import Kernels
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.precision import full_precision
 from ntkrun.kernels.psd import check_psd
@@ -50,24 +51,8 @@ from ntkrun.types import Array
 
 
 def analytic_pair(settings: RunSettings, x1: np.ndarray, x2: np.ndarray | None = None) -> Kernels:
-    """K of the infinitely wide network and Theta of its trained layers, with S42's normalisation where standard."""
-
-    def flat(x: np.ndarray) -> np.ndarray:
-        return np.asarray(x, np.float64).reshape(len(x), -1)
-
-    model = settings.model
-    return analytic_kernels(
-        flat(x1),
-        None if x2 is None else flat(x2),
-        depth=model.depth,
-        activation=model.activation,
-        sigma_w2=model.sigma_w2,
-        sigma_b2=model.sigma_b2,
-        parameterization=model.parameterization,
-        width=model.width if model.parameterization == "standard" else None,
-        trained=settings.trained,
-        tile_bytes=settings.theory.tile_bytes,
-    )
+    """K of the infinitely wide network and Theta of its trained layers, with the terms of order 1/n that (S42) has."""
+    return recursion_kernels(settings, x1, x2, trained=settings.trained, width=settings.model.width)
 
 
 def analytic(settings: RunSettings, x1: np.ndarray, x2: np.ndarray | None = None) -> np.ndarray:
