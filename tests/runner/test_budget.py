@@ -122,12 +122,12 @@ class Crowded(Pretended):
 
 
 @pytest.mark.parametrize(("room", "state"), [(1, "stored"), (0, "failed")])
-def test_a_cell_without_memory_beside_others_is_tried_again_alone(room, became):
+def test_a_cell_without_memory_beside_others_is_tried_again_alone(room, state):
     made, clock = budget(1000, job("a", 1), job("b", 2), job("c", 3), workers=2)
     begun: list[tuple[str, int]] = []
     made.run(lambda answers: Crowded(answers, clock, room, begun))
     assert begun == [("a", 0), ("b", 1), ("c", 1), ("b", 0)], "not before c has ended, and once"
-    assert [one.state for one in made.jobs] == ["stored", became, "stored"]
+    assert [one.state for one in made.jobs] == ["stored", state, "stored"]
 
 
 def test_a_cell_that_fails_stops_no_other_and_is_told():

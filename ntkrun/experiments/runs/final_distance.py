@@ -162,7 +162,7 @@ def _steps_expected(settings: ImageDistanceSettings) -> int | None:
     if data is None:
         return None
     y, rng = np.asarray(data.y_train), np.random.default_rng(0)
-    kernels = recursion_kernels(settings, data.x_train)
+    kernels = recursion_kernels(settings.model, settings.theory, data.x_train)
     n, k = y.shape
     root = np.linalg.cholesky(np.asarray(kernels.nngp) + 1e-9 * np.trace(kernels.nngp) / n * np.eye(n))
     theta, draws = np.asarray(kernels.ntk, np.float32), max(1, EXAMPLES_DRAWN // n)

@@ -32,7 +32,7 @@ def compute(settings: MonteCarloSettings, cell: str, progress: Progress) -> Cell
     model = build_model(fields.pop("name"), n_outputs=1, **fields)
     shape = (settings.inputs, settings.input_dim)
     x = np.asarray(jax.random.normal(shared_key(settings, "inputs"), shape, jnp.float64))
-    exact = recursion_kernels(settings, x, width=settings.model.width)
+    exact = recursion_kernels(settings.model, settings.theory, x, width=settings.model.width)
     drawn = sampled_kernels(model, span_coordinates(x)[0], cell_key(settings, "networks"), settings.draws)
     progress.start(f"{settings.experiment} {cell}", settings.draws)
     counts, errors = [], []

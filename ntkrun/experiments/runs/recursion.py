@@ -1,27 +1,16 @@
 """The analytic kernels of the network that a run's settings describe."""
 
-from typing import Protocol
-
 import numpy as np
 
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
 from ntkrun.settings.choices import Trained
-from ntkrun.settings.models import AnyModelSettings
+from ntkrun.settings.models import ModelSettings
 from ntkrun.settings.sections import TheorySettings
 
 
-class DescribesNetwork(Protocol):
-    """The settings of a run whose network has the recursion."""
-
-    @property
-    def model(self) -> AnyModelSettings: ...
-
-    @property
-    def theory(self) -> TheorySettings: ...
-
-
 def recursion_kernels(
-    settings: DescribesNetwork,
+    model: ModelSettings,
+    theory: TheorySettings,
     x1: np.ndarray,
     x2: np.ndarray | None = None,
     *,
@@ -33,7 +22,6 @@ def recursion_kernels(
     trained  the layers that are: Theta is theirs alone
     width    n, for the terms of order 1/n of the standard parameterization; without it the limit n -> infinity
     """
-    model = settings.model
     return analytic_kernels(
         x1,
         x2,
@@ -44,5 +32,5 @@ def recursion_kernels(
         parameterization=model.parameterization,
         width=width,
         trained=trained,
-        tile_bytes=settings.theory.tile_bytes,
+        tile_bytes=theory.tile_bytes,
     )

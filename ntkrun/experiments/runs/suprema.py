@@ -67,7 +67,7 @@ def inputs_of(data: Dataset) -> list[np.ndarray]:
 def descent_of(settings: SupremaSettings, x: np.ndarray, y: np.ndarray) -> tuple[float, int]:
     """(eta, steps) from the infinite-width Theta alone: every width of a network goes equally far."""
     descent = settings.descent
-    theta = recursion_kernels(settings, x).ntk
+    theta = recursion_kernels(settings.model, settings.theory, x).ntk
     eta = descent.share_of_critical * eta_critical(theta, y.shape[1])
     linear = gradient_descent(theta, y, np.zeros_like(y), np.full(descent.max_steps, eta))
     wanted = descent.loss_fraction * float(metrics.mse(np.zeros_like(y), y))

@@ -52,7 +52,9 @@ from ntkrun.types import Array
 
 def analytic_pair(settings: RunSettings, x1: np.ndarray, x2: np.ndarray | None = None) -> Kernels:
     """K of the infinitely wide network and Theta of its trained layers, with the terms of order 1/n that (S42) has."""
-    return recursion_kernels(settings, x1, x2, trained=settings.trained, width=settings.model.width)
+    return recursion_kernels(
+        settings.model, settings.theory, x1, x2, trained=settings.trained, width=settings.model.width
+    )
 
 
 def analytic(settings: RunSettings, x1: np.ndarray, x2: np.ndarray | None = None) -> np.ndarray:
