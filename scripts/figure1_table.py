@@ -1,8 +1,8 @@
 r"""Figure 1's change of Theta_hat in log2, the paper's beside ours, for a run that sweeps another setting too: Markdown.
 
 ntkrun experiment=fig1 scale=cpu 'model.width=[64,256]' 'model.sigma_w2=[1.0,2.0]' optimizer.steps=176 \
-        results_dir=results/sigma_w2
-python scripts/figure1_table.py results/sigma_w2/cpu/fig1/table.parquet
+        name=sigma_w2
+python scripts/figure1_table.py results/cpu/fig1/sigma_w2/table.parquet
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""The table of figures in README.md, from the reports that are committed under results/.
+"""The table of figures in README.md, from the reports that are committed under results/reference/.
 
     python scripts/readme_table.py          write it between its two markers (make readme)
 
-It reads what git would commit (its index), so that a run of one's own in results/ changes nothing before `git add`.
+It reads what git would commit (its index), so that what is published there counts from `git add` on.
 Minutes are those of the run whose tables are there.  The picture is that of the largest size of which all cells are there.
 """
 
@@ -45,7 +45,7 @@ class Committed:
 
     @classmethod
     def read(cls, name: str, scale: str) -> "Committed | None":
-        folder = f"results/{scale}/{name}"
+        folder = f"results/reference/{scale}/{name}"
         provenance, claims = (committed(f"{folder}/{file}.json") for file in ("provenance", "claims"))
         if provenance is None or claims is None:
             return None

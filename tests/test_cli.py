@@ -50,7 +50,7 @@ SMOKE = ["experiment=lockstep", "scale=smoke", "data.source=stand_in"]
 def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     code, out, err = ntkrun(*SMOKE, "data=mnist", "optimizer=momentum", "loss=cross_entropy")
     assert code == 0
-    folder = tmp_path / "results" / "smoke" / "lockstep"
+    (folder,) = (tmp_path / "results" / "smoke" / "lockstep").glob("*-stand-in")
     assert "scale=smoke" in out and "figure.png" in out and "passed" in out
     assert "mnist5k" in err and "make data" in err, "the stand-in is announced"
     claims = json.loads((folder / "claims.json").read_text())
@@ -65,8 +65,8 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     png = (folder / "figure.png").read_bytes()
     assert png.startswith(b"\x89PNG") and b"mnist5k" in png
     assert b"mnist5k" in (folder / "figure.pdf").read_bytes()
-    gallery = (folder.parent / "index.html").read_text()
-    assert 'src="lockstep/figure.png"' in gallery and "stand-in images mnist5k" in gallery
+    gallery = (folder.parent.parent / "index.html").read_text()
+    assert f'src="lockstep/{folder.name}/figure.png"' in gallery and "stand-in images mnist5k" in gallery
     assert str(tmp_path) not in json.dumps(provenance) + gallery, "no path of this machine in what is handed on"
 
 
@@ -88,7 +88,7 @@ def test_a_second_run_draws_again_only_what_says_something_new(ntkrun, tmp_path,
     monkeypatch.setattr("ntkrun.report.render.code_version", lambda: code)
     # of what is drawn it matters here only when
     monkeypatch.setattr(Figure, "savefig", lambda figure, file, **_: file.write(b"drawn"))
-    picture = tmp_path / "results/smoke/lockstep/figure.png"
+    picture = tmp_path / "results/smoke/lockstep/default-stand-in/figure.png"
 
     def drawn(*arguments: str) -> bool:
         before = picture.stat().st_mtime_ns if picture.exists() else 0
@@ -139,7 +139,7 @@ def test_a_report_of_part_of_the_cells_says_so_and_verify_finds_a_damaged_table(
     ntkrun(*SMOKE, "seed=[0,1]", "stage=run", "shards=2", "shard=1")
     code, _, err = ntkrun(*SMOKE, "seed=[0,1]", "stage=report")
     assert code == 0 and "1 of 2 cells are not there yet: seed=0" in err
-    provenance = json.loads((tmp_path / "results/smoke/lockstep/provenance.json").read_text())
+    provenance = json.loads((tmp_path / "results/smoke/lockstep/seed-0-1-stand-in/provenance.json").read_text())
     assert provenance["missing_cells"] == ["seed=0"]
     # the cell's table and the report's
     code, out, _ = ntkrun(*SMOKE, "stage=verify")

@@ -30,12 +30,12 @@ def readme(root) -> str:
 def test_the_table_is_not_stale(script, readme, root):
     if not (root / ".git").exists():
         pytest.skip("what is committed is known to git alone")
-    assert script.rewritten(readme) == readme, "git add results/cpu and run make readme"
+    assert script.rewritten(readme) == readme, "git add results/reference/cpu and run make readme"
 
 
 def test_a_row_says_what_the_report_says(script, readme, monkeypatch):
     def committed(path: str) -> str | None:
-        scale, name, file = path.split("/")[1:]
+        scale, name, file = path.split("/")[2:]
         missing = ["width=8"] if (scale, name) == ("paper", "fig3") else []
         if (scale == "paper" and name != "fig3") or (scale == "gpu" and name != "fig1"):
             return None
@@ -56,9 +56,9 @@ def test_a_row_says_what_the_report_says(script, readme, monkeypatch):
     assert rows["fig1"].endswith("| `ntkrun experiment=fig1` " + of_fig1)
     assert rows["figs1"].endswith("| with fig2 | 1 of 1 | not run |")
     assert rows["figs9"].endswith("| | not committed | not run |")
-    assert "results/gpu/fig1/figure.png" in rows["fig1"] and "[notes](docs/figure1.md)" in rows["fig1"]
+    assert "results/reference/gpu/fig1/figure.png" in rows["fig1"] and "[notes](docs/figure1.md)" in rows["fig1"]
     assert rows["fig3"].endswith("| 1 of 1, of 2 of 3 cells (`scale=paper`) |"), "what is not whole says so"
-    assert "results/cpu/fig3/figure.png" in rows["fig3"], "and is not the picture"
+    assert "results/reference/cpu/fig3/figure.png" in rows["fig3"], "and is not the picture"
 
 
 def test_markers_that_are_gone_are_named(script, readme):

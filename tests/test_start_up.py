@@ -60,7 +60,7 @@ def test_a_figure_is_drawn_and_judged_without_what_trains(settings_of, tmp_path)
     stored(settings_of, tmp_path / "results")
     code, found, err = imported(tmp_path, "experiment=lockstep", "scale=smoke", "stage=report", "data.source=auto")
     assert (code, found) == (0, set()), err
-    assert (tmp_path / "results/smoke/lockstep/figure.pdf").stat().st_size > 10_000
+    assert (tmp_path / "results/smoke/lockstep/default/figure.pdf").stat().st_size > 10_000
     assert (tmp_path / "results/smoke/index.html").exists()
 
 

@@ -27,9 +27,9 @@ def test_the_wheel_runs_anywhere(tmp_path: Path, root: Path):
     assert where.startswith(str(site)), "the test must not run the checkout"
     arguments = ["experiment=fig3", "scale=smoke", "data.source=stand_in"]
     python("-m", "ntkrun.cli", *arguments, cwd=elsewhere, env=environment)
-    folder = elsewhere / "results" / "smoke" / "fig3"
+    folder = elsewhere / "results" / "smoke" / "fig3" / "default-stand-in"
     assert (folder / "figure.png").stat().st_size > 10_000
-    assert "fig3/figure.png" in (folder.parent / "index.html").read_text()
+    assert "fig3/default-stand-in/figure.png" in (folder.parent.parent / "index.html").read_text()
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["stand_in_data"] == ["photos"]
     assert any("model.width=32 (paper 2048)" in line for line in provenance["departures_from_paper"])

@@ -136,11 +136,11 @@ def compare(figures: Sequence[Figure]) -> int:
 def _pairs(other: "Elsewhere", results: Path, scale: str, names: Sequence[str], faults: list[str]) -> "Iterator[Pair]":
     """The cells that both sides hold; a cell that cannot be read is added to `faults` instead."""
     from ntkrun.report.compare import Pair, Side
-    from ntkrun.runner.store import read_table, table_of
+    from ntkrun.runner.store import Store, read_table, table_of
 
     for stored in other.cells(scale):
-        ours = results / scale / stored.experiment / "cells" / stored.file
-        if stored.experiment not in names or not ours.is_file():
+        ours = Store(results, scale, stored.experiment).named(stored.file) if stored.experiment in names else None
+        if ours is None:
             continue
         try:
             sides = Side(*read_table(ours)), Side(*table_of(stored.content, f"{other.path}: {stored.file}"))
@@ -154,7 +154,9 @@ def _write(path: Path, pairs: "Sequence[Pair]") -> Path:
     import pandas as pd
 
     from ntkrun.runner.files import write_bytes
+    from ntkrun.runner.store import refuse_shipped
 
+    refuse_shipped(path.parent)
     rows = pd.concat([pair.rows for pair in pairs], ignore_index=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, rows.to_csv(index=False, float_format="%.6g").encode())

@@ -29,7 +29,8 @@ ntkrun: train a wide network and its linearization in lockstep, as in arXiv 1902
 NOTES = """\
 Any single value can be set: model.width=512 optimizer.learning_rate=.1 data.n_train=64 loss=cross_entropy ...
 docs/settings.md describes every setting, with its unit and the paper's symbol.
-Results go to <results_dir>/<scale>/<experiment>.  NTKRUN_DATA_DIR points at prepared TFDS data.
+Results go to <results_dir>/<scale>/<experiment>/<run>; ntkrun stage=list lists them.
+NTKRUN_DATA_DIR points at prepared TFDS data.
 """
 
 

@@ -1,16 +1,22 @@
 """One run of one experiment, from its overrides to its exit code."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.hydra.compose import compose_here
 from ntkrun.cli.stages import execute, join
+from ntkrun.cli.variant import variant_of
+from ntkrun.errors import ComputeForbiddenError
+from ntkrun.settings.variant import Variant
 
 
-def run_job(arguments: list[str], outcome: Outcome) -> int:
+def run_job(arguments: list[str], outcome: Outcome, flags: Sequence[str] = ()) -> int:
     """Compose the settings and carry out their stage; `outcome` is kept up to date.  Raises UserError for bad input.
+
+    flags  of the command line, which the arguments do not hold: where the files are that they were composed from
 
     To be called inside `config_files` or `hydra.main`.
     The other processes of a distributed run are joined before JAX is asked for its devices, which `scale=auto` does.
@@ -29,5 +35,12 @@ def run_job(arguments: list[str], outcome: Outcome) -> int:
     def paper() -> dict[str, Any]:
         return compose_here([f"experiment={found.settings['experiment']}", "scale=paper"]).settings
 
+    def variant() -> Variant:
+        return variant_of(found.settings, [*flags, *overrides])
+
     command = " ".join(["ntkrun", *overrides, f"scale={scale}"])
-    return execute(found.settings, paper, chosen_by, command, outcome)
+    try:
+        return execute(found.settings, paper, chosen_by, command, outcome, variant)
+    except ComputeForbiddenError:
+        outcome.absent = True
+        raise

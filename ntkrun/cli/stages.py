@@ -2,14 +2,15 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.all_figures import Outcome
-from ntkrun.errors import ComputeForbiddenError, UserError
+from ntkrun.errors import UserError
 from ntkrun.report.departures import departures
 from ntkrun.settings.choices import STAGES
 from ntkrun.settings.parts import without_unused
+from ntkrun.settings.variant import Variant
 
 if TYPE_CHECKING:
     from ntkrun.cli.console import Console
@@ -56,8 +57,12 @@ def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progres
     """Judge what is stored and write nothing; 1 when a judged claim fails."""
     from ntkrun.report.judge import claims_table
     from ntkrun.report.render import gather, judge_stored
+    from ntkrun.runner import data_sets
 
-    stored = gather(experiment, cells, store)
+    chosen = data_sets.stored(cells, store)
+    for note in chosen.notes:
+        progress.info(note)
+    stored = gather(experiment, cells, store, chosen.of)
     verdicts = judge_stored(experiment, stored, cells[0].settings.scale)
     if stored.missing:
         progress.warn(f"{len(stored.missing)} of {len(cells)} cells are not there: the claims are judged without them")
@@ -69,6 +74,7 @@ def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progres
 def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     """(experiment that computes, seconds to expect by cell) of what `execute` would run; UserError for bad input."""
     from ntkrun.experiments.figures import computing, load_experiment
+    from ntkrun.runner.data_sets import at_hand
     from ntkrun.runner.plan import make_cells, shard_of
     from ntkrun.runner.store import Store
 
@@ -78,22 +84,30 @@ def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     if not STAGES[first.stage].computes:
         return source.name, {}
     store = Store(first.results_dir, first.scale, settings["experiment"], source.name)
-    missing = [cell for cell in shard_of(cells, first.shard, first.shards) if not store.has(cell)]
+    fingerprints = at_hand(cells, store).of
+    mine = shard_of(cells, first.shard, first.shards)
+    missing = [cell for cell in mine if not store.has(cell, fingerprints[cell.config_hash])]
     if not missing:
         return source.name, {}
     print(f"{source.name}: planning {len(missing)} cells", file=sys.stderr)
     from ntkrun.runner import forecast  # which traces with JAX
 
-    found = forecast.expected(source, missing, store)
+    found = forecast.expected(source, missing)
     return source.name, {name: one.seconds for name, one in found.items()}
 
 
 def execute(
-    settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chosen_by: str, command: str, outcome: Outcome
+    settings: dict[str, Any],
+    paper: Callable[[], dict[str, Any]],
+    chosen_by: str,
+    command: str,
+    outcome: Outcome,
+    variant: Callable[[], Variant],
 ) -> int:
     """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input.
 
-    `paper()`: the settings of the paper's own run, for what is said on the figure.  `outcome` is kept up to date.
+    `paper()`: the settings of the paper's own run, for what is said on the figure.  `variant()`: which run of the
+    experiment this is.  `outcome` is kept up to date.
     """
     from ntkrun.runner.plan import check_shared_settings
 
@@ -106,39 +120,82 @@ def execute(
     experiment = load_experiment(settings["experiment"])
     source = computing(experiment)
     cells = make_cells(source, settings | {"experiment": source.name})
-    first = cells[0].settings
-    if STAGES[first.stage].between_machines:
+    first, stage = cells[0].settings, STAGES[cells[0].settings.stage]
+    if stage.between_machines:
         raise UserError(f"type stage={first.stage} on the command line, not in a file")
     if first.distributed:
         from ntkrun.lockstep.processes import leads
 
         if not leads():
             return assist(source, cells)
-    store = Store(first.results_dir, first.scale, experiment.name, source.name)
+    run = variant() if stage.draws else Variant()
+    store = Store(first.results_dir, first.scale, experiment.name, source.name, run.name)
     progress = Console(outcome.remaining)
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
-    if first.stage in ("verify", "plan"):
-        return verify(store) if first.stage == "verify" else plan(source, cells, progress)
-    if first.stage == "check":
-        return check(experiment, cells, store, progress, outcome)
-    if STAGES[first.stage].computes:
-        code = compute(source, cells, store, progress, command, outcome)
-        if code:
+    if not stage.computes and not stage.draws:
+        return look(experiment, source, cells, store, progress, outcome)
+
+    def differs() -> list[str]:
+        return departures(without_unused(settings), paper()) if experiment.of_the_paper else []
+
+    return produce(experiment, source, cells, store, progress, command, outcome, run, differs)
+
+
+def produce(
+    experiment: "Experiment",
+    source: "Experiment",
+    cells: "list[Cell]",
+    store: "Store",
+    progress: "Console",
+    command: str,
+    outcome: Outcome,
+    run: Variant,
+    differs: Callable[[], list[str]],
+) -> int:
+    """The stages that compute or draw.  `differs()`: how the settings differ from the paper's."""
+    from ntkrun.runner.reports import check_name_is_free
+
+    stage, fingerprints = STAGES[cells[0].settings.stage], None
+    if stage.draws:
+        check_name_is_free(store, run)
+    if stage.computes:
+        code, fingerprints = compute(source, cells, store, progress, command, outcome)
+        if code or (stage.draws and left_to_others(cells, store, fingerprints)):
             return code
-        if STAGES[first.stage].draws and first.shards > 1 and (missing := [c.name for c in cells if not store.has(c)]):
-            print(f"{len(missing)} of {len(cells)} cells are left to other shards; the last one draws the figure")
-            return 0
-    if STAGES[first.stage].draws:
-        differs = departures(without_unused(settings), paper()) if experiment.of_the_paper else []
-        redraw = not STAGES[first.stage].computes or outcome.ran > 0
-        show(experiment, cells, store, progress, differs, redraw, outcome)
+    if stage.draws:
+        redraw = not stage.computes or outcome.ran > 0
+        show(experiment, cells, store, progress, differs(), redraw, outcome, run, fingerprints)
     return 0
+
+
+def look(
+    experiment: "Experiment",
+    source: "Experiment",
+    cells: "list[Cell]",
+    store: "Store",
+    progress: "Console",
+    outcome: Outcome,
+) -> int:
+    """The stages that compute and write nothing."""
+    stage = cells[0].settings.stage
+    if stage == "verify":
+        return verify(store)
+    return plan(source, cells, progress) if stage == "plan" else check(experiment, cells, store, progress, outcome)
+
+
+def left_to_others(cells: "list[Cell]", store: "Store", fingerprints: Mapping[str, str]) -> bool:
+    """Whether other shards have cells left to run; says so."""
+    missing = [cell.name for cell in cells if not store.has(cell, fingerprints[cell.config_hash])]
+    if cells[0].settings.shards == 1 or not missing:
+        return False
+    print(f"{len(missing)} of {len(cells)} cells are left to other shards; the last one draws the figure")
+    return True
 
 
 def compute(
     source: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", command: str, outcome: Outcome
-) -> int:
-    """Run the cells of this shard; the exit code is that of a signal when one ended it."""
+) -> tuple[int, Mapping[str, str]]:
+    """Run the cells of this shard: (exit code, that of a signal when one ended it; fingerprints of the cells' images)."""
     if cells[0].settings.minutes is not None:
         raise UserError("minutes= is typed on the command line itself, not in a file of --config-dir")
     store.prepare()  # a folder that cannot be written to is found before the imports below
@@ -154,24 +211,27 @@ def compute(
         raise
     for warning in warnings:
         progress.warn(warning)
-    from ntkrun.runner.run import Tally, run_cells
+    from ntkrun.runner.run import Tally, images_of, run_cells
 
+    images = images_of(cells, store)
+    for note in images.notes:
+        progress.info(note)
     mine = shard_of(cells, first.shard, first.shards)
     tally = Tally(len(mine))
     try:
-        run_cells(source, mine, store, progress, tally)
+        run_cells(source, mine, store, progress, tally, images.of)
     except KeyboardInterrupt as interruption:
         progress.close()
         print(f"interrupted: {tally}; they are kept, and this goes on from there:\n  {command}", file=sys.stderr)
         code = 128 + getattr(interruption, "signum", signal.SIGINT)
         leave(code)
-        return code
+        return code, images.of
     finally:
         outcome.ran, outcome.cached = outcome.ran + tally.ran, outcome.cached + tally.cached
     print(tally)
     for cell in tally.elsewhere:
         progress.info(f"being run elsewhere: {cell}")
-    return 0
+    return 0, images.of
 
 
 def assist(source: "Experiment", cells: "list[Cell]") -> int:
@@ -195,21 +255,31 @@ def show(
     differs: list[str],
     redraw: bool,
     outcome: Outcome,
+    run: Variant,
+    fingerprints: Mapping[str, str] | None,
 ) -> None:
-    """Draw and judge what is stored, and say what it is worth."""
+    """Draw and judge what is stored, and say what it is worth.
+
+    fingerprints  of the images of the cells that were just run, by the cells' hashes; None: what is stored decides
+    """
     from ntkrun.report.gallery import write_gallery
     from ntkrun.report.judge import claims_table
     from ntkrun.report.render import report
+    from ntkrun.runner import data_sets
 
-    try:
-        made = report(experiment, cells, store, differs, redraw)
-    except ComputeForbiddenError:
-        outcome.absent = True
-        raise
+    if fingerprints is None:
+        chosen = data_sets.stored(cells, store)
+        fingerprints = chosen.of
+        for note in chosen.notes:
+            progress.info(note)
+    made = report(experiment, cells, store, differs, fingerprints, run, redraw)
     outcome.judged(verdict.verdict for verdict in made.verdicts)
     for name in made.stand_ins:
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set")
     if made.missing:
         progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
-    page = write_gallery(store.folder.parent)
-    print(f"\nfigure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts, cells[0].settings.scale)}")
+    shipped = f"{made.shipped} of {len(cells)} cells are shipped results\n" if made.shipped else ""
+    page = write_gallery(store.at_scale)
+    print(
+        f"\n{shipped}figure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts, cells[0].settings.scale)}"
+    )

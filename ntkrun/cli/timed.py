@@ -62,14 +62,17 @@ def _missing(
     figures: Sequence[Figure], composed: Sequence[dict[str, Any]]
 ) -> "Iterator[tuple[Figure, dict[str, Any], Cell, Store]]":
     """The cells that are not stored, each once even where two figures draw the same cells."""
+    from ntkrun.runner.data_sets import at_hand
     from ntkrun.runner.store import Store
 
     known = set()
     for figure, raw in zip(figures, composed, strict=True):
         first = figure.cells[0].settings
         store = Store(first.results_dir, first.scale, figure.experiment.name, figure.source.name)
+        fingerprints = at_hand(figure.cells, store).of
         for cell in figure.cells:
-            if (figure.source.name, cell.config_hash) not in known and not store.has(cell):
+            there = store.has(cell, fingerprints[cell.config_hash])
+            if (figure.source.name, cell.config_hash) not in known and not there:
                 known.add((figure.source.name, cell.config_hash))
                 yield figure, raw, cell, store
 
@@ -122,9 +125,9 @@ def _planning(budget: "Budget", found: "Sequence[tuple[Figure, dict[str, Any], C
         try:
             from ntkrun.runner import forecast
 
-            for figure, cells, store in _by_family(found):
+            for figure, cells in _by_family(found):
                 try:
-                    known = forecast.expected(figure.source, cells, store)
+                    known = forecast.expected(figure.source, cells)
                 except UserError as error:
                     for cell in cells:
                         jobs[figure.source.name, cell.config_hash].why = f"not planned: {error}"
@@ -141,7 +144,7 @@ def _planning(budget: "Budget", found: "Sequence[tuple[Figure, dict[str, Any], C
 
 def _by_family(
     found: "Sequence[tuple[Figure, dict[str, Any], Cell, Store]]",
-) -> "Iterator[tuple[Figure, list[Cell], Store]]":
+) -> "Iterator[tuple[Figure, list[Cell]]]":
     """The cells of each figure in groups that are traced once: the first group can run before the last is planned."""
     from ntkrun.runner.forecast import families
 
@@ -149,7 +152,7 @@ def _by_family(
     for name in names:
         of_name = [one for one in found if one[0].source.name == name]
         for cells in families([cell for _, _, cell, _ in of_name]):
-            yield of_name[0][0], cells, of_name[0][3]
+            yield of_name[0][0], cells
 
 
 def outcome_table(jobs: "Sequence[Job]", stored: int) -> str:

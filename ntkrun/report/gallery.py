@@ -1,11 +1,9 @@
-"""results/<scale>/index.html: every figure that is there beside what it claims, what it ran with and how far it got.
+"""results/<scale>/index.html: every run that is there beside what it claims, what it ran with and how far it got.
 
 The page reads only the json and csv files of the reports, and the docstrings of the figures for their captions.  Style and
 script are inside it; the pictures, one to a folder, stay beside it, so that it is small and always shows the newest.
 """
 
-import ast
-import csv
 import json
 import os
 import re
@@ -16,57 +14,55 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
-from PIL import Image
 
 from ntkrun.experiments import figures
 from ntkrun.experiments.claims import Verdict
-from ntkrun.report.causes import cause_of
-from ntkrun.report.judge import band, number
+from ntkrun.report.beside import Differences, differences
+from ntkrun.report.report_files import (
+    DOWNLOADS,
+    Caption,
+    PanelApart,
+    caption_of,
+    claim_row,
+    files_of,
+    minutes_of,
+    origin_of,
+    panels_apart,
+    picture_size,
+    settings_of,
+    warnings_of,
+)
 from ntkrun.runner.files import write_bytes
+from ntkrun.runner.reports import StoredReport, reports_at
 
-CHECKOUT = Path(figures.__path__[0]).parent.parent.parent
 VERDICTS = ("pass", "fail", "not_judged")
-DOWNLOADS = {
-    "figure.png": "PNG",
-    "figure.pdf": "PDF",
-    "table.parquet": "parquet",
-    "claims.json": "claims",
-    "deviation.csv": "deviation from the paper",
-}
 SYMBOLS = {
     r"\bTheta_hat": "Θ̂", r"\bK_hat": "K̂", r"\bTheta(?=_|\b)": "Θ", r"\btheta(?=_|\b)": "θ", r"\bphi\b": "φ",
     r"\bsigma(?=_|\b)": "\N{GREEK SMALL LETTER SIGMA}", r"\beta\b": "η", r"\bbeta\b": "β",
     r"\bsqrt (?=[\w(])": "√", r"\bsqrt(?=\()": "√", r"&lt;=": "≤", r"&gt;=": "≥", r"\+-": "±",
     r"\b([^\W\d_]̂?)_(\w+)": r"\1<sub>\2</sub>", r"\^(-?[\w./]*\w)": r"<sup>\1</sup>", r"`(.+?)`": r"<code>\1</code>",
 }  # fmt: skip
-MANY = 8  # values of one setting that are written out; more are given as first ... last
-
-
-@dataclass(frozen=True)
-class Caption:
-    """What a figure's docstring says: its first line and (label, text) of each paragraph, "Panels", "Setting", ..."""
-
-    headline: str
-    parts: dict[str, str]
-    notes: list[tuple[str, str | None]] = field(default_factory=list)  # file of docs/, link if the page can reach it
-
-
-@dataclass(frozen=True)
-class PanelApart:
-    """How far our curves of one panel are from the paper's: (curve, "points of the paper's", distances if it was run)."""
-
-    panel: str
-    unit: str
-    note: str
-    curves: list[tuple[str, str, list[str]]]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One figure of the page.  With a `fault`, its files could not be read and the rest is empty."""
+    """One run of the page.  With a `fault`, its files could not be read and the rest is empty.
+
+    name     experiment
+    run      what tells it from the others of the experiment
+    key      of the element on the page
+    link     from the page to its folder
+    command  that makes it again
+    changed  "model.width=[32, 128]" of every setting that is not the experiment's at this scale
+    """
 
     name: str
+    run: str
+    key: str
+    link: str
     caption: Caption
+    command: str = ""
+    changed: list[str] = field(default_factory=list)
     fault: str = ""
     title: str = ""
     size: tuple[int, int] | None = None  # of the picture, pixels
@@ -98,7 +94,7 @@ def write_gallery(at_scale: Path) -> Path:
 
 def render(at_scale: Path) -> str:
     """The page as HTML."""
-    entries = [_entry(at_scale, name) for name in _reported(at_scale)]
+    entries = [_entry(at_scale, report) for report in _reported(at_scale)]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -111,8 +107,18 @@ def render(at_scale: Path) -> str:
     missing = [name for name in figures.figure_names() if name not in there]
     total = {kind: sum(entry.counts[kind] for entry in entries) for kind in VERDICTS}
     return environment.get_template("gallery.html.j2").render(
-        scale=at_scale.name, entries=entries, total=total, missing=missing
+        scale=at_scale.name, entries=entries, total=total, missing=missing, groups=list(_groups(entries))
     )
+
+
+def _groups(entries: list[Entry]) -> Iterator[tuple[list[Entry], Differences | None]]:
+    """The runs of each experiment, and what differs between them where there are several."""
+    for name in dict.fromkeys(entry.name for entry in entries):
+        runs = [entry for entry in entries if entry.name == name]
+        sound = [entry for entry in runs if not entry.fault]
+        settings = [dict(entry.settings) | {"images": dict(entry.origin)["data"]} for entry in sound]
+        claims = [{row["claim"].id: (row["measured"], row["claim"].verdict) for row in e.claims} for e in sound]
+        yield runs, differences(settings, claims) if len(sound) > 1 else None
 
 
 def symbols(text: str) -> Markup:
@@ -123,16 +129,15 @@ def symbols(text: str) -> Markup:
     return Markup(html)
 
 
-def _reported(at_scale: Path) -> list[str]:
-    """Experiments with a report, in the paper's order."""
-    names = figures.in_the_papers_order(figures.experiment_names())
-    return [name for name in names if (at_scale / name / "provenance.json").exists()]
+def _reported(at_scale: Path) -> list[StoredReport]:
+    """All reports, in the paper's order of the experiments."""
+    return list(reports_at(at_scale, figures.in_the_papers_order(figures.experiment_names())))
 
 
 def _state(at_scale: Path) -> list[tuple[str, int, int]]:
     """What the page is made from: a rewritten file is another inode or another time."""
     wanted = ("provenance.json", "claims.json", *DOWNLOADS)
-    paths = (at_scale / name / file for name in figures.experiment_names() for file in wanted)
+    paths = (report.folder / file for report in _reported(at_scale) for file in wanted)
     found = []
     for path in paths:
         try:
@@ -143,148 +148,36 @@ def _state(at_scale: Path) -> list[tuple[str, int, int]]:
     return found
 
 
-def _entry(at_scale: Path, name: str) -> Entry:
-    folder, caption = at_scale / name, _caption(name, at_scale)
+def _entry(at_scale: Path, report: StoredReport) -> Entry:
+    name, folder = report.experiment, report.folder
+    run = "shipped" if report.shipped else report.run
+    link = Path(os.path.relpath(folder.resolve(), at_scale.resolve())).as_posix()
+    caption = caption_of(name, at_scale)
+    told = {"name": name, "run": run, "key": f"{name}-{run}" if run else name, "link": link, "caption": caption}
     try:
-        provenance = json.loads((folder / "provenance.json").read_text())
+        provenance = report.provenance()
         verdicts = [Verdict(**record) for record in json.loads((folder / "claims.json").read_text())]
         cells = provenance["cells"]
+        variant = provenance.get("run") or {"command": f"ntkrun experiment={name} scale={at_scale.name}", "changed": {}}
         if unknown := {v.verdict for v in verdicts} - set(VERDICTS):
             raise ValueError(f"verdicts {unknown}")
         return Entry(
-            name=name,
-            caption=caption,
+            **told,
+            command=variant["command"],
+            changed=[f"{key}={json.dumps(value)}" for key, value in variant["changed"].items()],
             title=provenance["title"],
-            size=_picture_size(folder / "figure.png"),
-            files=list(_files(folder)),
-            claims=[_claim(v, at_scale.name) for v in verdicts],
+            size=picture_size(folder / "figure.png"),
+            files=list(files_of(folder, link)),
+            claims=[claim_row(v, at_scale.name) for v in verdicts],
             counts={kind: sum(v.verdict == kind for v in verdicts) for kind in VERDICTS},
             departures=provenance["departures_from_paper"],
-            apart=list(_apart(folder / "deviation.csv")),
-            warnings=list(_warnings(provenance)),
-            settings=_settings([cell["settings"] for cell in cells]),
-            origin=list(_origin(provenance)),
+            apart=list(panels_apart(folder / "deviation.csv")),
+            warnings=list(warnings_of(provenance)),
+            settings=settings_of([cell["settings"] for cell in cells]),
+            origin=list(origin_of(provenance)),
             cells=len(cells),
-            minutes=_minutes(cells),
+            minutes=minutes_of(cells),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = f"{type(error).__name__}: {error}"
-        return Entry(name, caption, fault=f"the report cannot be read ({what}); make it again with stage=report")
-
-
-def _claim(verdict: Verdict, scale: str) -> dict[str, Any]:
-    cause = cause_of(scale, verdict.id) if verdict.verdict == "fail" else ""
-    return {"claim": verdict, "measured": number(verdict.measured), "band": band(verdict), "cause": cause}
-
-
-def _apart(path: Path) -> Iterator[PanelApart]:
-    """By panel, in the order of drawing; nothing for a figure that has no curve of the paper."""
-    if not path.is_file():  # a report of an earlier version
-        return
-    with path.open(newline="") as handle:
-        rows = list(csv.DictReader(handle))
-    for panel in dict.fromkeys(row["panel"] for row in rows):
-        part = [row for row in rows if row["panel"] == panel]
-        octaves, note = part[0]["unit"] == "octaves", part[0]["note"]
-
-        def shown(row: dict[str, str], octaves: bool = octaves) -> list[str]:
-            values = [float(row[name]) for name in ("median", "largest", "signed_median") if row[name]]
-            return [f"{value:.2f}" if octaves else f"{100 * value:.1f}" for value in values]
-
-        curves = [(row["curve"], f"{row['points']} of {row['paper_points']}", shown(row)) for row in part]
-        yield PanelApart(panel, "octaves" if octaves else "% of the panel", note, curves)
-
-
-def _caption(name: str, at_scale: Path) -> Caption:
-    source = Path(figures.__path__[0], f"{name}.py").read_text()
-    text = ast.get_docstring(ast.parse(source)) or ""
-    headline, _, rest = text.partition("\n")
-    parts: dict[str, str] = {}
-    label = ""
-    for line in filter(None, rest.splitlines()):
-        start = re.match(r"([A-Z][a-z]+) {2,}", line)
-        label = start[1] if start else label
-        parts[label] = f"{parts.get(label, '')} {line[start.end() if start else 0 :].strip()}".strip()
-    notes = sorted(set(re.findall(r"docs/\w+\.md", text)))
-    return Caption(headline, parts, [(note, _link_to_notes(note, at_scale)) for note in notes])
-
-
-def _link_to_notes(note: str, at_scale: Path) -> str | None:
-    """From the page to a file of the checkout, when both lie in it; an installed package has no docs."""
-    target, page = CHECKOUT / note, at_scale.resolve()
-    reachable = target.is_file() and page.is_relative_to(CHECKOUT)
-    return os.path.relpath(target, page) if reachable else None
-
-
-def _picture_size(path: Path) -> tuple[int, int]:
-    """Width and height, so that the page does not jump while it loads."""
-    with Image.open(path, formats=["PNG"]) as picture:  # reads the header alone
-        return picture.size
-
-
-def _files(folder: Path) -> Iterator[tuple[str, str, str]]:
-    for file, label in DOWNLOADS.items():
-        path = folder / file
-        if path.is_file():
-            yield label, f"{folder.name}/{file}", f"{path.stat().st_size / 1024:.0f} KiB"
-
-
-def _warnings(provenance: dict[str, Any]) -> Iterator[str]:
-    for name in provenance["stand_in_data"]:
-        yield f"Drawn from the stand-in images {name}, not from the paper's data."
-    missing, there = provenance["missing_cells"], len(provenance["cells"])
-    if missing:
-        yield f"Incomplete: {len(missing)} of {len(missing) + there} cells are not there: {', '.join(missing[:MANY])}."
-
-
-def _leaves(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in settings.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value if isinstance(value, str) else json.dumps(value)
-
-
-def _joined(values: list[str]) -> str:
-    few = list(dict.fromkeys(values))
-    return ", ".join(few) if len(few) <= MANY else f"{few[0]} ... {few[-1]} ({len(few)} values)"
-
-
-def _settings(cells: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Dotted name -> value of every setting, all its values where the cells differ."""
-    found: dict[str, list[str]] = {}
-    for cell in cells:
-        for key, value in _leaves({k: v for k, v in cell.items() if k not in ("experiment", "scale")}):
-            found.setdefault(key, []).append(value)
-    return [(key, _joined(values)) for key, values in found.items()]
-
-
-def _code(version: dict[str, Any]) -> str:
-    commit = version["commit"]
-    at = f", commit {commit[:12]}{' with changes' if version['dirty'] else ''}" if commit else ""
-    return f"ntkrun {version['ntkrun']}{at}"
-
-
-def _images(cell: dict[str, Any]) -> str:
-    data = cell["facts"].get("data")
-    if data is None:
-        return "random inputs, no images"
-    return f"{data['name']} ({data['source']}), fingerprint {data['fingerprint'][:12]}"
-
-
-def _minutes(cells: list[dict[str, Any]]) -> float:
-    return sum(cell["wall_seconds"] for cell in cells) / 60
-
-
-def _origin(provenance: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    cells = provenance["cells"]
-    yield "data", _joined([_images(cell) for cell in cells])
-    yield "computed by", _joined([_code(cell["code"]) for cell in cells])
-    yield "drawn by", _code(provenance["drawn_by"])
-    packages = (f"{name} {number}" for cell in cells for name, number in cell["packages"].items())
-    yield "versions", ", ".join(dict.fromkeys([*(f"Python {cell['python']}" for cell in cells), *packages]))
-    devices = [cell["device"] for cell in cells]
-    # tables made before `devices` was a setting say how many there were
-    yield "device", _joined([f"{d['used'] if 'used' in d else d['count']} x {d['kind']}" for d in devices])
-    yield "cells", f"{len(cells)}, {_minutes(cells):.1f} minutes together"
-    yield "finished", max(cell["finished"] for cell in cells)[:19].replace("T", " ") + " UTC"
+        return Entry(**told, fault=f"the report cannot be read ({what}); make it again with stage=report")

@@ -2,8 +2,8 @@
 
 import io
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
 from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.gather import together
+from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
-from ntkrun.runner.store import Store, parquet_bytes
+from ntkrun.runner.store import Store, parquet_bytes, read_table
+from ntkrun.settings.variant import Variant
 
 REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "deviation.csv", "provenance.json")
 PNG_LEVEL = 3  # of zlib: a third of the time of its usual 6 for files larger by a tenth
@@ -38,6 +40,7 @@ class Report:
     verdicts: list[Verdict]
     missing: list[str]
     stand_ins: list[str] = field(default_factory=list)
+    shipped: int = 0  # cells that are shipped results
 
 
 @dataclass(frozen=True)
@@ -48,27 +51,32 @@ class Stored:
     facts: list[dict[str, Any]]
     missing: list[str]
     stand_ins: list[str]
+    shipped: int  # cells that are shipped results
 
 
-def gather(experiment: Experiment, cells: Sequence[Cell], store: Store) -> Stored:
-    """Read what is stored of `cells`.  Raises ComputeForbiddenError when that is nothing."""
-    found = [
-        (cell, store.stored(cell, cell.settings.images.source if cell.settings.images else "auto")) for cell in cells
+def gather(experiment: Experiment, cells: Sequence[Cell], store: Store, fingerprints: Mapping[str, str]) -> Stored:
+    """Read what is stored of `cells` for the images of these fingerprints, by the cells' hashes.
+
+    Raises ComputeForbiddenError when that is nothing.
+    """
+    paths = [
+        (cell, store.found(cell, fingerprints[cell.config_hash]) if cell.config_hash in fingerprints else None)
+        for cell in cells
     ]
-    stored = [(cell, *pair) for cell, pair in found if pair is not None]
-    missing = [cell.name for cell, pair in found if pair is None]
+    stored = [(cell, path, *read_table(path)) for cell, path in paths if path is not None]
+    missing = [cell.name for cell, path in paths if path is None]
     settings = cells[0].settings
     if not stored:
         raise ComputeForbiddenError(
-            f"nothing is stored for these settings of {experiment.name} at scale={settings.scale}: "
-            "run with stage=all first"
+            f"nothing is stored for these settings of {experiment.name} at scale={settings.scale}{store.what_is_shipped()}"
         )
-    facts = [one for _, _, one in stored]
+    facts = [one for *_, one in stored]
     return Stored(
-        table=together(experiment, [(cell, table) for cell, table, _ in stored]),
+        table=together(experiment, [(cell, table) for cell, _, table, _ in stored]),
         facts=facts,
         missing=missing,
         stand_ins=sorted({f["facts"]["data"]["name"] for f in facts if f["data_source"] == "stand_in"}),
+        shipped=sum(store.is_shipped(path) for _, path, *_ in stored),
     )
 
 
@@ -78,31 +86,52 @@ def judge_stored(experiment: Experiment, stored: Stored, scale: str) -> list[Ver
 
 
 def report(
-    experiment: Experiment, cells: Sequence[Cell], store: Store, departures: Sequence[str], redraw: bool = True
+    experiment: Experiment,
+    cells: Sequence[Cell],
+    store: Store,
+    departures: Sequence[str],
+    fingerprints: Mapping[str, str],
+    variant: Variant,
+    redraw: bool = True,
 ) -> Report:
     """Draw and judge what is stored of `cells`; without `redraw` only where that would say anything new.
 
     `departures`: how the settings differ from the paper's, for the stamp on the figure.  Raises ComputeForbiddenError
     when nothing is stored at all.
     """
-    stored, settings = gather(experiment, cells, store), cells[0].settings
-    store.prepare()
+    stored, settings = gather(experiment, cells, store, fingerprints), cells[0].settings
+    folder = report_folder(store, stand_in=bool(stored.stand_ins))
     verdicts = judge_stored(experiment, stored, settings.scale)
     provenance = {
         "experiment": experiment.name,
         "title": experiment.title,
         "scale": settings.scale,
+        "run": asdict(variant),
         "departures_from_paper": list(departures),
         "stand_in_data": stored.stand_ins,
         "missing_cells": stored.missing,
+        "shipped_cells": stored.shipped,
         "drawn_by": code_version(),
         "style": settings.style,
         "cells": stored.facts,
     }
     stamp = stamp_lines(settings.scale, departures, stored.stand_ins, stored.missing, len(cells))
-    if redraw or not _says_the_same(store.folder, provenance, verdicts):
-        write_all(experiment, store, settings.style, stored.table, verdicts, provenance, stamp)
-    return Report(store.folder / "figure.png", verdicts, stored.missing, stored.stand_ins)
+    if redraw or not _says_the_same(folder, provenance, verdicts):
+        write_all(experiment, store.report_lock(folder), settings.style, stored.table, verdicts, provenance, stamp)
+    return Report(folder / "figure.png", verdicts, stored.missing, stored.stand_ins, stored.shipped)
+
+
+def report_folder(store: Store, *, stand_in: bool) -> Path:
+    """Where the report goes, made if need be.  Raises UserError when it cannot be."""
+    store.prepare()
+    folder = store.report(stand_in=stand_in)
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"the report cannot be written to {folder} ({error.strerror}); choose another name=..."
+        ) from error
+    return folder
 
 
 def _says_the_same(folder: Path, provenance: dict[str, Any], verdicts: Sequence[Verdict]) -> bool:
@@ -132,7 +161,7 @@ def stamp_lines(
 
 def write_all(
     experiment: Experiment,
-    store: Store,
+    lock: Lock,
     style_name: str,
     table: pd.DataFrame,
     verdicts: Sequence[Verdict],
@@ -153,9 +182,9 @@ def write_all(
         )
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
         pdf = _saved(figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None})
-    lock = store.report_lock()
+    folder = lock.path.parent
     if not lock.acquire(judge=True, patience=PATIENCE):
-        raise UserError(f"{store.folder} is being written by {lock.describe()}: wait for it, then use stage=report")
+        raise UserError(f"{folder} is being written by {lock.describe()}: wait for it, then use stage=report")
     with lock:
         contents = {
             "table.parquet": parquet_bytes(table, provenance),
@@ -166,8 +195,8 @@ def write_all(
             "provenance.json": _json(provenance),
         }
         for name, content in contents.items():
-            remove_leftovers(store.folder / name)
-            write_bytes(store.folder / name, content)
+            remove_leftovers(folder / name)
+            write_bytes(folder / name, content)
 
 
 def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:

@@ -12,7 +12,6 @@ from ntkrun.experiments.runs.planned_work import PlannedWork
 from ntkrun.runner.budget import Expected
 from ntkrun.runner.machines import Machine, machine_of
 from ntkrun.runner.plan import Cell
-from ntkrun.runner.store import Store
 from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.schema import local_fields
 
@@ -113,9 +112,8 @@ def _summed(name: str, work: PlannedWork, pieces: Sequence[Piece], new: Sequence
     )
 
 
-def expected(experiment: Experiment, cells: Sequence[Cell], store: Store) -> dict[str, Expected]:
-    """What the plan expects on the machine at hand of the cells that are not stored, by config hash."""
-    missing = [cell for cell in cells if not store.has(cell)]
+def expected(experiment: Experiment, missing: Sequence[Cell]) -> dict[str, Expected]:
+    """What the plan expects on the machine at hand of cells that are not stored, by config hash."""
     if not missing:
         return {}
     found = forecast(experiment, missing, machine_of("auto", missing[0].settings.flop_rate))

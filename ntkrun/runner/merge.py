@@ -111,8 +111,8 @@ def _taken_in(stored: StoredElsewhere, table: pd.DataFrame, results_dir: str, sc
     store = Store(results_dir, scale, stored.experiment)
     store.prepare()
     path = store.cells / stored.file
-    if path.exists():
-        return _beside(path, table)
+    if (there := store.named(stored.file)) is not None:
+        return _beside(there, table)
     lock = store.lock(path)
     if not lock.acquire():
         return f"refused: it is being computed here by {lock.describe()}", True

@@ -1,7 +1,7 @@
 """Run what is missing: cell by cell, each stored as soon as it is finished."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.lockstep.processes import END, agree, several
 from ntkrun.lockstep.progress import Progress, Silent
 from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
+from ntkrun.runner.data_sets import Fingerprints, at_hand
 from ntkrun.runner.device import peak_bytes, prepared
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
@@ -28,12 +29,12 @@ class Tally:
     total: int
     ran: int = 0
     cached: int = 0
+    shipped: int = 0  # of the cached ones, those that are shipped results
     elsewhere: list[str] = field(default_factory=list)  # cells that another process is running, with its name
 
     def __str__(self) -> str:
-        text = (
-            f"{self.ran + self.cached} of {self.total} cells finished ({self.ran} run now, {self.cached} stored before)"
-        )
+        before = f"{self.cached} stored before" + (f", {self.shipped} of them shipped" if self.shipped else "")
+        text = f"{self.ran + self.cached} of {self.total} cells finished ({self.ran} run now, {before})"
         return text + (f", {len(self.elsewhere)} being run by another process" if self.elsewhere else "")
 
 
@@ -48,20 +49,39 @@ class Task:
     number: int  # among the cells of this run
 
 
-def run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress, tally: Tally) -> None:
+def run_cells(
+    experiment: Experiment,
+    cells: Sequence[Cell],
+    store: Store,
+    progress: Progress,
+    tally: Tally,
+    fingerprints: Mapping[str, str] | None = None,
+) -> None:
     """Run the cells that the store does not hold for these very images.
+
+    fingerprints  of the images of every cell, by its hash; None: of those at hand
 
     Stored tables are read first, so that a damaged one ends the run before anything is computed.  A cell that another
     process is running is left to it; whether that process still lives is looked into when the other cells are done.
     """
     try:
         store.prepare()
-        _run_cells(experiment, cells, store, progress, tally)
+        _run_cells(experiment, cells, store, progress, tally, fingerprints)
     except UserError:
         agree(END)
         store.take_back()
         raise
     agree(END)
+
+
+def images_of(cells: Sequence[Cell], store: Store) -> Fingerprints:
+    """Those that a run uses; where they cannot be had, the other processes of the run are told before UserError is raised."""
+    try:
+        return at_hand(cells, store)
+    except UserError:
+        agree(END)
+        store.take_back()
+        raise
 
 
 def assist_cells(experiment: Experiment, cells: Sequence[Cell]) -> None:
@@ -78,11 +98,18 @@ def assist_cells(experiment: Experiment, cells: Sequence[Cell]) -> None:
                 experiment.run.compute(cells[number].settings, cells[number].name, progress)
 
 
-def _run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, progress: Progress, tally: Tally) -> None:
-    tasks = [_task(cell, store, number) for number, cell in enumerate(cells)]
+def _run_cells(
+    experiment: Experiment,
+    cells: Sequence[Cell],
+    store: Store,
+    progress: Progress,
+    tally: Tally,
+    fingerprints: Mapping[str, str] | None,
+) -> None:
+    tasks = [_task(cell, store, number, fingerprints) for number, cell in enumerate(cells)]
     for task in tasks:
-        if task.path.exists():
-            read_table(task.path)
+        if (there := store.found(task.cell, task.fingerprint)) is not None:
+            read_table(there)
     with StopRequests() as stop:
 
         def attended(task: Task, judge: bool = False) -> bool:
@@ -94,10 +121,13 @@ def _run_cells(experiment: Experiment, cells: Sequence[Cell], store: Store, prog
                 tally.elsewhere.append(f"{task.cell.name} ({task.lock.describe()})")
 
 
-def _task(cell: Cell, store: Store, number: int) -> Task:
+def _task(cell: Cell, store: Store, number: int, fingerprints: Mapping[str, str] | None) -> Task:
     images = cell.settings.images
-    fingerprint = NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
-    if images is not None:  # before the experiment imports what trains
+    if fingerprints is not None:
+        fingerprint = fingerprints[cell.config_hash]
+    else:
+        fingerprint = NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
+    if images is not None and not store.has(cell, fingerprint):  # before the experiment imports what trains
         wanted = (images.classes, images.n_train, images.n_test, images.seed)
         check_examples(images.name, images.source, *wanted)
     path = store.cell_path(cell, fingerprint)
@@ -115,10 +145,11 @@ def _attend(
 ) -> bool:
     """See to it that one cell is stored; False if another process has it in hand."""
     folder = store.checkpoints(task.path)
-    if task.path.exists():
+    if (there := store.found(task.cell, task.fingerprint)) is not None:
         remove_checkpoints(folder)
         task.lock.clear()
         tally.cached += 1
+        tally.shipped += store.is_shipped(there)
         return True
     if not task.lock.acquire(judge=judge):
         return False

@@ -2,9 +2,11 @@
 
 results/<scale>/<experiment>/cells/<config hash>-<data fingerprint>.parquet   one cell, provenance in its metadata
                                <same name>.lock, .checkpoints/       while the cell runs
-results/<scale>/<experiment>/table.parquet, figure.png, figure.pdf, claims.json, provenance.json   made by the report
+results/<scale>/<experiment>/<run>/table.parquet, figure.png, figure.pdf, claims.json, ...   made by the report of a run
+results/reference/<scale>/<experiment>/...   the shipped results: read, never written
 
-Every file is there whole or not at all (`files`), and every table carries the hash of its content.
+Runs of one experiment share its cells, and each has a report of its own (`settings.variant`).  Every file is there whole
+or not at all (`files`), and every table carries the hash of its content.
 """
 
 import contextlib
@@ -24,11 +26,14 @@ from ntkrun.errors import UserError
 from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
+from ntkrun.settings.variant import DEFAULT, STAND_IN
 from ntkrun.tables import conform, settings_columns
 
 METADATA = b"ntkrun"
 HASH = b"ntkrun_sha256"
 SETTINGS = "settings_columns"
+READ_ONLY = "READ_ONLY"  # the file by which the folder of the shipped results is known
+REFERENCE = "reference"  # that folder, inside the results of a checkout
 TEXT = str(pd.Series(dtype="str").dtype)  # pandas 3 has a type of its own for it
 NO_IMAGES = "no-image"  # in place of a data fingerprint
 
@@ -38,17 +43,46 @@ def cell_file(config_hash: str, fingerprint: str) -> str:
     return f"{config_hash}-{fingerprint[:8]}.parquet"
 
 
-class Store:
-    """The folder of one experiment at one scale; its cells may be those of another experiment."""
+def is_shipped(folder: Path) -> bool:
+    """Whether a folder lies among the shipped results."""
+    return any((path / READ_ONLY).is_file() for path in (folder.resolve(), *folder.resolve().parents))
 
-    def __init__(self, results_dir: str | Path, scale: str, experiment: str, cells_of: str = "") -> None:
-        at_scale = Path(results_dir).expanduser() / scale
-        self.folder = at_scale / experiment
-        self.cells = at_scale / (cells_of or experiment) / "cells"
+
+def shipped_beside(at_scale: Path) -> Path | None:
+    """The shipped results of a scale that are in the same results_dir as the user's own."""
+    reference = at_scale.parent / REFERENCE
+    return reference / at_scale.name if (reference / READ_ONLY).is_file() else None
+
+
+def refuse_shipped(folder: Path) -> None:
+    """UserError for a folder among the shipped results, which nobody writes to."""
+    if is_shipped(folder):
+        raise UserError(f"{folder} holds the shipped results, which no run changes: choose another results_dir=...")
+
+
+class Store:
+    """The folder of one experiment at one scale; its cells may be those of another experiment.
+
+    `run` names the report.  Cells are looked for in results_dir and then, where there is one, in its folder of shipped
+    results.
+    """
+
+    def __init__(
+        self, results_dir: str | Path, scale: str, experiment: str, cells_of: str = "", run: str = DEFAULT
+    ) -> None:
+        root, computed_by = Path(results_dir).expanduser(), cells_of or experiment
+        self.at_scale = root / scale
+        self.folder = self.at_scale / experiment
+        self.cells = self.at_scale / computed_by / "cells"
+        self.run = run
+        shipped = shipped_beside(self.at_scale)
+        self.shipped_folder = shipped / experiment if shipped else None
+        self._pools = [self.cells, *([shipped / computed_by / "cells"] if shipped else [])]
         self._made: list[Path] = []  # folders of this process, the innermost first
 
     def prepare(self) -> None:
         """Make the folders and prove that they can be written to; UserError otherwise."""
+        refuse_shipped(self.at_scale)
         try:
             wanted = dict.fromkeys((self.cells, self.folder, *self.cells.parents))
             self._made = [path for path in wanted if not path.exists()] or self._made
@@ -73,21 +107,44 @@ class Store:
     def cell_path(self, cell: Cell, fingerprint: str) -> Path:
         return self.cells / cell_file(cell.config_hash, fingerprint)
 
-    def has(self, cell: Cell) -> bool:
-        """Whether a table of this cell is there, whatever images it came from."""
-        return any(self.cells.glob(f"{cell.config_hash}-*.parquet"))
+    def tables(self) -> list[Path]:
+        """The tables of all cells, the user's own and then the shipped ones that are not among them."""
+        found = {path.name: path for pool in reversed(self._pools) for path in sorted(pool.glob("*.parquet"))}
+        return sorted(found.values(), key=lambda path: (path.parent != self.cells, path.name))
 
-    def stored(self, cell: Cell, source: str = "auto") -> tuple[pd.DataFrame, dict[str, Any]] | None:
-        """A stored table of this cell whatever images it came from: real ones before stand-ins, the newest first.
+    def found(self, cell: Cell, fingerprint: str) -> Path | None:
+        """The stored table of this cell on the images of this fingerprint."""
+        return self.named(cell_file(cell.config_hash, fingerprint))
 
-        `source` narrows the choice as the setting data.source does.
-        """
-        found = [read_table(path) for path in sorted(self.cells.glob(f"{cell.config_hash}-*.parquet"))]
-        wanted = {"auto": ("tfds", "stand_in", "none"), "tfds": ("tfds",), "stand_in": ("stand_in",)}[source]
-        found = [(table, facts) for table, facts in found if facts.get("data_source", wanted[0]) in wanted]
-        if not found:
-            return None
-        return max(found, key=lambda pair: (pair[1].get("data_source") == "tfds", pair[1].get("finished", "")))
+    def named(self, file: str) -> Path | None:
+        """The stored table of this name."""
+        return next((pool / file for pool in self._pools if (pool / file).exists()), None)
+
+    def has(self, cell: Cell, fingerprint: str) -> bool:
+        """Whether a table of this cell on these images is there."""
+        return self.found(cell, fingerprint) is not None
+
+    def variants(self, cell: Cell) -> dict[str, Path]:
+        """The stored tables of this cell, by the first digits of the fingerprint of the images that each came from."""
+        stored: dict[str, Path] = {}
+        for pool in self._pools:
+            for path in sorted(pool.glob(f"{cell.config_hash}-*.parquet")):
+                stored.setdefault(path.stem.removeprefix(f"{cell.config_hash}-"), path)
+        return stored
+
+    def is_shipped(self, path: Path) -> bool:
+        """Whether a table is one of the shipped results."""
+        return path.parent in self._pools[1:]
+
+    def what_is_shipped(self) -> str:
+        """The end of the line that says that nothing is stored."""
+        if self.shipped_folder and (self.shipped_folder / "provenance.json").is_file():
+            return f": of it {self.shipped_folder} holds the report alone, not the cells; run with stage=all first"
+        return ": run with stage=all first"
+
+    def report(self, *, stand_in: bool) -> Path:
+        """The folder of this run's report; one that was drawn from stand-in images has its own."""
+        return self.folder / (self.run + STAND_IN if stand_in else self.run)
 
     def lock(self, path: Path) -> Lock:
         """The lock of the process that computes the cell of this path."""
@@ -97,9 +154,9 @@ class Store:
         """The folder of the checkpoints of the cell of this path, while it runs."""
         return path.with_suffix(".checkpoints")
 
-    def report_lock(self) -> Lock:
-        """The lock of the process that writes figure, claims and merged table, which belong together."""
-        return Lock(self.folder / "report.lock")
+    def report_lock(self, folder: Path) -> Lock:
+        """The lock of the process that writes figure, claims and merged table to `folder`, which belong together."""
+        return Lock(folder / "report.lock")
 
     def write_cell(self, cell: Cell, fingerprint: str, table: pd.DataFrame, facts: dict[str, Any]) -> Path:
         """Store a finished cell; the caller holds its lock."""

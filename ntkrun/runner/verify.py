@@ -3,20 +3,25 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ntkrun.errors import UserError
+from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.runner.store import Store, cell_file, read_table
 
 
 def faults(store: Store) -> Iterator[tuple[Path, str]]:
-    """(table, what is wrong with it, "" when nothing) of all tables in the folder of an experiment at one scale.
+    """(table, what is wrong with it, "" when nothing) of all cells and reports of an experiment at one scale.
 
-    Raises UserError when there is none.
+    Raises ComputeForbiddenError when there is none.
     """
-    paths = [*sorted(store.cells.glob("*.parquet")), *store.folder.glob("table.parquet")]
-    if not paths:
-        raise UserError(f"there is no table in {store.folder} to verify: run with stage=all first")
-    for path in paths:
-        yield path, _fault(path, is_cell=path.parent == store.cells)
+    cells, reports = (
+        store.tables(),
+        [*store.folder.glob("table.parquet"), *sorted(store.folder.glob("*/table.parquet"))],
+    )
+    if not cells and not reports:
+        raise ComputeForbiddenError(f"there is no table in {store.folder} to verify{store.what_is_shipped()}")
+    for path in cells:
+        yield path, _fault(path, is_cell=True)
+    for path in reports:
+        yield path, _fault(path, is_cell=False)
 
 
 def _fault(path: Path, *, is_cell: bool) -> str:

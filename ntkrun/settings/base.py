@@ -9,6 +9,7 @@ from ntkrun.settings.data import DataSettings
 from ntkrun.settings.fields import Count, Index, Local, Meanings, OfStage, Path, Positive, Section, Seed, WithMinutes
 from ntkrun.settings.schema import local_fields, mark_of
 from ntkrun.settings.sections import TheorySettings
+from ntkrun.settings.variant import RunName
 
 
 def _as_typed(value: Any) -> Any:
@@ -93,6 +94,9 @@ class CommonSettings(StageSettings):
     shard: Local[Index] = Field(description="run only the cells shard, shard + shards, shard + 2 shards, ...")
     shards: Local[Count] = Field(description="into how many shares the cells are dealt out")
     seed: Seed = Field(description="draws theta_0 and the order of the batches")
+    name: Local[RunName | None] = Field(
+        description="folder of the run's report; null: what the run changes of the experiment's settings, or default"
+    )
     results_dir: Local[Path] = Field(description="folder of the results, relative to where the command is called")
     style: Annotated[Local[Style], Meanings({"paper": "for a page", "slides": "larger text and thicker lines"})] = (
         Field(description="look of the figure")

@@ -72,7 +72,7 @@ def test_rivals_steps_and_records_are_those_of_the_run(name, settings_of, monkey
 
 def test_theorem_21_takes_the_steps_that_it_took(settings_of, real_data, root):
     """To the step, against the committed results of two cores."""
-    cells = json.loads((root / "results/cpu/theorem21/provenance.json").read_text())["cells"]
+    cells = json.loads((root / "results/reference/cpu/theorem21/provenance.json").read_text())["cells"]
     took = {cell["config_hash"]: cell["facts"]["steps"] for cell in cells}
     planned = make_cells(load_experiment("theorem21"), settings_of("theorem21", "cpu"))
     assert len(planned) == len(took) == 24
@@ -85,7 +85,7 @@ def test_theorem_21_takes_the_steps_that_it_took(settings_of, real_data, root):
 
 def test_figure_s5_is_expected_to_take_about_the_steps_that_it_took(settings_of, real_data, root):
     """Within a factor 2 from n = 16 L and n = |D|/8 on; below, networks of finite width take more, never less."""
-    cells = json.loads((root / "results/cpu/figs5/provenance.json").read_text())["cells"]
+    cells = json.loads((root / "results/reference/cpu/figs5/provenance.json").read_text())["cells"]
     took = {cell["config_hash"]: cell["facts"]["steps"] for cell in cells}
     ratios = {}
     for cell in make_cells(load_experiment("figs5"), settings_of("figs5", "cpu")):

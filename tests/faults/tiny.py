@@ -17,9 +17,11 @@ from ntkrun.lockstep.loop import MiniBatches, run_lockstep
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
 from ntkrun.report.render import report
+from ntkrun.runner import data_sets
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.run import Tally, run_cells
 from ntkrun.runner.store import Store, read_table
+from ntkrun.settings.variant import Variant
 
 RNG = np.random.default_rng(0)
 X, Y = jnp.asarray(RNG.normal(size=(12, 5)), jnp.float32), jnp.asarray(np.eye(2)[RNG.integers(0, 2, 12)], jnp.float32)
@@ -64,7 +66,7 @@ def run(cells: list[Cell], store: Store, *, figure: bool = False) -> Silent:
     progress = Silent()
     run_cells(experiment(), cells, store, progress, Tally(len(cells)))
     if figure:
-        report(experiment(), cells, store, [])
+        report(experiment(), cells, store, [], data_sets.stored(cells, store).of, Variant())
     return progress
 
 

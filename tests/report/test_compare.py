@@ -100,7 +100,7 @@ def test_devices_and_precision_of_both_are_named_and_the_worst_cell_of_every_cur
 @pytest.fixture(scope="session")
 def figure3(root) -> pd.DataFrame:
     """A whole table of Figure 3, that its claims can be judged on: the committed one at the paper's size."""
-    (path,) = (root / "results" / "paper" / "fig3" / "cells").glob("*.parquet")
+    (path,) = (root / "results" / "reference" / "paper" / "fig3" / "cells").glob("*.parquet")
     return read_table(path)[0]
 
 

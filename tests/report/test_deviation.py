@@ -14,6 +14,7 @@ from ntkrun.experiments.style import PAPER_MARK, SERIES, PaperCurve, paper_curve
 from ntkrun.reference import paper_curves
 from ntkrun.report.deviation import COLUMNS, deviations
 from ntkrun.report.render import gather
+from ntkrun.runner.data_sets import stored
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import Store
 
@@ -67,7 +68,7 @@ def table_of(root, settings_of):
         experiment = load_experiment(name)
         store = Store(root / "results", "cpu", name, experiment.cells_of)
         cells = make_cells(computing(experiment), settings_of(name, "cpu") | {"experiment": computing(experiment).name})
-        return gather(experiment, cells, store).table
+        return gather(experiment, cells, store, stored(cells, store).of).table
 
     return read
 

@@ -17,7 +17,6 @@ from ntkrun.runner.forecast import Forecast, expected, forecast
 from ntkrun.runner.machines import KNOWN, Machine, at_hand, machine_of
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.plan_table import duration, forecast_table, warnings
-from ntkrun.runner.store import Store
 from ntkrun.settings.base import CommonSettings
 
 PLAIN = Machine("m", "gpu", {"float32": 1e12, "tf32": 4e12, "default": 4e12}, 1e12, 4e9, 1e-6, 1.0, 0.1, "made up")
@@ -154,17 +153,15 @@ def test_a_wrong_device_or_rate_is_refused_in_one_line(ntkrun, arguments, words)
     assert code == 2 and len(err.strip().splitlines()) == 1 and all(word in err for word in words), err
 
 
-def test_what_is_expected_of_a_missing_cell_is_its_plan_and_of_a_stored_one_nothing(settings_of, tmp_path, monkeypatch):
+def test_what_is_expected_of_a_missing_cell_is_its_plan(settings_of, monkeypatch):
     experiment, raw = load_experiment("fig3"), settings_of("fig3", "smoke")
-    (cell,), store = make_cells(experiment, raw), Store(tmp_path, "smoke", "fig3")
+    (cell,) = make_cells(experiment, raw)
     rates = dict.fromkeys(("float64", *PLAIN.rates), 1e12)
     monkeypatch.setattr(forecasts, "machine_of", lambda device, rate: dataclasses.replace(PLAIN, rates=rates))
     (found,) = forecast(experiment, [cell], forecasts.machine_of("auto", "auto"))
     assert found.compile_seconds > 3.0  # of three programs
-    assert expected(experiment, [cell], store)[cell.config_hash].seconds == pytest.approx(found.seconds)
-    store.prepare()
-    store.cell_path(cell, "0" * 16).touch()
-    assert expected(experiment, [cell], store) == {}
+    assert expected(experiment, [cell])[cell.config_hash].seconds == pytest.approx(found.seconds)
+    assert expected(experiment, []) == {}
 
 
 def test_programs_of_one_shape_are_compiled_once(settings_of):

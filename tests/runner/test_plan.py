@@ -166,7 +166,9 @@ def test_precision_is_part_of_a_cell_and_may_depend_on_the_width(settings_of, ro
         return [cell.config_hash for cell in make_cells(load_experiment("theorem21"), raw)]
 
     usual, rounded = hashes(), hashes("matmul=tf32")
-    stored = {path.name.partition("-")[0] for path in (root / "results/cpu/theorem21/cells").glob("*.parquet")}
+    stored = {
+        path.name.partition("-")[0] for path in (root / "results/reference/cpu/theorem21/cells").glob("*.parquet")
+    }
     assert set(usual) <= stored, "cells from before there was a choice keep their name"
     assert not set(usual) & set(rounded) and not set(rounded) & set(hashes("matmul=bfloat16"))
     # widths 64, 128, 512, 2048: rounded from 512 on

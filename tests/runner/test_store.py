@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
-from ntkrun.errors import UserError
+from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.figures import load_experiment
+from ntkrun.runner.data_sets import stored
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import Store, content_hash, read_table
 from ntkrun.runner.verify import faults
@@ -38,18 +39,6 @@ def test_a_table_comes_back_bit_for_bit_with_its_facts(store, cell, table):
     assert facts == {"data_source": "tfds", "eta": 0.1}
 
 
-def test_real_data_comes_before_stand_ins_and_the_newest_first(store, cell, table):
-    store.write_cell(cell, "a" * 64, table, {"data_source": "stand_in", "finished": "2030"})
-    store.write_cell(cell, "b" * 64, table, {"data_source": "tfds", "finished": "2020", "n": 1})
-    store.write_cell(cell, "c" * 64, table, {"data_source": "tfds", "finished": "2021", "n": 2})
-    assert store.stored(cell)[1]["n"] == 2
-    assert store.stored(cell, "stand_in")[1]["data_source"] == "stand_in"
-
-
-def test_nothing_stored_is_none(store, cell):
-    assert store.stored(cell) is None
-
-
 @pytest.mark.parametrize("damage", ["truncated", "empty", "foreign", "text"])
 def test_a_damaged_table_is_one_line_that_names_the_file(store, cell, table, damage):
     path = store.write_cell(cell, "a" * 64, table, {"data_source": "tfds"})
@@ -59,7 +48,7 @@ def test_a_damaged_table_is_one_line_that_names_the_file(store, cell, table, dam
     else:
         path.write_bytes({"truncated": content[: len(content) // 2], "empty": b"", "text": b"hello"}[damage])
     with pytest.raises(UserError, match=path.name) as caught:
-        store.stored(cell)
+        stored([cell], store)
     assert "\n" not in str(caught.value)
 
 
@@ -110,7 +99,7 @@ def test_the_hash_sees_every_column_the_order_and_the_facts(table):
 
 
 def test_verify_names_each_damaged_or_misplaced_table(store, cell, table):
-    with pytest.raises(UserError, match="no table"):
+    with pytest.raises(ComputeForbiddenError, match="no table"):
         list(faults(store))
     facts = {"config_hash": cell.config_hash, "data_fingerprint": "a" * 64}
     good = store.write_cell(cell, "a" * 64, table, facts)

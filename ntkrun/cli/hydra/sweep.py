@@ -50,13 +50,24 @@ class Sweep:
         switch_on()
         job, overrides = Outcome(), list(HydraConfig.get().overrides.task)
         try:
-            job.code = run_job(overrides, job)
+            job.code = run_job(overrides, job, _config_dir())
         except (UserError, OmegaConfBaseException) as error:
             job.code = complain(one_line(error, overrides))
         self.note(job)
         if job.code > 128:
             sys.exit(job.code)  # a signal ends the other jobs of the sweep, too
         return job
+
+
+def _config_dir() -> list[str]:
+    """The flag --config-dir of the command line, if there is one."""
+    sources = HydraConfig.get().runtime.config_sources
+    return [
+        item
+        for one in sources
+        if one.provider == "command-line"
+        for item in ("--config-dir", os.path.relpath(one.path))
+    ]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,94 @@
+"""Which images the cells of a run belong to: one fingerprint for all cells of a data set, never two in one figure."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ntkrun.runner.plan import Cell
+from ntkrun.runner.store import NO_IMAGES, Store, read_table
+
+Asked = tuple[str, str]  # data.name, data.source
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """Of every cell, by its hash; `notes`: what is to be said about the choice.
+
+    A fingerprint may be given by its first digits, which name the cell's file.
+    """
+
+    of: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+
+
+def at_hand(cells: Sequence[Cell], store: Store) -> Fingerprints:
+    """Those of the images that a run would use now.
+
+    With data.source=auto on a machine without the real images, stand-ins take their place unless every cell of the run
+    is stored for the real ones: then nothing is left to compute.
+    """
+    from ntkrun.data.sources.load import load_images
+
+    found, notes = {}, []
+    for asked, group in _by_data_set(cells).items():
+        if asked is None:
+            fingerprint = NO_IMAGES
+        else:
+            images = load_images(*asked)
+            fingerprint = images.fingerprint
+            if images.is_stand_in and asked[1] == "auto" and (whole := _whole(group, store)):
+                fingerprint = whole
+                notes.append(
+                    f"{asked[0]} is not prepared on this machine, but every cell of it is stored: nothing is left to run"
+                )
+        found |= {cell.config_hash: fingerprint for cell in group}
+    return Fingerprints(found, notes)
+
+
+def stored(cells: Sequence[Cell], store: Store) -> Fingerprints:
+    """Those of which most cells are stored, real images before stand-ins; the notes name the others.
+
+    Of several that are equally complete the one is taken whose digits come first: it is the same one every time.
+    """
+    found, notes = {}, []
+    for asked, group in _by_data_set(cells).items():
+        ranked = [(NO_IMAGES, "none", 0)] if asked is None else _ranked(group, store, asked[1])
+        if not ranked:
+            continue
+        chosen, source, count = ranked[0]
+        found |= {cell.config_hash: chosen for cell in group}
+        alike = [other for other, kind, _ in ranked[1:] if kind == source]
+        if asked is not None and alike:
+            notes.append(
+                f"{asked[0]}: drawn from the images of fingerprint {chosen} ({count} of {len(group)} cells), not from those "
+                f"of {', '.join(alike)}, of which cells are stored, too"
+            )
+    return Fingerprints(found, notes)
+
+
+def _by_data_set(cells: Sequence[Cell]) -> dict[Asked | None, list[Cell]]:
+    groups: dict[Asked | None, list[Cell]] = {}
+    for cell in cells:
+        images = cell.settings.images
+        groups.setdefault(None if images is None else (images.name, images.source), []).append(cell)
+    return groups
+
+
+def _whole(cells: Sequence[Cell], store: Store) -> str:
+    """The fingerprint of real images for which every one of the cells is stored; "" where there is none."""
+    ranked = _ranked(cells, store, "tfds")
+    return ranked[0][0] if ranked and ranked[0][2] == len(cells) else ""
+
+
+def _ranked(cells: Sequence[Cell], store: Store, source: str) -> list[tuple[str, str, int]]:
+    """(fingerprint, source, number of cells) of all that is stored, as far as `source` asks for it; the best first."""
+    tables = [store.variants(cell) for cell in cells]
+    counts = Counter(fingerprint for table in tables for fingerprint in table)
+    found = []
+    for fingerprint, count in counts.items():
+        path = next(table[fingerprint] for table in tables if fingerprint in table)
+        _, facts = read_table(path)
+        kind = str(facts.get("data_source", "tfds"))
+        if source in ("auto", kind):
+            found.append((fingerprint, kind, count))
+    return sorted(found, key=lambda one: (one[1] != "tfds", -one[2], one[0]))
