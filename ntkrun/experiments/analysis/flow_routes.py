@@ -26,6 +26,17 @@ def onset_slope(table: pd.DataFrame) -> float:
     return power_law(widths, times).slope
 
 
+def largest_route_distance(table: pd.DataFrame) -> float:
+    """The largest rms distance of f_lin by its steps and by the ODE, over all widths and times."""
+    apart = table.loc[table["curve"] == curves.RMS.of(curves.ROUTES), "value"].to_numpy()
+    return float(np.max(apart)) if len(apart) else float("nan")
+
+
+def smallest_late_growth(table: pd.DataFrame) -> float:
+    """The smallest ratio, over widths, of the distances at the end and at t = 100."""
+    return float(np.min((distance_by_width(table) / distance_by_width(table, 100.0)).to_numpy()))
+
+
 def end_slope(table: pd.DataFrame) -> float:
     end = distance_by_width(table)
     return power_law(end.index, end).slope

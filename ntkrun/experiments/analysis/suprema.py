@@ -22,7 +22,8 @@ def of_kind(table: pd.DataFrame, activation: str, parameterization: str) -> pd.D
 def suprema(part: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
     """The largest recorded value of every network of one kind; columns width, seed, value."""
     chosen = part[part["curve"] == quantity.of(curves.NETWORK)]
-    return chosen.groupby(["width", "seed"])["value"].max().reset_index()
+    largest = chosen.groupby(["width", "seed"])["value"].agg(lambda values: np.max(values.to_numpy()))  # nan stays nan
+    return largest.reset_index()
 
 
 def law(part: pd.DataFrame, quantity: Quantity) -> PowerLaw:

@@ -179,7 +179,7 @@ def starts_together(figure: str, high: float, why: str) -> Claim:
         id=f"{figure}.starts_together",
         source="eq. (5): f_lin = f at theta_0",
         kind="theory",
-        measure=lambda table: tables.series(table, curves.RMSE.of(curves.LINEAR), "test").iloc[0],
+        measure=lambda table: tables.at(table, curves.RMSE.of(curves.LINEAR), 0.0, "test"),
         expected="0",
         band=(0.0, high),
         scales=ALL_SCALES,
@@ -188,19 +188,43 @@ def starts_together(figure: str, high: float, why: str) -> Claim:
     )
 
 
-def bump_time(table: pd.DataFrame) -> float:
-    """Time at which the RMSE to flow with the empirical kernel has its early maximum (0 < t < .64)."""
+def _bump(table: pd.DataFrame) -> tuple[float, float]:
+    """Time and height of the early maximum (0 < t < .64) of the RMSE to flow with the empirical kernel: the vertex of the
+    parabola through the highest record and its neighbours, logarithms on both axes.  nan where the highest is the first or
+    the last, so that there is no maximum.
+    """
     curve = tables.series(table, curves.RMSE.of(curves.FLOW_EMPIRICAL), "test")
-    times, values = np.asarray(curve.index, np.float64), curve.to_numpy()
-    early = (times > 0) & (times < 0.64)
-    return float(times[early][values[early].argmax()])
+    curve = curve[(curve.index > 0) & (curve.index < 0.64)]
+    top = int(curve.to_numpy().argmax()) if len(curve) else 0
+    if not 0 < top < len(curve) - 1:
+        return float("nan"), float("nan")
+    near = curve.iloc[top - 1 : top + 2]
+    a, b, c = np.polyfit(np.log(near.index / near.index[1]), np.log(near.to_numpy()), 2)
+    return float(near.index[1] * np.exp(-b / (2 * a))), float(np.exp(c - b**2 / (4 * a)))
+
+
+def bump_time(table: pd.DataFrame) -> float:
+    """Time of that maximum."""
+    return _bump(table)[0]
+
+
+def bump_height(table: pd.DataFrame) -> float:
+    """Its height in units of rms f_0 times s/2e, s = (time of one step) / (time of the maximum) the share of the fastest
+    mode that a step removes.
+
+    A mode moves by (1 - s)^i where flow has e^(-s i): s^2 i/2 e^(-s i) apart, s/2e at its largest, which is at i = 1/s.
+    rms f_0 is that of the train loss (1 + f_0^2)/2 of targets +-1, at the first step, which is the first record.
+    """
+    (time, height), loss = _bump(table), series(table, curves.LOSS.of(curves.NETWORK), "train")
+    step, start = next(((t, value) for t, value in loss.items() if t > 0), (np.nan, np.nan))
+    return height / (float(np.sqrt(max(2 * start - 1, 0.0))) * step / (2 * np.e * time))
 
 
 def worst_kernel_ratio(table: pd.DataFrame) -> float:
     """Largest RMSE(empirical) / RMSE(analytic) over the recorded t >= 1."""
     empirical, analytic = (series(table, curves.RMSE.of(rival), "test") for rival in FLOW_RIVALS)
     ratio = empirical / analytic
-    return float(ratio[ratio.index >= 1].max())
+    return float(np.max(ratio[ratio.index >= 1].to_numpy()))
 
 
 def same_steps_to_flow(table: pd.DataFrame) -> float:

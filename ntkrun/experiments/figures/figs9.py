@@ -77,7 +77,7 @@ SLOPES = {
 }
 FACTORS = {
     1: (1.12, "an error scatters by a fifth and the grid holds some 35 independent ones: 3.5 %, 5 % between two runs"),
-    3: (1.30, "an error scatters by a half, so 9 % per run and 13 % between two runs: two of these"),
+    3: (1.26, "an error scatters by a half, so 9 % per run and 13 % between two runs: two of these; L = 1 is 1.3 off"),
 }
 
 
