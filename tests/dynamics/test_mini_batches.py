@@ -70,20 +70,25 @@ def test_a_network_that_is_linear_is_its_linearization_under_any_optimizer(setti
     assert gap(plain["network"], end["network"]) > 1e-3, "augmentation matters"
 
 
-def test_a_member_at_a_rate_is_the_network_of_that_rate():
-    network, batches = rivals(OneLayer(), optax.sgd(1.0, momentum=0.9))["network"], MiniBatches(jax.random.key(1), 8, 4)
+def test_members_at_rates_are_the_networks_of_those_rates():
+    """All outputs after 20 steps with momentum, weight decay and a schedule; and what is seen of the test images."""
+    rates, batches = (0.01, 0.3), MiniBatches(jax.random.key(1), 8, 4)
+    settings, y_test = HEAVY_BALL.model_copy(update=dict(learning_rate=1.0)), jnp.asarray(np.eye(2)[[0, 1, 0]])
+    network = rivals(OneLayer(), Optimizer(settings, 0.2).scaled(1.0))["network"]
     fields = {name: getattr(network, name) for name in Network.__dataclass_fields__ if name != "observer"}
-    members = NetworkAtRate(**fields, rate=jnp.asarray([0.01, 0.03, 1e30]), observer=TestAccuracy(Y[:3]))
-    state = Ensemble(members, ("rate",)).init()
-    (seen,) = observed({"all": Ensemble(members, ("rate",))}, [40], batches)
-    (alone,) = observed({"network": network.replace(tx=optax.sgd(0.03, momentum=0.9))}, [40], batches)
-    right = np.argmax(alone["network"]["test"], axis=1) == np.argmax(np.asarray(Y[:3]), axis=1)
-    assert seen["all"]["accuracy"][1] == np.mean(right)
-    one = Ensemble(members, ("rate",)).step(state, Batch(jnp.arange(4)))[0]
-    plain = network.replace(tx=optax.sgd(0.03))
-    moved, _ = plain.step(plain.init(), Batch(jnp.arange(4)))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-12), one, moved)
-    assert seen["all"]["finite"].tolist() == [1.0, 1.0, 0.0] and seen["all"]["accuracy"][2] == 0.0
+    members = Ensemble(NetworkAtRate(**fields, rate=jnp.asarray(rates)), ("rate",))
+    watched = NetworkAtRate(**fields, rate=jnp.asarray([*rates, 1e200]), observer=TestAccuracy(y_test))
+    (seen,) = observed({"all": members}, [20], batches)
+    (shown,) = observed({"all": Ensemble(watched, ("rate",))}, [20], batches)
+    for place, rate in enumerate(rates):
+        alone = network.replace(tx=Optimizer(settings.model_copy(update=dict(learning_rate=rate)), 0.2).scaled(1.0))
+        (expected,) = observed({"network": alone}, [20], batches)
+        for split in ("train", "test"):  # float64: 20 steps of sums of 32 products
+            np.testing.assert_allclose(seen["all"][split][place], expected["network"][split], rtol=0, atol=1e-12)
+        right = np.argmax(expected["network"]["test"], axis=1) == np.array([0, 1, 0])
+        assert shown["all"]["accuracy"][place] == np.mean(right)
+    assert np.max(np.abs(seen["all"]["train"][0] - seen["all"]["train"][1])) > 0.1
+    assert shown["all"]["finite"].tolist() == [1.0, 1.0, 0.0] and shown["all"]["accuracy"][2] == 0.0
 
 
 def test_weight_decay_is_the_gradient_of_half_the_square():
@@ -131,6 +136,37 @@ def test_batch_norm_is_linearised_as_the_function_of_the_batch():
         (seen,) = observed(rivals(model, optax.sgd(rate), chunk=8), [1], batches)
         gaps.append(gap(seen["network"], seen["linear"]))
     assert 3.6 < gaps[0] / gaps[1] < 4.4
+
+
+class Normalised(nn.Module):
+    """A function of the whole batch."""
+
+    @nn.compact
+    def __call__(self, x):
+        h = nn.Dense(3, param_dtype=jnp.float64)(x.reshape(len(x), -1))
+        h = h / jnp.sqrt(jnp.mean(h * h, axis=0, keepdims=True))
+        return nn.Dense(2, param_dtype=jnp.float64)(jnp.tanh(h))
+
+
+def test_f_lin_takes_the_statistics_of_the_chunks_that_the_network_takes():
+    """Each evaluated chunk is a batch, for the network and for f_lin: whole Jacobians of chunks of 3, the last filled up."""
+    both, rows = rivals(Normalised(), optax.sgd(1.0), chunk=3), jnp.asarray([4, 1, 7, 2])
+    state = both["linear"].step(both["linear"].init(), Batch(rows))
+    seen, theta0 = both["linear"].observe(state), both["linear"].theta0
+    start, moved = (both["network"].observe(both["network"].init())["train"], seen["train"])
+    f = jax.jit(lambda theta, x: Normalised().apply({"params": theta}, x))
+    jacobian = jax.jit(jax.jacrev(f))
+    for chunk, shown in (([0, 1, 2], 3), ([3, 4, 5], 3), ([6, 7, 0], 2)):
+        x = X[jnp.asarray(chunk)]
+        f0, changes = (
+            np.asarray(f(theta0, x)),
+            jax.tree.map(lambda j, w: np.tensordot(j, w, np.ndim(w)), jacobian(theta0, x), state[0]),
+        )
+        expected = f0 + sum(jax.tree.leaves(changes))
+        # float64, sums over a hundred weights
+        np.testing.assert_allclose(moved[chunk[0] : chunk[0] + shown], expected[:shown], rtol=0, atol=1e-13)
+        np.testing.assert_allclose(start[chunk[0] : chunk[0] + shown], f0[:shown], rtol=0, atol=1e-13)
+    assert np.max(np.abs(moved - start)) > 1e-2
 
 
 def test_chunks_are_whole_and_filled_from_the_beginning():

@@ -33,7 +33,8 @@ def compute(settings: MonteCarloSettings, cell: str, progress: Progress) -> Cell
     shape = (settings.inputs, settings.input_dim)
     x = np.asarray(jax.random.normal(shared_key(settings, "inputs"), shape, jnp.float64))
     exact = recursion_kernels(settings.model, settings.theory, x, width=settings.model.width)
-    drawn = sampled_kernels(model, span_coordinates(x)[0], cell_key(settings, "networks"), settings.draws)
+    seen = span_coordinates(x)[0] if _in_their_span(settings) else x
+    drawn = sampled_kernels(model, seen, cell_key(settings, "networks"), settings.draws)
     progress.start(f"{settings.experiment} {cell}", settings.draws)
     counts, errors = [], []
     for drawn_by_now, kernels in drawn:
@@ -50,11 +51,18 @@ def compute(settings: MonteCarloSettings, cell: str, progress: Progress) -> Cell
     )
 
 
+def _in_their_span(settings: MonteCarloSettings) -> bool:
+    """Whether networks see the inputs in a basis of their span, which `span_coordinates` scales: in the standard
+    parameterization Theta has x.x'/n of the inputs as they are."""
+    return settings.model.parameterization == "ntk"
+
+
 def planned_work(settings: MonteCarloSettings, block_bytes: int) -> PlannedWork:
-    """Groups of networks on the inputs in a basis of their span."""
+    """Groups of networks on what they see of the inputs."""
     fields = settings.model.model_dump()
     model = build_model(fields.pop("name"), n_outputs=1, **fields)
-    x = shape(settings.inputs, min(settings.inputs, settings.input_dim), dtype=jnp.dtype(settings.model.dtype))
+    dimensions = min(settings.inputs, settings.input_dim) if _in_their_span(settings) else settings.input_dim
+    x = shape(settings.inputs, dimensions, dtype=jnp.dtype(settings.model.dtype))
     group = group_size(model, x, settings.draws)
     key, first = jax.eval_shape(lambda: (jax.random.key(0), jnp.asarray(0)))
 

@@ -1,0 +1,98 @@
+"""Every setting of every kind of run, changed alone: what may change a number changes the hash, what is local does not."""
+
+from collections.abc import Iterator
+from typing import Any, Literal, get_origin
+
+import jax
+import pytest
+from pydantic import BaseModel
+
+from ntkrun.experiments.figures import computing, experiment_names, load_experiment
+from ntkrun.experiments.runs.random_keys import cell_key
+from ntkrun.runner.plan import config_hash, make_cells
+from ntkrun.settings.schema import Described, alternatives, described
+
+SCHEDULES = {
+    "piecewise_constant": ("+optimizer.schedule.boundaries=[2]", "+optimizer.schedule.factors=[.5]"),
+    "cosine": ("+optimizer.schedule.final_factor=.1",),
+    "exponential": ("+optimizer.schedule.decay_steps=3", "+optimizer.schedule.decay_rate=.9"),
+}
+BASES = {name: (name,) for name in sorted({computing(load_experiment(name)).name for name in experiment_names()})}
+BASES |= {f"optimizer={name}": ("lockstep", f"optimizer={name}") for name in ("momentum", "nesterov", "adam")}
+BASES |= {f"model={name}": ("lockstep", f"model={name}") for name in ("cnn", "wide_resnet")}
+BASES |= {name: ("lockstep", f"optimizer.schedule.name={name}", *rest) for name, rest in SCHEDULES.items()}
+BASES["model=own"] = ("lockstep", "model=own", "model.path=json:JSONDecoder", "allow_custom=true")
+
+
+@pytest.fixture(scope="module")
+def bases(settings_of) -> dict[str, tuple[Any, Any]]:
+    """(experiment, settings) of each of BASES."""
+    found = {}
+    for which, (name, *overrides) in BASES.items():
+        experiment = load_experiment(name)
+        found[which] = experiment, make_cells(experiment, settings_of(name, "smoke", *overrides))[0].settings
+    return found
+
+
+def leaves(section: BaseModel, above: tuple[str, ...] = ()) -> Iterator[tuple[Described, Any]]:
+    """Every single value of these settings, with what its type says of it."""
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, (*above, name))
+        else:
+            yield Described((*above, name), type(section), name, field), value
+
+
+def another(one: Described, value: Any) -> Any:
+    """A value of the same kind; whether it goes with the other settings does not matter here."""
+    if value is None:
+        kinds = [get_origin(kind) or kind for kind in alternatives(one.field.annotation)]
+        values = {tuple: (1,), float: 0.25, int: 7, str: "x", Literal: one.choices[:1]}
+        return next(value for kind, value in values.items() if kind in kinds)
+    if one.choices and value in one.choices:
+        return next((word for word in one.choices if word != value), "another")
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, dict):
+        return value | {"more": 1}
+    return (*value, 1) if isinstance(value, tuple) else value + ("x" if isinstance(value, str) else 1)
+
+
+def changed(section: Any, path: tuple[str, ...], value: Any) -> Any:
+    head, *rest = path
+    return section.model_copy(update={head: changed(getattr(section, head), tuple(rest), value) if rest else value})
+
+
+# a name that chooses a class is none of its words here
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
+@pytest.mark.parametrize("which", BASES)
+def test_a_setting_changed_alone_changes_the_hash_unless_it_is_local(which, bases):
+    experiment, settings = bases[which]
+    seen = {config_hash(experiment, settings): "nothing changed"}
+    for one, value in leaves(settings):
+        found = config_hash(experiment, changed(settings, one.path, another(one, value)))
+        if one.local:
+            assert seen.get(found) == "nothing changed", f"{'.'.join(one.path)} is local"
+        else:
+            assert found not in seen, f"{'.'.join(one.path)} has the hash of {seen[found]}"
+            seen[found] = ".".join(one.path)
+    assert len(seen) > 5
+
+
+def test_no_field_of_any_class_is_left_out_above(bases):
+    there = {(one.section, one.name) for _, settings in bases.values() for one, _ in leaves(settings)}
+    kinds = {type(settings) for _, settings in bases.values()}
+    assert kinds == {load_experiment(name).settings for name in experiment_names()}
+    assert {(one.section, one.name) for kind in kinds for one in described(kind)} == there
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
+@pytest.mark.parametrize("which", ["lockstep", "model=cnn", "model=own", "theorem21", "figs9"])
+def test_draws_belong_to_the_seed_and_the_network_alone(which, bases):
+    """A longer run, other images or another rate start from the same theta_0; another network or seed does not."""
+    _, settings = bases[which]
+    key = jax.random.key_data(cell_key(settings, "theta0"))
+    for one, value in leaves(settings):
+        other = jax.random.key_data(cell_key(changed(settings, one.path, another(one, value)), "theta0"))
+        assert bool((other != key).any()) == (one.path[0] in ("seed", "model")), one.path
