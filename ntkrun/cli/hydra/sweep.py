@@ -18,7 +18,7 @@ from ntkrun.cli.hydra.compose import VERSION_BASE
 from ntkrun.cli.hydra.errors import one_line
 from ntkrun.cli.job import run_job
 from ntkrun.cli.messages import complain
-from ntkrun.devices.float64 import switch_on
+from ntkrun.devices.numerics import pin
 from ntkrun.devices.platform import tell_xla
 from ntkrun.errors import UserError
 
@@ -51,7 +51,7 @@ class Sweep:
 
     def __call__(self, config: DictConfig) -> Outcome:
         tell_xla()  # a job in a process of its own does not come through `ntkrun.cli.main`
-        switch_on()
+        pin()
         job, overrides = Outcome(), list(HydraConfig.get().overrides.task)
         try:
             job.code = run_job(overrides, job)
