@@ -31,6 +31,8 @@ VALUES: dict[str, set[str] | None] = {
     "-cd": None,
 }
 INFO = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
+# settings that are there only for some networks of the user's, and some schedules
+ADDED = ("model.args.", "optimizer.schedule")
 # what a value of a launcher may consist of: it ends up in a job script
 HARMLESS = re.compile(r"[\w.,:=@%/+\[\]{}()&|*$ '\"-]*")
 
@@ -73,16 +75,18 @@ def asks_for_text(arguments: list[str]) -> bool:
 
 
 def completed(arguments: list[str]) -> list[str]:
-    """The same for Hydra where they speak of the user's own networks: `model=own` for what names one, and its arguments
-    added to the configuration, which cannot know them."""
+    """The same for Hydra where its configuration cannot know what they set: arguments of the user's own networks, for which
+    `model=own` is chosen, and what only some schedules have."""
     given = {argument.partition("=")[0] for argument in arguments}
     found = ["model=own"] if "model.path" in given and "model" not in given else []
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key == "model" and value not in options("model") and value in registered():
             found += ["model=own", f"model.path={value}"]
+        elif key == "optimizer.schedule" and value.isidentifier():
+            found.append(f"optimizer.schedule.name={value}")
         else:
-            found.append(f"++{argument}" if key.startswith("model.args.") else argument)
+            found.append(f"++{argument}" if key.startswith(ADDED) and key != "optimizer.schedule.name" else argument)
     return found
 
 

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 
 from ntkrun.cli.configs import CONFIGS
 from ntkrun.errors import UserError
-from ntkrun.settings.parts import Setting, is_section, leaves, with_typed
+from ntkrun.settings.optimizers import of_chosen_schedule
+from ntkrun.settings.parts import Setting, is_section, leaves, replaced, with_typed
 
 VERSION_BASE = "1.3"  # of Hydra's defaults
 
@@ -41,7 +42,17 @@ def compose_here(overrides: list[str]) -> Composed:
     assert isinstance(container, dict)
     typed = OverridesParser.create().parse_overrides(overrides)
     _check_consent(container, typed)
-    return Composed(*with_typed(container, _overridden(typed)))  # type: ignore[arg-type]
+    return Composed(*with_typed(_with_schedule(container, _overridden(typed)), _overridden(typed)))  # type: ignore[arg-type]
+
+
+def _with_schedule(settings: dict[Any, Any], typed: list[Setting]) -> dict[Any, Any]:
+    """The settings without what a file has set of another schedule than the one that was typed; what was typed stays."""
+    place = ("optimizer", "schedule")
+    section = (settings.get("optimizer") or {}).get("schedule")
+    if (*place, "name") not in typed or not isinstance(section, dict):
+        return settings
+    kept = {name: value for name, value in section.items() if (*place, name) in typed}
+    return replaced(settings, place, of_chosen_schedule(section) | kept)
 
 
 def _check_consent(settings: dict[Any, Any], typed: list[Override]) -> None:
