@@ -24,6 +24,10 @@ COMMANDS = {
     ("experiment=",): "choose one of fig1, fig2",
     ("experiment=fig3", "scale=huge"): "auto, cpu, gpu, paper, smoke",
     ("experiment=fig3", "scale=smoke", "scale=cpu"): "keep one of the two",
+    (*FIG3, "experiment=fig1"): "name both at once, experiment=A,B",
+    ("experiment=[fig1,fig3]",): "experiment=fig1,fig3",
+    (*FIG3, "seed=1", "seed=2"): "use a list, seed=[A,B]",
+    (*FIG3, "data.classes=[airplane]"): "two or more classes",
     (*FREE, "devices=4096"): "use devices=all",
     (*FREE, "devices=0"): "devices=0: input should be greater than or equal to 1, or input should be 'all'",
     (*FREE, "devices=[1,2]"): "devices takes one value",
@@ -134,6 +138,7 @@ def field_of(arguments: tuple[str, ...]) -> str:
 
 # files that --config-dir adds, as experiment/mine.yaml: what the line must name, and what it must say is allowed
 HEAD = "# @package _global_\ndefaults: [fig3]\n"
+BOMB = "a0: &a0 x\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10))
 FOREIGN_WORD = "name those that --cfg job shows"
 FILES = {
     HEAD + "model: {width: -1}": ("model.width=-1", "greater than or equal to 1"),
@@ -148,6 +153,8 @@ FILES = {
         "write NAME: VALUE",
     ),
     HEAD + "seed: ${hydra:runtime.cwd}": ("'${hydra:runtime.cwd}'", FOREIGN_WORD),
+    HEAD + """parts: "${oc.decode:'{a: {allow_custom: true}}'}\"""": ("oc.decode", "write the value itself"),
+    HEAD + BOMB: ("mine.yaml is too large with its aliases", "write the settings themselves"),
     HEAD + "seed: ${oc.env:NO_SUCH_VARIABLE}": ("'NO_SUCH_VARIABLE'", "give it a value"),
     HEAD + "seed: many": ("seed=many", "a whole number greater than or equal to 0"),
     HEAD + "experiment: os": ("experiment=os is not known", "choose one of fig1, fig2"),

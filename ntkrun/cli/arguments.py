@@ -7,13 +7,16 @@ nothing that is built: they are validated against closed lists (`ntkrun.settings
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
-from ntkrun.cli.configs import launcher_fields, launchers, options
+from ntkrun.cli.configs import groups, launcher_fields, launchers, options
 from ntkrun.cli.settings_files import check_files
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import experiment_names
 from ntkrun.settings.custom_source import registered
+from ntkrun.settings.runs import KINDS
+from ntkrun.settings.schema import described
 from ntkrun.settings.stages import asked_for, has_time, stages_between_machines
 
 SHOWN = {"job", "hydra", "all"}
@@ -28,6 +31,8 @@ VALUES: dict[str, set[str] | None] = {
     "-cd": None,
 }
 INFO = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
+# settings that are there only for some networks of the user's, and some schedules
+ADDED = ("model.args.", "optimizer.schedule")
 # what a value of a launcher may consist of: it ends up in a job script
 HARMLESS = re.compile(r"[\w.,:=@%/+\[\]{}()&|*$ '\"-]*")
 
@@ -41,12 +46,15 @@ def check_arguments(arguments: list[str]) -> None:
             continue
         key = argument.partition("=")[0]
         if key in given:
-            raise UserError(f"{key} is given twice: keep one of the two, or use a list, {key}=[A,B], to run both")
+            raise UserError(f"{key} is given twice: keep one of the two{_to_run_both(key)}")
         given.add(key)
         if "hydra" in key.lower():
             _check_hydra(key, argument)
+        if argument.startswith("experiment=["):
+            raise UserError(f"{argument}: several are named without brackets, experiment={argument[12:].strip('[]')}")
         if key == "experiment" and "," in argument and not {"-m", "--multirun", "--config-dir", "-cd"} & set(arguments):
             _check_list(argument.partition("=")[2].split(","))
+    check_config_dir(arguments)
     words = {argument.partition("=")[0].partition(".")[0] for argument in arguments}
     one_call = (
         f"stage={'|'.join(stages_between_machines())} is"
@@ -67,16 +75,18 @@ def asks_for_text(arguments: list[str]) -> bool:
 
 
 def completed(arguments: list[str]) -> list[str]:
-    """The same for Hydra where they speak of the user's own networks: `model=own` for what names one, and its arguments
-    added to the configuration, which cannot know them."""
+    """The same for Hydra where its configuration cannot know what they set: arguments of the user's own networks, for which
+    `model=own` is chosen, and what only some schedules have."""
     given = {argument.partition("=")[0] for argument in arguments}
     found = ["model=own"] if "model.path" in given and "model" not in given else []
     for argument in arguments:
         key, _, value = argument.partition("=")
         if key == "model" and value not in options("model") and value in registered():
             found += ["model=own", f"model.path={value}"]
+        elif key == "optimizer.schedule" and value.isidentifier():
+            found.append(f"optimizer.schedule.name={value}")
         else:
-            found.append(f"++{argument}" if key.startswith("model.args.") else argument)
+            found.append(f"++{argument}" if key.startswith(ADDED) and key != "optimizer.schedule.name" else argument)
     return found
 
 
@@ -107,8 +117,44 @@ def _check_flag(argument: str, rest: Iterator[str]) -> None:
         raise UserError(
             f"{flag} takes {'one of ' + ', '.join(sorted(allowed)) if allowed else 'a value'}, not {value!r}"
         )
-    if flag in ("--config-dir", "-cd"):
-        check_files(Path(value))
+
+
+@cache
+def _swept_by_lists() -> frozenset[str]:
+    """The settings of which a list is several runs, by their dotted names."""
+    found = [one for kind in KINDS for one in described(kind)]
+    one_value = {one.path for one in found if one.local or one.is_list}
+    return frozenset(".".join(one.path) for one in found if one.path not in one_value)
+
+
+def _to_run_both(key: str) -> str:
+    if key == "experiment":
+        return ", or name both at once, experiment=A,B"
+    return f", or use a list, {key}=[A,B], to run both" if key in _swept_by_lists() - set(groups()) else ""
+
+
+def config_dir(arguments: list[str]) -> Path | None:
+    """The folder that --config-dir names; with two of them Hydra takes the last."""
+    found = None
+    for place, argument in enumerate(arguments):
+        flag, given, value = argument.partition("=")
+        if flag in ("--config-dir", "-cd"):
+            found = Path(value if given else "".join(arguments[place + 1 : place + 2]))
+    return found
+
+
+def settings_among(arguments: list[str]) -> list[str]:
+    """The arguments that are no flags and no values of flags."""
+    values = [place + 1 for place, argument in enumerate(arguments) if argument in {*VALUES, "--info", "-i"}]
+    return [item for place, item in enumerate(arguments) if not item.startswith("-") and place not in values]
+
+
+def check_config_dir(arguments: list[str]) -> None:
+    """UserError where the folder, or a file in it that the other arguments select, holds more than settings."""
+    if (folder := config_dir(arguments)) is not None:
+        check_files(folder, settings_among(arguments))
+    if "--hydra-help" in arguments and settings_among(arguments):
+        raise UserError("--hydra-help takes no settings: type ntkrun --hydra-help")
 
 
 def _check_list(names: list[str]) -> None:

@@ -19,6 +19,7 @@ ntkrun: train a wide network and its linearization in lockstep, as in arXiv 1902
   ntkrun experiment=lockstep model=fc data=mnist optimizer=momentum loss=cross_entropy
   ntkrun experiment=lockstep model.path=my_module:MyNet model.args.depth=3 allow_custom=true      a Flax module of yours
   ntkrun experiment=lockstep 'model.width=[64,256,1024]' 'seed=[0,1,2]'      every combination is one cell
+  ntkrun experiment=lockstep optimizer.schedule.name=cosine optimizer.schedule.final_factor=0.1      a falling rate
   ntkrun experiment=fig1 'networks={16:5,1024:1}'      a mapping is a rule: from this model.width on
   ntkrun experiment=all                      all figures; one that fails stops no other
   ntkrun experiment=fig1,fig3                these figures, likewise

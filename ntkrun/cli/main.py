@@ -11,7 +11,7 @@ from ntkrun.cli.calls import expected_seconds, run_once, run_together
 from ntkrun.cli.help_text import help_text
 from ntkrun.cli.messages import complain
 from ntkrun.cli.timed import LEFT_OVER
-from ntkrun.devices.float64 import switch_on
+from ntkrun.devices.numerics import pin
 from ntkrun.devices.platform import tell_xla
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import figure_names
@@ -37,7 +37,7 @@ def run(arguments: list[str], began: float) -> int:
         print(help_text(), end="")
         return 0
     tell_xla()
-    switch_on()
+    pin()
     arguments = with_scale_shown(completed(arguments), scale_of_device)
     names = several(arguments, figure_names)
     shown = any(item.startswith("-") for item in arguments)  # settings or help

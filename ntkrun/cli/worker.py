@@ -11,12 +11,12 @@ import sys
 import traceback
 from typing import Any
 
-from ntkrun.devices.float64 import switch_on
+from ntkrun.devices.numerics import pin
 from ntkrun.errors import UserError
 
 
 def main() -> None:
-    switch_on()
+    pin()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what anything prints is for the person, and no answer
     for line in sys.stdin:

@@ -1,6 +1,6 @@
 """Where 64-bit arithmetic comes from: JAX computes in 32 bits unless told otherwise, for a whole process or for a scope.
 
-The command line switches it on (`switch_on`).  Imported as a library, ntkrun leaves the caller's configuration alone: what
+The command line switches it on (`devices.numerics`).  Imported as a library, ntkrun leaves the caller's configuration alone: what
 is float64 by its equations computes `in_float64`, and what is float64 because the caller's arrays are refuses to round
 them (`require_float64`).
 """

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ntkrun.devices.numerics import GENERATOR
 from ntkrun.kernels.precision import full_products
 from ntkrun.types import AnyArray, Array, Float, Params
 
@@ -33,7 +34,7 @@ def _power_iteration(model: nn.Module, params: Params, x: Array) -> Array:
         image = forward(*transposed(v))
         return image / jnp.linalg.norm(image), jnp.vdot(v, image, precision="highest")
 
-    start = jax.random.normal(jax.random.key(0), outputs.shape, outputs.dtype)
+    start = jax.random.normal(jax.random.key(0, impl=GENERATOR), outputs.shape, outputs.dtype)
     start = start / jnp.linalg.norm(start)
     _, quotient = jax.lax.fori_loop(0, _POWER_STEPS, once, (start, jnp.zeros((), outputs.dtype)))
     return quotient

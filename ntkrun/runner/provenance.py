@@ -43,11 +43,12 @@ def code_version() -> dict[str, Any]:
 def versions_and_device(devices: int | Literal["all"]) -> dict[str, Any]:
     """What rounding may depend on besides the settings that identify a cell; `devices` as in the settings."""
     # JAX, which a report, whose code version stands above, does without
+    from ntkrun.devices.numerics import random_numbers
     from ntkrun.lockstep.mesh import count_devices
     from ntkrun.runner.device import described
 
     packages = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"packages": packages, "device": described(count_devices(devices))}
+    return {"packages": packages, "device": described(count_devices(devices)), "random_numbers": random_numbers()}
 
 
 def precision_of(settings: CommonSettings) -> dict[str, str]:

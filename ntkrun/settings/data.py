@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ntkrun.settings.choices import LOSSES, DataName, DataSource, Preprocess, TargetKind
 from ntkrun.settings.fields import Count, Index, Local, Meanings, Section, Seed
@@ -53,6 +53,12 @@ class DataSettings(Section):
     crop: Index = Field(
         description="pixels: shift each training image of a mini-batch by -crop..crop in both directions, zeros move in"
     )
+
+    @model_validator(mode="after")
+    def _classes_differ(self) -> "DataSettings":
+        if self.classes is not None and len(set(self.classes)) < max(2, len(self.classes)):
+            raise ValueError(f"classes={list(self.classes)} must name two or more classes, each once (null: all)")
+        return self
 
     def target_kind(self, loss: str) -> TargetKind:
         """What `targets` stands for under this loss."""

@@ -4,7 +4,7 @@ A new optimizer with a class here, derived from `OptimizerSettings`, is known to
 docs/settings.md; CONTRIBUTING.md has the whole walk.
 """
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,15 @@ class Schedule(Section):
 
     constant: ClassVar[bool] = False
     name: str = Field(description="kind of schedule")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _belongs(cls, raw: Any) -> Any:
+        for kind in KINDS if isinstance(raw, dict) else ():
+            if others := sorted((kind.model_fields.keys() & raw.keys()) - cls.model_fields.keys()):
+                (name,) = get_args(kind.model_fields["name"].annotation)
+                raise ValueError(f"{others[0]} is for optimizer.schedule.name={name}: choose that, or leave it out")
+        return raw
 
 
 class ConstantSchedule(Schedule):
@@ -58,10 +67,19 @@ class ExponentialSchedule(Schedule):
     decay_rate: Positive = Field(description="factor on eta over decay_steps steps")
 
 
+KINDS = tuple(Schedule.__subclasses__())
+
 if TYPE_CHECKING:
     AnySchedule = Schedule
 else:
     AnySchedule = one_of(Schedule)
+
+
+def of_chosen_schedule(section: dict[str, Any]) -> dict[str, Any]:
+    """A schedule's settings without those that only another kind of schedule has."""
+    own = {name: set(kind.model_fields) for kind in KINDS for name in get_args(kind.model_fields["name"].annotation)}
+    others = set().union(*own.values()) - own.get(section.get("name", ""), set().union(*own.values()))
+    return {name: value for name, value in section.items() if name not in others}
 
 
 class OptimizerSettings(Section):

@@ -6,10 +6,13 @@ from typing import Any
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from ntkrun.cli.configs import CONFIGS
-from ntkrun.settings.parts import Setting, is_section, leaves, with_typed
+from ntkrun.errors import UserError
+from ntkrun.settings.optimizers import of_chosen_schedule
+from ntkrun.settings.parts import Setting, is_section, leaves, replaced, with_typed
 
 VERSION_BASE = "1.3"  # of Hydra's defaults
 
@@ -37,13 +40,34 @@ def compose_here(overrides: list[str]) -> Composed:
     """The same inside `config_files`, or inside `hydra.main`, which may know a folder more (--config-dir)."""
     container = OmegaConf.to_container(hydra.compose("config", overrides), resolve=True)
     assert isinstance(container, dict)
-    return Composed(*with_typed(container, _overridden(overrides)))  # type: ignore[arg-type]
+    typed = OverridesParser.create().parse_overrides(overrides)
+    _check_consent(container, typed)
+    return Composed(*with_typed(_with_schedule(container, _overridden(typed)), _overridden(typed)))  # type: ignore[arg-type]
 
 
-def _overridden(overrides: list[str]) -> list[Setting]:
+def _with_schedule(settings: dict[Any, Any], typed: list[Setting]) -> dict[Any, Any]:
+    """The settings without what a file has set of another schedule than the one that was typed; what was typed stays."""
+    place = ("optimizer", "schedule")
+    section = (settings.get("optimizer") or {}).get("schedule")
+    if (*place, "name") not in typed or not isinstance(section, dict):
+        return settings
+    kept = {name: value for name, value in section.items() if (*place, name) in typed}
+    return replaced(settings, place, of_chosen_schedule(section) | kept)
+
+
+def _check_consent(settings: dict[Any, Any], typed: list[Override]) -> None:
+    """UserError where a network of the user's may be imported and nobody has typed so."""
+    parts = settings.get("parts")
+    told_by_part = isinstance(parts, dict) and any(isinstance(p, dict) and "allow_custom" in p for p in parts.values())
+    consent = any(one.key_or_group == "allow_custom" and one.value() is True for one in typed)
+    if told_by_part or (settings.get("allow_custom") not in (None, False) and not consent):
+        raise UserError("allow_custom counts where it is typed, by itself: add allow_custom=true to the command line")
+
+
+def _overridden(overrides: list[Override]) -> list[Setting]:
     """The paths of the settings that the overrides name."""
     found: list[Setting] = []
-    for override in OverridesParser.create().parse_overrides(overrides):
+    for override in overrides:
         path, value = tuple(override.key_or_group.split(".")), override.value()
         found += [path + below for below, _ in leaves(value)] if is_section(value) else [path]  # type: ignore[arg-type]
     return found

@@ -11,18 +11,22 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from ntkrun.cli.all_figures import Outcome
+from ntkrun.cli.arguments import config_dir, settings_among
 from ntkrun.cli.configs import CONFIGS
+from ntkrun.cli.hydra.as_shipped import check_composed
 from ntkrun.cli.hydra.compose import VERSION_BASE
 from ntkrun.cli.hydra.errors import one_line
 from ntkrun.cli.job import run_job
 from ntkrun.cli.messages import complain
-from ntkrun.devices.float64 import switch_on
+from ntkrun.devices.numerics import pin
 from ntkrun.devices.platform import tell_xla
 from ntkrun.errors import UserError
 
 
 def run_hydra(arguments: list[str], outcome: Outcome) -> int:
     """Call `hydra.main` with these arguments; the largest exit code of its jobs, whose results are added to `outcome`."""
+    if (folder := config_dir(arguments)) is not None:
+        check_composed(folder, settings_among(arguments))
     sweep = Sweep(outcome)
     with _command_line(arguments):
         hydra.main(version_base=VERSION_BASE, config_path=str(CONFIGS), config_name="config")(sweep)()
@@ -47,7 +51,7 @@ class Sweep:
 
     def __call__(self, config: DictConfig) -> Outcome:
         tell_xla()  # a job in a process of its own does not come through `ntkrun.cli.main`
-        switch_on()
+        pin()
         job, overrides = Outcome(), list(HydraConfig.get().overrides.task)
         try:
             job.code = run_job(overrides, job, _config_dir())

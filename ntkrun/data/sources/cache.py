@@ -1,10 +1,12 @@
 """Decoded images kept on disk as .npy, so that a data set is decoded once per machine.
 
 An entry is a directory `<cache_dir>/images/<name>-<version>-<key>/` of four .npy files and a meta.json.  The key hashes
-sizes and modification times of the files the arrays were decoded from: other files, another entry.
+what is in the files the arrays were decoded from: other contents, another entry, whatever their names, sizes and times.
+An entry is used only while its arrays have the fingerprint that they were written with.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -14,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ntkrun.data.sources.image_set import ImageSet
+from ntkrun.data.sources.image_set import ImageSet, fingerprint_of
 from ntkrun.data.sources.records import record_files
+from ntkrun.errors import UserError
 
 # Raised when the layout of an entry, or how images are decoded, changes.
-_FORMAT = 1
+_FORMAT = 2
 _ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -26,9 +29,25 @@ def entry_path(cache_dir: Path, directory: Path) -> Path:
     """The entry that belongs to the prepared `directory` (`.../<name>/<version>`) as its files are now."""
     digest = hashlib.sha256(f"format {_FORMAT}".encode())
     for path in record_files(directory):
-        status = path.stat()
-        digest.update(f"|{path.name}:{status.st_size}:{status.st_mtime_ns}".encode())
+        digest.update(f"|{path.name}:{_content_of(path)}".encode())
     return cache_dir / "images" / f"{directory.parent.name}-{directory.name}-{digest.hexdigest()[:16]}"
+
+
+def _content_of(path: Path) -> str:
+    """sha256 of a record file; UserError where it cannot be read."""
+    try:
+        status = path.stat()
+        told = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        return _digest_of(path, told)
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}); correct its permissions") from error
+
+
+@functools.lru_cache(maxsize=64)
+def _digest_of(path: Path, status: tuple[int, ...]) -> str:
+    """Of a file in this state, once in a process: the time of the last change of its inode cannot be set back."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_entry(entry: Path) -> ImageSet | None:
@@ -42,6 +61,8 @@ def load_entry(entry: Path) -> ImageSet | None:
             found = {"shape": list(arrays[array_name].shape), "dtype": arrays[array_name].dtype.str}
             if found | {"bytes": path.stat().st_size} != expected:
                 return None
+        if fingerprint_of(arrays.values()) != meta["fingerprint"]:
+            return None
         described = {field: str(meta[field]) for field in ("name", "requested", "source", "fingerprint")}
         return ImageSet(**described, **arrays, class_names=tuple(map(str, meta["class_names"])))
     except (OSError, ValueError, KeyError, TypeError, EOFError):

@@ -1,6 +1,7 @@
 """MNIST and CIFAR-10 as TFDS prepared them, or, where they are not on this machine, real images that stand in."""
 
 import functools
+import sys
 from pathlib import Path
 
 from ntkrun.data.sources import cache
@@ -25,8 +26,8 @@ def load_images(name: str, source: str = "auto", cache_dir: Path | None = None) 
     Args:
         name: "mnist" or "cifar10".
         source: "tfds" (prepared data, downloaded if there are none), "stand_in" (mnist5k or photos) or "auto"
-            (prepared data if there are any, else the stand-in; nothing is downloaded and nothing is printed: the caller
-            shows `stand_in_warning`).
+            (prepared data if there are any, else the stand-in; nothing is downloaded, and it is the caller who shows
+            `stand_in_warning`).
         cache_dir: where decoded arrays are kept; None = `devices.cache_folder`.  If it cannot be
             written to, the arrays stay in memory.
 
@@ -69,6 +70,8 @@ def _entry(entry: Path, directory: Path) -> ImageSet:
     images = cache.load_entry(entry)
     if images is not None:
         return images
+    if entry.exists():
+        print(f"warning: {entry} is not as it was written: decoding {directory} again", file=sys.stderr)
     decoded = read_records(directory)
     # The mapped files replace the decoded copy, so that several processes share one set of pages.
     return (cache.load_entry(entry) if cache.store_entry(entry, decoded) else None) or decoded

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ntkrun.devices.numerics import GENERATOR
 from ntkrun.devices.placement import on_the_host
 from ntkrun.settings.base import CommonSettings
 from ntkrun.types import Array, PRNGKeyArray
@@ -36,4 +37,4 @@ def shared_key(settings: CommonSettings, stream: str) -> PRNGKeyArray:
 @on_the_host()
 def _folded(seed: int, identity: list[Any]) -> PRNGKeyArray:
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).digest()
-    return jax.random.fold_in(jax.random.key(seed), int.from_bytes(digest[:4], "big"))
+    return jax.random.fold_in(jax.random.key(seed, impl=GENERATOR), int.from_bytes(digest[:4], "big"))
