@@ -85,16 +85,43 @@ def empty() -> pd.DataFrame:
 
 
 def series(
-    table: pd.DataFrame, curve: str, split: str | None = None, index: int | None = None, against: str = "time"
+    table: pd.DataFrame,
+    curve: str,
+    split: str | None = None,
+    index: int | None = None,
+    against: str = "time",
+    over: Sequence[str] = (),
 ) -> pd.Series:
-    """Values of one curve against time or another column, averaged over seeds where there are several."""
+    """Values of one curve against time or another column, averaged over seeds where there are several.
+
+    over: columns that are averaged over, too.  Raises ValueError where the rows differ in anything else: in a setting,
+    or because they are of several splits or indices.
+    """
+    return _by(table, curve, split, index, against, over).mean()
+
+
+def over_seeds(
+    table: pd.DataFrame, curve: str, split: str | None = None, index: int | None = None, against: str = "time"
+) -> pd.DataFrame:
+    """As `series`, with the smallest and the largest of the seeds' values: columns mean, low, high."""
+    values = _by(table, curve, split, index, against, ())
+    return pd.DataFrame({"mean": values.mean(), "low": values.min(), "high": values.max()})
+
+
+def _by(table: pd.DataFrame, curve: str, split: str | None, index: int | None, against: str, over: Sequence[str]):
     chosen = (table["curve"] == curve).to_numpy()
     if split is not None:
         chosen = chosen & (table["split"] == split).to_numpy()
     if index is not None:
         chosen = chosen & (table["index"] == index).to_numpy()
-    # the two columns alone: a row of the whole table is ten times as much to copy
-    return table.loc[chosen, [against, "value"]].groupby(against)["value"].mean()
+    # the few columns alone: a row of the whole table is ten times as much to copy
+    settings = [name for name in ("width", *settings_columns(table)) if name not in over]
+    part = table.loc[chosen, [against, "value", "seed", *over]]
+    mixed = [name for name in settings if table.loc[chosen, name].nunique(dropna=False) > 1]
+    if mixed or part.duplicated([against, "seed", *over]).any():
+        what = ", ".join(mixed) or "split, index or cell"
+        raise ValueError(f"{curve} has rows that differ in {what}: choose one, nothing but seeds is averaged over")
+    return part.groupby(against)["value"]
 
 
 def at(table: pd.DataFrame, curve: str, time: float, split: str | None = None) -> float:

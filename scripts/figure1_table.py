@@ -9,9 +9,10 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.width_slopes import variants
+from ntkrun.experiments.combinations import combinations
 from ntkrun.reference import paper_panel
 from ntkrun.runner.store import read_table
 
@@ -23,8 +24,9 @@ def main() -> None:
     parser.add_argument("table", type=Path)
     table, _ = read_table(parser.parse_args().table)
     table = table[table["curve"] == curves.NTK_CHANGE.of(curves.NETWORK)]
-    means = table.assign(variant=variants(table)).groupby(["variant", "width", "time"])["value"].mean()
-    swept = sorted(means.index.unique("variant"))
+    table = pd.concat([one.table.assign(combination=one.label) for one in combinations(table, ("width",))])
+    means = table.groupby(["combination", "width", "time"], sort=False)["value"].mean()
+    swept = list(means.index.unique("combination"))
     print("| n | t | paper | " + " | ".join(swept) + " |")
     print("|---" * (3 + len(swept)) + "|")
     for width in sorted(means.index.unique("width")):

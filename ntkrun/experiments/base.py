@@ -1,19 +1,20 @@
 """What an experiment is, and the registry of all of them.
 
 A figure's module defines `EXPERIMENT`: its settings type, its kind of run (one cell -> one tidy table, no files, no drawing),
-`plot` (table -> figure, no training) and its claims.  Cells come from the settings: a list where a single value is
+`draw` (table -> panels, no training) and its claims.  Cells come from the settings: a list where a single value is
 expected is swept, and every combination is one cell (`ntkrun.runner.plan`).
 """
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ntkrun.experiments.blocks import Draw, Size, blocks, one_block
 from ntkrun.experiments.claims import Claim
+from ntkrun.experiments.combinations import combinations
 from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.runs import RunSettings
 
@@ -53,8 +54,12 @@ class Run:
 class Experiment:
     """One figure (or the free combination `lockstep`).
 
-    `run` computes cells whose settings are of the type `settings`.  `version` is raised when its own numbers change
-    meaning.  `columns`: settings, by their dotted names, that its table has as columns even where nothing sweeps them.
+    `run` computes cells whose settings are of the type `settings`.  `draw` fills a figure of `size` inches with the panels of
+    a table.  `version` is raised when its own numbers change meaning.  `columns`: settings, by their dotted names, that its
+    table has as columns even where nothing sweeps them.
+    `shown`: columns of settings whose values `draw` shows apart and the claims tell apart.  Whatever else is swept makes
+    combinations: each is drawn in a block of its own and judged by itself, unless `overlays`: then `draw` is given the whole
+    table and shows them all in each panel.
     `of_the_paper`: whether the paper has it, so that `experiment=all` runs it and its settings are held against the paper's.
     `cells_of` names the experiment whose cells this figure draws, where it shows again what another one
     computes: at equal settings each is computed once.
@@ -63,10 +68,20 @@ class Experiment:
     name: str
     title: str
     run: Run
-    plot: Callable[[pd.DataFrame], Figure]
+    draw: Draw
+    size: Size
     claims: tuple[Claim, ...] = ()
     settings: type[CommonSettings] = RunSettings
     version: int = 1
     columns: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+    overlays: bool = False
     cells_of: str = ""
     of_the_paper: bool = True
+
+    def plot(self, table: pd.DataFrame) -> Figure:
+        """The picture of a table, whatever it sweeps."""
+        found = combinations(table, self.shown)
+        if self.overlays or len(found) == 1:
+            return one_block(self.draw, self.size, table)
+        return blocks(self.draw, self.size, found)

@@ -43,7 +43,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One line of claims.json."""
+    """One line of claims.json.
+
+    combination  values of what is swept beyond what the figure shows apart, "n = 32, phi = tanh"; "" where nothing is
+    """
 
     id: str
     figure: str
@@ -55,6 +58,7 @@ class Verdict:
     measured: float | None
     verdict: Literal["pass", "fail", "not_judged"]
     why: str
+    combination: str = ""
 
 
 def _finite(bound: float) -> float | None:

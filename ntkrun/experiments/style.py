@@ -1,13 +1,16 @@
 """One look for all figures: sizes, fonts, and the same colour for the same thing everywhere (colour-blind safe)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from string import ascii_lowercase
 from typing import Any
 
 import matplotlib
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.colors import to_hex
+from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
 
 # Okabe and Ito's palette, safe for the common kinds of colour blindness.
@@ -24,6 +27,7 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
 SPLIT_COLOURS = {"train": BLUE, "test": VERMILION}
 KERNEL_COLOURS = {"empirical": PURPLE, "analytic": GREEN}
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
+ALARM = "#B00020"  # what must not be overlooked
 NETWORK, LINEAR = "-", (0, (4, 2))  # line styles: the network is drawn through, its linearization dashed
 PAPER_MARK: dict[str, Any] = dict(linestyle="none", marker="o", markersize=3.4, alpha=0.35, markeredgewidth=0, zorder=1)
 
@@ -65,25 +69,31 @@ ENLARGED = {"paper": 1.0, "slides": 1.15}  # less than their text, which is larg
 
 
 class PaperCurve(Line2D):
-    """A digitised curve of the paper as light markers, and `ours`, the curve by x that it is held against.
+    """A digitised curve of the paper as light markers, and `ours`, the curves by x that it is held against.
 
+    ours          by the label of the combination of settings, "" where there is one
     panel, curve  its names in `ntkrun.reference`
     note          what else sets the two apart: another image, another time
     """
 
     def __init__(
-        self, points: pd.DataFrame, panel: str, curve: str, ours: pd.Series | None, note: str, **look: Any
+        self, points: pd.DataFrame, panel: str, curve: str, ours: dict[str, pd.Series], note: str, **look: Any
     ) -> None:
         super().__init__(points["x"].to_numpy(), points["y"].to_numpy(), **PAPER_MARK | look)
-        self.panel, self.curve, self.note = panel, curve, note
-        self.ours = pd.Series(dtype=float) if ours is None else ours
+        self.panel, self.curve, self.note, self.ours = panel, curve, note, ours
 
 
 def paper_curve(
-    ax: Axes, points: pd.DataFrame, named: tuple[str, str], ours: pd.Series | None, note: str = "", **look: Any
+    ax: Axes,
+    points: pd.DataFrame,
+    named: tuple[str, str],
+    ours: pd.Series | dict[str, pd.Series] | None,
+    note: str = "",
+    **look: Any,
 ) -> None:
     """Draw the paper's points (x, y) of the curve `named` (panel, curve); the report measures how far `ours` is off."""
-    ax.add_line(PaperCurve(points, *named, ours, note, **look))
+    held = ours if isinstance(ours, dict) else {"": pd.Series(dtype=float) if ours is None else ours}
+    ax.add_line(PaperCurve(points, *named, held, note, **look))
     ax.autoscale_view()
 
 
@@ -94,11 +104,40 @@ def style(name: str) -> Iterator[None]:
         yield
 
 
+def panel_letters(axes: Iterable[Axes]) -> None:
+    """(a), (b), ... as far as the alphabet goes."""
+    for letter, ax in zip(ascii_lowercase, axes, strict=False):
+        panel_letter(ax, letter)
+
+
 def panel_letter(ax: Axes, letter: str) -> None:
     ax.text(-0.02, 1.04, f"({letter})", transform=ax.transAxes, ha="right", va="bottom", fontweight="bold")
 
 
-def legend(ax: Axes | Figure, entries: dict[str, dict], **options) -> None:
+def shades(count: int) -> list[str]:
+    """Colours in order, dark to light."""
+    return [to_hex(matplotlib.colormaps["viridis"](value)) for value in np.linspace(0.0, 0.88, count)]
+
+
+def colours(count: int) -> list[str]:
+    """Colours that are told apart at a glance; of more than there are, colours in order."""
+    return list(SERIES[:count]) if count <= len(SERIES) else shades(count)
+
+
+def seeds_band(ax: Axes, spread: pd.DataFrame, colour: Any) -> None:
+    """Shade from the smallest to the largest of the seeds' values (`tables.over_seeds`)."""
+    if (spread["low"] < spread["high"]).any():
+        ax.fill_between(spread.index, spread["low"], spread["high"], color=colour, alpha=0.18, linewidth=0)
+
+
+def seeds_entry(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """What the legend says of seeds, where there are several."""
+    count = table["seed"].nunique()
+    shade: dict[str, Any] = {"color": "0.3", "alpha": 0.3, "linewidth": 5}
+    return {f"mean of {count} seeds, min to max": shade} if count > 1 else {}
+
+
+def legend(ax: Axes | FigureBase, entries: dict[str, dict], **options) -> None:
     """A legend of named line looks, independent of which lines were drawn first."""
     handles = [Line2D([], [], label=label, **look) for label, look in entries.items()]
     ax.legend(handles=handles, **options)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict
-from ntkrun.report.judge import judge_all, number
+from ntkrun.report.judge import judge_all, named, number
 from ntkrun.runner.gather import together
 from ntkrun.runner.plan import Cell
 from ntkrun.tables import AXES
@@ -165,5 +165,5 @@ def verdicts_table(name: str, verdicts: Sequence[tuple[Verdict, Verdict]]) -> st
     alike = sum(ours.verdict == other.verdict for ours, other in verdicts)
     lines = [("claim", "ours", "measured", "other", "measured")]
     for ours, other in verdicts:
-        lines.append((ours.id, ours.verdict, number(ours.measured), other.verdict, number(other.measured)))
+        lines.append((named(ours), ours.verdict, number(ours.measured), other.verdict, number(other.measured)))
     return "\n".join([f"{name}: {alike} of {len(verdicts)} claims fare alike", *aligned(lines)])

@@ -12,8 +12,12 @@ from matplotlib.figure import Figure
 
 from ntkrun.experiments.style import PaperCurve
 
-# unit: "octaves" | "of the panel"; points: compared, of those the paper has; then |deviation| and its signed median
-COLUMNS = ["figure", "panel", "curve", "unit", "points", "paper_points", "median", "largest", "signed_median", "note"]
+# unit: "octaves" | "of the panel"; points: compared, of those the paper has; then |deviation| and its signed median;
+# combination: of what is swept, "" where ours is one curve
+COLUMNS = [
+    "figure", "panel", "curve", "unit", "points", "paper_points", "median", "largest", "signed_median", "note",
+    "combination",
+]  # fmt: skip
 
 
 def deviations(figure: Figure, name: str) -> pd.DataFrame:
@@ -21,25 +25,28 @@ def deviations(figure: Figure, name: str) -> pd.DataFrame:
     rows = []
     for ax in figure.axes:
         curves = [line for line in ax.lines if isinstance(line, PaperCurve)]
-        height = _height(curves)
+        height, unit = _height(curves), "octaves" if ax.get_yscale() == "log" else "of the panel"
         for line in curves:
-            apart = deviation(line, height)
-            size = np.abs(apart)
-            some = len(apart) > 0
-            middle, largest = (float(np.median(size)), float(size.max())) if some else (np.nan, np.nan)
-            signed = float(np.median(apart)) if some else np.nan
-            unit = "octaves" if ax.get_yscale() == "log" else "of the panel"
-            counts = (len(apart), len(line.get_xdata()))  # pyright: ignore[reportArgumentType]
-            rows.append((name, line.panel, line.curve, unit, *counts, middle, largest, signed, line.note))
+            for label, ours in line.ours.items():
+                apart = deviation(line, ours, height)
+                size = np.abs(apart)
+                some = len(apart) > 0
+                middle, largest = (float(np.median(size)), float(size.max())) if some else (np.nan, np.nan)
+                signed = float(np.median(apart)) if some else np.nan
+                counts = (len(apart), len(line.get_xdata()))  # pyright: ignore[reportArgumentType]
+                combination = label or str(ax.figure.get_label())
+                rows.append(
+                    (name, line.panel, line.curve, unit, *counts, middle, largest, signed, line.note, combination)
+                )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def deviation(line: PaperCurve, height: float) -> np.ndarray:
+def deviation(line: PaperCurve, ours: pd.Series, height: float) -> np.ndarray:
     """Signed deviation of ours at those of the paper's points that lie within our curve."""
     ax = line.axes
     assert isinstance(ax, Axes)
     x_log, y_log = ax.get_xscale() == "log", ax.get_yscale() == "log"
-    ours = line.ours.dropna().sort_index()
+    ours = ours.dropna().sort_index()
     x, y = _on_axis(ours.index.to_numpy(float), x_log), _on_axis(ours.to_numpy(float), y_log)
     x, y = x[np.isfinite(x + y)], y[np.isfinite(x + y)]
     at, theirs = (

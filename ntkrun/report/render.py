@@ -16,7 +16,7 @@ from matplotlib.textpath import text_to_path
 from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict
-from ntkrun.experiments.style import ENLARGED, style
+from ntkrun.experiments.style import ALARM, ENLARGED, style
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
 from ntkrun.runner.files import remove_leftovers, write_bytes
@@ -204,7 +204,7 @@ def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:
     text = figure.supxlabel(
         "",
         fontsize=0.75 * rcParams["font.size"],
-        color="#B00020" if alarming else "0.45",
+        color=ALARM if alarming else "0.45",
         x=0.01,
         ha="left",
     )

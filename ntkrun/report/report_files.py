@@ -66,8 +66,13 @@ def panels_apart(path: Path) -> Iterator[PanelApart]:
             values = [float(row[name]) for name in ("median", "largest", "signed_median") if row[name]]
             return [f"{value:.2f}" if octaves else f"{100 * value:.1f}" for value in values]
 
-        curves = [(row["curve"], f"{row['points']} of {row['paper_points']}", shown(row)) for row in part]
+        curves = [(_curve(row), f"{row['points']} of {row['paper_points']}", shown(row)) for row in part]
         yield PanelApart(panel, "octaves" if octaves else "% of the panel", note, curves)
+
+
+def _curve(row: dict[str, str]) -> str:
+    """Its name, and which combination of what is swept; reports of an earlier version tell none."""
+    return f"{row['curve']} [{row['combination']}]" if row.get("combination") else row["curve"]
 
 
 def caption_of(name: str, at_scale: Path) -> Caption:

@@ -16,7 +16,7 @@ from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
 from ntkrun.settings.base import SETTINGS_OF_STAGE, CommonSettings
 from ntkrun.settings.parts import Setting, is_rule, leaves, parts_of, replaced
-from ntkrun.settings.runs import EnsembleSettings, FreeSettings, MonteCarloSettings, RunSettings
+from ntkrun.settings.runs import EnsembleSettings, FreeSettings, MonteCarloSettings, RunSettings, SupremaSettings
 from ntkrun.settings.schema import list_settings, local_settings, typed_names
 from ntkrun.settings.validation import validated
 
@@ -79,6 +79,7 @@ def make_cells(experiment: "Experiment", raw: dict[str, Any]) -> list[Cell]:
     cells = [cell for name, part in parts_of(raw).items() for cell in _swept_cells(experiment, part, name)]
     if not cells:
         raise UserError("every one of the parts is null: nothing to run")
+    _check_seeds(cells)
     if "parts" in raw:
         first: dict[str, Cell] = {}
         for cell in cells:
@@ -88,6 +89,23 @@ def make_cells(experiment: "Experiment", raw: dict[str, Any]) -> list[Cell]:
                     "or leave a part out with parts.NAME=null"
                 )
     return cells
+
+
+def _check_seeds(cells: list[Cell]) -> None:
+    """UserError where two cells that differ in their seeds alone train the same network: it would count twice."""
+    repeats: dict[str, list[int]] = {}
+    for settings in (cell.settings for cell in cells):
+        if isinstance(settings, EnsembleSettings | SupremaSettings):
+            others = json.dumps(settings.model_copy(update={"seed": 0}).identity, sort_keys=True)
+            repeats.setdefault(others, []).append(settings.seed)
+            count, seeds = settings.networks, sorted(set(repeats[others]))
+            for seed, later in itertools.pairwise(seeds):
+                if later < seed + count:
+                    apart = [seeds[0], seeds[0] + count, seeds[0] + 2 * count]
+                    raise UserError(
+                        f"seed={seed} and seed={later} share networks: a cell trains networks={count}, of seeds "
+                        f"{seed} ... {seed + count - 1}; leave {count} between seeds, as in seed={json.dumps(apart)}"
+                    )
 
 
 def _swept_cells(experiment: "Experiment", raw: dict[str, Any], part: str) -> list[Cell]:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
-from ntkrun.experiments.analysis.width_slopes import distances, variants
+from ntkrun.experiments.analysis.width_slopes import distances
 from ntkrun.experiments.figures import lockstep
 
 
@@ -23,25 +23,19 @@ def table(loss: str, power: float) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True).assign(loss=loss)
 
 
-def test_what_a_cell_is_besides_width_and_seed():
-    swept = table("mse", -0.5)
-    assert set(variants(swept.drop(columns="loss"))) == {""}
-    assert set(variants(swept.assign(**{"model.depth": 2}))) == {"loss=mse, depth=2"}
-
-
-def test_end_and_peak_are_kept_apart_by_variant():
+def test_end_and_peak_are_kept_apart_by_combination():
     found = distances(pd.concat([table("mse", -0.5), table("cross_entropy", -1.0)]))
     assert len(found) == 12
-    one = found[(found["variant"] == "loss=cross_entropy") & (found["width"] == 256) & (found["seed"] == 1)]
+    one = found[(found["combination"] == "loss = cross_entropy") & (found["width"] == 256) & (found["seed"] == 1)]
     assert one["end"].item() == pytest.approx(1.1 / 256)
     assert one["peak"].item() == pytest.approx(2.2 / 256)
 
 
-def test_the_figure_names_the_slope_of_every_variant():
-    figure = lockstep.plot(pd.concat([table("mse", -0.5), table("cross_entropy", -1.0)]))
+def test_the_figure_names_the_slope_of_every_combination():
+    figure = lockstep.EXPERIMENT.plot(pd.concat([table("mse", -0.5), table("cross_entropy", -1.0)]))
     legend: Any = figure.axes[0].get_legend()
     texts = [text.get_text() for text in legend.get_texts()]
     assert [text.split(" [")[0] for text in texts] == [
-        "linearised, loss=cross_entropy: slope -1.00",
-        "linearised, loss=mse: slope -0.50",
+        "linearised, loss = mse: slope -0.50",
+        "linearised, loss = cross_entropy: slope -1.00",
     ]

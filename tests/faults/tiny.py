@@ -47,18 +47,14 @@ def compute(settings, name, progress) -> CellResult:
     return CellResult(tables.tidy(frames, figure="fig3", cell=name, seed=settings.seed, width=7), facts)
 
 
-def draw(table: pd.DataFrame):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1, 1))
+def draw(figure, table: pd.DataFrame) -> None:
     axes = figure.subplots()
     axes.plot(table["value"])
     axes.axis("off")  # fonts are half a second
-    return figure
 
 
 def experiment() -> Experiment:
-    return replace(load_experiment("fig3"), run=Run(__name__), plot=draw, claims=())
+    return replace(load_experiment("fig3"), run=Run(__name__), draw=draw, size=(1, 1), claims=())
 
 
 def run(cells: list[Cell], store: Store, *, figure: bool = False) -> Silent:

@@ -117,7 +117,8 @@ def test_claims_are_judged_on_both_sides_where_all_cells_are(settings_of, figure
 
     def pair(cell) -> Pair:
         told = facts(config_hash=cell.config_hash, data_source="tfds")
-        return Pair("fig3", "x.parquet", Side(with_end(figure3, 0.001), told), Side(with_end(figure3, 0.5), told))
+        ours, other = (with_end(figure3, end).assign(seed=cell.settings.seed) for end in (0.001, 0.5))
+        return Pair("fig3", "x.parquet", Side(ours, told), Side(other, told))
 
     assert verdicts_of(experiment, cells, [pair(cells[0])], "cpu") is None
     found = verdicts_of(experiment, cells, [pair(cell) for cell in cells], "cpu")
@@ -139,7 +140,7 @@ def results(settings_of, tmp_path, figure3) -> Path:
         for cell in cells:
             changed = with_end(figure3, 0.002 if name == "away" and cell is cells[1] else 0.001)
             told = facts(cell.name, config_hash=cell.config_hash, data_source="tfds")
-            store.write_cell(cell, "9b07b565", changed, told)
+            store.write_cell(cell, "9b07b565", changed.assign(seed=cell.settings.seed), told)
     return tmp_path
 
 

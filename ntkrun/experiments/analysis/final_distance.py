@@ -2,7 +2,7 @@
 panels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average, power_law
-from ntkrun.experiments.style import PAPER_MARK, legend, paper_curve
+from ntkrun.experiments.style import PAPER_MARK, legend, paper_curve, seeds_band, seeds_entry
 from ntkrun.reference import paper_panel
 
 LAYERS, SIZES = "model.depth", "data.n_train"
@@ -33,14 +33,19 @@ class Panel:
 
     def curves(self, table: pd.DataFrame) -> dict[int, pd.Series]:
         """Final test RMSE against width (geometric mean over seeds), by depth or size."""
+        return {value: spread["mean"] for value, spread in self.spreads(table).items()}
+
+    def spreads(self, table: pd.DataFrame) -> dict[int, pd.DataFrame]:
+        """The same, and the smallest and largest of the seeds' values: columns mean, low, high."""
         wanted = (table["curve"] == curves.RMSE.of(curves.LINEAR)) & (table["split"] == "test")
         held, value = self.held
         part = table[wanted & (table["model.name"] == self.net) & (table[held] == value)]
         cells = part[part["step"] == part.groupby("cell")["step"].transform("max")]
-        found: dict[int, pd.Series] = {}
+        found: dict[int, pd.DataFrame] = {}
         for value in sorted(cells[self.by].unique()):
-            part = cells[cells[self.by] == value]
-            found[int(value)] = part.groupby("width")["value"].apply(lambda rmse: float(np.exp(np.log(rmse).mean())))
+            by_width = cells[cells[self.by] == value].groupby("width")["value"]
+            means = by_width.apply(lambda rmse: float(np.exp(np.log(rmse).mean())))
+            found[int(value)] = by_width.agg(low="min", high="max").assign(mean=means)
         return found
 
     def paper(self) -> dict[int, pd.Series]:
@@ -48,9 +53,20 @@ class Panel:
         return {int(c[1:]): p.set_index("x")["y"].rename(c) for c, p in paper_panel("figs5", self.name).items()}
 
 
-def draw(ax: Axes, panel: Panel, table: pd.DataFrame) -> None:
+def shown_in(panels: Sequence[Panel], table: pd.DataFrame) -> list[Panel]:
+    """These panels, and by depth those networks that are in none of them."""
+    drawn = pd.Series(False, table.index)
+    for panel in panels:
+        held, value = panel.held
+        drawn |= (table["model.name"] == panel.net) & (table[held] == value)
+    others = table.loc[~drawn, ["model.name", SIZES]].drop_duplicates().sort_values(["model.name", SIZES])
+    return [*panels, *(Panel("", f"{net}, |D| = {n}", net, LAYERS, (SIZES, n), "L") for net, n in others.to_numpy())]
+
+
+def draw_panel(ax: Axes, panel: Panel, table: pd.DataFrame) -> None:
     """Ours over the paper's points; the legend says where ours ends before the paper's."""
-    ours, paper = panel.curves(table), panel.paper()
+    spreads, paper = panel.spreads(table), panel.paper()
+    ours = {value: spread["mean"] for value, spread in spreads.items()}
     entries: dict[str, dict[str, Any]] = {}
     values = sorted(paper.keys() | ours.keys())
     for value, colour in zip(values, matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(values))), strict=True):
@@ -58,12 +74,13 @@ def draw(ax: Axes, panel: Panel, table: pd.DataFrame) -> None:
         if points is not None:
             paper_curve(ax, points.rename("y").reset_index(), (panel.name, str(points.name)), ours.get(value), c=colour)
         if value in ours:
+            seeds_band(ax, spreads[value], colour)
             ax.plot(ours[value].index, ours[value], color=colour, marker=".", markersize=3)
             cut = points is not None and ours[value].index.max() < points.index.max()
             entries[f"{label} (cut at n = {ours[value].index.max()})" if cut else label] = {"color": colour}
         else:
             entries[f"{label} (not run)"] = PAPER_MARK | {"color": colour}
-    entries["paper"] = PAPER_MARK | {"color": "0.3"}
+    entries |= seeds_entry(table) | ({"paper": PAPER_MARK | {"color": "0.3"}} if paper else {})
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
     ax.set_xlabel("n" if panel.net == "fc" else "channels")

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.power_law import power_law
+from ntkrun.experiments.analysis.power_law import average, power_law
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.style import paper_curve
 from ntkrun.reference import paper_panel
@@ -33,28 +31,34 @@ class Panel:
 
 def grid(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     """Errors of one kernel and depth: rows n, columns M; the mean over seeds."""
+    return grids(table, panel)["mean"].unstack("M")
+
+
+def grids(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """By (n, M): the mean over seeds, and the smallest and largest of them, low and high."""
     curve = curves.ERROR.of(panel.kernel)
     chosen = table[(table["curve"] == curve) & (table["model.depth"] == panel.depth)]
-    return chosen.pivot_table(index="width", columns="M", values="value")
+    errors = chosen.groupby(["width", "M"])["value"]
+    return pd.DataFrame({"mean": errors.mean(), "low": errors.min(), "high": errors.max()})
 
 
 def slope_in_width(table: pd.DataFrame, panel: Panel) -> float:
     """d log error / d log n, the mean over M."""
     errors = grid(table, panel)
-    return float(np.mean([power_law(errors.index.to_numpy(float), errors[m]).slope for m in errors.columns]))
+    return average([power_law(errors.index.to_numpy(float), errors[m]).slope for m in errors.columns])
 
 
 def slope_in_draws(table: pd.DataFrame, panel: Panel) -> float:
     """d log error / d log M, the mean over n."""
     errors = grid(table, panel)
-    return float(np.mean([power_law(errors.columns.to_numpy(float), errors.loc[n]).slope for n in errors.index]))
+    return average([power_law(errors.columns.to_numpy(float), errors.loc[n]).slope for n in errors.index])
 
 
 def prefactor(table: pd.DataFrame, panel: Panel) -> float:
     """Geometric mean of error sqrt(n M) over the grid."""
     errors = grid(table, panel)
     units = np.outer(errors.index.to_numpy(float), errors.columns.to_numpy(float))
-    return float(np.exp(np.mean(np.log(errors.to_numpy() * np.sqrt(units)))))
+    return float(np.exp(average(np.log(errors.to_numpy() * np.sqrt(units)))))
 
 
 def draw_curve(ax: Axes, curve: pd.Series, paper: tuple[str, str, str], colour: str, label: str) -> None:
@@ -76,11 +80,6 @@ def paper_distance(table: pd.DataFrame, panel: Panel, figure: str, paper: str) -
         if m in errors.columns
     ]
     return float(np.sqrt(np.mean(np.square(logs)))) if logs else float("nan")
-
-
-def shades(count: int) -> list[str]:
-    """Colours in order, dark to light."""
-    return [to_hex(colormaps["viridis"](value)) for value in np.linspace(0.0, 0.88, count)]
 
 
 def slope_claims(figure: str, name: str, panel: Panel, reach: float, why: str) -> list[Claim]:

@@ -1,11 +1,13 @@
 """Ensembles of networks against theory: what is measured on the tables of `runs.output_ensemble`, and its panels."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.probes import probes
@@ -24,6 +26,11 @@ def readout_only(table: pd.DataFrame) -> pd.DataFrame:
 def all_layers(table: pd.DataFrame) -> pd.DataFrame:
     """The networks of which all layers are trained."""
     return table[table["trained"] == "all"]
+
+
+def drawn(table: pd.DataFrame) -> pd.DataFrame:
+    """The networks of the panels: those of which all layers are trained, the others where there are no such."""
+    return chosen if len(chosen := all_layers(table)) else table
 
 
 def grid(table: pd.DataFrame) -> np.ndarray:
@@ -45,6 +52,19 @@ def functions(table: pd.DataFrame, time: float | int) -> np.ndarray:
     return chosen[chosen["time"] == nearest].pivot_table(index="seed", columns="index", values="value").to_numpy()
 
 
+Measure = Callable[..., float]
+
+
+def of_networks(measure: Measure) -> Measure:
+    """The measure; nan for a table without networks, whose part did not run."""
+
+    @wraps(measure)
+    def measured(table: pd.DataFrame, *time: float) -> float:
+        return measure(table, *time) if len(table) else float("nan")
+
+    return measured
+
+
 def whitened(table: pd.DataFrame, time: float | int) -> np.ndarray:
     """L^-1 (f - mu) at the probes, L L^T = Sigma of (15): (S, p) independent N(0, 1) if the theory holds."""
     at = probes(grid(table))
@@ -53,12 +73,14 @@ def whitened(table: pd.DataFrame, time: float | int) -> np.ndarray:
     return np.linalg.solve(np.linalg.cholesky(sigma), error.T).T
 
 
+@of_networks
 def mean_z(table: pd.DataFrame, time: float | int) -> float:
     """S |mean of whitened|^2 is chi^2 with p degrees of freedom: its distance from p in units of sqrt(2 p)."""
     u = whitened(table, time)
     return float((len(u) * np.sum(u.mean(axis=0) ** 2) - u.shape[1]) / np.sqrt(2 * u.shape[1]))
 
 
+@of_networks
 def variance_z(table: pd.DataFrame, time: float | int) -> float:
     """The sum of squares about the mean is chi^2 with p (S - 1) degrees of freedom: likewise."""
     u = whitened(table, time)
@@ -72,22 +94,30 @@ EDGES = {"lower": -2, "mean": 0, "upper": 2}  # of a band, in sd
 DOT_SPACING = 0.2  # of the paper's curves, which hold 200 points or a few corners
 
 
-def band_panels(table: pd.DataFrame, paper: str, members: bool = False) -> Figure:
+def times_of(table: pd.DataFrame) -> list[float]:
+    """The recorded times."""
+    return sorted(float(time) for time in table.loc[table["curve"] == OUTPUTS, "time"].unique())
+
+
+def size(table: pd.DataFrame) -> tuple[float, float]:
+    """Of `band_panels`, inches."""
+    return 3.0 * len(times_of(drawn(table))) + 0.6, 3.6
+
+
+def band_panels(figure: FigureBase, table: pd.DataFrame, paper: str, members: bool = False) -> None:
     """One panel a recorded time; `members`: the single functions too."""
-    times = sorted(table.loc[table["curve"] == OUTPUTS, "time"].unique())
-    figure = Figure(figsize=(3.0 * len(times) + 0.6, 3.6), layout="constrained")
+    times = times_of(table)
     axes = figure.subplots(1, len(times), sharey=True, squeeze=False)[0]
     for ax, time in zip(axes, times, strict=True):
-        _over_paper(ax, paper, float(time), _bands(ax, table, float(time), members))
+        _over_paper(ax, paper, time, _bands(ax, table, time, members))
         ax.set_title(f"t = {time:g}")
         ax.set_xlabel(r"$\alpha$")
         ax.set_ylim(-3.0, 3.0)
-    axes[0].set_ylabel("output")
+    axes[0].set_ylabel("output" if len(all_layers(table)) else "output, readout trained")
     entries: dict[str, dict[str, Any]] = {LABELS[name]: {"color": colour} for name, colour in COLOURS.items()}
     entries |= {"2 sd": {"color": "0.3", "linestyle": "--"}, "paper": PAPER_MARK | {"color": "0.3"}}
     entries |= {"training points": {"color": "black", "linestyle": "none", "marker": "o", "markersize": 4}}
     legend(axes[0], entries, loc="lower center", ncols=2)
-    return figure
 
 
 def _bands(ax: Axes, table: pd.DataFrame, time: float, members: bool) -> dict[str, pd.Series]:
@@ -128,22 +158,26 @@ def _over_paper(ax: Axes, paper: str, time: float, ours: dict[str, pd.Series]) -
             paper_curve(ax, dots, (f"t{time:g}", name), ours[name], **look)
 
 
+@of_networks
 def sd_at_minus_2(table: pd.DataFrame, time: float | int) -> float:
     """The sd of the networks at alpha = -2, the first of the grid."""
     return float(functions(table, time)[:, 0].std(ddof=1))
 
 
+@of_networks
 def data_point_sd(table: pd.DataFrame, time: float | int) -> float:
     """The larger sd of the networks at the two training inputs."""
     end = functions(table, time)
     return float(max(end[:, np.abs(grid(table) - alpha).argmin()].std(ddof=1) for alpha in (0.0, 1.0)))
 
 
+@of_networks
 def flatness(table: pd.DataFrame) -> float:
     """Largest departure over alpha of 2 sd of eq. (15) at t = 0 from 1.28."""
     return float(np.abs(2 * np.sqrt(curve(table, curves.VARIANCE.of(curves.NTK), 0)) - 1.28).max())
 
 
+@of_networks
 def nngp_distance(table: pd.DataFrame, time: float | int) -> float:
     """Largest |mean of NNGP - ensemble mean| over alpha, in standard errors of the ensemble mean."""
     f = functions(table, time)

@@ -1,15 +1,15 @@
-"""The panels of Figures 3, S2, S3, S8 and `lockstep`, each over the paper's points where it has any.
+"""What Figures 3, 4, S2, S3, S8 and `lockstep` show: the panels of one run, each over the paper's points where it has any.
 
-Solid lines are the network, dashed ones its linearization; light dots are the paper's digitised curves.
+Solid lines are the network, dashed ones its linearization; light dots are the paper's digitised curves.  Of several seeds
+an average over images is the mean with a band, a single output or weight that of the first seed.
 """
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from ntkrun import tables
 from ntkrun.experiments import curves
@@ -23,17 +23,32 @@ from ntkrun.experiments.style import (
     SERIES,
     SPLIT_COLOURS,
     legend,
-    panel_letter,
     paper_curve,
+    seeds_band,
+    seeds_entry,
 )
 from ntkrun.reference import paper_panel
-from ntkrun.tables import series
+from ntkrun.tables import over_seeds, series
 
 STYLES = {curves.NETWORK: NETWORK, curves.LINEAR: LINEAR}
 DOTS: dict[str, dict[str, Any]] = {curves.NETWORK: {}, curves.LINEAR: {"marker": "s", "markersize": 2.6}}
 
 
-def _time_axis(ax: Axes, table: pd.DataFrame) -> None:
+@dataclass(frozen=True)
+class Compared:
+    """What a panel shows of every combination of a sweep: the lines of one quantity, told apart by their style.
+
+    curves  by the curve of the table: what the legend calls it, and the curve of the paper (panel, curve) that it is held
+            against
+    """
+
+    title: str
+    split: str
+    curves: dict[str, tuple[str, tuple[str, str]]]
+    log: bool = False
+
+
+def time_axis(ax: Axes, table: pd.DataFrame) -> None:
     positive = table.loc[table["time"] > 0, "time"]
     ax.set_xscale("log")
     ax.set_xlim(positive.min() * 0.8, positive.max() * 1.25)
@@ -45,102 +60,147 @@ def _draw(ax: Axes, curve: pd.Series, **look: Any) -> None:
     ax.plot(curve.index, curve.to_numpy(), **look)
 
 
+def draw_spread(ax: Axes, spread: pd.DataFrame, **look: Any) -> None:
+    """The mean over seeds, and its band where there are several."""
+    spread = spread[spread.index > 0]
+    seeds_band(ax, spread, look["color"])
+    _draw(ax, spread["mean"], **look)
+
+
 def _over_paper(
     ax: Axes,
     named: tuple[str | None, str, str],
     ours: pd.Series,
     rival: str = curves.NETWORK,
     note: str = "",
-    **look: Any,
+    *,
+    color: str,
 ) -> bool:
-    """Draw our curve over the paper's of that name (figure, panel, curve); False if it has none."""
+    """Draw the paper's curve of that name (figure, panel, curve), which ours is held against; False if it has none."""
     figure, panel, curve = named
     points = paper_panel(figure, panel).get(curve) if figure else None
     if points is not None:
-        paper_curve(ax, points, (panel, curve), ours[ours.index > 0], note, **DOTS[rival], color=look["color"])
-    _draw(ax, ours, **look)
+        paper_curve(ax, points, (panel, curve), ours[ours.index > 0], note, **DOTS[rival], color=color)
     return points is not None
 
 
-def _models_legend(ax: Axes, paper: bool, **options) -> None:
-    entries = {
-        "network": {"color": "0.3", "linestyle": NETWORK},
-        "linearised": {"color": "0.3", "linestyle": LINEAR},
-    }
-    if paper:
-        entries["paper (network)"] = PAPER_MARK | {"color": "0.3"}
-        entries["paper (linearised)"] = PAPER_MARK | DOTS[curves.LINEAR] | {"color": "0.3"}
-    legend(ax, entries, **options)
+@dataclass(frozen=True)
+class Followed:
+    """Single outputs or weights against time; `stem` leads the names of the paper's curves of `panel`."""
+
+    quantity: Quantity
+    split: str
+    panel: str
+    stem: str
+    title: str
+
+    def draw(self, ax: Axes, table: pd.DataFrame, paper: str | None) -> None:
+        first = table[table["seed"] == table["seed"].min()]
+        part = first[(first["curve"] == self.quantity.of(curves.NETWORK)) & (first["split"] == self.split)]
+        drawn, note = (
+            False,
+            f"another {'weight' if self.stem == 'weight' else 'image'}: which the paper shows is not known",
+        )
+        for index in sorted(int(i) for i in part["index"].unique()):
+            colour = SERIES[index % len(SERIES)]
+            for rival, line in STYLES.items():
+                curve = series(first, self.quantity.of(rival), self.split, index)
+                named = (paper, self.panel, f"{self.stem}{index}_{rival}")
+                drawn |= _over_paper(ax, named, curve, rival, note, color=colour)
+                _draw(ax, curve, color=colour, linestyle=line, linewidth=1.0)
+        time_axis(ax, table)
+        several = table["seed"].nunique() > 1
+        ax.set_title(f"{self.title}, seed {first['seed'].iloc[0]}" if several else self.title)
+        if part.empty:
+            ax.text(0.5, 0.5, "none was recorded", transform=ax.transAxes, ha="center", color="0.45")
+            return
+        self._legend(ax, drawn)
+
+    def _legend(self, ax: Axes, paper: bool) -> None:
+        entries: dict[str, dict[str, Any]] = {
+            "network": {"color": "0.3", "linestyle": NETWORK},
+            "linearised": {"color": "0.3", "linestyle": LINEAR},
+        }
+        if paper:
+            entries["paper (network)"] = PAPER_MARK | {"color": "0.3"}
+            entries["paper (linearised)"] = PAPER_MARK | DOTS[curves.LINEAR] | {"color": "0.3"}
+        legend(ax, entries, loc="best")
 
 
-def outputs_panel(ax: Axes, table: pd.DataFrame, split: str, paper: str | None = None, stem: str = "sample") -> None:
-    """Single outputs against time; `stem` of the paper's curves is "sample", or "logit" for those of one image."""
-    _followed(ax, table, curves.OUTPUT, split, f"{split}_output", stem, paper)
-    ax.set_title(f"{split} output")
+def outputs(split: str, stem: str = "sample") -> Followed:
+    """Single outputs; `stem` is "sample", or "logit" for those of one image."""
+    return Followed(curves.OUTPUT, split, f"{split}_output", stem, f"{split} output")
 
 
-def weights_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
-    """Change of single weights, theta_t - theta_0."""
-    _followed(ax, table, curves.WEIGHT_CHANGE, "", "weight_change", "weight", paper)
-    ax.set_title(r"weight change  $\theta_t - \theta_0$")
+WEIGHTS = Followed(curves.WEIGHT_CHANGE, "", "weight_change", "weight", r"weight change  $\theta_t - \theta_0$")
 
 
-def _followed(
-    ax: Axes, table: pd.DataFrame, quantity: Quantity, split: str, panel: str, stem: str, paper: str | None
-) -> None:
-    part = table[(table["curve"] == quantity.of(curves.NETWORK)) & (table["split"] == split)]
-    drawn, note = False, f"another {'weight' if stem == 'weight' else 'image'}: which the paper shows is not known"
-    for index in sorted(int(i) for i in part["index"].unique()):
-        colour = SERIES[index % len(SERIES)]
-        for rival, line in STYLES.items():
-            named, curve = (paper, panel, f"{stem}{index}_{rival}"), series(table, quantity.of(rival), split, index)
-            drawn |= _over_paper(ax, named, curve, rival, note, color=colour, linestyle=line, linewidth=1.0)
-    _time_axis(ax, part)
-    _models_legend(ax, drawn, loc="best")
+@dataclass(frozen=True)
+class Average:
+    """The loss or the accuracy on both splits."""
+
+    quantity: Quantity
+
+    def draw(self, ax: Axes, table: pd.DataFrame, paper: str | None) -> None:
+        drawn = False
+        for split, colour in SPLIT_COLOURS.items():
+            for rival, line in STYLES.items():
+                spread = over_seeds(table, self.quantity.of(rival), split)
+                named = (paper, self.quantity, f"{split}_{rival}")
+                drawn |= _over_paper(ax, named, spread["mean"], rival, color=colour)
+                draw_spread(ax, spread, color=colour, linestyle=line)
+        time_axis(ax, table)
+        entries: dict[str, dict[str, Any]] = {split: {"color": colour} for split, colour in SPLIT_COLOURS.items()}
+        entries |= {"network": {"color": "0.3"}, "linearised": {"color": "0.3", "linestyle": LINEAR}}
+        if drawn:
+            entries["paper"] = PAPER_MARK | {"color": "0.3"}
+        legend(ax, entries | seeds_entry(table), loc="best")
+        ax.set_title(self.quantity)
+
+    def compared(self) -> list[Compared]:
+        labels = {curves.NETWORK: "network", curves.LINEAR: "linearised"}
+        return [
+            Compared(
+                f"{split} {self.quantity}",
+                split,
+                {self.quantity.of(r): (label, (self.quantity, f"{split}_{r}")) for r, label in labels.items()},
+            )
+            for split in SPLIT_COLOURS
+        ]
 
 
-def _split_panel(ax: Axes, table: pd.DataFrame, quantity: Quantity, paper: str | None) -> None:
-    drawn = False
-    for split, colour in SPLIT_COLOURS.items():
-        for rival, line in STYLES.items():
-            named, curve = (paper, quantity, f"{split}_{rival}"), series(table, quantity.of(rival), split)
-            drawn |= _over_paper(ax, named, curve, rival, color=colour, linestyle=line)
-    _time_axis(ax, table)
-    entries: dict[str, dict[str, Any]] = {split: {"color": colour} for split, colour in SPLIT_COLOURS.items()}
-    entries |= {"network": {"color": "0.3"}, "linearised": {"color": "0.3", "linestyle": LINEAR}}
-    if drawn:
-        entries["paper"] = PAPER_MARK | {"color": "0.3"}
-    legend(ax, entries, loc="best")
-    ax.set_title(quantity)
-
-
-def loss_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
-    """The averaged loss on both splits."""
-    _split_panel(ax, table, curves.LOSS, paper)
-
-
-def accuracy_panel(ax: Axes, table: pd.DataFrame, paper: str | None = None) -> None:
-    """Share of right answers on both splits."""
-    _split_panel(ax, table, curves.ACCURACY, paper)
-
-
-def rmse_panel(ax: Axes, table: pd.DataFrame, rivals: dict[str, tuple[str, str]], paper: str | None = None) -> None:
+@dataclass(frozen=True)
+class Distance:
     """Distance of the network's test outputs from rivals: {rival: (label, kernel that gives colour and paper curve)}."""
-    entries: dict[str, dict] = {}
-    for rival, (label, kernel) in rivals.items():
-        curve = series(table, curves.RMSE.of(rival), "test")
-        if curve.empty:
-            continue
-        colour = KERNEL_COLOURS[kernel]
-        if _over_paper(ax, (paper, "rmse", f"{kernel}_kernel"), curve, color=colour):
-            entries[f"paper, {kernel} kernel"] = PAPER_MARK | {"color": colour}
-        entries[label] = {"color": colour}
-    _time_axis(ax, table)
+
+    rivals: dict[str, tuple[str, str]]
+
+    def draw(self, ax: Axes, table: pd.DataFrame, paper: str | None) -> None:
+        entries: dict[str, dict] = {}
+        for rival, (label, kernel) in self.rivals.items():
+            spread = over_seeds(table, curves.RMSE.of(rival), "test")
+            if spread.empty:
+                continue
+            colour = KERNEL_COLOURS[kernel]
+            if _over_paper(ax, (paper, "rmse", f"{kernel}_kernel"), spread["mean"], color=colour):
+                entries[f"paper, {kernel} kernel"] = PAPER_MARK | {"color": colour}
+            draw_spread(ax, spread, color=colour)
+            entries[label] = {"color": colour}
+        time_axis(ax, table)
+        distance_axis(ax, entries | seeds_entry(table))
+        ax.set_title("test RMSE to the network")
+
+    def compared(self) -> list[Compared]:
+        named = {curves.RMSE.of(r): (label, ("rmse", f"{k}_kernel")) for r, (label, k) in self.rivals.items()}
+        return [Compared("test RMSE to the network", "test", named, log=True)]
+
+
+def distance_axis(ax: Axes, entries: dict[str, dict[str, Any]]) -> None:
+    """A logarithmic y axis with room for the legend below the curves."""
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     ax.set_ylim(low * (low / high) ** (0.075 * len(entries)), high)  # a row of the legend takes so much of the height
     legend(ax, entries, loc="lower right")
-    ax.set_title("test RMSE to the network")
 
 
 FLOW_RIVALS = {
@@ -151,26 +211,6 @@ STEP_RIVALS = {
     curves.LINEAR: ("linearised, same steps", "empirical"),
     curves.LINEAR_ANALYTIC: ("analytic kernel, same steps", "analytic"),
 }
-
-
-def six_panels(
-    table: pd.DataFrame, paper: str | None, rivals: dict[str, tuple[str, str]], stem: str = "sample"
-) -> Figure:
-    """Train output, test output, weight change / loss, accuracy, RMSE: the layout of Figures S2, S3 and S8."""
-    figure = Figure(figsize=(10.5, 6.4), layout="constrained")
-    axes = figure.subplots(2, 3)
-    draw: list[Callable[[Axes], None]] = [
-        lambda ax: outputs_panel(ax, table, "train", paper, stem),
-        lambda ax: outputs_panel(ax, table, "test", paper, stem),
-        lambda ax: weights_panel(ax, table, paper),
-        lambda ax: loss_panel(ax, table, paper),
-        lambda ax: accuracy_panel(ax, table, paper),
-        lambda ax: rmse_panel(ax, table, rivals, paper),
-    ]
-    for letter, ax, panel in zip("abcdef", axes.flat, draw, strict=True):
-        panel(ax)
-        panel_letter(ax, letter)
-    return figure
 
 
 def starts_together(figure: str, high: float, why: str) -> Claim:

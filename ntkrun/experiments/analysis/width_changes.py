@@ -13,7 +13,18 @@ from matplotlib.axes import Axes
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import PowerLaw, average, power_law
 from ntkrun.experiments.curves import Quantity
-from ntkrun.experiments.style import BLACK, BLUE, GREEN, ORANGE, PAPER_MARK, PURPLE, VERMILION, legend, paper_curve
+from ntkrun.experiments.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    ORANGE,
+    PAPER_MARK,
+    PURPLE,
+    VERMILION,
+    legend,
+    paper_curve,
+    shades,
+)
 from ntkrun.reference import paper_panel
 
 # Fits leave out narrower networks: there the next order of 1/n bends the curve (the paper's own slopes differ by .05).
@@ -34,6 +45,12 @@ class Net:
     def of(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of networks of this kind."""
         return table[(table["model.activation"] == self.activation) & (table["model.depth"] == self.depth)]
+
+
+def nets(table: pd.DataFrame) -> list[Net]:
+    """The kinds of networks of a table, in its order."""
+    kinds = table[list(COLUMNS)].drop_duplicates()
+    return [Net(activation, int(depth)) for activation, depth in kinds.itertuples(index=False)]
 
 
 def by_width(part: pd.DataFrame, quantity: Quantity, time: float, index: int = -1) -> pd.DataFrame:
@@ -96,7 +113,7 @@ def worst_octaves(net: Net, figure: str, panel: str, time: float) -> Callable[[p
     return measure
 
 
-LAYER_COLOURS = (BLUE, GREEN, ORANGE, VERMILION)
+LAYER_COLOURS = (BLUE, GREEN, ORANGE, VERMILION)  # the input layer's first, the output layer's last
 # by quantity: the kernel's symbol and colour
 KERNELS = {curves.NTK_CHANGE: (r"$\hat\Theta$", PURPLE), curves.NNGP_CHANGE: (r"$\hat K$", BLACK)}
 GUIDES: dict[str, tuple[float, Any]] = {r"$1/\sqrt{n}$": (-0.5, (0, (5, 3))), "$1/n$": (-1.0, (0, (1, 2)))}
@@ -123,14 +140,15 @@ def time_panel(ax: Axes, part: pd.DataFrame, figure: str, panel: str) -> None:
     part = part[(part["curve"] == curves.NTK_CHANGE.of(curves.NETWORK)) & (part["time"] > 0)]
     widths = sorted(int(width) for width in part["width"].unique())
     paper = paper_panel(figure, panel)
-    shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, len(widths)))
-    for width, colour in zip(widths, shades, strict=True):
+    colours = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, len(widths)))
+    for width, colour in zip(widths, colours, strict=True):
         over = part[part["width"] == width].groupby("time")["value"].agg(["mean", "sem"])
         ax.errorbar(over.index, over["mean"], over["sem"], color=colour, label=f"n = {width}", elinewidth=0.7)
         points = paper.get(f"n{width}")
         if points is not None:
             paper_curve(ax, points, (panel, f"n{width}"), over["mean"], color=colour)
-    ax.plot([], [], color="0.3", label="paper", **PAPER_MARK)
+    if paper:
+        ax.plot([], [], color="0.3", label="paper", **PAPER_MARK)
     ax.set(xscale="log", yscale="log", xlabel="t", title=r"change of $\hat\Theta$ over time")
     ax.set_xscale("log", base=2)
     # Below the lowest curve, which falls with the width, there is room for the legend.
@@ -179,7 +197,8 @@ def weights_panel(
     indices = layers(part)
     names = {index: f"layer {index + 1}" for index in indices}
     names |= {indices[0]: "input layer", indices[-1]: "output layer"} if indices else {}
-    for index, colour in zip(indices, (*LAYER_COLOURS[: len(indices) - 1], LAYER_COLOURS[-1]), strict=False):
+    few = (*LAYER_COLOURS[: len(indices) - 1], LAYER_COLOURS[-1])
+    for index, colour in zip(indices, few if len(indices) <= len(few) else shades(len(indices)), strict=False):
         points = by_width(part, curves.WEIGHT_CHANGE, end, index)
         _against_width(ax, points, colour)
         entries[_labelled(names[index], points)] = {"color": colour}
@@ -191,12 +210,13 @@ def weights_panel(
         first = by_width(part, curves.WEIGHT_CHANGE, end, indices[0])
         _guides(ax, list(first.index), 2.5 * float(first["mean"].iloc[0]))
     _widths_axis(ax, rf"change of the weights at $t = {octave(end)}$")
-    _legend(ax, entries, f"paper, $t = {octave(paper_end(figure, stem))}$")
+    _legend(ax, entries, f"paper, $t = {octave(paper_end(figure, stem))}$" if paper else "")
 
 
 def paper_end(figure: str, stem: str) -> float:
-    """The paper's last time."""
-    return max(float(points["x"].max()) for points in paper_panel(figure, f"{stem}ntk_change_vs_time").values())
+    """The paper's last time; nan where it has no such networks."""
+    panel = paper_panel(figure, f"{stem}ntk_change_vs_time")
+    return max((float(points["x"].max()) for points in panel.values()), default=float("nan"))
 
 
 def paper_kernel_points(figure: str, stem: str, quantity: Quantity, time: float) -> tuple[pd.Series, float]:
@@ -220,14 +240,16 @@ def kernel_panel(ax: Axes, part: pd.DataFrame, end: float, quantity: Quantity, f
     symbol, colour = KERNELS[quantity]
     points = by_width(part, quantity, end)
     _against_width(ax, points, colour)
-    theirs, their_time = paper_kernel_points(figure, stem, quantity, end)
-    dots = pd.DataFrame({"x": theirs.index, "y": theirs.to_numpy()})
-    named = (f"{stem}{quantity}_vs_width", "network")
-    paper_curve(ax, dots, named, points["mean"], _times(end, their_time), color=colour)
+    label, panel = "", f"{stem}{quantity}_vs_width"
+    if paper_panel(figure, panel):
+        theirs, their_time = paper_kernel_points(figure, stem, quantity, end)
+        dots = pd.DataFrame({"x": theirs.index, "y": theirs.to_numpy()})
+        paper_curve(ax, dots, (panel, "network"), points["mean"], _times(end, their_time), color=colour)
+        label = f"paper, $t = {octave(their_time)}$"
     if len(points):
         _guides(ax, list(points.index), 1.6 * float(points["mean"].iloc[0]))
     _widths_axis(ax, rf"change of {symbol} at $t = {octave(end)}$")
-    _legend(ax, {_labelled(symbol, points): {"color": colour}}, f"paper, $t = {octave(their_time)}$")
+    _legend(ax, {_labelled(symbol, points): {"color": colour}}, label)
 
 
 def mean_octaves(net: Net, time: float) -> Callable[[pd.DataFrame], float]:

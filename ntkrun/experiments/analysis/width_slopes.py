@@ -1,18 +1,18 @@
 """Distance between network and rivals against the width: what a run draws whose width is swept.
 
 At the end of training and at its peak over the recorded times, test RMSE to each rival: mean and sd over seeds, and the
-power law through the means with the 95 % interval of its slope.  Whatever else is swept gives curves of its own.
+power law through the means with the 95 % interval of its slope.  Each combination of what else is swept has a colour of its own.
 """
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import power_law
-from ntkrun.experiments.style import SERIES, panel_letter
-from ntkrun.tables import settings_columns
+from ntkrun.experiments.combinations import combinations
+from ntkrun.experiments.style import SERIES, colours, panel_letter
 
 RIVALS = {
     curves.LINEAR: "linearised",
@@ -20,55 +20,60 @@ RIVALS = {
     curves.FLOW_EMPIRICAL: "gradient flow, empirical kernel",
     curves.FLOW_ANALYTIC: "gradient flow, analytic kernel",
 }
-MARKS = "osD^vPX"  # one for each variant
-
-
-def variants(table: pd.DataFrame) -> pd.Series:
-    """What is swept besides width and seed, row by row: "loss=mse", "" where nothing is."""
-    found = pd.Series("", table.index, dtype="str")
-    for name in settings_columns(table):
-        found += found.map({"": ""}).fillna(", ") + f"{name.rpartition('.')[2]}=" + table[name].astype("str")
-    return found
+MARKS = "osD^"  # of the rivals
 
 
 def distances(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per rival, variant, width and seed: `end` and `peak` of the test RMSE between rival and network."""
+    """One row per rival, combination of what else is swept, width and seed: `end` and `peak` of the test RMSE between rival
+    and network.
+    """
     rivals = {curves.RMSE.of(rival): rival for rival in RIVALS}
     chosen = table[table["curve"].isin(rivals) & (table["split"] == "test")]
-    chosen = chosen.assign(rival=chosen["curve"].map(rivals), variant=variants(chosen))
-    runs = chosen.sort_values("step").groupby(["rival", "variant", "width", "seed"])["value"]
+    chosen = pd.concat([one.table.assign(combination=one.label) for one in combinations(chosen, ("width",))])
+    chosen = chosen.assign(rival=chosen["curve"].map(rivals)).sort_values("step")
+    runs = chosen.groupby(["rival", "combination", "width", "seed"], sort=False)["value"]
     return runs.agg(end="last", peak="max").reset_index()
 
 
-def slopes_figure(table: pd.DataFrame) -> Figure:
+def slopes_size(table: pd.DataFrame) -> tuple[float, float]:
+    """Of `draw_slopes`, inches: the key of several combinations is below the panels."""
+    several = len(combinations(table, ("width",)))
+    return 10.5, 4.4 + (0.15 * several * len(RIVALS) if several > 1 else 0.0)
+
+
+def draw_slopes(figure: FigureBase, table: pd.DataFrame) -> None:
     """RMSE against n, at the end and at its peak."""
-    found = distances(table)
-    figure = Figure(figsize=(10.5, 4.4), layout="constrained")
+    found, count = distances(table), table["seed"].nunique()
     axes = figure.subplots(1, 2)
     for letter, ax, what, title in zip("ab", axes, ("end", "peak"), ("at the end", "at its peak"), strict=True):
         _panel(ax, found, what)
         ax.set_title(f"test RMSE to the network {title}")
+        ax.set_xlabel(f"width n (mean and sd of {count} seeds)" if count > 1 else "width n")
         panel_letter(ax, letter)
-    return figure
 
 
 def _panel(ax: Axes, found: pd.DataFrame, what: str) -> None:
-    variants = sorted(found["variant"].unique())
-    for colour, (rival, label) in zip(SERIES, RIVALS.items(), strict=False):
-        for mark, name in zip(MARKS * (len(variants) // len(MARKS) + 1), variants, strict=False):
-            part = found[(found["rival"] == rival) & (found["variant"] == name)]
+    labels = list(found["combination"].unique())
+    several = len(labels) > 1
+    by_combination = dict(zip(labels, colours(len(labels)), strict=True))
+    for place, (rival, label) in enumerate(RIVALS.items()):
+        for name in labels:
+            part = found[(found["rival"] == rival) & (found["combination"] == name)]
             if part.empty:
                 continue
             points = part.groupby("width")[what].agg(["mean", "std"]).sort_index()
-            law = power_law(points.index, points["mean"])
+            law, colour = power_law(points.index, points["mean"]), by_combination[name] if several else SERIES[place]
             text = f"{label}{', ' if name else ''}{name}: slope {law.slope:.2f} [{law.low:.2f}, {law.high:.2f}]"
+            mark = MARKS[place] if several else "o"
             ax.errorbar(
                 points.index, points["mean"], points["std"], color=colour, marker=mark, linestyle="none", label=text
             )
             ax.plot(points.index, law.at(np.asarray(points.index, np.float64)), color=colour, linewidth=0.9)
     ax.set_yscale("log")
     ax.set_xscale("log", base=2)
-    ax.set_xlabel("width n")
+    if several:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14))
+        return
     low, high = ax.get_ylim()
     ax.set_ylim(low * (low / high) ** 0.5, high)  # room for the key below the points
     ax.legend(loc="lower left")

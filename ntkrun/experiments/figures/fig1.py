@@ -10,7 +10,7 @@ Here     sigma_w^2, sigma_b^2, the scaling of the images (`global`) and the loss
 """
 
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.width_changes import COLUMNS, Net, draw_row, slope, worst_octaves
@@ -23,13 +23,11 @@ from ntkrun.settings.runs import WidthChangeSettings
 NET = Net("relu", 3)
 
 
-def plot(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(13.5, 3.8), layout="constrained")
+def draw(figure: FigureBase, table: pd.DataFrame) -> None:
     axes = figure.subplots(1, 4)
-    draw_row(axes, NET.of(table), "fig1")
+    draw_row(axes, table, "fig1")
     for letter, ax in zip("abcd", axes, strict=True):
         panel_letter(ax, letter)
-    return figure
 
 
 LAYER_SLOPES = (
@@ -95,7 +93,9 @@ EXPERIMENT = Experiment(
     name="fig1",
     title="Figure 1: change of weights and kernels against width and time (MNIST, ReLU, L = 3)",
     run=WIDTH_CHANGES,
-    plot=plot,
+    draw=draw,
+    size=(13.5, 3.8),
+    shown=("width",),
     claims=CLAIMS,
     settings=WidthChangeSettings,
     columns=COLUMNS,

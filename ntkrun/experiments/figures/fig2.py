@@ -13,18 +13,20 @@ Here     centred CIFAR airplane/horse, and the printed eta = .5 is 1 under our l
 from collections.abc import Callable
 
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments.analysis.output_ensemble import (
     COLUMNS,
     all_layers,
     band_panels,
     data_point_sd,
+    drawn,
     flatness,
     mean_z,
     nngp_distance,
     readout_only,
     sd_at_minus_2,
+    size,
     variance_z,
 )
 from ntkrun.experiments.base import Experiment
@@ -36,8 +38,8 @@ TIMES = (0, 16, 256, 65536)
 PAPER_SD = {0: 0.642, 16: 0.448, 256: 0.279, 65536: 0.272}  # NTK band at alpha = -2
 
 
-def plot(table: pd.DataFrame) -> Figure:
-    return band_panels(all_layers(table), "fig2")
+def draw(figure: FigureBase, table: pd.DataFrame) -> None:
+    band_panels(figure, drawn(table), "fig2")
 
 
 def _calibrated(time: int) -> tuple[Claim, Claim]:
@@ -135,7 +137,9 @@ EXPERIMENT = Experiment(
     name="fig2",
     title="Figure 2: outputs of 100 trained networks and their distribution at infinite width (tanh, L = 3)",
     run=OUTPUT_ENSEMBLE,
-    plot=plot,
+    draw=draw,
+    size=size,
+    shown=COLUMNS,
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
     columns=COLUMNS,

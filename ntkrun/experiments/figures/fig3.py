@@ -10,41 +10,28 @@ Here     the paper's eta = .01 is .02 under our loss, its time t = .01 i half of
          of the discretisation error that gradient flow shows near t = .08 (docs/figure3.md).
 """
 
-import pandas as pd
-from matplotlib.figure import Figure
-
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.trajectories import (
     FLOW_RIVALS,
+    WEIGHTS,
+    Average,
+    Distance,
     bump_height,
     bump_time,
-    loss_panel,
     output_correlation,
-    outputs_panel,
-    rmse_panel,
+    outputs,
     same_steps_to_flow,
     starts_together,
-    weights_panel,
     worst_kernel_ratio,
 )
+from ntkrun.experiments.analysis.trajectory_figure import RunFigure
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
-from ntkrun.experiments.style import panel_letter
 from ntkrun.tables import at, last
 
-
-def plot(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(12.5, 3.4), layout="constrained")
-    axes = figure.subplots(1, 4)
-    outputs_panel(axes[0], table, "test", "fig3")
-    weights_panel(axes[1], table, "fig3")
-    loss_panel(axes[2], table, "fig3")
-    rmse_panel(axes[3], table, FLOW_RIVALS, "fig3")
-    for letter, ax in zip("abcd", axes, strict=True):
-        panel_letter(ax, letter)
-    return figure
-
+PANELS = (outputs("test"), WEIGHTS, Average(curves.LOSS), Distance(FLOW_RIVALS))
+SHOWN = RunFigure("fig3", PANELS, rows=1, inches=(12.5, 3.4))
 
 CLAIMS = (
     Claim(
@@ -145,6 +132,8 @@ EXPERIMENT = Experiment(
     name="fig3",
     title="Figure 3: outputs, weights and losses of a wide network and of its linearization (CIFAR-10, ReLU, L = 5)",
     run=TRAJECTORIES,
-    plot=plot,
+    draw=SHOWN.draw,
+    size=SHOWN.size,
+    overlays=True,
     claims=CLAIMS,
 )

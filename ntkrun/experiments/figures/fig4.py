@@ -9,29 +9,18 @@ Here     losses and accuracies are means over more images than the paper's 128 (
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.trajectories import accuracy_panel, loss_panel, outputs_panel, starts_together
+from ntkrun.experiments.analysis.trajectories import Average, outputs, starts_together
+from ntkrun.experiments.analysis.trajectory_figure import RunFigure
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
-from ntkrun.experiments.style import panel_letter
 from ntkrun.tables import at, last, series
 
 PLATEAU = 0.045  # 1/2 of the variance .09 of a 0/1 one-hot column: the loss of a network that knows the mean alone
-
-
-def plot(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(12.5, 3.4), layout="constrained")
-    axes = figure.subplots(1, 4)
-    outputs_panel(axes[0], table, "train", "fig4")
-    outputs_panel(axes[1], table, "test", "fig4")
-    loss_panel(axes[2], table, "fig4")
-    accuracy_panel(axes[3], table, "fig4")
-    for letter, ax in zip("abcd", axes, strict=True):
-        panel_letter(ax, letter)
-    return figure
+PANELS = (outputs("train"), outputs("test"), Average(curves.LOSS), Average(curves.ACCURACY))
+SHOWN = RunFigure("fig4", PANELS, rows=1, inches=(12.5, 3.4))
 
 
 def passes_plateau(table: pd.DataFrame) -> float:
@@ -105,6 +94,8 @@ EXPERIMENT = Experiment(
     name="fig4",
     title="Figure 4: a wide residual network and its linearization on CIFAR-10",
     run=TRAJECTORIES,
-    plot=plot,
+    draw=SHOWN.draw,
+    size=SHOWN.size,
+    overlays=True,
     claims=CLAIMS,
 )

@@ -6,10 +6,20 @@ Setting, theory, departures: as Figure 2, whose cells it draws again (docs/figur
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.output_ensemble import COLUMNS, all_layers, band_panels, curve, functions, grid
+from ntkrun.experiments.analysis.output_ensemble import (
+    COLUMNS,
+    all_layers,
+    band_panels,
+    curve,
+    drawn,
+    functions,
+    grid,
+    of_networks,
+    size,
+)
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.probes import probes
@@ -17,10 +27,11 @@ from ntkrun.experiments.runs import OUTPUT_ENSEMBLE
 from ntkrun.settings.runs import OutputEnsembleSettings
 
 
-def plot(table: pd.DataFrame) -> Figure:
-    return band_panels(all_layers(table), "figs1", members=True)
+def draw(figure: FigureBase, table: pd.DataFrame) -> None:
+    band_panels(figure, drawn(table), "figs1", members=True)
 
 
+@of_networks
 def inside(table: pd.DataFrame) -> float:
     """Share of (network, probe alpha) pairs within 2 sd of (14), (15) at the end."""
     at = probes(grid(table))
@@ -48,7 +59,9 @@ EXPERIMENT = Experiment(
     name="figs1",
     title="Figure S1: the functions of 100 trained networks and their distribution at infinite width (tanh, L = 3)",
     run=OUTPUT_ENSEMBLE,
-    plot=plot,
+    draw=draw,
+    size=size,
+    shown=COLUMNS,
     claims=CLAIMS,
     settings=OutputEnsembleSettings,
     columns=COLUMNS,

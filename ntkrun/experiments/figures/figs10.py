@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.kernel_estimates import (
@@ -23,23 +23,24 @@ from ntkrun.experiments.analysis.kernel_estimates import (
     draw_curve,
     factor_claim,
     grid,
+    grids,
     paper_distance,
-    shades,
     slope_claims,
 )
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
-from ntkrun.experiments.style import PAPER_MARK, legend, panel_letter
+from ntkrun.experiments.style import PAPER_MARK, legend, panel_letter, seeds_band, seeds_entry, shades
 from ntkrun.settings.runs import MonteCarloSettings
 
 
-def plot(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(10.2, 6.6), layout="constrained")
+def draw(figure: FigureBase, table: pd.DataFrame) -> None:
     axes = figure.subplots(2, 2)
+    (depth,) = table["model.depth"].unique()
     for row, kernel in enumerate(NAMES):
-        errors = grid(table, Panel(kernel, 1))
-        curves_panel(axes[row, 0], errors, kernel)
+        shown = Panel(kernel, int(depth))
+        errors = grid(table, shown)
+        curves_panel(axes[row, 0], errors, grids(table, shown), kernel)
         mesh = heat_panel(axes[row, 1], errors)
         figure.colorbar(mesh, ax=axes[row, 1], label="relative Frobenius error")
         axes[row, 0].set_title(f"${NAMES[kernel]}$")
@@ -50,12 +51,12 @@ def plot(table: pd.DataFrame) -> Figure:
     figure.legend(handles, labels, loc="outside right center")
     look = {"color": "0.3"}
     entries = {"ours": look, "paper": PAPER_MARK | look, r"$M^{-1/2}$": {"color": "0.4", "linestyle": ":"}}
-    legend(axes[1, 0], entries, loc="lower left")
-    return figure
+    legend(axes[1, 0], entries | seeds_entry(table), loc="lower left")
 
 
-def curves_panel(ax: Axes, errors: pd.DataFrame, kernel: str) -> None:
+def curves_panel(ax: Axes, errors: pd.DataFrame, spread: pd.DataFrame, kernel: str) -> None:
     for colour, n in zip(shades(len(errors.index)), errors.index, strict=True):
+        seeds_band(ax, spread.loc[[n]].droplevel("width"), colour)
         draw_curve(ax, errors.loc[n], ("figs10", kernel, f"n{n}"), colour, f"n = {n}")
     counts = errors.columns.to_numpy(float)
     ax.plot(counts, 2 * errors.to_numpy().max() * counts**-0.5, color="0.4", linestyle=":")
@@ -107,7 +108,9 @@ EXPERIMENT = Experiment(
     name="figs10",
     title="Figure S10: Monte Carlo kernels against the number of draws (ReLU, L = 1)",
     run=KERNEL_ESTIMATES,
-    plot=plot,
+    draw=draw,
+    size=(10.2, 6.6),
+    shown=("width",),
     claims=CLAIMS,
     settings=MonteCarloSettings,
     columns=COLUMNS,

@@ -11,19 +11,17 @@ Here     the classes are easier than the paper's curves say (docs/figure_s2.md).
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import power_law
-from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, six_panels, starts_together
+from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, starts_together
+from ntkrun.experiments.analysis.trajectory_figure import six_panels
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
 from ntkrun.tables import at, last, series
 
-
-def plot(table: pd.DataFrame) -> Figure:
-    return six_panels(table, "figs2", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]})
+SHOWN = six_panels("figs2", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]})
 
 
 def growth(table: pd.DataFrame) -> float:
@@ -109,6 +107,8 @@ EXPERIMENT = Experiment(
     name="figs2",
     title="Figure S2: a convolutional network under full-batch heavy ball (tanh, three convolutions)",
     run=TRAJECTORIES,
-    plot=plot,
+    draw=SHOWN.draw,
+    size=SHOWN.size,
+    overlays=True,
     claims=CLAIMS,
 )

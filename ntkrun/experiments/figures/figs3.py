@@ -11,11 +11,11 @@ Here     accuracies are means over more images than the paper's 512; inputs cent
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import power_law
-from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, six_panels, starts_together
+from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, starts_together
+from ntkrun.experiments.analysis.trajectory_figure import six_panels
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
@@ -24,8 +24,7 @@ from ntkrun.tables import at, series
 LATE = 2.0**14  # a time that the cpu scale reaches, too
 
 
-def plot(table: pd.DataFrame) -> Figure:
-    return six_panels(table, "figs3", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]}, stem="logit")
+SHOWN = six_panels("figs3", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]}, stem="logit")
 
 
 def growth(table: pd.DataFrame) -> float:
@@ -120,6 +119,8 @@ EXPERIMENT = Experiment(
     name="figs3",
     title="Figure S3: mini-batches and cross-entropy on MNIST (ReLU, L = 2)",
     run=TRAJECTORIES,
-    plot=plot,
+    draw=SHOWN.draw,
+    size=SHOWN.size,
+    overlays=True,
     claims=CLAIMS,
 )

@@ -13,29 +13,46 @@ Here     "final" is the first step at which f_lin has the train loss `end_loss`,
 from collections.abc import Callable
 
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
-from ntkrun.experiments.analysis.final_distance import COLUMNS, LAYERS, SIZES, Panel, draw, octaves, slope_in, slopes
+from ntkrun.experiments.analysis.final_distance import (
+    COLUMNS,
+    LAYERS,
+    SIZES,
+    Panel,
+    draw_panel,
+    octaves,
+    shown_in,
+    slope_in,
+    slopes,
+)
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import REGIME, Claim
 from ntkrun.experiments.runs import FINAL_DISTANCE
-from ntkrun.experiments.style import panel_letter
+from ntkrun.experiments.style import panel_letters
 from ntkrun.settings.runs import ImageDistanceSettings
 
 DEPTH = Panel("fc_depth", "fully connected, |D| = 128", "fc", LAYERS, (SIZES, 128), "L")
 SIZE = Panel("fc_dataset_size", "fully connected, L = 2", "fc", SIZES, (LAYERS, 2), "|D|")
 CNN = Panel("cnn_depth", "convolutional, |D| = 128", "cnn", LAYERS, (SIZES, 128), "L")
 RESNET = Panel("wrn_depth", "wide ResNet, |D| = 128", "wide_resnet", LAYERS, (SIZES, 128), "depth")
+PANELS = (DEPTH, CNN, RESNET, SIZE)
 
 
-def plot(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(12.5, 4.6), layout="constrained")
-    axes = figure.subplots(1, 4)
-    for letter, ax, panel in zip("abcd", axes, (DEPTH, CNN, RESNET, SIZE), strict=True):
-        draw(ax, panel, table)
-        panel_letter(ax, letter)
-    axes[0].set_ylabel("final test RMSE, network to linearised")
-    return figure
+def size(table: pd.DataFrame) -> tuple[float, float]:
+    return 12.5, 4.6 * -(-len(shown_in(PANELS, table)) // len(PANELS))
+
+
+def draw(figure: FigureBase, table: pd.DataFrame) -> None:
+    panels = shown_in(PANELS, table)
+    axes = figure.subplots(-(-len(panels) // len(PANELS)), len(PANELS), squeeze=False)
+    for ax, panel in zip(axes.flat, panels, strict=False):
+        draw_panel(ax, panel, table)
+    panel_letters(axes.flat[: len(panels)])
+    for ax in axes.flat[len(panels) :]:
+        ax.set_axis_off()
+    for row in axes:
+        row[0].set_ylabel("final test RMSE, network to linearised")
 
 
 def falls(name: str, panel: Panel, where: str, expected: str, band: tuple[float, float], why: str) -> Claim:
@@ -113,7 +130,9 @@ EXPERIMENT = Experiment(
     name="figs5",
     title="Figure S5: final distance of network and linearization against width, by depth and data-set size",
     run=FINAL_DISTANCE,
-    plot=plot,
+    draw=draw,
+    size=size,
+    shown=("width", *COLUMNS),
     claims=CLAIMS,
     settings=ImageDistanceSettings,
     columns=COLUMNS,

@@ -9,7 +9,7 @@ Here     recovered (docs/figure_s6.md): top sigma_w^2 = 2, sigma_b^2 = 0 (the pa
 """
 
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.width_changes import (
@@ -18,29 +18,33 @@ from ntkrun.experiments.analysis.width_changes import (
     draw_row,
     late_rise,
     mean_octaves,
+    nets,
     slope,
     worst_octaves,
 )
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import WIDTH_CHANGES
-from ntkrun.experiments.style import panel_letter
+from ntkrun.experiments.style import panel_letters
 from ntkrun.settings.runs import WidthChangeSettings
 
 RELU, TANH = Net("relu", 1), Net("tanh", 3)
 ROWS = {RELU: "one hidden ReLU layer, CIFAR-10", TANH: "three hidden tanh layers, MNIST"}
 
 
-def plot(table: pd.DataFrame) -> Figure:
-    there = {net: title for net, title in ROWS.items() if len(net.of(table))}
-    figure = Figure(figsize=(13.5, 3.8 * len(there)), layout="constrained")
+def rows_of(table: pd.DataFrame) -> dict[Net, str]:
+    """The kinds of networks that are there, the paper's first, and what stands beside their rows."""
+    there = nets(table)
+    return {net: title for net, title in ROWS.items() if net in there} | {n: str(n) for n in there if n not in ROWS}
+
+
+def draw(figure: FigureBase, table: pd.DataFrame) -> None:
+    there = rows_of(table)
     axes = figure.subplots(len(there), 4, squeeze=False)
     for row, (net, title) in zip(axes, there.items(), strict=True):
         draw_row(row, net.of(table), "figs6", f"{net}_")
         row[0].set_ylabel(title)
-    for letter, ax in zip("abcdefgh", axes.flat, strict=False):
-        panel_letter(ax, letter)
-    return figure
+    panel_letters(axes.flat)
 
 
 SLOPE_WHY = (
@@ -137,7 +141,9 @@ EXPERIMENT = Experiment(
     name="figs6",
     title="Figure S6: change of weights and kernels, one hidden ReLU layer and three of tanh",
     run=WIDTH_CHANGES,
-    plot=plot,
+    draw=draw,
+    size=lambda table: (13.5, 3.8 * len(rows_of(table))),
+    shown=("width", *COLUMNS),
     claims=CLAIMS,
     settings=WidthChangeSettings,
     columns=COLUMNS,

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ntkrun import tables
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import RATE_SCAN
-from ntkrun.experiments.style import PAPER_MARK, SERIES, legend, panel_letter, paper_curve
+from ntkrun.experiments.style import PAPER_MARK, SERIES, legend, panel_letter, paper_curve, seeds_band, seeds_entry
 from ntkrun.reference import paper_panel
 from ntkrun.settings.runs import RateSettings
 
@@ -35,44 +35,57 @@ MARKS = {"ntk": "o", "standard": "^"}
 
 def curve(table: pd.DataFrame, data: str, case: tuple[str, str], parameterization: str) -> pd.Series:
     """Accuracy against eta of the networks that did not diverge."""
+    return spread(table, data, case, parameterization)["mean"]
+
+
+def spread(table: pd.DataFrame, data: str, case: tuple[str, str], parameterization: str) -> pd.DataFrame:
+    """The same, and the smallest and largest of the seeds' accuracies: columns mean, low, high."""
     wanted = dict(zip(COLUMNS, (data, *case, parameterization), strict=True))
     part = table[(table[list(wanted)] == pd.Series(wanted)).all(axis=1)]
     found, finite = (
-        tables.series(part, quantity.of(curves.NETWORK), against="eta") for quantity in (curves.ACCURACY, curves.FINITE)
+        tables.over_seeds(part, quantity.of(curves.NETWORK), against="eta")
+        for quantity in (curves.ACCURACY, curves.FINITE)
     )
-    return found[finite == 1.0]
+    return found[finite["low"] == 1.0]
 
 
-def draw(ax: Axes, table: pd.DataFrame, data: str) -> None:
+def cases_of(table: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """The paper's, and whatever else there is."""
+    there = table[["model.activation", "loss"]].drop_duplicates().itertuples(index=False)
+    return CASES | {(phi, loss): f"{phi}_{SHORT[loss]}" for phi, loss in there}
+
+
+def draw_data(ax: Axes, table: pd.DataFrame, data: str) -> None:
     paper = paper_panel("figs7", data)
-    for case, colour in zip(CASES, SERIES, strict=False):
+    for (case, named), colour in zip(cases_of(table).items(), SERIES, strict=False):
         for parameterization, line in STYLES.items():
-            ours, name = curve(table, data, case, parameterization), f"{CASES[case]}_{parameterization}"
+            accuracies = spread(table, data, case, parameterization)
+            ours, name = accuracies["mean"], f"{named}_{parameterization}"
             if name in paper:
                 look = {"color": colour, "marker": MARKS[parameterization], "markersize": 1.6}
                 paper_curve(ax, paper[name], (data, name), ours, **look)
+            seeds_band(ax, accuracies, colour)
             ax.plot(ours.index, ours, color=colour, linestyle=line)
     ax.set_xscale("log")
     ax.set_xlabel(r"$\eta$  ($\eta_{std} n$)")
     ax.set_title(data)
 
 
-def plot(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+def draw(figure: FigureBase, table: pd.DataFrame) -> None:
     axes = figure.subplots(1, 2)
     for letter, ax, data in zip("ab", axes, ("mnist", "cifar10"), strict=True):
-        draw(ax, table, data)
+        draw_data(ax, table, data)
         panel_letter(ax, letter)
     axes[0].set_ylabel("test accuracy")
     entries: dict[str, dict[str, Any]] = {
-        case.replace("_", ", "): {"color": colour} for case, colour in zip(CASES.values(), SERIES, strict=False)
+        case.replace("_", ", "): {"color": colour}
+        for case, colour in zip(cases_of(table).values(), SERIES, strict=False)
     }
     entries |= {"NTK": {"color": "0.3"}, "standard": {"color": "0.3", "linestyle": STYLES["standard"]}}
     for parameterization, mark in MARKS.items():
         look = PAPER_MARK | {"color": "0.3", "marker": mark}
         entries[f"paper, {'NTK' if parameterization == 'ntk' else parameterization}"] = look
-    legend(figure, entries, loc="outside right center")
-    return figure
+    legend(figure, entries | seeds_entry(table), loc="outside right center")
 
 
 def parameterization_gap(data: str):
@@ -125,7 +138,9 @@ EXPERIMENT = Experiment(
     name="figs7",
     title="Figure S7: test accuracy against the learning rate in both parameterizations",
     run=RATE_SCAN,
-    plot=plot,
+    draw=draw,
+    size=(9.6, 3.6),
+    shown=COLUMNS,
     claims=CLAIMS,
     settings=RateSettings,
     columns=COLUMNS,

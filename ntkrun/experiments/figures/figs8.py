@@ -9,21 +9,15 @@ Here     eta_0 = .035 and t = .01 i, read off the curves, which the printed rate
          configs/experiment/figs8.yaml, the results in docs/figure3.md.
 """
 
-import pandas as pd
-from matplotlib.figure import Figure
-
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.trajectories import FLOW_RIVALS, bump_time, six_panels, starts_together
+from ntkrun.experiments.analysis.trajectories import FLOW_RIVALS, bump_time, starts_together
+from ntkrun.experiments.analysis.trajectory_figure import six_panels
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
 from ntkrun.tables import at, last
 
-
-def plot(table: pd.DataFrame) -> Figure:
-    return six_panels(table, "figs8", {curves.FLOW_EMPIRICAL: FLOW_RIVALS[curves.FLOW_EMPIRICAL]})
-
-
+SHOWN = six_panels("figs8", {curves.FLOW_EMPIRICAL: FLOW_RIVALS[curves.FLOW_EMPIRICAL]})
 CLAIMS = (
     Claim(
         id="figs8.train_accuracy_end",
@@ -97,6 +91,8 @@ EXPERIMENT = Experiment(
     name="figs8",
     title="Figure S8: Figure 3 in the standard parameterization",
     run=TRAJECTORIES,
-    plot=plot,
+    draw=SHOWN.draw,
+    size=SHOWN.size,
+    overlays=True,
     claims=CLAIMS,
 )

@@ -12,8 +12,10 @@ Here     the first layer is drawn in the 100 dimensions that the inputs span, wh
          (`data.span`; docs/figure_s9_s10.md).
 """
 
+import itertools
+
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.kernel_estimates import (
@@ -23,29 +25,30 @@ from ntkrun.experiments.analysis.kernel_estimates import (
     draw_curve,
     factor_claim,
     grid,
-    shades,
+    grids,
     slope_claims,
 )
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
-from ntkrun.experiments.style import PAPER_MARK, legend, panel_letter
+from ntkrun.experiments.style import PAPER_MARK, legend, panel_letters, seeds_band, seeds_entry, shades
 from ntkrun.settings.runs import MonteCarloSettings
 
-DEPTHS = (1, 3)
+
+def size(table: pd.DataFrame) -> tuple[float, float]:
+    return 1.6 + 3.4 * table["model.depth"].nunique(), 6.2
 
 
-def plot(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(8.4, 6.2), layout="constrained")
-    axes = figure.subplots(2, 2, sharex=True, sharey=True)
-    for letter, ax, (kernel, depth) in zip("abcd", axes.flat, [(k, d) for k in NAMES for d in DEPTHS], strict=True):
-        panel_letter(ax, letter)
+def draw(figure: FigureBase, table: pd.DataFrame) -> None:
+    depths = sorted(int(depth) for depth in table["model.depth"].unique())
+    axes = figure.subplots(2, len(depths), sharex=True, sharey=True, squeeze=False)
+    panel_letters(axes.flat)
+    for ax, (kernel, depth) in zip(axes.flat, itertools.product(NAMES, depths), strict=True):
         ax.set_title(f"${NAMES[kernel]}$, L = {depth}")
         shown = Panel(kernel, depth)
-        errors = grid(table, shown)
-        if errors.empty:
-            continue
+        errors, spread = grid(table, shown), grids(table, shown)
         for colour, m in zip(shades(len(errors.columns)), errors.columns, strict=True):
+            seeds_band(ax, spread[spread.index.get_level_values("M") == m].droplevel("M"), colour)
             draw_curve(ax, errors[m], ("figs9", str(shown), f"m{m}"), colour, f"M = {m}")
         widths = errors.index.to_numpy(float)
         ax.plot(widths, 4.0 * (widths / widths[0]) ** -0.5, color="0.4", linestyle=":")  # above all curves
@@ -58,11 +61,11 @@ def plot(table: pd.DataFrame) -> Figure:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
     legend(
-        axes[0, 1],
-        {"ours": {"color": "0.3"}, "paper": PAPER_MARK | {"color": "0.3"}, r"$n^{-1/2}$": {"color": "0.4", "ls": ":"}},
+        axes[0, -1],
+        {"ours": {"color": "0.3"}, "paper": PAPER_MARK | {"color": "0.3"}, r"$n^{-1/2}$": {"color": "0.4", "ls": ":"}}
+        | seeds_entry(table),
         loc="lower left",
     )
-    return figure
 
 
 PAPER_FACTORS = {
@@ -94,7 +97,9 @@ EXPERIMENT = Experiment(
     name="figs9",
     title="Figure S9: Monte Carlo kernels against width (ReLU, L = 1 and 3)",
     run=KERNEL_ESTIMATES,
-    plot=plot,
+    draw=draw,
+    size=size,
+    shown=("width", *COLUMNS),
     claims=CLAIMS,
     settings=MonteCarloSettings,
     columns=COLUMNS,

@@ -8,19 +8,31 @@ Setting  whatever the command line says; see the groups model, data, optimizer a
 """
 
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
-from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, six_panels, starts_together
-from ntkrun.experiments.analysis.width_slopes import slopes_figure
+from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, starts_together
+from ntkrun.experiments.analysis.trajectory_figure import six_panels
+from ntkrun.experiments.analysis.width_slopes import draw_slopes, slopes_size
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.runs import TRAJECTORIES
 from ntkrun.settings.runs import FreeSettings
 
+SIX = six_panels(None, STEP_RIVALS)
 
-def plot(table: pd.DataFrame) -> Figure:
-    if table["width"].nunique() > 1:
-        return slopes_figure(table)
-    return six_panels(table, None, STEP_RIVALS)
+
+def size(table: pd.DataFrame) -> tuple[float, float]:
+    return slopes_size(table) if several_widths(table) else SIX.size(table)
+
+
+def draw(figure: FigureBase, table: pd.DataFrame) -> None:
+    if several_widths(table):
+        draw_slopes(figure, table)
+    else:
+        SIX.draw(figure, table)
+
+
+def several_widths(table: pd.DataFrame) -> bool:
+    return table["width"].nunique() > 1
 
 
 CLAIMS = (starts_together("lockstep", 1e-5, "outputs of order 1 in float32 through up to ~20 layers"),)
@@ -30,7 +42,9 @@ EXPERIMENT = Experiment(
     of_the_paper=False,
     title="Network and linearization in lockstep",
     run=TRAJECTORIES,
-    plot=plot,
+    draw=draw,
+    size=size,
+    overlays=True,
     claims=CLAIMS,
     settings=FreeSettings,
 )

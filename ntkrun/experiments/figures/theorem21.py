@@ -15,7 +15,7 @@ import itertools
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.suprema import ACTIVATIONS, COLUMNS, law, of_kind, panel
@@ -34,8 +34,7 @@ QUANTITIES = {
 }
 
 
-def plot(table: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(10.5, 6.4), layout="constrained")
+def draw(figure: FigureBase, table: pd.DataFrame) -> None:
     axes = figure.subplots(2, 3, sharex=True)
     for row, parameterization in zip(axes, PARAMETERIZATIONS, strict=True):
         for ax, (quantity, symbol) in zip(row, QUANTITIES.items(), strict=True):
@@ -46,7 +45,6 @@ def plot(table: pd.DataFrame) -> Figure:
         panel_letter(ax, letter)
     for ax in axes[-1]:
         ax.set_xlabel("width n")
-    return figure
 
 
 def flattest(quantity: Quantity):
@@ -110,7 +108,9 @@ EXPERIMENT = Experiment(
     name="theorem21",
     title="Theorem 2.1: the three suprema against width",
     run=SUPREMA,
-    plot=plot,
+    draw=draw,
+    size=(10.5, 6.4),
+    shown=("width", *COLUMNS),
     claims=CLAIMS,
     settings=SupremaSettings,
     columns=COLUMNS,

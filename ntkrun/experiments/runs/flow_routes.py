@@ -46,8 +46,9 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     for name, (one, other) in pairs.items():
         apart = np.sqrt(np.mean((logits[one] - logits[other]) ** 2, axis=1))
         frames.append(tables.rows(curves.RMS.of(name), "test", steps, list(times[steps]), apart))
+    y_train = setup.data.y_train[: settings.record.train_examples]
     with on_the_host():
-        loss = [float(metrics.LOSSES[settings.loss](o["train"], setup.data.y_train)) for o in seen[curves.NETWORK]]
+        loss = [float(metrics.LOSSES[settings.loss](o["train"], y_train)) for o in seen[curves.NETWORK]]
     name = curves.LOSS.of(curves.NETWORK)
     frames.append(tables.rows(name, "train", steps, list(times[steps]), np.asarray(loss)))
     same = dict(figure=settings.experiment, cell=cell)
