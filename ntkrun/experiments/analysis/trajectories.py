@@ -256,7 +256,8 @@ def bump_height(table: pd.DataFrame) -> float:
     rms f_0 is that of the train loss (1 + f_0^2)/2 of targets +-1, at the first step, which is the first record.
     """
     (time, height), loss = _bump(table), series(table, curves.LOSS.of(curves.NETWORK), "train")
-    step, start = next(((t, value) for t, value in loss.items() if t > 0), (np.nan, np.nan))
+    times, losses = np.asarray(loss.index, float), loss.to_numpy()
+    step, start = next(((t, value) for t, value in zip(times, losses, strict=True) if t > 0), (np.nan, np.nan))
     return height / (float(np.sqrt(max(2 * start - 1, 0.0))) * step / (2 * np.e * time))
 
 
