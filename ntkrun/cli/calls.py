@@ -12,6 +12,7 @@ from ntkrun.cli.job import run_job
 from ntkrun.cli.messages import complain, debugging
 from ntkrun.cli.stages import expected
 from ntkrun.cli.timed import run_within
+from ntkrun.cli.variant import variant_of
 from ntkrun.settings.stages import has_time
 
 
@@ -60,7 +61,9 @@ def run_together(arguments: list[str], names: list[str], began: float) -> int:
             print(note, file=sys.stderr)
         settings = [one.settings for one in found]
         if has_time(arguments):
-            return run_within(settings, began)
+            with config_files():
+                variants = [variant_of(one, arguments) for one in settings]
+            return run_within(settings, variants, began)
         scaled = [item for item in arguments if not item.startswith("scale=")] + [f"scale={settings[0]['scale']}"]
         return exchange(settings, scaled, everything)
     except Exception as error:

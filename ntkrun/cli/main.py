@@ -9,13 +9,14 @@ from ntkrun.cli.arguments import asks_for_text, check_arguments, completed, with
 from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.calls import expected_seconds, run_once, run_together
 from ntkrun.cli.help_text import help_text
+from ntkrun.cli.listing import list_runs
 from ntkrun.cli.messages import complain
 from ntkrun.cli.timed import LEFT_OVER
 from ntkrun.devices.numerics import pin
 from ntkrun.devices.platform import tell_xla
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import figure_names
-from ntkrun.settings.stages import asked_for, drawing, has_time
+from ntkrun.settings.stages import asked_for, drawing, has_time, lists
 
 
 def main() -> None:
@@ -36,6 +37,8 @@ def run(arguments: list[str], began: float) -> int:
     if {"--help", "-h"} & set(arguments):
         print(help_text(), end="")
         return 0
+    if lists(arguments):
+        return list_runs(arguments)
     tell_xla()
     pin()
     arguments = with_scale_shown(completed(arguments), scale_of_device)

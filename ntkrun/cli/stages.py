@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.all_figures import Outcome
-from ntkrun.errors import UserError
+from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.report.departures import departures
 from ntkrun.settings.choices import STAGES
 from ntkrun.settings.parts import without_unused
@@ -54,7 +54,10 @@ def plan(experiment: "Experiment", cells: "list[Cell]", progress: "Console") -> 
 
 
 def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", outcome: Outcome) -> int:
-    """Judge what is stored and write nothing; 1 when a judged claim fails."""
+    """Judge what is stored and write nothing; 1 when a judged claim fails.
+
+    Nothing to judge is a fault, too, unless it is shipped results that are checked and these are not among them.
+    """
     from ntkrun.report.judge import claims_table
     from ntkrun.report.render import gather, judge_stored
     from ntkrun.runner import data_sets
@@ -62,7 +65,12 @@ def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progres
     chosen = data_sets.stored(cells, store)
     for note in chosen.notes:
         progress.info(note)
-    stored = gather(experiment, cells, store, chosen.of)
+    try:
+        stored = gather(experiment, cells, store, chosen.of)
+    except ComputeForbiddenError as error:
+        if store.shipped_folder is None or any(store.cells.glob("*.parquet")):
+            raise UserError(str(error)) from error
+        raise
     verdicts = judge_stored(experiment, stored, cells[0].settings.scale)
     if stored.missing:
         progress.warn(f"{len(stored.missing)} of {len(cells)} cells are not there: the claims are judged without them")
@@ -121,7 +129,7 @@ def execute(
     source = computing(experiment)
     cells = make_cells(source, settings | {"experiment": source.name})
     first, stage = cells[0].settings, STAGES[cells[0].settings.stage]
-    if stage.between_machines:
+    if stage.between_machines or stage.lists:
         raise UserError(f"type stage={first.stage} on the command line, not in a file")
     if first.distributed:
         from ntkrun.lockstep.processes import leads

@@ -12,6 +12,7 @@ from ntkrun.cli.exchange import Figure, figure_of
 from ntkrun.errors import UserError
 from ntkrun.settings.base import WITHOUT_MINUTES
 from ntkrun.settings.choices import STAGES
+from ntkrun.settings.variant import Variant
 
 if TYPE_CHECKING:
     from ntkrun.runner.budget import Budget, Job
@@ -23,9 +24,10 @@ DRAWING = 5.0  # seconds that stage=all reserves for drawing and judging each fi
 ON_AN_ACCELERATOR = 4  # processes by default: three may compile or load data while one computes
 
 
-def run_within(composed: Sequence[dict[str, Any]], began: float) -> int:
+def run_within(composed: Sequence[dict[str, Any]], variants: Sequence[Variant], began: float) -> int:
     """Compute the missing cells of these experiments; returns the exit code.  Raises UserError for bad input.
 
+    variants  which run of its experiment each is: its report is drawn later, by another call
     began  `time.monotonic()` at the start of the command: the minutes count from there
     """
     # several processes share the device, so none may reserve all of its memory at its start
@@ -34,6 +36,8 @@ def run_within(composed: Sequence[dict[str, Any]], began: float) -> int:
     first: Any = figures[0].cells[0].settings
     if first.distributed:
         raise UserError("minutes= is for the processes of one machine: leave out distributed=true")
+    if STAGES[first.stage].draws:
+        _check_names(figures, variants)
     found = list(_missing(figures, composed))
     stored = sum(len(figure.cells) for figure in figures) - len(found)
     from ntkrun.runner.budget import Job
@@ -56,6 +60,17 @@ def run_within(composed: Sequence[dict[str, Any]], began: float) -> int:
     if any(job.state == "failed" for job in jobs):
         return 1
     return LEFT_OVER if any(job.state != "stored" for job in jobs) else 0
+
+
+def _check_names(figures: Sequence[Figure], variants: Sequence[Variant]) -> None:
+    """UserError where a report could not be drawn in the end, because another run has its name."""
+    from ntkrun.runner.reports import check_name_is_free
+    from ntkrun.runner.store import Store
+
+    for figure, variant in zip(figures, variants, strict=True):
+        first = figure.cells[0].settings
+        store = Store(first.results_dir, first.scale, figure.experiment.name, figure.source.name, variant.name)
+        check_name_is_free(store, variant)
 
 
 def _missing(

@@ -13,6 +13,7 @@ as it was written is passed over with a warning, for the one before.
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +31,8 @@ from ntkrun.runner.lock import Lock
 from ntkrun.runner.stop import StopRequests
 
 KEEP = 2
+# What a process that died while writing (Orbax) or removing (`remove_checkpoints`) left.  Nothing else in the folder is ours.
+LEFTOVER = re.compile(r"\d+\.orbax-checkpoint-tmp.*|\.\d+\.gone")
 FORMAT = 1
 
 Seen = list[tuple[int, dict[str, dict[str, np.ndarray]]]]  # [(step, {rival: {quantity: array}})]
@@ -105,8 +108,10 @@ class CellCheckpoints:
         """Write one more checkpoint; a disk that does not take it is a warning, for the run itself is sound."""
         if not self.lock.mine():
             raise UserError(f"another process took over {self.lock.path.stem} while this one was suspended; it goes on")
-        serial = max([0, *(int(path.name) for path in self._serials())]) + 1
+        serial = max([0, *(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal())]) + 1
         try:
+            if self.folder.is_symlink():
+                raise UserError(f"{self.folder.name} is a link, which is not followed")
             self.folder.mkdir(exist_ok=True)
             write_arrays(self.folder / str(serial), self._arrays(step, states))
             sync_folder(self.folder)
@@ -154,15 +159,16 @@ class CellCheckpoints:
 
     def _serials(self) -> list[Path]:
         """The checkpoints that are there, newest first."""
-        found = [path for path in self.folder.glob("*") if path.name.isdecimal()]
+        found = [path for path in self.folder.glob("*") if path.name.isdecimal() and not path.is_symlink()]
         return sorted(found, key=lambda path: int(path.name), reverse=True)
 
     def _load(self) -> tuple[dict[str, Any], dict[str, Any], list[Seen | None]] | None:
         """(record, arrays, what the runs observed) of the newest readable checkpoint."""
-        if not self.folder.is_dir():
+        if not self.folder.is_dir() or self.folder.is_symlink():
             return None
-        for left in [path for path in self.folder.iterdir() if not path.name.isdecimal()]:
-            shutil.rmtree(left, ignore_errors=True)  # of a process that died while writing or removing
+        for left in self.folder.iterdir():
+            if LEFTOVER.fullmatch(left.name) and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
         for path in self._serials():
             try:
                 record, arrays = read_arrays(path)
@@ -196,7 +202,12 @@ class CellCheckpoints:
 
 
 def remove_checkpoints(folder: Path) -> None:
-    """Remove a checkpoint, or all of a cell: gone at once under its name, whenever the removal itself is interrupted."""
+    """Remove a checkpoint, or all of a cell: gone at once under its name, whenever the removal itself is interrupted.
+
+    A link is left alone: what it leads to is somebody else's.
+    """
+    if folder.is_symlink():
+        return
     aside = folder.with_name(f".{folder.name}.gone")
     shutil.rmtree(aside, ignore_errors=True)
     with contextlib.suppress(OSError):

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 Scale = Literal["smoke", "cpu", "gpu", "paper"]
 Style = Literal["paper", "slides"]
-Stage = Literal["run", "report", "all", "verify", "plan", "check", "bundle", "merge", "compare"]
+Stage = Literal["run", "report", "all", "verify", "plan", "check", "list", "bundle", "merge", "compare"]
 Order = Literal["shortest", "listed"]
 Device = Literal["auto", "cpu", "a100", "h100", "h200"]
 
@@ -46,12 +46,14 @@ class StageDeclaration:
     meaning   for --help and docs/settings.md
     computes  whether missing cells are computed
     draws     whether the figure is drawn and the claims are judged
+    lists     whether it is about the runs that are there, and needs no experiment
     needs     for a stage that moves results between machines: which setting it cannot do without, and what to type
     """
 
     meaning: str
     computes: bool = False
     draws: bool = False
+    lists: bool = False
     needs: tuple[str, str] | None = None
 
     @property
@@ -67,6 +69,7 @@ STAGES: dict[Stage, StageDeclaration] = {
     "verify": StageDeclaration("check every stored table against its recorded hash and schema"),
     "plan": StageDeclaration("tell what the cells will cost and compute nothing"),
     "check": StageDeclaration("judge the claims on what is stored and write nothing: exit code 1 when one fails"),
+    "list": StageDeclaration("list the runs that are there, of all experiments unless one is named", lists=True),
     "bundle": StageDeclaration(
         "put all that a run needs on a machine without network into one folder",
         needs=("into", "stage=bundle writes a new folder: name it, into=bundle"),

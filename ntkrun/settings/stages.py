@@ -14,6 +14,11 @@ def drawing(arguments: list[str]) -> list[str]:
     return [item for item in arguments if item.partition("=")[0] not in (*WITHOUT_MINUTES, "stage")] + ["stage=report"]
 
 
+def lists(arguments: list[str]) -> bool:
+    """Whether a command line names a stage that lists runs."""
+    return any(f"stage={name}" in arguments for name, stage in STAGES.items() if stage.lists)
+
+
 def stages_between_machines() -> list[str]:
     """The stages that move or compare results of several machines."""
     return [name for name, stage in STAGES.items() if stage.between_machines]

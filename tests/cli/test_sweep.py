@@ -42,3 +42,12 @@ def test_the_worst_job_gives_the_exit_code():
 def test_a_misspelt_setting_gets_a_suggestion_with_and_without_a_sweep(words, capsys):
     assert run([*words, "experiment=fig3", "scale=smoke"], 0.0) == 2
     assert "did you mean model.width?" in capsys.readouterr().err
+
+
+def test_a_tilde_means_the_home_folder_for_results_and_for_sweeps(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    assert run_hydra(["-m", *SMOKE, "seed=0", "results_dir='~/x'"], Outcome()) == 0
+    assert not (tmp_path / "~").exists()
+    assert {"sweeps", "smoke"} <= {path.name for path in (tmp_path / "home" / "x").iterdir()}

@@ -17,6 +17,7 @@ from processes import ran
 from ntkrun.experiments.claims import Verdict
 from ntkrun.report import causes, gallery
 from ntkrun.report.gallery import symbols, write_gallery
+from ntkrun.runner.store import READ_ONLY
 
 DEVIATION = """figure,panel,curve,unit,points,paper_points,median,largest,signed_median,note
 fig1,loss,train_network,of the panel,3,4,0.0125,0.25,-0.0125,another draw
@@ -186,6 +187,40 @@ def test_a_report_that_ends_while_the_page_is_written_is_on_it(at_scale, monkeyp
 
     monkeypatch.setattr(gallery, "write_bytes", interrupted)
     assert 'id="figs9"' in write_gallery(at_scale).read_text() and len(written) == 2
+
+
+def of_run(folder: Path, verdicts: list[str], width: int, measured: float) -> None:
+    """A report of a run with its own width and measured claims."""
+    put_report(folder, verdicts)
+    told, claims = (json.loads((folder / f"{name}.json").read_text()) for name in ("provenance", "claims"))
+    for one in told["cells"]:
+        one["settings"]["model"]["width"] = width
+    command = f"ntkrun experiment=fig1 'model.width=[{width},9]' scale=cpu"
+    told["run"] = {"name": folder.name, "changed": {"model.width": [width, 9]}, "command": command}
+    claims = [claim | {"id": f"fig1.{i}", "measured": measured if i else 1.0} for i, claim in enumerate(claims)]
+    (folder / "provenance.json").write_text(json.dumps(told))
+    (folder / "claims.json").write_text(json.dumps(claims))
+
+
+def test_the_runs_of_an_experiment_stand_side_by_side_with_what_differs_and_how_each_is_made(tmp_path):
+    at_scale = tmp_path / "cpu"
+    put_report(tmp_path / "reference" / "cpu" / "fig1", ["pass"])
+    put_report(tmp_path / "reference" / "cpu" / "fig2", ["pass"])
+    (tmp_path / "reference" / READ_ONLY).touch()
+    of_run(at_scale / "fig1" / "default", ["pass", "pass"], 64, 0.5)
+    of_run(at_scale / "fig1" / "narrow", ["pass", "fail"], 32, 0.25)
+    text = write_gallery(at_scale).read_text()
+    page = Page(text)
+    assert [a["id"] for a in page.all("article")] == ["fig1-shipped", "fig1-default", "fig1-narrow", "fig2-shipped"]
+    assert len(page.all("figure")) == 3 and len(page.all("section")) == 1, "fig2 has one run"
+    for image in page.all("img"):
+        assert (at_scale / image["src"]).is_file()
+    beside = text.partition("<section")[2].partition("</section>")[0]
+    rows = [re.sub(r"<[^>]+>|\s+", " ", row).split() for row in re.findall(r"<tr>(.*?)</tr>", beside, flags=re.DOTALL)]
+    assert rows[0] == ["what", "differs", "shipped", "default", "narrow"]
+    assert ["model.width", "64", "64", "32"] in rows and ["fig1.1", ",", "measured", "-", "0.5", "0.25"] in rows
+    assert not any(row[0] in ("seed", "model.name") for row in rows), "what is the same is left out"
+    assert "ntkrun experiment=fig1 &#39;model.width=[32,9]&#39; scale=cpu" in text and "model.width=[32, 9]" in text
 
 
 @pytest.mark.parametrize(

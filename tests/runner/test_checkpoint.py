@@ -240,3 +240,34 @@ def test_a_second_ctrl_c_does_not_wait():
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(Interrupted):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_what_others_put_among_the_checkpoints_stays(a_cell, uninterrupted, tmp_path):
+    """A folder that many may write to: links lead to what is somebody else's, and so do names that are not ours."""
+    victim = tmp_path / "victim"
+    for name in ("Documents", "3", "5.orbax-checkpoint-tmp-1"):
+        (victim / name).mkdir(parents=True)
+        (victim / name / "thesis.txt").write_text("years")
+    a_cell.folder.mkdir()
+    for name in ("1", "7", "9.orbax-checkpoint-tmp-1", "notes"):
+        (a_cell.folder / name).symlink_to(victim, target_is_directory=True)
+    (a_cell.folder / "mine").mkdir()
+    (a_cell.folder / "2.orbax-checkpoint-tmp-1").mkdir()
+    a_cell.interrupted(1)
+    assert (a_cell.folder / "mine").is_dir() and (a_cell.folder / "7").is_symlink()
+    assert (a_cell.folder / "8").is_dir() and a_cell.progress.warnings == [], "what is there is stepped over"
+    assert not (a_cell.folder / "2.orbax-checkpoint-tmp-1").exists(), "of a process that died while writing"
+    assert equal(a_cell.run()[0], uninterrupted)
+    assert len(list(victim.rglob("thesis.txt"))) == 3
+
+
+def test_a_link_in_place_of_the_checkpoints_is_not_followed(a_cell, uninterrupted, tmp_path):
+    victim = tmp_path / "victim"
+    for name in ("Documents", "3"):
+        (victim / name).mkdir(parents=True)
+    (victim / "note.txt").write_text("note")
+    a_cell.folder.symlink_to(victim, target_is_directory=True)
+    found, progress = a_cell.run(minutes=1e-9)
+    assert equal(found, uninterrupted) and "is a link" in progress.warnings[0]
+    remove_checkpoints(a_cell.folder)
+    assert {path.name for path in victim.iterdir()} == {"Documents", "3", "note.txt"} and a_cell.folder.is_symlink()

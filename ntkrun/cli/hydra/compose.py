@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -15,6 +16,14 @@ from ntkrun.settings.optimizers import of_chosen_schedule
 from ntkrun.settings.parts import Setting, is_section, leaves, replaced, with_typed
 
 VERSION_BASE = "1.3"  # of Hydra's defaults
+
+
+def _home(path: Any) -> str:
+    return str(Path(str(path)).expanduser())
+
+
+# ${home:PATH} in configs/: the path with ~ written out, as `runner.store` reads results_dir
+OmegaConf.register_new_resolver("home", _home, replace=True)
 
 
 @dataclass(frozen=True)
