@@ -32,10 +32,10 @@ class Panel:
 
 
 def grid(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """Errors of one kernel and depth: rows n, columns M; the mean over seeds."""
+    """Errors of one kernel and depth: rows n, columns M; the mean over seeds, nan where there is none."""
     curve = curves.ERROR.of(panel.kernel)
     chosen = table[(table["curve"] == curve) & (table["model.depth"] == panel.depth)]
-    return chosen.pivot_table(index="width", columns="M", values="value")
+    return chosen.groupby(["width", "M"])["value"].mean().unstack("M")
 
 
 def slope_in_width(table: pd.DataFrame, panel: Panel) -> float:

@@ -7,11 +7,11 @@ Theory   f_lin by (5) on the same mini-batches, batch normalisation linearised a
 Here     losses and accuracies are means over more images than the paper's 128 (docs/figure4.md).
 """
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.analysis.trajectories import accuracy_panel, loss_panel, outputs_panel, starts_together
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
@@ -47,7 +47,7 @@ def accuracy_gap(table: pd.DataFrame) -> float:
     """Largest |test accuracy, network - linearised| over the records up to step 2511."""
     both = [series(table, curves.ACCURACY.of(rival), "test") for rival in (curves.NETWORK, curves.LINEAR)]
     difference = (both[0] - both[1]).abs()
-    return float(np.max(difference[difference.index <= 2511].to_numpy()))
+    return largest(difference[difference.index <= 2511])
 
 
 CHANCE = "chance is .1, its standard error over 512 images .013: .25 is eleven of them above"
