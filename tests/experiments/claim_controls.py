@@ -114,7 +114,7 @@ def of_ensembles() -> Iterator[Control]:
         why = "a covariance without a factor 2 is 16 of its standard errors off"
         halved = kinds.scaled(0.5, curves.COVARIANCE.of(NTK))
         yield Control(f"fig2.variance_z_t{time}", "cpu", why, halved)
-        why = "as many off where it has it twice"
+        why = "8 of them where it has it twice"
         yield Control(f"fig2.variance_z_t{time}", "cpu", why, kinds.scaled(2.0, curves.COVARIANCE.of(NTK)))
         why = f"the band at t = {other} is wider or narrower by more than a quarter"
         yield Control(f"fig2.sd_t{time}", "cpu", why, moved)
@@ -122,7 +122,7 @@ def of_ensembles() -> Iterator[Control]:
     wrong = kinds.in_place_of("all", "readout", "trained", curve=outputs)
     yield Control("fig2.readout_mean_z", "cpu", why, wrong)
     for factor in (0.5, 2.0):
-        why = "a covariance wrong by 2 is 11 or more of its standard errors off"
+        why = "a covariance wrong by 2 is 8 or 16 of its standard errors off"
         yield Control("fig2.readout_variance_z", "cpu", why, kinds.scaled(factor, curves.COVARIANCE.of(NTK)))
     same = kinds.in_place_of(curves.MEAN.of(NTK), curves.MEAN.of(NNGP))
     yield Control("fig2.nngp_differs", "cpu", "the mean of (14) is the networks' own", same)
@@ -143,12 +143,9 @@ def of_trajectories() -> Iterator[Control]:
     """Figures 3, S2, S3, S8 and `lockstep`."""
     for figure in ("fig3", "figs8"):
         yield Control(f"{figure}.train_loss_end", "points", "a run that stops at a hundredth", kinds.stopped(100))
-        yield Control(
-            f"{figure}.train_loss_t10", "points", "at t = 1 the slow modes have hardly moved", kinds.clock(10.0)
-        )
-        yield Control(
-            f"{figure}.train_loss_t10", "points", "at t = 20 another octave of modes is fitted", kinds.clock(0.5)
-        )
+        for factor in (0.5, 2.0):
+            why = "half of what is left at t = 5 is fitted by 10, two thirds of that by 20"
+            yield Control(f"{figure}.train_loss_t10", "points", why, kinds.clock(factor))
         yield Control(f"{figure}.test_loss_end", "points", "f^2 stays, f y averages to 0", kinds.loss_of_other_labels)
         yield Control(f"{figure}.test_loss_end", "shuffled_labels", "nothing is learnt of labels of other images")
         for factor in (0.5, 2.0):
@@ -163,6 +160,10 @@ def of_trajectories() -> Iterator[Control]:
     why = "were the bump there under the same steps, the ratio would be 1"
     yield Control("fig3.same_steps_closer_than_flow", "paper", why, kinds.in_place_of(flow, same_steps))
     yield Control("fig3.output_correlation", "points", "f_lin of another image", kinds.another_theta_0)
+    network = kinds.in_place_of(curves.OUTPUT.of(NETWORK), curves.OUTPUT.of(LINEAR))
+    yield Control("fig3.output_correlation", "points", "the network held against itself", network)
+    nothing = kinds.constant(0.0, same_steps)
+    yield Control("fig3.same_steps_closer_than_flow", "paper", "the network held against itself", nothing)
     yield Control("fig3.rmse_end_empirical", "points", "the analytic kernel's end is twice as high", kernels)
     why = "the distance at a quarter of the width, n^-1/2"
     yield Control("fig3.rmse_end_analytic", "points", why, kinds.scaled(2.1, curves.RMSE.of(FLOW_ANALYTIC)))
@@ -199,7 +200,7 @@ def _of_s2() -> Iterator[Control]:
     yield Control("figs2.rmse_end", "points", "16 times as few channels", kinds.scaled(2.1, of_distance))
     yield Control("figs2.rmse_end", "points", "the distance half as large", kinds.scaled(0.48, of_distance))
     yield Control("figs2.train_loss_t10", "points", "at f = 0", kinds.constant(0.5, curves.LOSS.of(LINEAR)))
-    why = "a quarter of the steps: the fast modes alone are fitted"
+    why = "twenty times the rate: slow modes are fitted, too"
     yield Control("figs2.train_loss_t10", "points", why, kinds.clock(0.05))
     yield Control("figs2.train_loss_linear_end", "points", "at a tenth of the time", kinds.stopped(10))
     halved = kinds.scaled(0.5, curves.LOSS.of(LINEAR))
@@ -228,6 +229,8 @@ def of_fig4() -> Iterator[Control]:
     yield Control("fig4.passes_plateau", "points", why, kinds.clock(10.0))
     yield Control("fig4.passes_plateau", "points", "ten times too large", kinds.clock(0.1))
     yield Control("fig4.accuracies_rise_together", "points", "f_0 in place of f_lin", kinds.held(LINEAR))
+    network = kinds.in_place_of(curves.ACCURACY.of(NETWORK), curves.ACCURACY.of(LINEAR))
+    yield Control("fig4.accuracies_rise_together", "points", "the network held against itself", network)
     for rival in (NETWORK, LINEAR):
         yield Control(f"fig4.{rival}_above_chance", "points", "labels of other images", kinds.chance(10, rival))
     yield Control("fig4.test_accuracy_end", "points", "a run that stops at a hundredth", kinds.stopped(100))

@@ -6,7 +6,7 @@ import math
 import control_kinds
 import numpy as np
 import pytest
-from claim_controls import CONTROLS, FOLDER, Control, read
+from claim_controls import CONTROLS, FOLDER, Control, points, read
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.claims import Claim, Verdict, judge
@@ -68,6 +68,20 @@ def test_nothing_that_a_claim_reads_may_be_missing(claim):
     for where, lacking in with_nan(table):
         found = judged(CLAIMS[claim], lacking)
         assert found.verdict == "fail" or found.measured == measured, where
+
+
+# loss and accuracy of Figures 4 and S2 go with the logarithm of t over their slow modes: two octaves are within a draw of images
+SEEN = {figure: 2.0 for figure in ("fig1", "fig3", "figs3", "figs4", "figs6", "figs8")} | {"fig4": 10.0, "figs2": 20.0}
+
+
+@pytest.mark.parametrize("figure", SEEN)
+@pytest.mark.parametrize("slower", [True, False])
+def test_a_wrong_clock_is_seen_in_every_figure(figure, slower):
+    right = points(figure)
+    wrong = control_kinds.clock(SEEN[figure] if slower else 1 / SEEN[figure])(right)
+    found = {claim: judged(CLAIMS[claim], wrong) for claim in CLAIMS if claim.startswith(f"{figure}.")}
+    seen = [claim for claim, one in found.items() if one.verdict == "fail" and one.measured is not None]
+    assert [claim for claim in seen if judged(CLAIMS[claim], right).verdict == "pass"]
 
 
 @pytest.mark.parametrize("time", TIMES)
