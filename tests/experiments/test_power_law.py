@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ntkrun.experiments.analysis.power_law import average, power_law
+from ntkrun.experiments.analysis.power_law import average, largest, power_law, smallest
 
 WIDTHS = 2.0 ** np.arange(4, 10)
 
@@ -43,4 +43,7 @@ def test_equal_abscissae_have_no_slope():
 
 
 def test_an_average_of_nothing_is_nan_and_no_warning():
-    assert average([1, 4]) == 2.5 and math.isnan(average([])) and math.isnan(average([1.0, math.nan]))
+    assert (average([1, 4]), largest([1, 4]), smallest([1, 4])) == (2.5, 4.0, 1.0)
+    for extreme in (largest, smallest):
+        assert math.isnan(extreme([])) and math.isnan(extreme([1.0, math.nan])) and math.isnan(extreme([math.nan, 1.0]))
+    assert math.isnan(average([])) and math.isnan(average([1.0, math.nan]))

@@ -1,8 +1,11 @@
 """What a cell records, held against the rivals' own meaning."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from ntkrun import tables
+from ntkrun.experiments.analysis.trajectories import bump_height, bump_time, output_correlation
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
@@ -67,3 +70,36 @@ def test_a_frozen_network_moves_its_readout_only_and_so_does_every_rival(setting
     np.testing.assert_allclose(both[1], both[0], rtol=0, atol=1e-10 * np.abs(both[0]).max())
     spread = table.loc[table["curve"] == "rmse/linear_analytic", "value"].max()
     assert 0 < spread < 0.5, "with Theta in place of K it would move several times as fast"
+
+
+def one_mode(share: float, f0: float) -> pd.DataFrame:
+    """The RMSE between gradient descent and its flow where f_0 lies in one mode, of which a step removes `share`."""
+    steps = 2 ** np.arange(6)
+    apart = f0 * np.abs((1 - share) ** steps - np.exp(-share * steps))
+    loss = np.full(len(steps), (1 + f0**2) / 2)
+    rows = [
+        tables.rows("rmse/flow_empirical", "test", steps.tolist(), (0.01 * steps).tolist(), apart),
+        tables.rows("loss/network", "train", steps.tolist(), (0.01 * steps).tolist(), loss),
+    ]
+    return tables.tidy(rows, figure="fig3", cell="", seed=0, width=1)
+
+
+@pytest.mark.parametrize("share", [0.08, 0.11, 0.15])  # 1/share between records that are an octave apart
+def test_the_bump_of_one_mode_has_the_time_and_height_of_theory(share):
+    table = one_mode(share, f0=1.5)
+    rate = -np.log1p(-share)  # of descent a step, that of flow is `share`
+    largest_at = np.log(rate / share) / (rate - share)
+    assert bump_time(table) == pytest.approx(0.01 * largest_at, rel=0.1)  # the parabola through octaves
+    assert bump_height(table) == pytest.approx(1.0, abs=0.15)  # and the next order in the share
+
+
+def test_without_an_early_maximum_there_is_no_bump():
+    assert np.isnan(bump_time(one_mode(0.002, f0=1.5))) and np.isnan(bump_height(one_mode(0.002, f0=1.5)))
+
+
+def test_outputs_that_are_nan_have_no_correlation():
+    rows = [
+        tables.rows(f"output/{rival}", "test", [1], [1.0], np.array([[1.0, 2.0, last]]))
+        for rival, last in (("network", 3.0), ("linear", np.nan))
+    ]
+    assert np.isnan(output_correlation(tables.tidy(rows, figure="fig3", cell="", seed=0, width=1)))

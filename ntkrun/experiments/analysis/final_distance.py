@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.power_law import average, power_law
+from ntkrun.experiments.analysis.power_law import average, power_law, smallest
 from ntkrun.experiments.style import PAPER_MARK, legend, paper_curve, seeds_band, seeds_entry
 from ntkrun.reference import paper_panel
 
@@ -95,13 +95,17 @@ def slopes(table: pd.DataFrame, panel: Panel) -> list[float]:
 
 def slope_in(table: pd.DataFrame, panel: Panel) -> float:
     """The smallest d log RMSE / d log `panel.by` of any width at which three of its values ran."""
-    by_width = pd.DataFrame(panel.curves(table)).dropna(thresh=3)
-    found = [power_law(row.dropna().index, row.dropna()).slope for _, row in by_width.iterrows()]
-    return float(np.min(found)) if found else float("nan")
+    found = panel.curves(table)
+    by_width = [
+        {v: curve[n] for v, curve in found.items() if n in curve} for n in {n for c in found.values() for n in c.index}
+    ]
+    powers = [power_law(ran, ran.values()).slope for ran in by_width if len(ran) > 2]
+    return smallest(powers)
 
 
 def octaves(table: pd.DataFrame, panel: Panel, within: Callable[[int], bool]) -> float:
     """The mean of |log2(ours / the paper's)| over the points that both have, for the curves `within`; nan where none is."""
     ours, paper = panel.curves(table), panel.paper()
-    apart = [(ours[v] / paper[v]).dropna() for v in ours.keys() & paper.keys() if within(v)]
+    pairs = [(ours[v], paper[v]) for v in ours.keys() & paper.keys() if within(v)]
+    apart = [(a / b)[a.index.intersection(b.index)].to_numpy() for a, b in pairs]
     return average(np.abs(np.log2(np.concatenate([[], *apart]))))

@@ -5,7 +5,7 @@ import pandas as pd
 
 from ntkrun import tables
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.power_law import average, power_law
+from ntkrun.experiments.analysis.power_law import average, largest, power_law, smallest
 from ntkrun.reference import paper_panel
 
 POINTS = 5  # images of which the paper shows a logit
@@ -28,13 +28,12 @@ def onset_slope(table: pd.DataFrame) -> float:
 
 def largest_route_distance(table: pd.DataFrame) -> float:
     """The largest rms distance of f_lin by its steps and by the ODE, over all widths and times."""
-    apart = table.loc[table["curve"] == curves.RMS.of(curves.ROUTES), "value"].to_numpy()
-    return float(np.max(apart)) if len(apart) else float("nan")
+    return largest(table.loc[table["curve"] == curves.RMS.of(curves.ROUTES), "value"])
 
 
 def smallest_late_growth(table: pd.DataFrame) -> float:
     """The smallest ratio, over widths, of the distances at the end and at t = 100."""
-    return float(np.min((distance_by_width(table) / distance_by_width(table, 100.0)).to_numpy()))
+    return smallest(distance_by_width(table) / distance_by_width(table, 100.0))
 
 
 def end_slope(table: pd.DataFrame) -> float:

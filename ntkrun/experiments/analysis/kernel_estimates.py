@@ -30,7 +30,7 @@ class Panel:
 
 
 def grid(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
-    """Errors of one kernel and depth: rows n, columns M; the mean over seeds."""
+    """Errors of one kernel and depth: rows n, columns M; the mean over seeds, nan where there is none."""
     return grids(table, panel)["mean"].unstack("M")
 
 

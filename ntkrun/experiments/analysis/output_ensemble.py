@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.probes import probes
 from ntkrun.experiments.style import BLUE, GREEN, PAPER_MARK, VERMILION, legend, paper_curve
 from ntkrun.reference import paper_panel
@@ -39,17 +40,22 @@ def grid(table: pd.DataFrame) -> np.ndarray:
 
 
 def curve(table: pd.DataFrame, name: str, time: float | int) -> np.ndarray:
-    """A curve of the theory at the recorded time nearest to `time`, by index."""
+    """A curve of the theory at that time, by index; nan where that is not recorded."""
     chosen = table[table["curve"] == name]
-    nearest = chosen["time"].iloc[(chosen["time"] - time).abs().argmin()]
-    return chosen[chosen["time"] == nearest].groupby("index")["value"].first().to_numpy()
+    values = chosen[_at(chosen, time)].drop_duplicates("index").set_index("index")["value"]
+    return values.reindex(np.unique(chosen["index"])).to_numpy()
+
+
+def _at(chosen: pd.DataFrame, time: float | int) -> np.ndarray:
+    """Which rows are of that time."""
+    return np.isclose(chosen["time"], time, rtol=1e-6, atol=0.0)
 
 
 def functions(table: pd.DataFrame, time: float | int) -> np.ndarray:
-    """Outputs of every network at that time, (S, m)."""
+    """Outputs of every network at that time, (S, m); nan where that is not recorded."""
     chosen = table[table["curve"] == OUTPUTS]
-    nearest = chosen["time"].iloc[(chosen["time"] - time).abs().argmin()]
-    return chosen[chosen["time"] == nearest].pivot_table(index="seed", columns="index", values="value").to_numpy()
+    values = chosen[_at(chosen, time)].groupby(["seed", "index"])["value"].first().unstack("index")
+    return values.reindex(index=np.unique(chosen["seed"]), columns=np.unique(chosen["index"])).to_numpy()
 
 
 Measure = Callable[..., float]
@@ -181,6 +187,7 @@ def flatness(table: pd.DataFrame) -> float:
 def nngp_distance(table: pd.DataFrame, time: float | int) -> float:
     """Largest |mean of NNGP - ensemble mean| over alpha, in standard errors of the ensemble mean."""
     f = functions(table, time)
-    inside = f.std(axis=0, ddof=1) > 0.05  # away from the training points
+    sd = f.std(axis=0, ddof=1)
     gap = np.abs(curve(table, curves.MEAN.of(curves.NNGP), time) - f.mean(axis=0))
-    return float((gap / (f.std(axis=0, ddof=1) / np.sqrt(len(f))))[inside].max())
+    inside = ~(sd <= 0.05)  # away from the training points; nan stays in
+    return largest((gap / (sd / np.sqrt(len(f))))[inside])

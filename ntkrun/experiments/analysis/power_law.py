@@ -1,4 +1,6 @@
-"""Power laws y = C x^s: straight lines through log y against log x, with the interval their scatter leaves; averages."""
+"""Power laws y = C x^s: straight lines through log y against log x, with the interval their scatter leaves; averages,
+extremes.
+"""
 
 import math
 from collections.abc import Iterable
@@ -67,7 +69,21 @@ def power_law(x: Iterable[SupportsFloat], y: Iterable[SupportsFloat], confidence
     return PowerLaw(slope, math.exp(intercept), stderr, freedom, confidence)
 
 
+# Of nothing, and of values of which one is nan, these are nan, so that a claim measured by them fails.
+
+
 def average(values: ArrayLike) -> float:
-    """The mean; nan where there is nothing to average, so that a claim measured by it fails."""
+    """The mean."""
     found = np.asarray(values, np.float64)
     return float(np.mean(found)) if found.size else math.nan
+
+
+def largest(values: ArrayLike) -> float:
+    """The maximum."""
+    found = np.asarray(values, np.float64)
+    return float(np.max(found)) if found.size else math.nan
+
+
+def smallest(values: ArrayLike) -> float:
+    """The minimum."""
+    return -largest(-np.asarray(values, np.float64))

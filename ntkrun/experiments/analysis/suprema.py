@@ -22,7 +22,9 @@ def of_kind(table: pd.DataFrame, activation: str, parameterization: str) -> pd.D
 def suprema(part: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
     """The largest recorded value of every network of one kind; columns width, seed, value."""
     chosen = part[part["curve"] == quantity.of(curves.NETWORK)]
-    largest = chosen.groupby(["width", "seed"])["value"].agg(lambda values: np.max(values.to_numpy()))  # nan stays nan
+    largest = (
+        chosen["value"].fillna(np.inf).groupby([chosen["width"], chosen["seed"]]).max()
+    )  # nan is no value to pass over
     return largest.reset_index()
 
 

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 
 from ntkrun import tables
 from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.claims import ALL_SCALES, Claim
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.style import (
@@ -213,13 +214,19 @@ STEP_RIVALS = {
 }
 
 
+def distance_at_start(table: pd.DataFrame) -> float:
+    """The largest test RMSE of network and f_lin at t = 0; nan where that is not recorded."""
+    start = (table["curve"] == curves.RMSE.of(curves.LINEAR)) & (table["split"] == "test") & (table["time"] == 0)
+    return largest(table.loc[start, "value"])
+
+
 def starts_together(figure: str, high: float, why: str) -> Claim:
     """The claim that f_lin = f at theta_0."""
     return Claim(
         id=f"{figure}.starts_together",
         source="eq. (5): f_lin = f at theta_0",
         kind="theory",
-        measure=lambda table: tables.at(table, curves.RMSE.of(curves.LINEAR), 0.0, "test"),
+        measure=distance_at_start,
         expected="0",
         band=(0.0, high),
         scales=ALL_SCALES,
@@ -256,16 +263,18 @@ def bump_height(table: pd.DataFrame) -> float:
     rms f_0 is that of the train loss (1 + f_0^2)/2 of targets +-1, at the first step, which is the first record.
     """
     (time, height), loss = _bump(table), series(table, curves.LOSS.of(curves.NETWORK), "train")
-    times, losses = np.asarray(loss.index, float), loss.to_numpy()
-    step, start = next(((t, value) for t, value in zip(times, losses, strict=True) if t > 0), (np.nan, np.nan))
-    return height / (float(np.sqrt(max(2 * start - 1, 0.0))) * step / (2 * np.e * time))
+    loss = loss[loss.index > 0]
+    if loss.empty:
+        return float("nan")
+    step, rms = float(loss.index[0]), np.sqrt(np.maximum(2 * float(loss.iloc[0]) - 1, 0.0))
+    return float(height * 2 * np.e * time / (rms * step))
 
 
 def worst_kernel_ratio(table: pd.DataFrame) -> float:
     """Largest RMSE(empirical) / RMSE(analytic) over the recorded t >= 1."""
     empirical, analytic = (series(table, curves.RMSE.of(rival), "test") for rival in FLOW_RIVALS)
     ratio = empirical / analytic
-    return float(np.max(ratio[ratio.index >= 1].to_numpy()))
+    return largest(ratio[ratio.index >= 1])
 
 
 def same_steps_to_flow(table: pd.DataFrame) -> float:
@@ -278,6 +287,7 @@ def same_steps_to_flow(table: pd.DataFrame) -> float:
 
 def output_correlation(table: pd.DataFrame) -> float:
     """Correlation of the followed test outputs, network against f_lin, at the last time."""
-    end = table[(table["time"] == table["time"].max()) & (table["split"] == "test")]
-    outputs = end.pivot_table(index=["cell", "index"], columns="curve", values="value")
-    return float(outputs[curves.OUTPUT.of(curves.NETWORK)].corr(outputs[curves.OUTPUT.of(curves.LINEAR)]))
+    end = table[(table["time"] == table["time"].max()) & (table["split"] == "test")].set_index(["cell", "index"])
+    network, linear = (end.loc[end["curve"] == curves.OUTPUT.of(r), "value"] for r in (curves.NETWORK, curves.LINEAR))
+    both = pd.concat([network, linear], axis=1).to_numpy()
+    return float(np.corrcoef(both.T)[0, 1]) if len(both) > 1 else float("nan")

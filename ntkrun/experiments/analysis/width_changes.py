@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.power_law import PowerLaw, average, power_law
+from ntkrun.experiments.analysis.power_law import PowerLaw, average, largest, power_law
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.style import (
     BLACK,
@@ -107,8 +107,7 @@ def worst_octaves(net: Net, figure: str, panel: str, time: float) -> Callable[[p
     """Measure: the largest |octaves_by_width|; nan, a fail, when a width is missing or has not come so far."""
 
     def measure(table: pd.DataFrame) -> float:
-        apart = octaves_by_width(net.of(table), figure, panel, time)
-        return float(np.max(np.abs(apart))) if len(apart) else float("nan")
+        return largest(np.abs(octaves_by_width(net.of(table), figure, panel, time)))
 
     return measure
 

@@ -36,7 +36,8 @@ def inside(table: pd.DataFrame) -> float:
     """Share of (network, probe alpha) pairs within 2 sd of (14), (15) at the end."""
     at = probes(grid(table))
     mean, variance = (curve(table, what.of(curves.NTK), 65536)[at] for what in (curves.MEAN, curves.VARIANCE))
-    return float(np.mean(np.abs(functions(table, 65536)[:, at] - mean) < 2 * np.sqrt(variance)))
+    beyond = np.abs(functions(table, 65536)[:, at] - mean) - 2 * np.sqrt(variance)
+    return float(np.mean(np.where(np.isnan(beyond), np.nan, beyond < 0)))
 
 
 CLAIMS = (

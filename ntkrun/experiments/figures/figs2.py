@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.power_law import power_law
+from ntkrun.experiments.analysis.power_law import largest, power_law
 from ntkrun.experiments.analysis.trajectories import STEP_RIVALS, starts_together
 from ntkrun.experiments.analysis.trajectory_figure import six_panels
 from ntkrun.experiments.base import Experiment
@@ -35,7 +35,7 @@ def largest_fall(table: pd.DataFrame) -> float:
     """The largest RMSE(t) / RMSE(2 t) between neighbouring records, t > 0: below 1 where it only rises."""
     curve = series(table, curves.RMSE.of(curves.LINEAR), "test")
     values = curve[curve.index > 0].to_numpy(np.float64)
-    return float(np.max(values[:-1] / values[1:])) if len(values) > 1 else float("nan")
+    return largest(values[:-1] / values[1:])
 
 
 CLAIMS = (

@@ -26,6 +26,7 @@ from ntkrun.experiments.analysis.final_distance import (
     slope_in,
     slopes,
 )
+from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import REGIME, Claim
 from ntkrun.experiments.runs import FINAL_DISTANCE
@@ -59,7 +60,7 @@ def falls(name: str, panel: Panel, where: str, expected: str, band: tuple[float,
     source = f"Theorem 2.1: sup_t |f_t - f_lin| = O(n^-1/2); Figure S5, {where} panel"
 
     def flattest(table: pd.DataFrame) -> float:
-        return max(slopes(table, panel), default=float("nan"))
+        return largest(slopes(table, panel))
 
     return Claim(
         id=f"figs5.{name}",

@@ -18,6 +18,7 @@ from matplotlib.figure import FigureBase
 
 from ntkrun import tables
 from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import RATE_SCAN
@@ -93,14 +94,14 @@ def parameterization_gap(data: str):
 
     def measure(table: pd.DataFrame) -> float:
         pairs = [[curve(table, data, case, p) for p in STYLES] for case in CASES]
-        gaps = [(standard - ntk).dropna() for ntk, standard in pairs]
+        gaps = [(standard - ntk)[standard.index.intersection(ntk.index)] for ntk, standard in pairs]
         return float(np.sqrt(np.mean(np.concatenate(gaps) ** 2))) if all(map(len, gaps)) else float("nan")
 
     return measure
 
 
 def best(data: str, case: tuple[str, str]):
-    return lambda table: float(curve(table, data, case, "ntk").max())
+    return lambda table: largest(curve(table, data, case, "ntk"))
 
 
 TOGETHER = (

@@ -13,11 +13,11 @@ Here     the sup is over recorded steps until f_lin has fitted; in the standard 
 
 import itertools
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
+from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.analysis.suprema import ACTIVATIONS, COLUMNS, law, of_kind, panel
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
@@ -50,7 +50,7 @@ def draw(figure: FigureBase, table: pd.DataFrame) -> None:
 def flattest(quantity: Quantity):
     """Measure: the largest of the six slopes; nan, a fail, when one is missing."""
     kinds = list(itertools.product(ACTIVATIONS, PARAMETERIZATIONS))
-    return lambda table: float(np.max([law(of_kind(table, *kind), quantity).slope for kind in kinds]))
+    return lambda table: largest([law(of_kind(table, *kind), quantity).slope for kind in kinds])
 
 
 # by the word in the claims' ids
