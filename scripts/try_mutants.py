@@ -17,6 +17,7 @@ there, when it keeps the tests from running at all, and when a test fails withou
 """
 
 import argparse
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -44,7 +45,8 @@ LIBRARIES = [
     "pydantic",
     "scipy.stats",
 ]
-SECONDS = 300  # for the tests of one mutant: one that never ends is noticed, too
+CHANGES = itertools.count(1)
+SECONDS = 600  # for the tests of one mutant: one that never ends is noticed, too
 
 
 @dataclass(frozen=True)
@@ -93,22 +95,23 @@ def pytest_here(folder: Path, arguments: list[str], output: Path) -> None:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     os.chdir(folder)
+    sys.dont_write_bytecode = False  # of this copy, whatever the caller does with his
     sys.path.insert(0, str(folder))
     os.environ["PYTHONPATH"] = str(folder)  # of what the tests start
     early = "ignore::pytest.PytestAssertRewriteWarning"  # of plugins that LIBRARIES import, too
     sys.exit(int(pytest.main(["-q", "-p", "no:cacheprovider", "--tb=no", "-W", early, *arguments])))
 
 
-def pytest_on(folder: Path, arguments: list[str]) -> tuple[int, str]:
+def pytest_on(folder: Path, arguments: list[str], seconds: float | None = None) -> tuple[int, str]:
     """(exit code, what it wrote) of pytest on a copy of the project."""
     output = folder.with_suffix(".txt")
     process = multiprocessing.get_context("forkserver").Process(target=pytest_here, args=(folder, arguments, output))
     process.start()
-    process.join(SECONDS)
+    process.join(seconds)
     if process.exitcode is None:
         process.kill()
         process.join()
-        return 1, f"FAILED no end within {SECONDS} s"
+        return 1, f"FAILED no end within {seconds} s"
     return process.exitcode, output.read_text()
 
 
@@ -124,17 +127,19 @@ def put_in(mutant: Mutant, folder: Path):
     path = folder / mutant.file
     told, text = path.stat(), path.read_text()
     path.write_text(text.replace(mutant.old, mutant.new))
+    # Python tells compiled bytecode apart by seconds and size: no two changes of a file are of one time
+    os.utime(path, (told.st_atime, told.st_mtime + 2 * next(CHANGES)))
     try:
         yield
     finally:
         path.write_text(text)
-        os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))  # compiled bytecode of the unchanged file is good again
+        os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
 
 
 def tried(mutant: Mutant, folder: Path) -> Outcome:
     began = time.monotonic()
     with put_in(mutant, folder):
-        code, output = pytest_on(folder, ["-x", *mutant.tests])
+        code, output = pytest_on(folder, ["-x", *mutant.tests], SECONDS)
     seconds = time.monotonic() - began
     if code == 0:
         return Outcome(mutant, "SURVIVED", seconds, "all of its tests pass")
