@@ -23,15 +23,28 @@ SMALL = (
     "data=mnist", "data.source=stand_in", "data.classes=[0,1,2]", "data.n_train=7", "data.n_test=5", "model.width=6",
     "model.depth=2", "model.dtype=float64", "optimizer.steps=12", "record.weights=6", "record.first_time=1e-3",
 )  # fmt: skip
-STEP_BY_STEP = [
-    ("model.parameterization=ntk", "optimizer=gd", "optimizer.learning_rate=.7"),
-    ("model.parameterization=standard", "optimizer=momentum", "optimizer.learning_rate=.2", "record.train_examples=4"),
-    ("model.parameterization=standard", "optimizer=nesterov", "loss=cross_entropy", "optimizer.batch_size=3"),
-    ("model.parameterization=ntk", "optimizer=adam", "loss=cross_entropy", "optimizer.batch_size=3", "weight_decay=.1"),
-    ("model.parameterization=standard", "optimizer=momentum", "weight_decay=.3", "model.activation=tanh"),
-    ("model.parameterization=standard", "optimizer=gd", "trained=readout", "optimizer.learning_rate=2"),
-    ("data.classes=[0,1]", "optimizer=gd", "optimizer.batch_size=2", "record.train_examples=3", "linear_route=function_space"),
-]  # fmt: skip
+STEP_BY_STEP = {
+    "ntk-gd": ("model.parameterization=ntk", "optimizer=gd", "optimizer.learning_rate=.7"),
+    "standard-momentum": (
+        "model.parameterization=standard", "optimizer=momentum", "optimizer.learning_rate=.2", "record.train_examples=4",
+    ),
+    "standard-nesterov": (
+        "model.parameterization=standard", "optimizer=nesterov", "loss=cross_entropy", "optimizer.batch_size=3",
+    ),
+    "ntk-adam": (
+        "model.parameterization=ntk", "optimizer=adam", "loss=cross_entropy", "optimizer.batch_size=3", "weight_decay=.1",
+    ),
+    "standard-decay": (
+        "model.parameterization=standard", "optimizer=momentum", "weight_decay=.3", "model.activation=tanh",
+    ),
+    "standard-readout": (
+        "model.parameterization=standard", "optimizer=gd", "trained=readout", "optimizer.learning_rate=2",
+    ),
+    "one-output": (
+        "data.classes=[0,1]", "optimizer=gd", "optimizer.batch_size=2", "record.train_examples=3",
+        "linear_route=function_space",
+    ),
+}  # fmt: skip
 
 
 class Expected:
@@ -95,9 +108,9 @@ def close(table: pd.DataFrame, step: int, split: str, expected: dict[str, Any]) 
         )
 
 
-@pytest.mark.parametrize("overrides", STEP_BY_STEP, ids=lambda given: " ".join(given[:3]))
-def test_network_and_linearization_are_those_of_loops_written_out(settings_of, overrides):
-    settings, table, _ = run(settings_of, *overrides)
+@pytest.mark.parametrize("which", STEP_BY_STEP)
+def test_network_and_linearization_are_those_of_loops_written_out(settings_of, which):
+    settings, table, _ = run(settings_of, *STEP_BY_STEP[which])
     expected = Expected(settings)
     paths = {rival: expected.positions(rival) for rival in ("network", "linear")}
     how = settings.optimizer

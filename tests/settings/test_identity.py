@@ -1,6 +1,7 @@
 """Every setting of every kind of run, changed alone: what may change a number changes the hash, what is local does not."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, get_origin
 
 import jax
@@ -25,12 +26,15 @@ BASES["model=own"] = ("lockstep", "model=own", "model.path=json:JSONDecoder", "a
 
 
 @pytest.fixture(scope="module")
-def bases(settings_of) -> dict[str, tuple[Any, Any]]:
-    """(experiment, settings) of each of BASES."""
-    found = {}
-    for which, (name, *overrides) in BASES.items():
+def base(settings_of) -> Callable[[str], tuple[Any, Any]]:
+    """(experiment, settings) of one of BASES, composed once."""
+
+    @functools.cache
+    def found(which: str) -> tuple[Any, Any]:
+        name, *overrides = BASES[which]
         experiment = load_experiment(name)
-        found[which] = experiment, make_cells(experiment, settings_of(name, "smoke", *overrides))[0].settings
+        return experiment, make_cells(experiment, settings_of(name, "smoke", *overrides))[0].settings
+
     return found
 
 
@@ -67,8 +71,8 @@ def changed(section: Any, path: tuple[str, ...], value: Any) -> Any:
 # a name that chooses a class is none of its words here
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
 @pytest.mark.parametrize("which", BASES)
-def test_a_setting_changed_alone_changes_the_hash_unless_it_is_local(which, bases):
-    experiment, settings = bases[which]
+def test_a_setting_changed_alone_changes_the_hash_unless_it_is_local(which, base):
+    experiment, settings = base(which)
     seen = {config_hash(experiment, settings): "nothing changed"}
     for one, value in leaves(settings):
         found = config_hash(experiment, changed(settings, one.path, another(one, value)))
@@ -80,18 +84,18 @@ def test_a_setting_changed_alone_changes_the_hash_unless_it_is_local(which, base
     assert len(seen) > 5
 
 
-def test_no_field_of_any_class_is_left_out_above(bases):
-    there = {(one.section, one.name) for _, settings in bases.values() for one, _ in leaves(settings)}
-    kinds = {type(settings) for _, settings in bases.values()}
+def test_no_field_of_any_class_is_left_out_above(base):
+    there = {(one.section, one.name) for which in BASES for one, _ in leaves(base(which)[1])}
+    kinds = {type(base(which)[1]) for which in BASES}
     assert kinds == {load_experiment(name).settings for name in experiment_names()}
     assert {(one.section, one.name) for kind in kinds for one in described(kind)} == there
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
 @pytest.mark.parametrize("which", ["lockstep", "model=cnn", "model=own", "theorem21", "figs9"])
-def test_draws_belong_to_the_seed_and_the_network_alone(which, bases):
+def test_draws_belong_to_the_seed_and_the_network_alone(which, base):
     """A longer run, other images or another rate start from the same theta_0; another network or seed does not."""
-    _, settings = bases[which]
+    _, settings = base(which)
     key = jax.random.key_data(cell_key(settings, "theta0"))
     for one, value in leaves(settings):
         other = jax.random.key_data(cell_key(changed(settings, one.path, another(one, value)), "theta0"))
