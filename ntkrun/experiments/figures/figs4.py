@@ -21,6 +21,7 @@ from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import FLOW_ROUTES
 from ntkrun.experiments.style import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, legend, panel_letter, paper_curve
 from ntkrun.reference import paper_panel
+from ntkrun.settings.runs import FlowRoutesSettings
 
 WIDTHS = tuple(2**j for j in range(5, 13))
 OTHER_IMAGE = "another image: which the paper shows is not known"
@@ -121,4 +122,5 @@ EXPERIMENT = Experiment(
     run=FLOW_ROUTES,
     plot=plot,
     claims=CLAIMS,
+    settings=FlowRoutesSettings,
 )
