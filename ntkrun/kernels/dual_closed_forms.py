@@ -31,15 +31,15 @@ def _arcsine_series(degree: int) -> list[float]:
 _ARCSINE = {jnp.dtype(jnp.float64): _arcsine_series(15), jnp.dtype(jnp.float32): _arcsine_series(7)}
 
 
-def _half_angle(c: Array) -> tuple[Array, Array]:
+def _half_angle(c: Array, rest: Array) -> tuple[Array, Array]:
     """(a > 1/2, s) for a = |c| <= 1: s = asin(a) in the lower half, asin(sqrt((1 - a)/2)) = arccos(a)/2 in the upper.
 
-    The half angle keeps all digits of small angles, since 1 - a is exact there.  Polynomials instead of library calls:
+    rest  1 - a, with all its digits: the half angle then keeps all digits of small angles.  Polynomials instead of library calls:
     XLA vectorises them on a CPU, where its arccos and atan2 take three times as long.
     """
     a = jnp.abs(c)
     upper = a > 0.5
-    z = jnp.where(upper, (1 - a) * 0.5, a * a)
+    z = jnp.where(upper, rest * 0.5, a * a)
     y = 8 * z - 1
     coefficients = _ARCSINE[c.dtype]
     series = jnp.full_like(z, coefficients[0])
@@ -61,7 +61,7 @@ class ReLUDual(DualActivation):
     ) -> tuple[Float[Array, "n1 n2"], Float[Array, "n1 n2"]]:
         (root1, inverse1), (root2, inverse2) = rows1, rows2
         c = correlation(inverse1, inverse2, r)
-        upper, s = _half_angle(c)
+        upper, s = _half_angle(c, 1 - jnp.abs(c))  # exact for |c| > 1/2
         acute = jnp.where(upper, 2 * s, np.pi / 2 - s)
         # pi - t is the acute angle itself for c < 0: no digits lost for nearly opposite inputs.
         tdot = jnp.where(c < 0, acute, np.pi - acute) * (0.5 / np.pi)
@@ -74,22 +74,29 @@ class ReLUDual(DualActivation):
 
 @dataclass(frozen=True)
 class ErfDual(DualActivation):
-    """T = (2/pi) asin(a), a = 2r/sqrt((1+2p)(1+2q)); Tdot = (4/pi)/sqrt((1+2p)(1+2q) - 4r^2): Williams 1997."""
+    """T = (2/pi) asin(a), a = 2r/sqrt((1+2p)(1+2q)); Tdot = (4/pi)/sqrt((1+2p)(1+2q) - 4r^2): Williams 1997.
+
+    For large p, a is near 1 and the difference under the root loses all its digits, so it is formed from the correlation
+    c = r/sqrt(pq): (1+2p)(1+2q) - 4r^2 = 1 + 2(p + q) + 4pq (1 - c)(1 + c), a sum of terms that are not negative.
+    """
 
     def rows(self, p: Float[Array, " n"]) -> Rows:
-        return (1 / jnp.sqrt(1 + 2 * p),)
+        return p, inverse_root(p), 1 / jnp.sqrt(1 + 2 * p)
 
     def pair(
         self, rows1: Rows, rows2: Rows, r: Float[Array, "n1 n2"]
     ) -> tuple[Float[Array, "n1 n2"], Float[Array, "n1 n2"]]:
-        scale = rows1[0][:, None] * rows2[0][None, :]
+        (p, inverse1, scale1), (q, inverse2, scale2) = rows1, rows2
+        p, q, scale = p[:, None], q[None, :], scale1[:, None] * scale2[None, :]
+        c = correlation(inverse1, inverse2, r)
         a = 2 * r * scale
-        upper, s = _half_angle(a)
+        square = (1 + 2 * (p + q) + 4 * (p * q) * ((1 - c) * (1 + c))) * (scale * scale)  # 1 - a^2
+        upper, s = _half_angle(a, square / (1 + jnp.abs(a)))
         t = jnp.sign(a) * jnp.where(upper, np.pi / 2 - 2 * s, s) * (2 / np.pi)
-        return t, (4 / np.pi) * scale / jnp.sqrt((1 - a) * (1 + a))
+        return t, (4 / np.pi) * scale / jnp.sqrt(square)
 
     def second_moment(self, p: Float[Array, " n"]) -> Float[Array, " n"]:
-        return (2 / np.pi) * jnp.arcsin(2 * p / (1 + 2 * p))
+        return (2 / np.pi) * jnp.arctan2(2 * p, jnp.sqrt(1 + 4 * p))  # asin(2p/(1 + 2p)), for large p too
 
 
 def dual_activation(activation: str | Activation) -> DualActivation:

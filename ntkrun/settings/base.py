@@ -1,12 +1,26 @@
 """The settings that every experiment has."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from functools import reduce
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from ntkrun.settings.choices import STAGES, Device, Order, Products, Scale, Stage, Style
 from ntkrun.settings.data import DataSettings
-from ntkrun.settings.fields import Count, Index, Local, Meanings, OfStage, Path, Positive, Section, Seed, WithMinutes
+from ntkrun.settings.fields import (
+    Count,
+    Index,
+    Local,
+    Meanings,
+    OfStage,
+    Path,
+    Positive,
+    Section,
+    Seed,
+    Unused,
+    WithMinutes,
+)
 from ntkrun.settings.schema import local_fields, mark_of
 from ntkrun.settings.sections import TheorySettings
 from ntkrun.settings.variant import RunName
@@ -19,6 +33,18 @@ def _as_typed(value: Any) -> Any:
 
 PythonVersion = Annotated[str, BeforeValidator(_as_typed), Field(pattern=r"^3\.\d{1,2}$")]
 Platform = Annotated[str, Field(pattern=r"^manylinux_2_\d{1,3}_\w+$")]
+
+
+RoundedProducts = Annotated[
+    Products,
+    Meanings(
+        {
+            "as_dtype": "in model.dtype's own precision",
+            "tf32": "factors rounded to 10 bits, float32 results",
+            "bfloat16": "factors rounded to 7 bits, float32 results",
+        }
+    ),
+]
 
 
 class StageSettings(Section):
@@ -76,7 +102,12 @@ class CommonSettings(StageSettings):
     """What every experiment has.
 
     `devices`, like the kind of device, changes the order of float sums: the provenance tells both, no identity does.
+
+    unused  settings that this kind of run does not use, by their dotted names; another value than theirs is refused, for
+            it would be stored and shown as if it had been in force
     """
+
+    unused: ClassVar[Mapping[str, Unused]] = {}
 
     experiment: str = Field(description="the figure, or lockstep for any combination")
     # local, because its values are hashed
@@ -146,6 +177,18 @@ class CommonSettings(StageSettings):
     def identity(self) -> dict[str, Any]:
         """The settings that determine numbers, in plain JSON types: what a cell is found by."""
         return self.model_dump(mode="json", exclude=local_fields(type(self)))
+
+    @model_validator(mode="after")
+    def _what_is_not_used_is_not_set(self) -> "CommonSettings":
+        for name, unused in self.unused.items():
+            value: Any = reduce(getattr, name.split("."), self)
+            if value != unused.value:
+                shown, neutral = (str(one).lower() if isinstance(one, bool) else one for one in (value, unused.value))
+                raise ValueError(
+                    f"{name}={shown} changes nothing in experiment={self.experiment}: leave it out "
+                    f"({'null' if neutral is None else neutral}); experiment={unused.used_by} uses it"
+                )
+        return self
 
     @model_validator(mode="after")
     def _shard_exists(self) -> "CommonSettings":

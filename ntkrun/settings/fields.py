@@ -48,6 +48,15 @@ class Meanings:
     of: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Unused:
+    """A setting that a kind of run has with its section and does not use: the one value that it may have there, and an
+    experiment that does use it."""
+
+    value: Any
+    used_by: str = "lockstep"
+
+
 T = TypeVar("T")
 Local = Annotated[T, LocalMark()]
 

@@ -104,7 +104,8 @@ class OptimizerSettings(Section):
         "eta_0 / n (S36)"
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(description="beta; Adam's beta_1; 0 where there is none")
-    steps: Count = Field(description="T, steps of the optimizer")
+    # the rates of all steps are held side by side
+    steps: Annotated[int, Field(ge=1, le=10**8)] = Field(description="T, steps of the optimizer")
     batch_size: Count | None = Field(description="images per step; null: the full training set")
     schedule: AnySchedule
     time_per_eta: Positive | None = Field(

@@ -1,12 +1,13 @@
 """The settings of each kind of run: networks that are drawn, trained, descended until f_lin has fitted."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from ntkrun.settings.base import CommonSettings, check_products
-from ntkrun.settings.choices import LOSSES, InputBasis, LinearRoute, Loss, Products, Trained
+from ntkrun.settings import unused as not_used
+from ntkrun.settings.base import CommonSettings, RoundedProducts, check_products
+from ntkrun.settings.choices import LOSSES, InputBasis, LinearRoute, Loss, Trained
 from ntkrun.settings.data import DataSettings, SmallerImages
 from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Positive
 from ntkrun.settings.models import AnyModelSettings, AnyNetworkSettings, ModelSettings, UserModuleSettings
@@ -14,21 +15,11 @@ from ntkrun.settings.optimizers import AnyOptimizerSettings
 from ntkrun.settings.schema import local_settings
 from ntkrun.settings.sections import DescentSettings, EndSettings, FractionSettings, RecordSettings
 
-RoundedProducts = Annotated[
-    Products,
-    Meanings(
-        {
-            "as_dtype": "in model.dtype's own precision",
-            "tf32": "factors rounded to 10 bits, float32 results",
-            "bfloat16": "factors rounded to 7 bits, float32 results",
-        }
-    ),
-]
-
 
 class MonteCarloSettings(CommonSettings):
     """Averages over drawn networks against the infinite-width kernels, on random inputs."""
 
+    unused: ClassVar[not_used.Values] = not_used.MONTE_CARLO
     inputs: Count = Field(description="inputs x ~ N(0, 1), the same for all networks of a seed")
     input_dim: Count = Field(description="n_0, dimensions of an input")
     draws: Count = Field(description="M, networks; a power of two")
@@ -48,6 +39,7 @@ class MonteCarloSettings(CommonSettings):
 class RunSettings(CommonSettings):
     """An experiment that trains: a network, images, an optimizer, a loss."""
 
+    unused: ClassVar[not_used.Values] = not_used.TRAINING
     loss: Annotated[Loss, Meanings({name: loss.formula for name, loss in LOSSES.items()})] = Field(
         description="L, averaged over examples AND outputs"
     )
@@ -111,6 +103,26 @@ class RunSettings(CommonSettings):
     def full_batch(self) -> bool:
         """Whether every step sees the whole training set."""
         return self.optimizer.batch_size is None
+
+    @property
+    def flow_has_equation(self) -> bool:
+        """Whether gradient flow of f_lin has no closed form, and an ODE that can be solved for it: (S3, S4), (S8)-(S11).
+        Nesterov's flow is another equation, and a momentum's friction is constant only if eta is.
+        """
+        flow, steady = self.optimizer.flow, self.optimizer.schedule.constant
+        holds = self.full_batch and not self.outside_function_space and not self.flow_has_closed_form
+        return holds and (flow == "gradient" or (flow == "momentum" and steady))
+
+    @property
+    def flow_is_solved(self) -> bool:
+        """Whether the ODE solver runs."""
+        return self.flow_has_equation and self.theory.flow.by_solver
+
+    @model_validator(mode="after")
+    def _solver_has_something_to_solve(self) -> "RunSettings":
+        if not self.flow_is_solved:
+            not_used.check_solver(self.theory.flow, self.flow_has_equation)
+        return self
 
     @model_validator(mode="after")
     def _linear_route_exists(self) -> "RunSettings":
@@ -176,9 +188,26 @@ class EnsembleSettings(RunSettings):
         return tuple(self.model_copy(update={"seed": self.seed + i}) for i in range(self.networks))
 
 
+class FlowRoutesSettings(RunSettings):
+    """f_lin by two routes that agree: its own steps, and the ODE of its gradient flow."""
+
+    unused: ClassVar[not_used.Values] = not_used.FLOW_ROUTES
+
+    @property
+    def flow_is_solved(self) -> bool:
+        return self.flow_has_equation
+
+    @model_validator(mode="after")
+    def _there_are_two(self) -> "FlowRoutesSettings":
+        if not self.flow_has_equation or self.optimizer.flow != "gradient":
+            raise ValueError("two routes to f_lin take loss=cross_entropy, optimizer=gd and no model.norm=batch")
+        return self
+
+
 class RateSettings(RunSettings):
     """Networks that differ in eta alone, lowest_rate ... highest_rate, evenly spaced in log eta."""
 
+    unused: ClassVar[not_used.Values] = not_used.RATES
     rates: Count = Field(description="learning rates that are tried")
     lowest_rate: Positive = Field(description="eta_0 of the first")
     highest_rate: Positive = Field(description="eta_0 of the last")
@@ -196,6 +225,7 @@ class RateSettings(RunSettings):
 class FinalDistanceSettings(CommonSettings):
     """One network on one data set, descended until f_lin has fitted it."""
 
+    unused: ClassVar[not_used.Values] = not_used.DESCENTS
     data: DataSettings
     model: AnyModelSettings
     matmul: RoundedProducts = Field(description="matrix products of the training steps")
@@ -230,6 +260,7 @@ class ImageDistanceSettings(FinalDistanceSettings):
 class WidthChangeSettings(EnsembleSettings):
     """Ensembles of which every network's change of weights and kernels is followed."""
 
+    unused: ClassVar[not_used.Values] = not_used.WIDTH_CHANGES
     inputs: Annotated[
         InputBasis,
         Meanings(
@@ -241,6 +272,7 @@ class WidthChangeSettings(EnsembleSettings):
 class OutputEnsembleSettings(EnsembleSettings):
     """Networks trained by full-batch gradient descent, for which (14), (15) hold in discrete time."""
 
+    unused: ClassVar[not_used.Values] = not_used.OUTPUT_ENSEMBLE
     alphas: Count = Field(description="grid points of alpha in [-2, 3], x(alpha) = alpha x_1 + (1 - alpha) x_2")
     points: tuple[Index, Index] = Field(description="x_1 (alpha = 1) and x_2 (alpha = 0): which training inputs")
     times: tuple[NonNegative, ...] = Field(description="t of the panels, on the axis of optimizer.time_per_eta")

@@ -29,7 +29,7 @@ FULL_BATCH = ("optimizer=gd", "optimizer.batch_size=null")
         ),
         ((*FULL_BATCH, "linear_route=parameter_space"), Routes("parameter_space", True, "spectrum", "kernel")),
         (("optimizer=gd", "optimizer.batch_size=4"), Routes("parameter_space", True, None, "kernel")),
-        (("optimizer=nesterov", "theory.flow.by_solver=true"), Routes("function_space", True, None, "kernel")),
+        (("optimizer=nesterov",), Routes("function_space", True, None, "kernel")),
         (("optimizer=adam",), Routes("parameter_space", False, None, None)),
         ((*FULL_BATCH, "weight_decay=.1"), Routes("parameter_space", False, None, "kernel")),
         ((*FULL_BATCH, "model=cnn"), Routes("function_space", False, "spectrum", "power_iteration")),

@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import quad
 
 from ntkrun.errors import UserError
-from ntkrun.kernels.analytic import analytic_kernels
+from ntkrun.kernels.analytic import Kernels, analytic_kernels
 from ntkrun.kernels.psd import check_psd
 from ntkrun.nonlinearities import ACTIVATIONS
 
@@ -162,3 +162,39 @@ def test_standard_parameterization_reweights_the_terms_of_s42(sigma_b2):
 def test_refusals(x2, changes, message):
     with pytest.raises(UserError, match=message):
         analytic_kernels(images(), x2, **(FIELDS | changes))
+
+
+def erf_diagonal(x: np.ndarray, depth: int, sigma_w2: float, sigma_b2: float) -> tuple[np.ndarray, np.ndarray]:
+    """(K(x, x), Theta(x, x)), where everything is one-dimensional: E[erf'^2] = 4/pi / sqrt(1 + 4p)."""
+    p = sigma_w2 * np.mean(x**2, axis=1) + sigma_b2
+    theta = p.copy()
+    for _ in range(depth):
+        slope = 4 / np.pi / np.sqrt(1 + 4 * p)
+        p = sigma_w2 * 2 / np.pi * np.arcsin(2 * p / (1 + 2 * p)) + sigma_b2
+        theta = p + sigma_w2 * theta * slope
+    return p, theta
+
+
+@pytest.mark.parametrize(
+    ("sigma_w2", "sigma_b2", "depth", "size", "dtype", "within"),
+    [
+        (4.0, 0.05, 100, 1.0, np.float64, 1e-12),
+        (2.0, 0.0, 200, 1.0, np.float64, 1e-12),
+        (100.0, 0.1, 10, 1.0, np.float64, 1e-12),
+        (2.25, 0.0025, 50, 1.0, np.float32, 5e-5),  # 50 layers of float32's 1e-7
+        (1.5, 0.1, 1, 1e6, np.float64, 1e-7),  # what asin(1 - 1e-13) of the oracle keeps
+    ],
+)
+def test_erf_of_an_input_with_itself_keeps_its_digits(sigma_w2, sigma_b2, depth, size, dtype, within):
+    """Equal inputs at other places, too: a row that is there twice, and a second set."""
+    x = size * np.random.default_rng(1).standard_normal((3, 6))
+    net: Any = dict(depth=depth, activation="erf", sigma_w2=sigma_w2, sigma_b2=sigma_b2, dtype=dtype)
+    p, theta = erf_diagonal(x, depth, sigma_w2, sigma_b2)
+    twice = analytic_kernels(np.concatenate([x, x]), **net)
+    for found in (
+        analytic_kernels(x, **net),
+        analytic_kernels(x, x, **net),
+        Kernels(twice.nngp[3:, :3], twice.ntk[3:, :3]),
+    ):
+        np.testing.assert_allclose(np.diag(found.nngp), p, rtol=within)
+        np.testing.assert_allclose(np.diag(found.ntk), theta, rtol=within)

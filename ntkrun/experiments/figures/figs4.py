@@ -28,6 +28,7 @@ from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import FLOW_ROUTES
 from ntkrun.experiments.style import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, legend, panel_letters, paper_curve
 from ntkrun.reference import paper_panel
+from ntkrun.settings.runs import FlowRoutesSettings
 
 WIDTHS = tuple(2**j for j in range(5, 13))
 OTHER_IMAGE = "another image: which the paper shows is not known"
@@ -143,4 +144,5 @@ EXPERIMENT = Experiment(
     size=size,
     shown=("width",),
     claims=CLAIMS,
+    settings=FlowRoutesSettings,
 )

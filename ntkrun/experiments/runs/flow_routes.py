@@ -6,7 +6,6 @@ from ntkrun import tables
 from ntkrun.devices.placement import on_the_host
 from ntkrun.dynamics import metrics
 from ntkrun.dynamics.optimizers import record_steps
-from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.runs.planned_work import PlannedWork, training_work
@@ -15,19 +14,17 @@ from ntkrun.experiments.runs.routes import Wanted
 from ntkrun.experiments.runs.trajectories import build_rivals, flow_rivals, kernels_at_init
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
 from ntkrun.lockstep.progress import Progress
-from ntkrun.settings.runs import RunSettings
+from ntkrun.settings.runs import FlowRoutesSettings
 
 WANTED = Wanted(analytic=False, solver=True)
 RECORDED = 5  # images whose first logits are kept: as many as the paper shows
 
 
-def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
+def compute(settings: FlowRoutesSettings, cell: str, progress: Progress) -> CellResult:
     """Network and f_lin in lockstep, then the ODE at the same times; first logits, and their distances over all images."""
     setup = set_up_training(settings, progress, WANTED)
     kernels = kernels_at_init(setup)
-    by_solver = setup.routes.flow == "solver" and settings.optimizer.flow == "gradient"
-    if kernels is None or not by_solver:
-        raise UserError("figs4 compares two routes to f_lin under loss=cross_entropy: full batches with optimizer=gd")
+    assert kernels is not None  # the settings are those of two routes in function space
     facts = check_learning_rate(setup, progress) | {"data": setup.data.describe()}
     times, label = setup.optimizer.flow_times(), f"{settings.experiment} {cell}"
     steps = record_steps(times, settings.record.first_time, settings.record.per_octave)
@@ -56,5 +53,5 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     return CellResult(table, facts)
 
 
-def planned_work(settings: RunSettings, block_bytes: int) -> PlannedWork:
+def planned_work(settings: FlowRoutesSettings, block_bytes: int) -> PlannedWork:
     return training_work(settings, block_bytes, WANTED)

@@ -76,17 +76,10 @@ def _in_function_space(settings: RunSettings) -> bool:
 
 
 def _flow(settings: RunSettings, by_solver: bool) -> Literal["spectrum", "solver"] | None:
-    """Full batches; eqs (8)-(11) for the squared loss without momentum, else (S3, S4), (S8)-(S11) if asked for.
-
-    Nesterov's flow is another equation, and a momentum's friction is constant only if eta is.
-    """
-    optimizer = settings.optimizer
-    if not settings.full_batch or settings.outside_function_space or optimizer.flow is None:
-        return None
-    if settings.flow_has_closed_form:
+    """Full batches; eqs (8)-(11) for the squared loss without momentum, else (S3, S4), (S8)-(S11) if asked for."""
+    if settings.flow_has_closed_form and not settings.outside_function_space:
         return "spectrum"
-    steady = optimizer.flow == "gradient" or optimizer.schedule.constant
-    return "solver" if by_solver and steady else None
+    return "solver" if by_solver and settings.flow_has_equation else None
 
 
 def _critical_rate(settings: RunSettings) -> Literal["kernel", "power_iteration"] | None:
