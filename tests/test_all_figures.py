@@ -125,7 +125,7 @@ def test_a_run_of_all_over_processes_counts_their_cells_and_says_how_long_it_tak
 def test_all_are_the_figures_of_the_paper_and_the_theorem_each_composed_for_itself(ntkrun, monkeypatch):
     seen = []
 
-    def execute(settings, paper, chosen_by, command, outcome):
+    def execute(settings, changed, chosen_by, command, outcome):
         seen.append((settings["experiment"], settings["stage"], outcome.experiment))
         if settings["experiment"] == "figs3":
             raise UserError("figs3 cannot")

@@ -1,11 +1,11 @@
 """One run of one experiment, from its overrides to its exit code."""
 
 import sys
-from typing import Any
 
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.hydra.compose import compose_here
+from ntkrun.cli.hydra.shipped import changed_settings
 from ntkrun.cli.stages import execute, join
 
 
@@ -25,9 +25,6 @@ def run_job(arguments: list[str], outcome: Outcome) -> int:
         found = compose_here([*overrides, f"scale={scale}"])
     for note in found.notes:
         print(note, file=sys.stderr)
-
-    def paper() -> dict[str, Any]:
-        return compose_here([f"experiment={found.settings['experiment']}", "scale=paper"]).settings
-
     command = " ".join(["ntkrun", *overrides, f"scale={scale}"])
-    return execute(found.settings, paper, chosen_by, command, outcome)
+    changed = changed_settings(found.settings, overrides)
+    return execute(found.settings, changed, chosen_by, command, outcome)

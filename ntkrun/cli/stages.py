@@ -2,18 +2,17 @@
 
 import signal
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.errors import ComputeForbiddenError, UserError
-from ntkrun.report.departures import departures
+from ntkrun.settings.changes import Changes
 from ntkrun.settings.choices import STAGES
-from ntkrun.settings.parts import without_unused
 
 if TYPE_CHECKING:
     from ntkrun.cli.console import Console
     from ntkrun.experiments.base import Experiment
+    from ntkrun.report.departures import Departures
     from ntkrun.runner.plan import Cell
     from ntkrun.runner.store import Store
 
@@ -52,16 +51,23 @@ def plan(experiment: "Experiment", cells: "list[Cell]", progress: "Console") -> 
     return 0
 
 
-def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", outcome: Outcome) -> int:
+def check(
+    experiment: "Experiment",
+    cells: "list[Cell]",
+    store: "Store",
+    progress: "Console",
+    changed: Changes,
+    outcome: Outcome,
+) -> int:
     """Judge what is stored and write nothing; 1 when a judged claim fails."""
     from ntkrun.report.judge import claims_table
     from ntkrun.report.render import gather, judge_stored
 
     stored = gather(experiment, cells, store)
-    verdicts = judge_stored(experiment, stored, cells[0].settings.scale)
+    verdicts = judge_stored(experiment, stored, cells[0].settings.scale, changed)
     if stored.missing:
         progress.warn(f"{len(stored.missing)} of {len(cells)} cells are not there: the claims are judged without them")
-    print(claims_table(verdicts, cells[0].settings.scale))
+    print(claims_table(verdicts))
     outcome.judged(verdict.verdict for verdict in verdicts)
     return 1 if outcome.failed else 0
 
@@ -88,12 +94,10 @@ def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     return source.name, {name: one.seconds for name, one in found.items()}
 
 
-def execute(
-    settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chosen_by: str, command: str, outcome: Outcome
-) -> int:
+def execute(settings: dict[str, Any], changed: Changes, chosen_by: str, command: str, outcome: Outcome) -> int:
     """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input.
 
-    `paper()`: the settings of the paper's own run, for what is said on the figure.  `outcome` is kept up to date.
+    `changed`: the settings that are other than the shipped ones of their scale.  `outcome` is kept up to date.
     """
     from ntkrun.runner.plan import check_shared_settings
 
@@ -120,7 +124,7 @@ def execute(
     if first.stage in ("verify", "plan"):
         return verify(store) if first.stage == "verify" else plan(source, cells, progress)
     if first.stage == "check":
-        return check(experiment, cells, store, progress, outcome)
+        return check(experiment, cells, store, progress, changed, outcome)
     if STAGES[first.stage].computes:
         code = compute(source, cells, store, progress, command, outcome)
         if code:
@@ -129,9 +133,11 @@ def execute(
             print(f"{len(missing)} of {len(cells)} cells are left to other shards; the last one draws the figure")
             return 0
     if STAGES[first.stage].draws:
-        differs = departures(without_unused(settings), paper()) if experiment.of_the_paper else []
+        from ntkrun.report.departures import departures
+
+        differs = departures(experiment.name, settings, changed)
         redraw = not STAGES[first.stage].computes or outcome.ran > 0
-        show(experiment, cells, store, progress, differs, redraw, outcome)
+        show(experiment, cells, store, progress, differs, changed, redraw, outcome)
     return 0
 
 
@@ -192,7 +198,8 @@ def show(
     cells: "list[Cell]",
     store: "Store",
     progress: "Console",
-    differs: list[str],
+    differs: "Departures",
+    changed: Changes,
     redraw: bool,
     outcome: Outcome,
 ) -> None:
@@ -202,7 +209,7 @@ def show(
     from ntkrun.report.render import report
 
     try:
-        made = report(experiment, cells, store, differs, redraw)
+        made = report(experiment, cells, store, differs, changed, redraw)
     except ComputeForbiddenError:
         outcome.absent = True
         raise
@@ -212,4 +219,4 @@ def show(
     if made.missing:
         progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
     page = write_gallery(store.folder.parent)
-    print(f"\nfigure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts, cells[0].settings.scale)}")
+    print(f"\nfigure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts)}")

@@ -20,7 +20,7 @@ from PIL import Image
 
 from ntkrun.experiments import figures
 from ntkrun.experiments.claims import Verdict
-from ntkrun.report.causes import cause_of
+from ntkrun.report.departures import Departures
 from ntkrun.report.judge import band, number
 from ntkrun.runner.files import write_bytes
 
@@ -73,7 +73,7 @@ class Entry:
     files: list[tuple[str, str, str]] = field(default_factory=list)  # label, link, size
     claims: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VERDICTS, 0))
-    departures: list[str] = field(default_factory=list)
+    departures: Departures | None = None  # None: a report of an earlier version, which does not tell them
     apart: list["PanelApart"] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     settings: list[tuple[str, str]] = field(default_factory=list)
@@ -157,9 +157,9 @@ def _entry(at_scale: Path, name: str) -> Entry:
             title=provenance["title"],
             size=_picture_size(folder / "figure.png"),
             files=list(_files(folder)),
-            claims=[_claim(v, at_scale.name) for v in verdicts],
+            claims=[_claim(v) for v in verdicts],
             counts={kind: sum(v.verdict == kind for v in verdicts) for kind in VERDICTS},
-            departures=provenance["departures_from_paper"],
+            departures=Departures.of_record(provenance["departures"]) if "departures" in provenance else None,
             apart=list(_apart(folder / "deviation.csv")),
             warnings=list(_warnings(provenance)),
             settings=_settings([cell["settings"] for cell in cells]),
@@ -172,9 +172,8 @@ def _entry(at_scale: Path, name: str) -> Entry:
         return Entry(name, caption, fault=f"the report cannot be read ({what}); make it again with stage=report")
 
 
-def _claim(verdict: Verdict, scale: str) -> dict[str, Any]:
-    cause = cause_of(scale, verdict.id) if verdict.verdict == "fail" else ""
-    return {"claim": verdict, "measured": number(verdict.measured), "band": band(verdict), "cause": cause}
+def _claim(verdict: Verdict) -> dict[str, Any]:
+    return {"claim": verdict, "measured": number(verdict.measured), "band": band(verdict)}
 
 
 def _apart(path: Path) -> Iterator[PanelApart]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ntkrun import tables
 from ntkrun.experiments import curves
-from ntkrun.experiments.claims import ALL_SCALES, Claim
+from ntkrun.experiments.claims import ALL_SCALES, ANY_SETTING, Claim
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.style import (
     KERNEL_COLOURS,
@@ -177,6 +177,7 @@ def starts_together(figure: str, high: float, why: str) -> Claim:
     """The claim that f_lin = f at theta_0."""
     return Claim(
         id=f"{figure}.starts_together",
+        sentence="Network and linearization start from the same function.",
         source="eq. (5): f_lin = f at theta_0",
         kind="theory",
         measure=lambda table: tables.series(table, curves.RMSE.of(curves.LINEAR), "test").iloc[0],
@@ -185,6 +186,7 @@ def starts_together(figure: str, high: float, why: str) -> Claim:
         scales=ALL_SCALES,
         why=why,
         real_data=False,
+        depends_on=ANY_SETTING,
     )
 
 

@@ -17,7 +17,7 @@ from ntkrun import tables
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.flow_routes import POINTS, distance_by_width, end_slope, octaves_at_end, onset_slope
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.claims import Claim
+from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.runs import FLOW_ROUTES
 from ntkrun.experiments.style import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, legend, panel_letter, paper_curve
 from ntkrun.reference import paper_panel
@@ -61,6 +61,8 @@ def plot(table: pd.DataFrame) -> Figure:
 CLAIMS = (
     Claim(
         id="figs4.routes_agree",
+        sentence="The linearization is the same by function space and by the ODE (S10).",
+        depends_on=ANY_SETTING,
         source="(S10): f_lin by function space and by the ODE",
         kind="theory",
         measure=lambda table: tables.series(table, curves.RMS.of(curves.ROUTES)).max(),
@@ -73,6 +75,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs4.deviates_later",
+        sentence="Under cross-entropy wider networks leave their linearization later.",
         source="Figure S4: wider networks leave f_lin later",
         kind="stated",
         measure=onset_slope,
@@ -85,6 +88,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs4.late_growth",
+        sentence="Under cross-entropy logits diverge from the linearization late in training.",
         source="Section 3.2.1, Figure S4: logits diverge late",
         kind="stated",
         measure=lambda table: (distance_by_width(table) / distance_by_width(table, 100.0)).min(),
@@ -94,6 +98,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs4.end_slope",
+        sentence="The final distance of the logits falls with the width.",
         source="Theorem 2.1 (n^-1/2) and Figure S4",
         kind="read_off",
         measure=end_slope,
@@ -106,6 +111,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs4.end_values",
+        sentence="The final distances of the logits are the paper's, width by width.",
         source="Figure S4, rms of network minus f_lin over the five points at the end",
         kind="read_off",
         measure=octaves_at_end,
