@@ -10,6 +10,7 @@ from ntkrun.cli.hydra.errors import is_about_input, one_line
 from ntkrun.cli.hydra.sweep import run_hydra
 from ntkrun.cli.job import run_job
 from ntkrun.cli.messages import complain, debugging
+from ntkrun.cli.origins_text import asks_for_settings, origins_text
 from ntkrun.cli.stages import expected
 from ntkrun.cli.timed import run_within
 from ntkrun.settings.stages import has_time
@@ -24,7 +25,10 @@ def run_once(arguments: list[str], outcome: Outcome) -> int:
     """One experiment, or one sweep of Hydra's; its exit code."""
     try:
         if speaks_to_hydra(arguments):
-            return run_hydra(arguments, outcome)
+            code = run_hydra(arguments, outcome)
+            if code == 0 and asks_for_settings(arguments):
+                print(origins_text(arguments))
+            return code
         with config_files():
             return run_job(arguments, outcome)
     except Exception as error:

@@ -68,8 +68,16 @@ def check(
     if stored.missing:
         progress.warn(f"{len(stored.missing)} of {len(cells)} cells are not there: the claims are judged without them")
     print(claims_table(verdicts))
-    outcome.judged(verdict.verdict for verdict in verdicts)
+    outcome.judged((verdict.verdict for verdict in verdicts), reported_distance(store))
     return 1 if outcome.failed else 0
+
+
+def reported_distance(store: "Store") -> str:
+    """How far the curves of the report in the folder are from the paper's; "" where there is none."""
+    from ntkrun.report.deviation import distance, rows_of
+
+    path = store.folder / "deviation.csv"
+    return distance(rows_of(path.read_text())) if path.is_file() else ""
 
 
 def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
@@ -213,7 +221,7 @@ def show(
     except ComputeForbiddenError:
         outcome.absent = True
         raise
-    outcome.judged(verdict.verdict for verdict in made.verdicts)
+    outcome.judged((verdict.verdict for verdict in made.verdicts), reported_distance(store))
     for name in made.stand_ins:
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set")
     if made.missing:

@@ -5,7 +5,6 @@ script are inside it; the pictures, one to a folder, stay beside it, so that it 
 """
 
 import ast
-import csv
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from PIL import Image
 from ntkrun.experiments import figures
 from ntkrun.experiments.claims import Verdict
 from ntkrun.report.departures import Departures
+from ntkrun.report.deviation import distance, rows_of
 from ntkrun.report.judge import band, number
 from ntkrun.runner.files import write_bytes
 
@@ -75,6 +75,7 @@ class Entry:
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VERDICTS, 0))
     departures: Departures | None = None  # None: a report of an earlier version, which does not tell them
     apart: list["PanelApart"] = field(default_factory=list)
+    distance: str = ""  # of all curves together
     warnings: list[str] = field(default_factory=list)
     settings: list[tuple[str, str]] = field(default_factory=list)
     origin: list[tuple[str, str]] = field(default_factory=list)
@@ -149,6 +150,8 @@ def _entry(at_scale: Path, name: str) -> Entry:
         provenance = json.loads((folder / "provenance.json").read_text())
         verdicts = [Verdict(**record) for record in json.loads((folder / "claims.json").read_text())]
         cells = provenance["cells"]
+        path = folder / "deviation.csv"
+        deviations = rows_of(path.read_text()) if path.is_file() else []  # none in a report of an earlier version
         if unknown := {v.verdict for v in verdicts} - set(VERDICTS):
             raise ValueError(f"verdicts {unknown}")
         return Entry(
@@ -160,7 +163,8 @@ def _entry(at_scale: Path, name: str) -> Entry:
             claims=[_claim(v) for v in verdicts],
             counts={kind: sum(v.verdict == kind for v in verdicts) for kind in VERDICTS},
             departures=Departures.of_record(provenance["departures"]) if "departures" in provenance else None,
-            apart=list(_apart(folder / "deviation.csv")),
+            apart=list(_apart(deviations)),
+            distance=distance(deviations),
             warnings=list(_warnings(provenance)),
             settings=_settings([cell["settings"] for cell in cells]),
             origin=list(_origin(provenance)),
@@ -176,12 +180,8 @@ def _claim(verdict: Verdict) -> dict[str, Any]:
     return {"claim": verdict, "measured": number(verdict.measured), "band": band(verdict)}
 
 
-def _apart(path: Path) -> Iterator[PanelApart]:
+def _apart(rows: list[dict[str, str]]) -> Iterator[PanelApart]:
     """By panel, in the order of drawing; nothing for a figure that has no curve of the paper."""
-    if not path.is_file():  # a report of an earlier version
-        return
-    with path.open(newline="") as handle:
-        rows = list(csv.DictReader(handle))
     for panel in dict.fromkeys(row["panel"] for row in rows):
         part = [row for row in rows if row["panel"] == panel]
         octaves, note = part[0]["unit"] == "octaves", part[0]["note"]

@@ -12,6 +12,7 @@ A picture names what is ours, but for values that are the `usual` one and settin
 """
 
 import fnmatch
+import json
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,6 +56,18 @@ class Origin:
     @property
     def of_the_paper(self) -> bool:
         return self.kind != "ours"
+
+    def __str__(self) -> str:
+        if not self.of_the_paper:
+            return f"ours: {self.where}"
+        other = f"; here {in_words(self.here)}: {self.why}" if self.here != self.paper else ""
+        other += f"; printed {in_words(self.printed)}" if self.printed is not None else ""
+        return f"{self.kind} {in_words(self.paper)}, {self.where}{other}"
+
+
+def in_words(value: Any) -> str:
+    """As it is typed on a command line."""
+    return json.dumps(value, separators=(",", ":")).replace('"', "")
 
 
 def origin_of(experiment: str, name: str) -> Origin | None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from entry_point import ntkrun  # noqa: F401  (a fixture)
 
 from ntkrun.cli.hydra.compose import compose_here, config_files
 from ntkrun.cli.hydra.shipped import changed_settings

@@ -1,6 +1,7 @@
 """Every setting that determines numbers says where it comes from, and the paper's values are those that scale=paper uses."""
 
 import fnmatch
+import importlib.util
 import tomllib
 from typing import Any
 
@@ -95,3 +96,11 @@ def test_a_part_has_its_own_origin():
         8,
         2,
     ]
+
+
+def test_the_page_is_not_stale(root):
+    spec = importlib.util.spec_from_file_location("origins_page", root / "scripts" / "origins_page.py")
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert (root / "docs" / "origins.md").read_text() == script.page(), "run make origins-page"
