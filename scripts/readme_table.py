@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntkrun.experiments.figures import figure_names, load_experiment
+from ntkrun.report.deviation import distance, rows_of
 
 ROOT = Path(__file__).parent.parent
 PAPER_SIZE = ("paper", "gpu")  # scales of the paper's widths, networks and times
@@ -42,6 +43,7 @@ class Committed:
     cells: list[dict]
     of: int
     verdicts: list[str]
+    distance: str  # of its curves from the paper's
 
     @classmethod
     def read(cls, name: str, scale: str) -> "Committed | None":
@@ -52,7 +54,8 @@ class Committed:
         told = json.loads(provenance)
         cells = told["cells"]
         verdicts = [claim["verdict"] for claim in json.loads(claims)]
-        return cls(folder, scale, cells, len(cells) + len(told["missing_cells"]), verdicts)
+        apart = distance(rows_of(committed(f"{folder}/deviation.csv") or ""))
+        return cls(folder, scale, cells, len(cells) + len(told["missing_cells"]), verdicts, apart)
 
     @property
     def whole(self) -> bool:
@@ -61,7 +64,8 @@ class Committed:
     def judged(self) -> str:
         passed, failed, left = (self.verdicts.count(kind) for kind in ("pass", "fail", "not_judged"))
         missing = "" if self.whole else f", of {len(self.cells)} of {self.of} cells"
-        return f"{passed} of {passed + failed}" + (f", {left} not judged" if left else "") + missing
+        apart = f"; {self.distance}" if self.distance else ""
+        return f"{passed} of {passed + failed}" + (f", {left} not judged" if left else "") + missing + apart
 
     def picture(self, title: str) -> str:
         path = f"{self.folder}/figure.png"
@@ -88,7 +92,8 @@ def row(name: str) -> str:
 
 def table() -> str:
     head = [
-        "| | figure | command | minutes, `scale=cpu` | claims passed, `scale=cpu` | at the paper's size |",
+        "| | figure | command | minutes, `scale=cpu` | claims passed and distance from the paper, `scale=cpu` | "
+        "at the paper's size |",
         "|" + 6 * "---|",
     ]
     return "\n".join([*head, *map(row, figure_names())])

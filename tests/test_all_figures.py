@@ -20,7 +20,7 @@ def figures(codes: dict[str, int | Exception | SystemExit]):
     def once(arguments: list[str], outcome: Outcome) -> int:
         called.append(arguments[0])
         outcome.ran, outcome.cached = 2, 1
-        outcome.judged(["pass", "fail", "not_judged", "pass"])
+        outcome.judged(["pass", "fail", "not_judged", "pass"], "0.10 octaves")
         end = codes[outcome.experiment]
         if isinstance(end, BaseException):
             raise end
@@ -99,7 +99,7 @@ def test_jobs_of_other_processes_are_counted_and_the_last_report_is_what_is_judg
     for job in (Outcome(ran=2, cached=1), Outcome(ran=1, passed=3, failed=1), Outcome(ran=1)):
         outcome.add(job)
     assert (outcome.ran, outcome.cached, outcome.passed, outcome.failed, outcome.not_judged) == (4, 1, 3, 1, 0)
-    outcome.judged(["pass"] * 4)
+    outcome.judged(["pass"] * 4, "")
     assert (outcome.passed, outcome.failed) == (4, 0)
 
 
@@ -125,7 +125,7 @@ def test_a_run_of_all_over_processes_counts_their_cells_and_says_how_long_it_tak
 def test_all_are_the_figures_of_the_paper_and_the_theorem_each_composed_for_itself(ntkrun, monkeypatch):
     seen = []
 
-    def execute(settings, paper, chosen_by, command, outcome, variant):
+    def execute(settings, changed, run, chosen_by, command, outcome):
         seen.append((settings["experiment"], settings["stage"], outcome.experiment))
         if settings["experiment"] == "figs3":
             raise UserError("figs3 cannot")

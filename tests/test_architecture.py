@@ -60,7 +60,11 @@ def test_nothing_unpickles_or_evaluates(path):
 
 
 # Raise a limit only with a reason.
-LIMITS = {"main.py": 100}  # the entry point is thin
+LIMITS = {
+    "main.py": 100,  # the entry point is thin
+    # eleven kinds of claims, each of which says in a sentence what it claims and in another why its band is so wide
+    **dict.fromkeys(("fig2.py", "fig3.py", "figs6.py"), 165),
+}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 from matplotlib.figure import Figure
 from processes import Program, ends, ran, started, until
@@ -39,6 +40,16 @@ def test_the_whole_setting_is_shown_with_the_scale_resolved(ntkrun):
     assert "width: 2048" in out and "steps: 25600" in out
 
 
+def test_the_settings_are_shown_with_where_they_come_from(ntkrun):
+    _, out, _ = ntkrun("experiment=fig3", "scale=cpu", "--cfg", "job")
+    assert yaml.safe_load(out)["experiment"] == "fig3", "it stays YAML"
+    assert "#   model.width: printed 2048, caption" in out
+    assert "#   optimizer.learning_rate: printed 0.01, caption; here 0.02: the paper descended" in out
+    assert "#   data.n_test: ours: Figure S8 counts 512 test images" in out
+    _, out, _ = ntkrun("experiment=fig3", "scale=cpu", "--cfg", "job", "--package", "model")
+    assert "where they come from" not in out
+
+
 def test_the_command_line_wins_over_scale_and_experiment(ntkrun):
     _, out, _ = ntkrun("experiment=fig3", "scale=smoke", "model.width=77", "--cfg", "job")
     assert "width: 77" in out
@@ -55,7 +66,7 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     assert "mnist5k" in err and "make data" in err, "the stand-in is announced"
     claims = json.loads((folder / "claims.json").read_text())
     assert set(claims[0]) == {
-        "id", "figure", "source", "kind", "expected", "low", "high", "measured", "verdict", "why"
+        "id", "figure", "source", "kind", "expected", "low", "high", "measured", "verdict", "why", "sentence", "reason"
     }  # fmt: skip
     table, provenance = read_table(folder / "table.parquet")
     assert provenance["stand_in_data"] == ["mnist5k"]

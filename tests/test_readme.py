@@ -45,6 +45,7 @@ def test_a_row_says_what_the_report_says(script, readme, monkeypatch):
                 {"cells": [{"wall_seconds": 90.0}, {"wall_seconds": 30.0}], "missing_cells": missing}
             ),
             "claims.json": json.dumps([{"verdict": verdict} for verdict in verdicts]),
+            "deviation.csv": "median,unit,note\n0.1,octaves,\n" if name == "fig1" else "median,unit,note\n",
         }
         return None if name == "figs9" else reports[file]
 
@@ -52,7 +53,7 @@ def test_a_row_says_what_the_report_says(script, readme, monkeypatch):
     new = script.rewritten(readme)
     assert new != readme and script.rewritten(new) == new
     rows = dict(zip(figure_names(), new.split(script.BEGIN)[1].splitlines()[3:], strict=False))
-    of_fig1 = "| 2.0 | 2 of 3, 1 not judged | 2 of 3, 1 not judged (`scale=gpu`) |"
+    of_fig1 = "| 2.0 | 2 of 3, 1 not judged; 0.10 octaves | 2 of 3, 1 not judged; 0.10 octaves (`scale=gpu`) |"
     assert rows["fig1"].endswith("| `ntkrun experiment=fig1` " + of_fig1)
     assert rows["figs1"].endswith("| with fig2 | 1 of 1 | not run |")
     assert rows["figs9"].endswith("| | not committed | not run |")

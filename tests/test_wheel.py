@@ -32,4 +32,4 @@ def test_the_wheel_runs_anywhere(tmp_path: Path, root: Path):
     assert "fig3/default-stand-in/figure.png" in (folder.parent.parent / "index.html").read_text()
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["stand_in_data"] == ["photos"]
-    assert any("model.width=32 (paper 2048)" in line for line in provenance["departures_from_paper"])
+    assert "n = 32 instead of 2048" in provenance["departures"]["differs"]

@@ -29,14 +29,15 @@ class Outcome:
     passed: int = 0
     failed: int = 0
     not_judged: int = 0
+    distance: str = ""  # of its curves from the paper's
     seconds: float = 0.0
     code: int | None = None  # exit code; None: not reached
     absent: bool = False  # it was to be drawn, and nothing of it is stored
     remaining: RemainingWork | None = None  # of all figures, where this is one of them
 
-    def judged(self, verdicts: Iterable[str]) -> None:
-        """The verdicts of the report that lies in the folder now: a later job of a sweep writes it anew."""
-        found = list(verdicts)
+    def judged(self, verdicts: Iterable[str], distance: str) -> None:
+        """What the report in the folder says now: a later job of a sweep writes it anew."""
+        found, self.distance = list(verdicts), distance
         self.passed, self.failed, self.not_judged = (found.count(kind) for kind in ("pass", "fail", "not_judged"))
 
     def add(self, job: "Outcome") -> None:
@@ -45,11 +46,12 @@ class Outcome:
         self.absent |= job.absent
         if job.passed + job.failed + job.not_judged:  # the others left the report to it
             self.passed, self.failed, self.not_judged = job.passed, job.failed, job.not_judged
+            self.distance = job.distance
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
     """One line a figure and their sum."""
-    header = ("figure", "cells run", "stored before", "minutes", "passed", "failed", "not judged", "")
+    header = ("figure", "cells run", "stored before", "minutes", "passed", "failed", "not judged", "from the paper", "")
     counted = ("ran", "cached", "seconds", "passed", "failed", "not_judged")
     total = Outcome("all")
     for name in counted:
@@ -59,11 +61,11 @@ def summary(outcomes: Sequence[Outcome]) -> str:
         state = "" if o is total or o.code == 0 else "not reached" if o.code is None else f"exit code {o.code}"
         state = "nothing is stored" if o.absent else state
         numbers = (o.ran, o.cached, f"{o.seconds / 60:.1f}", o.passed, o.failed, o.not_judged)
-        lines.append((o.experiment, *map(str, numbers), state))
+        lines.append((o.experiment, *map(str, numbers), o.distance, state))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            text.ljust(width) if place in (0, 7) else text.rjust(width)
+            text.ljust(width) if place in (0, 7, 8) else text.rjust(width)
             for place, (text, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines

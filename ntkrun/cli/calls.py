@@ -10,6 +10,7 @@ from ntkrun.cli.hydra.errors import is_about_input, one_line
 from ntkrun.cli.hydra.sweep import run_hydra
 from ntkrun.cli.job import run_job
 from ntkrun.cli.messages import complain, debugging
+from ntkrun.cli.origins_text import asks_for_settings, origins_text
 from ntkrun.cli.stages import expected
 from ntkrun.cli.timed import run_within
 from ntkrun.cli.variant import variant_of
@@ -25,7 +26,10 @@ def run_once(arguments: list[str], outcome: Outcome) -> int:
     """One experiment, or one sweep of Hydra's; its exit code."""
     try:
         if speaks_to_hydra(arguments):
-            return run_hydra(arguments, outcome)
+            code = run_hydra(arguments, outcome)
+            if code == 0 and asks_for_settings(arguments):
+                print(origins_text(arguments))
+            return code
         with config_files():
             return run_job(arguments, outcome)
     except Exception as error:
@@ -62,7 +66,8 @@ def run_together(arguments: list[str], names: list[str], began: float) -> int:
         settings = [one.settings for one in found]
         if has_time(arguments):
             with config_files():
-                variants = [variant_of(one, arguments) for one in settings]
+                changed = [changed_settings(one, arguments) for one in settings]
+            variants = [variant_of(*pair, arguments) for pair in zip(settings, changed, strict=True)]
             return run_within(settings, variants, began)
         scaled = [item for item in arguments if not item.startswith("scale=")] + [f"scale={settings[0]['scale']}"]
         return exchange(settings, scaled, everything)

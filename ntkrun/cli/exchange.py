@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """An experiment, the experiment that computes its cells, and those of its cells that belong to this shard."""
+    """An experiment, the experiment that computes its cells, those of its cells that belong to this shard, its settings."""
 
     experiment: "Experiment"
     source: "Experiment"
     cells: "list[Cell]"
+    raw: dict[str, Any]
 
 
 def exchange(composed: Sequence[dict[str, Any]], arguments: Sequence[str], everything: bool) -> int:
@@ -38,7 +39,7 @@ def exchange(composed: Sequence[dict[str, Any]], arguments: Sequence[str], every
         return bundle(figures, arguments)
     if first.stage == "merge":
         return merge(figures, everything)
-    return compare(figures)
+    return compare(figures, arguments)
 
 
 def figure_of(raw: dict[str, Any]) -> Figure:
@@ -51,7 +52,7 @@ def figure_of(raw: dict[str, Any]) -> Figure:
     source = computing(experiment)
     cells = make_cells(source, raw | {"experiment": source.name})
     first = cells[0].settings
-    return Figure(experiment, source, shard_of(cells, first.shard, first.shards))
+    return Figure(experiment, source, shard_of(cells, first.shard, first.shards), raw)
 
 
 def bundle(figures: Sequence[Figure], arguments: Sequence[str]) -> int:
@@ -102,8 +103,9 @@ def _nothing(source: "Elsewhere", setting: str, scale: str, names: Sequence[str]
     )
 
 
-def compare(figures: Sequence[Figure]) -> int:
+def compare(figures: Sequence[Figure], arguments: Sequence[str]) -> int:
     """Compare the cells of results_dir with the same cells from another machine; 1 when one cannot be read."""
+    from ntkrun.cli.hydra.shipped import changed_settings
     from ntkrun.report.compare import differences_table, verdicts_of, verdicts_table
     from ntkrun.runner.elsewhere import Elsewhere
 
@@ -123,7 +125,8 @@ def compare(figures: Sequence[Figure]) -> int:
     print(differences_table(pairs))
     for figure in figures:
         of_figure = [pair for pair in pairs if pair.experiment == figure.source.name]
-        verdicts = verdicts_of(figure.experiment, figure.cells, of_figure, first.scale)
+        changed = changed_settings(figure.raw, arguments)
+        verdicts = verdicts_of(figure.experiment, figure.cells, of_figure, first.scale, changed)
         if verdicts:
             print(f"\n{verdicts_table(figure.experiment.name, verdicts)}")
         elif of_figure:

@@ -2,15 +2,14 @@
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.hydra.compose import compose_here
+from ntkrun.cli.hydra.shipped import changed_settings
 from ntkrun.cli.stages import execute, join
 from ntkrun.cli.variant import variant_of
 from ntkrun.errors import ComputeForbiddenError
-from ntkrun.settings.variant import Variant
 
 
 def run_job(arguments: list[str], outcome: Outcome, flags: Sequence[str] = ()) -> int:
@@ -31,16 +30,11 @@ def run_job(arguments: list[str], outcome: Outcome, flags: Sequence[str] = ()) -
         found = compose_here([*overrides, f"scale={scale}"])
     for note in found.notes:
         print(note, file=sys.stderr)
-
-    def paper() -> dict[str, Any]:
-        return compose_here([f"experiment={found.settings['experiment']}", "scale=paper"]).settings
-
-    def variant() -> Variant:
-        return variant_of(found.settings, [*flags, *overrides])
-
     command = " ".join(["ntkrun", *overrides, f"scale={scale}"])
+    changed = changed_settings(found.settings, overrides)
+    run = variant_of(found.settings, changed, [*flags, *overrides])
     try:
-        return execute(found.settings, paper, chosen_by, command, outcome, variant)
+        return execute(found.settings, changed, run, chosen_by, command, outcome)
     except ComputeForbiddenError as error:
         outcome.absent = True
         if not outcome.experiment:

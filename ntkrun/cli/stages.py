@@ -2,19 +2,20 @@
 
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.errors import ComputeForbiddenError, UserError
-from ntkrun.report.departures import departures
+from ntkrun.settings.changes import Changes
 from ntkrun.settings.choices import STAGES
-from ntkrun.settings.parts import without_unused
 from ntkrun.settings.variant import Variant
 
 if TYPE_CHECKING:
     from ntkrun.cli.console import Console
     from ntkrun.experiments.base import Experiment
+    from ntkrun.report.departures import Departures
     from ntkrun.runner.plan import Cell
     from ntkrun.runner.store import Store
 
@@ -53,7 +54,14 @@ def plan(experiment: "Experiment", cells: "list[Cell]", progress: "Console") -> 
     return 0
 
 
-def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", outcome: Outcome) -> int:
+def check(
+    experiment: "Experiment",
+    cells: "list[Cell]",
+    store: "Store",
+    progress: "Console",
+    changed: Changes,
+    outcome: Outcome,
+) -> int:
     """Judge what is stored and write nothing; 1 when a judged claim fails.
 
     Nothing to judge is a fault, too, unless it is shipped results that are checked and these are not among them.
@@ -71,12 +79,22 @@ def check(experiment: "Experiment", cells: "list[Cell]", store: "Store", progres
         if store.shipped_folder is None or any(store.cells.glob("*.parquet")):
             raise UserError(str(error)) from error
         raise
-    verdicts = judge_stored(experiment, stored, cells[0].settings.scale)
+    verdicts = judge_stored(experiment, stored, cells[0].settings.scale, changed)
     if stored.missing:
         progress.warn(f"{len(stored.missing)} of {len(cells)} cells are not there: the claims are judged without them")
-    print(claims_table(verdicts, cells[0].settings.scale))
-    outcome.judged(verdict.verdict for verdict in verdicts)
+    print(claims_table(verdicts))
+    reports = (store.report(stand_in=bool(stored.stand_ins)), store.shipped_folder)
+    distances = (reported_distance(folder) for folder in reports if folder)
+    outcome.judged((verdict.verdict for verdict in verdicts), next(filter(None, distances), ""))
     return 1 if outcome.failed else 0
+
+
+def reported_distance(folder: Path) -> str:
+    """How far the curves of the report in the folder are from the paper's; "" where there is none."""
+    from ntkrun.report.deviation import distance, rows_of
+
+    path = folder / "deviation.csv"
+    return distance(rows_of(path.read_text())) if path.is_file() else ""
 
 
 def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
@@ -105,17 +123,13 @@ def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
 
 
 def execute(
-    settings: dict[str, Any],
-    paper: Callable[[], dict[str, Any]],
-    chosen_by: str,
-    command: str,
-    outcome: Outcome,
-    variant: Callable[[], Variant],
+    settings: dict[str, Any], changed: Changes, run: Variant, chosen_by: str, command: str, outcome: Outcome
 ) -> int:
     """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input.
 
-    `paper()`: the settings of the paper's own run, for what is said on the figure.  `variant()`: which run of the
-    experiment this is.  `outcome` is kept up to date.
+    changed  the settings that are other than the shipped ones of their scale
+    run      which run of the experiment they make
+    outcome  is kept up to date
     """
     from ntkrun.runner.plan import check_shared_settings
 
@@ -136,31 +150,28 @@ def execute(
 
         if not leads():
             return assist(source, cells)
-    run = variant() if stage.draws else Variant()
     store = Store(first.results_dir, first.scale, experiment.name, source.name, run.name)
     progress = Console(outcome.remaining)
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     if not stage.computes and not stage.draws:
-        return look(experiment, source, cells, store, progress, outcome)
-
-    def differs() -> list[str]:
-        return departures(without_unused(settings), paper()) if experiment.of_the_paper else []
-
-    return produce(experiment, source, cells, store, progress, command, outcome, run, differs)
+        return look(experiment, source, cells, store, progress, changed, outcome)
+    return produce(experiment, source, settings, cells, store, progress, command, changed, run, outcome)
 
 
 def produce(
     experiment: "Experiment",
     source: "Experiment",
+    settings: dict[str, Any],
     cells: "list[Cell]",
     store: "Store",
     progress: "Console",
     command: str,
-    outcome: Outcome,
+    changed: Changes,
     run: Variant,
-    differs: Callable[[], list[str]],
+    outcome: Outcome,
 ) -> int:
-    """The stages that compute or draw.  `differs()`: how the settings differ from the paper's."""
+    """The stages that compute or draw."""
+    from ntkrun.report.departures import departures
     from ntkrun.runner.reports import check_name_is_free
 
     stage, fingerprints = STAGES[cells[0].settings.stage], None
@@ -171,8 +182,9 @@ def produce(
         if code or (stage.draws and left_to_others(cells, store, fingerprints)):
             return code
     if stage.draws:
+        differs = departures(experiment.name, settings, changed)
         redraw = not stage.computes or outcome.ran > 0
-        show(experiment, cells, store, progress, differs(), redraw, outcome, run, fingerprints)
+        show(experiment, cells, store, progress, differs, changed, redraw, outcome, run, fingerprints)
     return 0
 
 
@@ -182,13 +194,18 @@ def look(
     cells: "list[Cell]",
     store: "Store",
     progress: "Console",
+    changed: Changes,
     outcome: Outcome,
 ) -> int:
     """The stages that compute and write nothing."""
     stage = cells[0].settings.stage
     if stage == "verify":
         return verify(store)
-    return plan(source, cells, progress) if stage == "plan" else check(experiment, cells, store, progress, outcome)
+    return (
+        plan(source, cells, progress)
+        if stage == "plan"
+        else check(experiment, cells, store, progress, changed, outcome)
+    )
 
 
 def left_to_others(cells: "list[Cell]", store: "Store", fingerprints: Mapping[str, str]) -> bool:
@@ -260,7 +277,8 @@ def show(
     cells: "list[Cell]",
     store: "Store",
     progress: "Console",
-    differs: list[str],
+    differs: "Departures",
+    changed: Changes,
     redraw: bool,
     outcome: Outcome,
     run: Variant,
@@ -280,14 +298,12 @@ def show(
         fingerprints = chosen.of
         for note in chosen.notes:
             progress.info(note)
-    made = report(experiment, cells, store, differs, fingerprints, run, redraw)
-    outcome.judged(verdict.verdict for verdict in made.verdicts)
+    made = report(experiment, cells, store, differs, changed, fingerprints, run, redraw)
+    outcome.judged((verdict.verdict for verdict in made.verdicts), reported_distance(made.picture.parent))
     for name in made.stand_ins:
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set")
     if made.missing:
         progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
     shipped = f"{made.shipped} of {len(cells)} cells are shipped results\n" if made.shipped else ""
     page = write_gallery(store.at_scale)
-    print(
-        f"\n{shipped}figure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts, cells[0].settings.scale)}"
-    )
+    print(f"\n{shipped}figure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts)}")

@@ -4,28 +4,28 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from ntkrun.cli.hydra.compose import compose_here
+from ntkrun.settings.changes import Changes, own_values
 from ntkrun.settings.custom_source import source_hash
 from ntkrun.settings.parts import leaves
 from ntkrun.settings.runs import LOCAL_NAMES
-from ntkrun.settings.variant import Variant, changes, name_of
+from ntkrun.settings.variant import Variant, name_of
 
 # settings that change no number and yet the report
 OF_THE_REPORT = {"scale", "name", "style", "data.source"}
 
 
-def variant_of(settings: dict[str, Any], typed: Sequence[str]) -> Variant:
-    """To be called inside `config_files` or `hydra.main`.
+def variant_of(settings: dict[str, Any], differs: Changes, typed: Sequence[str]) -> Variant:
+    """The run of these settings.
 
     settings  composed, with the scale that `scale=auto` stands for
+    differs   which of them are other than the shipped ones
     typed     the command line
     """
-    base = compose_here([f"experiment={settings['experiment']}", f"scale={settings['scale']}"]).settings
-    changed = changes(settings, base, LOCAL_NAMES | {"experiment"})
+    changed = own_values(differs)
     for name, path in [*changed.items()]:
         if name.endswith("model.path") and isinstance(path, str):  # an edited module is another network
             changed[f"{name.removesuffix('path')}source"] = source_hash(path)[:8]
-    known = [".".join(map(str, path)) for raw in (settings, base) for path, _ in leaves(raw)]
+    known = [".".join(map(str, path)) for path, _ in leaves(settings)]
     name = name_of(changed, known) if settings["name"] is None else str(settings["name"])
     return Variant(name, changed, command_of(typed, settings["scale"]))
 

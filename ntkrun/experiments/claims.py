@@ -3,6 +3,7 @@
 A claim's band [low, high] and its reason are written before the run; a failing claim stays visible.
 """
 
+import fnmatch
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +11,18 @@ from typing import Literal
 
 import pandas as pd
 
+from ntkrun.settings.changes import Changes
+from ntkrun.settings.origins import origin_of, setting
+
 Kind = Literal["stated", "theory", "read_off"]
 ALL_SCALES = ("smoke", "cpu", "paper")
 REGIME = ("cpu", "paper")  # where networks are wide and train long enough for what the paper says of them
 # scale=gpu has the paper's widths, networks and times, in other steps of them: what is judged there is judged here
 STANDS_FOR = {"gpu": "paper"}
+ANY_SETTING: tuple[str, ...] = ()  # what a claim depends on that theory makes of every network, rate and set of images
+# how much is run and looked at: scales differ in these, and a claim that is judged at several of them holds for all
+SIZES = ("model.width", "networks", "rates", "draws", "alphas", "data.n_test", "record")
+COLUMNS = {"model.width": "width"}  # settings that a table has under another name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,15 +30,21 @@ class Claim:
     """One checkable sentence.
 
     id        unique, "<figure>.<what>"          source    where the paper (or theory) says it
+    sentence  what it says, for a person to read
     kind      stated | theory | read_off (from the digitised curves)
     measure   table -> number (tables only, no computation with models)
     expected  the paper's number, as text        band      (lowest, highest), inclusive
     why       why the band has this width
     scales    scales at which it means something; elsewhere the verdict is not_judged
     real_data whether it is about the paper's data set, so that stand-in images cannot decide it
+    depends_on  dotted names of the settings that it speaks about, "optimizer" for all of that section: a run that changed one
+                cannot decide it.  None: those of the figure that are printed or recovered, except SIZES where it is
+                judged at several of the scales
+    parts     of a figure that is made of parts: those that it is about, as patterns; (): all
     """
 
     id: str
+    sentence: str
     source: str
     kind: Kind
     measure: Callable[[pd.DataFrame], float]
@@ -39,6 +53,8 @@ class Claim:
     why: str
     scales: tuple[str, ...] = REGIME
     real_data: bool = True
+    depends_on: tuple[str, ...] | None = None
+    parts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,7 @@ class Verdict:
     """One line of claims.json.
 
     combination  values of what is swept beyond what the figure shows apart, "n = 32, phi = tanh"; "" where nothing is
+    reason  why it was not judged; why it fails, as far as that is known; "" where it passes
     """
 
     id: str
@@ -58,6 +75,8 @@ class Verdict:
     measured: float | None
     verdict: Literal["pass", "fail", "not_judged"]
     why: str
+    sentence: str = ""
+    reason: str = ""
     combination: str = ""
 
 
@@ -65,17 +84,77 @@ def _finite(bound: float) -> float | None:
     return bound if math.isfinite(bound) else None
 
 
+def changed_for(claim: Claim, figure: str, changed: Changes, table: pd.DataFrame) -> list[str]:
+    """Of the changed settings, those that the claim depends on and that are changed in this table.
+
+    A setting that is swept is not changed in the rows that have its shipped value.
+    """
+    return [
+        name
+        for name, (shipped, _) in changed.items()
+        if _depends(claim, figure, name) and not _has_only(table, setting(name), shipped)
+    ]
+
+
+def _depends(claim: Claim, figure: str, name: str) -> bool:
+    part = name.split(".")[1] if name.startswith("parts.") else ""
+    if claim.parts and part and not any(fnmatch.fnmatchcase(part, pattern) for pattern in claim.parts):
+        return False
+    plain = setting(name)
+    if claim.depends_on is not None:
+        return _among(plain, claim.depends_on)
+    if _among(plain, SIZES) and "cpu" in claim.scales:
+        return False
+    origin = origin_of(figure, name)
+    return origin is None or origin.of_the_paper
+
+
+def _among(name: str, listed: tuple[str, ...]) -> bool:
+    return any(name == one or name.startswith(f"{one}.") for one in listed)
+
+
+def _has_only(table: pd.DataFrame, name: str, value: object) -> bool:
+    column = COLUMNS.get(name, name)
+    return column in table.columns and not isinstance(value, list) and bool((table[column] == value).all())
+
+
+def why_not(claim: Claim, figure: str, table: pd.DataFrame, *, scale: str, stand_in: bool, changed: Changes) -> str:
+    """Why a run cannot decide a claim; "" where it can."""
+    if not len(table):
+        return "nothing is stored"
+    if STANDS_FOR.get(scale, scale) not in claim.scales:
+        return f"it is about scale={' and '.join(claim.scales)}"
+    if claim.real_data and stand_in:
+        return "stand-in images"
+    names = changed_for(claim, figure, changed, table)
+    return f"{', '.join(names)} changed" if names else ""
+
+
 def judge(
-    claim: Claim, figure: str, table: pd.DataFrame, *, scale: str, stand_in: bool, incomplete: bool = False
+    claim: Claim,
+    figure: str,
+    table: pd.DataFrame,
+    *,
+    scale: str,
+    stand_in: bool,
+    changed: Changes,
+    incomplete: bool = False,
 ) -> Verdict:
-    """Measure and compare; a claim that means nothing here (scale, stand-in data) is measured but not judged.
+    """Measure and compare; a claim that means nothing here (scale, stand-in data, settings) is measured but not judged.
+
+    changed     the settings that are other than the shipped ones of this scale
+    incomplete  cells are still missing
 
     A measure that is nan where the claim does apply is a fail: the run did not produce what the claim is about.  Unless cells
-    are still missing (`incomplete`): then it is not judged.
+    are missing or settings are changed, the usual cause of it: then it is not judged.
     """
     measured = float(claim.measure(table)) if len(table) else math.nan
-    applies = STANDS_FOR.get(scale, scale) in claim.scales and not (claim.real_data and stand_in) and len(table) > 0
-    applies = applies and not (incomplete and math.isnan(measured))
+    reason = why_not(claim, figure, table, scale=scale, stand_in=stand_in, changed=changed)
+    if not reason and math.isnan(measured):
+        if incomplete:
+            reason = "cells are missing"
+        elif changed:
+            reason = f"it cannot be measured: {', '.join(changed)} changed"
     low, high = claim.band
     return Verdict(
         id=claim.id,
@@ -86,6 +165,8 @@ def judge(
         low=_finite(low),
         high=_finite(high),
         measured=_finite(measured),
-        verdict=("pass" if low <= measured <= high else "fail") if applies else "not_judged",
+        verdict="not_judged" if reason else "pass" if low <= measured <= high else "fail",
         why=claim.why,
+        sentence=claim.sentence,
+        reason=reason,
     )

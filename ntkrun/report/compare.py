@@ -18,6 +18,7 @@ from ntkrun.experiments.claims import Verdict
 from ntkrun.report.judge import judge_all, named, number
 from ntkrun.runner.gather import together
 from ntkrun.runner.plan import Cell
+from ntkrun.settings.changes import Changes
 from ntkrun.tables import AXES
 
 PAIRED_BY = ["seed", "width", "split", "curve", "index", "step", *AXES]
@@ -143,7 +144,7 @@ def aligned(lines: Sequence[tuple[str, ...]]) -> list[str]:
 
 
 def verdicts_of(
-    experiment: Experiment, cells: Sequence[Cell], pairs: Iterable[Pair], scale: str
+    experiment: Experiment, cells: Sequence[Cell], pairs: Iterable[Pair], scale: str, changed: Changes
 ) -> list[tuple[Verdict, Verdict]] | None:
     """(ours, other) of every claim; None where one of the cells is not on both sides."""
     real_data_last = sorted(pairs, key=lambda pair: pair.ours.facts.get("data_source") == "tfds")
@@ -156,7 +157,7 @@ def verdicts_of(
         sides = [(cell, getattr(pair, side)) for pair, cell in found]
         table = together(experiment, [(cell, one.table) for cell, one in sides])
         stand_in = any(one.facts.get("data_source") == "stand_in" for _, one in sides)
-        judged.append(judge_all(experiment, table, scale=scale, stand_in=stand_in))
+        judged.append(judge_all(experiment, table, scale=scale, stand_in=stand_in, changed=changed))
     return list(zip(*judged, strict=True))
 
 

@@ -5,6 +5,10 @@ the height that the paper's curves of that panel span.  Between two of our point
 drawn there; where ours has ended nothing is compared.
 """
 
+import csv
+import io
+from collections.abc import Iterable, Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -69,3 +73,23 @@ def _height(curves: list[PaperCurve]) -> float:
     """What the paper's curves of a panel span on a linear axis; nan when that is nothing."""
     span = float(np.ptp(np.concatenate([np.asarray(line.get_ydata(), float) for line in curves]))) if curves else 0.0
     return span if span > 0 else np.nan
+
+
+def rows_of(content: str) -> list[dict[str, str]]:
+    """The rows of a deviation.csv."""
+    return list(csv.DictReader(io.StringIO(content)))
+
+
+def distance(rows: Iterable[Mapping[str, str]]) -> str:
+    """The root mean square, over curves, of the median |deviation|: ".06 octaves, 2 % of the panel"; "" where there is none.
+
+    Of curves that were run and that are comparable: a `note` says why a curve shows another draw.
+    """
+    medians: dict[str, list[float]] = {}
+    for row in rows:
+        if row["median"] and not row["note"]:
+            medians.setdefault(row["unit"], []).append(float(row["median"]))
+    rms = {unit: float(np.sqrt(np.mean(np.square(found)))) for unit, found in medians.items()}
+    return ", ".join(
+        f"{value:.2f} octaves" if unit == "octaves" else f"{value:.1%} {unit}" for unit, value in rms.items()
+    )

@@ -18,6 +18,8 @@ from markupsafe import Markup, escape
 from ntkrun.experiments import figures
 from ntkrun.experiments.claims import Verdict
 from ntkrun.report.beside import Differences, differences
+from ntkrun.report.departures import Departures
+from ntkrun.report.deviation import distance, rows_of
 from ntkrun.report.report_files import (
     DOWNLOADS,
     Caption,
@@ -69,8 +71,9 @@ class Entry:
     files: list[tuple[str, str, str]] = field(default_factory=list)  # label, link, size
     claims: list[dict[str, Any]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VERDICTS, 0))
-    departures: list[str] = field(default_factory=list)
+    departures: Departures | None = None  # None: a report of an earlier version, which does not tell them
     apart: list["PanelApart"] = field(default_factory=list)
+    distance: str = ""  # of all curves together
     warnings: list[str] = field(default_factory=list)
     settings: list[tuple[str, str]] = field(default_factory=list)
     origin: list[tuple[str, str]] = field(default_factory=list)
@@ -159,6 +162,8 @@ def _entry(at_scale: Path, report: StoredReport) -> Entry:
         verdicts = [Verdict(**record) for record in json.loads((folder / "claims.json").read_text())]
         cells = provenance["cells"]
         variant = provenance.get("run") or {"command": f"ntkrun experiment={name} scale={at_scale.name}", "changed": {}}
+        path = folder / "deviation.csv"
+        deviations = rows_of(path.read_text()) if path.is_file() else []  # none in a report of an earlier version
         if unknown := {v.verdict for v in verdicts} - set(VERDICTS):
             raise ValueError(f"verdicts {unknown}")
         return Entry(
@@ -168,10 +173,11 @@ def _entry(at_scale: Path, report: StoredReport) -> Entry:
             title=provenance["title"],
             size=picture_size(folder / "figure.png"),
             files=list(files_of(folder, link)),
-            claims=[claim_row(v, at_scale.name) for v in verdicts],
+            claims=[claim_row(v) for v in verdicts],
             counts={kind: sum(v.verdict == kind for v in verdicts) for kind in VERDICTS},
-            departures=provenance["departures_from_paper"],
-            apart=list(panels_apart(folder / "deviation.csv")),
+            departures=Departures.of_record(provenance["departures"]) if "departures" in provenance else None,
+            apart=list(panels_apart(deviations)),
+            distance=distance(deviations),
             warnings=list(warnings_of(provenance)),
             settings=settings_of([cell["settings"] for cell in cells]),
             origin=list(origin_of(provenance)),

@@ -17,6 +17,7 @@ from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict
 from ntkrun.experiments.style import ALARM, ENLARGED, style
+from ntkrun.report.departures import Departures
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
 from ntkrun.runner.files import remove_leftovers, write_bytes
@@ -25,6 +26,7 @@ from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
 from ntkrun.runner.store import Store, parquet_bytes, read_table
+from ntkrun.settings.changes import Changes
 from ntkrun.settings.variant import Variant
 
 REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "deviation.csv", "provenance.json")
@@ -80,34 +82,37 @@ def gather(experiment: Experiment, cells: Sequence[Cell], store: Store, fingerpr
     )
 
 
-def judge_stored(experiment: Experiment, stored: Stored, scale: str) -> list[Verdict]:
+def judge_stored(experiment: Experiment, stored: Stored, scale: str, changed: Changes) -> list[Verdict]:
     told = {"stand_in": bool(stored.stand_ins), "incomplete": bool(stored.missing)}
-    return judge_all(experiment, stored.table, scale=scale, **told)
+    return judge_all(experiment, stored.table, scale=scale, changed=changed, **told)
 
 
 def report(
     experiment: Experiment,
     cells: Sequence[Cell],
     store: Store,
-    departures: Sequence[str],
+    departures: Departures,
+    changed: Changes,
     fingerprints: Mapping[str, str],
     variant: Variant,
     redraw: bool = True,
 ) -> Report:
     """Draw and judge what is stored of `cells`; without `redraw` only where that would say anything new.
 
-    `departures`: how the settings differ from the paper's, for the stamp on the figure.  Raises ComputeForbiddenError
-    when nothing is stored at all.
+    departures  how the settings differ from the paper's
+    changed     those that are other than the shipped ones of this scale
+
+    Raises ComputeForbiddenError when nothing is stored at all.
     """
     stored, settings = gather(experiment, cells, store, fingerprints), cells[0].settings
     folder = report_folder(store, stand_in=bool(stored.stand_ins))
-    verdicts = judge_stored(experiment, stored, settings.scale)
+    verdicts = judge_stored(experiment, stored, settings.scale, changed)
     provenance = {
         "experiment": experiment.name,
         "title": experiment.title,
         "scale": settings.scale,
         "run": asdict(variant),
-        "departures_from_paper": list(departures),
+        "departures": departures.as_record(),
         "stand_in_data": stored.stand_ins,
         "missing_cells": stored.missing,
         "shipped_cells": stored.shipped,
@@ -115,7 +120,7 @@ def report(
         "style": settings.style,
         "cells": stored.facts,
     }
-    stamp = stamp_lines(settings.scale, departures, stored.stand_ins, stored.missing, len(cells))
+    stamp = Stamp(alarms(stored, len(cells)), settings.scale, departures)
     if redraw or not _says_the_same(folder, provenance, verdicts):
         write_all(experiment, store.report_lock(folder), settings.style, stored.table, verdicts, provenance, stamp)
     return Report(folder / "figure.png", verdicts, stored.missing, stored.stand_ins, stored.shipped)
@@ -146,16 +151,22 @@ def _json(content: Any) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
-def stamp_lines(
-    scale: str, departures: Sequence[str], stand_ins: Sequence[str], missing: Sequence[str], total: int
-) -> list[str]:
-    """What must be said on the figure itself: stand-in data, missing cells, how the run differs from the paper's."""
+@dataclass(frozen=True)
+class Stamp:
+    """What is said on the picture itself: what is wrong with it, and in one line how the run differs from the paper's."""
+
+    alarms: Sequence[str]
+    scale: str
+    departures: Departures
+
+
+def alarms(stored: Stored, total: int) -> list[str]:
+    """Stand-in data and missing cells."""
     lines = []
-    if stand_ins:
-        lines.append(f"STAND-IN DATA: {', '.join(stand_ins)} in place of the paper's images")
-    if missing:
-        lines.append(f"INCOMPLETE: {len(missing)} of {total} cells are missing")
-    lines.append(f"scale={scale}" + (f"; differs from the paper: {', '.join(departures)}" if departures else ""))
+    if stored.stand_ins:
+        lines.append(f"STAND-IN DATA: {', '.join(stored.stand_ins)} in place of the paper's images")
+    if stored.missing:
+        lines.append(f"INCOMPLETE: {len(stored.missing)} of {total} cells are missing")
     return lines
 
 
@@ -166,13 +177,13 @@ def write_all(
     table: pd.DataFrame,
     verdicts: Sequence[Verdict],
     provenance: dict[str, Any],
-    stamp: Sequence[str],
+    stamp: Stamp,
 ) -> None:
     with style(style_name):
         figure = experiment.plot(table)
         figure.set_size_inches(*(ENLARGED[style_name] * figure.get_size_inches()))
         apart = deviations(figure, experiment.name)
-        _stamp(figure, stamp, alarming=bool(provenance["stand_in_data"] or provenance["missing_cells"]))
+        _stamp(figure, stamp)
         record = json.dumps(provenance)
         if (layout := figure.get_layout_engine()) is not None:
             layout.execute(figure)
@@ -199,17 +210,28 @@ def write_all(
             write_bytes(folder / name, content)
 
 
-def _stamp(figure: Figure, lines: Sequence[str], alarming: bool) -> None:
-    """A line below the panels; constrained layout makes room for it."""
+def _stamp(figure: Figure, stamp: Stamp) -> None:
+    """A few lines below the panels; constrained layout makes room for them."""
     text = figure.supxlabel(
         "",
         fontsize=0.75 * rcParams["font.size"],
-        color=ALARM if alarming else "0.45",
+        color=ALARM if stamp.alarms else "0.45",
         x=0.01,
         ha="left",
     )
     share = 1 - 2 * text.get_position()[0]  # as much is left free on the right as on the left
-    text.set_text("\n".join(part for line in lines for part in wrapped(text, line, share * figure.get_figwidth())))
+    width = share * figure.get_figwidth()
+    lines = [part for line in stamp.alarms for part in wrapped(text, line, width)]
+    text.set_text("\n".join([*lines, *one_line(text, stamp, width)]))
+
+
+def one_line(text: Text, stamp: Stamp, width: float) -> list[str]:
+    """As much as one line no wider than `width` inches can say of the departures; wrapped where even the count does not fit."""
+    said = stamp.departures.said
+    lines = (wrapped(text, stamp.departures.line(stamp.scale, most), width) for most in range(said, -1, -1))
+    return next((parts for parts in lines if len(parts) == 1), None) or wrapped(
+        text, stamp.departures.line(stamp.scale, 0), width
+    )
 
 
 def wrapped(text: Text, line: str, width: float) -> list[str]:

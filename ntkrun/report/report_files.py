@@ -1,7 +1,6 @@
 """What the files of one report say, as the gallery shows it."""
 
 import ast
-import csv
 import json
 import os
 import re
@@ -14,7 +13,6 @@ from PIL import Image
 
 from ntkrun.experiments import figures
 from ntkrun.experiments.claims import Verdict
-from ntkrun.report.causes import cause_of
 from ntkrun.report.judge import band, number
 
 CHECKOUT = Path(figures.__path__[0]).parent.parent.parent
@@ -47,17 +45,12 @@ class PanelApart:
     curves: list[tuple[str, str, list[str]]]
 
 
-def claim_row(verdict: Verdict, scale: str) -> dict[str, Any]:
-    cause = cause_of(scale, verdict.id) if verdict.verdict == "fail" else ""
-    return {"claim": verdict, "measured": number(verdict.measured), "band": band(verdict), "cause": cause}
+def claim_row(verdict: Verdict) -> dict[str, Any]:
+    return {"claim": verdict, "measured": number(verdict.measured), "band": band(verdict)}
 
 
-def panels_apart(path: Path) -> Iterator[PanelApart]:
-    """By panel, in the order of drawing; nothing for a figure that has no curve of the paper."""
-    if not path.is_file():  # a report of an earlier version
-        return
-    with path.open(newline="") as handle:
-        rows = list(csv.DictReader(handle))
+def panels_apart(rows: list[dict[str, str]]) -> Iterator[PanelApart]:
+    """By panel, in the order of drawing, from the rows of a deviation.csv."""
     for panel in dict.fromkeys(row["panel"] for row in rows):
         part = [row for row in rows if row["panel"] == panel]
         octaves, note = part[0]["unit"] == "octaves", part[0]["note"]

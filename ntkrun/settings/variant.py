@@ -1,9 +1,9 @@
-"""What a run changes of its experiment's settings, and the name of the folder that its report goes to.
+"""The folder that the report of a run goes to, named after what the run changes of its experiment's settings.
 
     ntkrun experiment=fig1 'model.width=[32,128]'       width-32-128
     ntkrun experiment=fig1 name=narrow model.width=32   narrow
 
-Composed settings are compared, not what was typed; settings that change no number do not count.
+Composed settings are compared (`settings.changes`), not what was typed; settings that change no number do not count.
 """
 
 import hashlib
@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
-
-from ntkrun.settings.parts import leaves, without_unused
 
 DEFAULT = "default"  # of the run that changes nothing
 STAND_IN = "-stand-in"  # behind the name of a run whose images stand in for the real ones
@@ -51,30 +49,6 @@ def _checked(name: str) -> str:
 
 
 RunName = Annotated[str, BeforeValidator(_run_name), AfterValidator(_checked)]
-
-
-def changes(settings: dict[str, Any], base: dict[str, Any], local: frozenset[str]) -> dict[str, Any]:
-    """Dotted name -> value of every setting that is not as in `base`, but for the `local` ones.
-
-    A sweep over one value is that value, and 1.0 is 1.
-    """
-    ours, theirs = (
-        {".".join(map(str, path)): _canonical(value) for path, value in leaves(without_unused(raw))}
-        for raw in (settings, base)
-    )
-    return {
-        name: value
-        for name, value in ours.items()
-        if re.sub(r"^parts\.[^.]*\.", "", name) not in local and (name not in theirs or theirs[name] != value)
-    }
-
-
-def _canonical(value: Any) -> Any:
-    if isinstance(value, list):
-        return _canonical(value[0]) if len(value) == 1 else [_canonical(one) for one in value]
-    if isinstance(value, dict):
-        return {str(key): _canonical(one) for key, one in value.items()}
-    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def name_of(changed: dict[str, Any], known: list[str]) -> str:

@@ -1,17 +1,22 @@
+import fnmatch
 import math
+import re
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from ntkrun.experiments.claims import ALL_SCALES, Claim, judge
+from ntkrun.cli.hydra.compose import compose
+from ntkrun.experiments.claims import ALL_SCALES, ANY_SETTING, Claim, judge
 from ntkrun.experiments.figures import experiment_names, load_experiment
+from ntkrun.settings.changes import values_of
 from ntkrun.tables import empty
 
 
 def claim(value: float, **changes) -> Claim:
     fields: dict[str, Any] = dict(
         id="x.y",
+        sentence="y is x.",
         source="s",
         kind="theory",
         measure=lambda table: value,
@@ -28,30 +33,30 @@ TABLE = pd.DataFrame({"value": [1.0]})
 
 @pytest.mark.parametrize(("value", "verdict"), [(0.5, "pass"), (1.0, "pass"), (1.01, "fail"), (-0.1, "fail")])
 def test_band_is_inclusive(value, verdict):
-    assert judge(claim(value), "x", TABLE, scale="cpu", stand_in=False).verdict == verdict
+    assert judge(claim(value), "x", TABLE, scale="cpu", stand_in=False, changed={}).verdict == verdict
 
 
 def test_what_could_not_be_measured_fails():
-    found = judge(claim(math.nan), "x", TABLE, scale="cpu", stand_in=False)
+    found = judge(claim(math.nan), "x", TABLE, scale="cpu", stand_in=False, changed={})
     assert found.verdict == "fail" and found.measured is None
 
 
 def test_what_could_not_be_measured_because_cells_are_missing_is_not_judged():
-    found = judge(claim(math.nan), "x", TABLE, scale="cpu", stand_in=False, incomplete=True)
+    found = judge(claim(math.nan), "x", TABLE, scale="cpu", stand_in=False, changed={}, incomplete=True)
     assert found.verdict == "not_judged" and found.measured is None
-    measured = judge(claim(5.0), "x", TABLE, scale="cpu", stand_in=False, incomplete=True)
+    measured = judge(claim(5.0), "x", TABLE, scale="cpu", stand_in=False, changed={}, incomplete=True)
     assert measured.verdict == "fail", "what can be measured is judged"
 
 
 def test_other_scale_and_stand_in_are_not_judged_but_measured():
-    found = judge(claim(5.0), "x", TABLE, scale="smoke", stand_in=False)
+    found = judge(claim(5.0), "x", TABLE, scale="smoke", stand_in=False, changed={})
     assert (found.verdict, found.measured) == ("not_judged", 5.0)
-    assert judge(claim(5.0), "x", TABLE, scale="cpu", stand_in=True).verdict == "not_judged"
-    assert judge(claim(0.5, real_data=False), "x", TABLE, scale="cpu", stand_in=True).verdict == "pass"
+    assert judge(claim(5.0), "x", TABLE, scale="cpu", stand_in=True, changed={}).verdict == "not_judged"
+    assert judge(claim(0.5, real_data=False), "x", TABLE, scale="cpu", stand_in=True, changed={}).verdict == "pass"
 
 
 def test_an_empty_table_is_not_judged():
-    assert judge(claim(0.5), "x", empty(), scale="cpu", stand_in=False).verdict == "not_judged"
+    assert judge(claim(0.5), "x", empty(), scale="cpu", stand_in=False, changed={}).verdict == "not_judged"
 
 
 @pytest.mark.parametrize("name", experiment_names())
@@ -66,9 +71,87 @@ def test_registered_claims_are_well_formed(name):
         assert math.isfinite(low) and math.isfinite(high), f"{c.id} cannot fail on one side"
         assert set(c.scales) <= set(ALL_SCALES) and c.scales
         assert len(c.why) > 10 and c.source and c.expected
+        assert re.fullmatch(r"\S.{15,}\.", c.sentence), f"{c.id} says in no sentence what it claims"
 
 
 def test_scale_gpu_is_judged_as_the_papers_size():
     at_paper = claim(0.5).__class__(**{**vars(claim(0.5)), "scales": ("cpu", "paper")})
-    assert judge(at_paper, "x", TABLE, scale="gpu", stand_in=False).verdict == "pass"
-    assert judge(claim(0.5), "x", TABLE, scale="gpu", stand_in=False).verdict == "not_judged", "it is about scale=cpu"
+    assert judge(at_paper, "x", TABLE, scale="gpu", stand_in=False, changed={}).verdict == "pass"
+    assert judge(claim(0.5), "x", TABLE, scale="gpu", stand_in=False, changed={}).verdict == "not_judged", (
+        "it is about scale=cpu"
+    )
+
+
+FIG3 = "fig3"  # whose origins the following claims depend on
+CLASSES = {"data.classes": (["airplane", "horse"], ["cat", "dog"])}
+
+
+def told(one: Claim, changed, table=TABLE, figure=FIG3, scale="cpu") -> tuple[str, str]:
+    found = judge(one, figure, table, scale=scale, stand_in=False, changed=changed)
+    return found.verdict, found.reason
+
+
+def test_a_claim_is_not_judged_where_a_setting_that_it_speaks_of_is_changed():
+    assert told(claim(5.0), CLASSES) == ("not_judged", "data.classes changed")
+    assert told(claim(5.0), {}) == ("fail", "")
+    assert told(claim(5.0, depends_on=("optimizer",)), CLASSES)[0] == "fail", "it speaks of the optimizer alone"
+    rate = {"optimizer.learning_rate": (0.02, 0.1)}
+    assert told(claim(5.0, depends_on=("optimizer",)), rate) == ("not_judged", "optimizer.learning_rate changed")
+    assert told(claim(0.5, depends_on=ANY_SETTING), CLASSES | rate) == ("pass", "")
+
+
+def test_without_a_list_a_claim_depends_on_what_is_printed_or_recovered():
+    assert told(claim(5.0), {"data.preprocess": ("zca", "sphere")})[0] == "not_judged"  # recovered
+    assert told(claim(5.0), {"seed": (0, 1), "matmul": ("as_dtype", "tf32")})[0] == "fail"  # ours
+    assert told(claim(5.0), {"data.preprocess": ("sphere", "zca")}, figure="figs2")[0] == "fail", "ours in that figure"
+
+
+def test_a_claim_about_one_size_depends_on_the_sizes_and_one_about_several_does_not():
+    width = {"model.width": (2048, 64)}
+    assert told(claim(5.0, scales=("paper",)), width, scale="paper") == ("not_judged", "model.width changed")
+    assert told(claim(5.0, scales=("cpu", "paper")), width, scale="paper")[0] == "fail"
+
+
+def test_the_rows_of_a_sweep_that_have_the_shipped_value_are_judged():
+    swept = {"model.activation": ("relu", ["relu", "tanh"])}
+    for activation, verdict in (("relu", "fail"), ("tanh", "not_judged")):
+        table = pd.DataFrame({"value": [1.0], "model.activation": [activation]})
+        assert told(claim(5.0), swept, table)[0] == verdict
+    assert told(claim(5.0), {"model.depth": (5, 3)}, pd.DataFrame({"value": [1.0]}))[0] == "not_judged"
+
+
+def test_a_change_in_one_part_of_a_figure_concerns_the_claims_about_that_part():
+    depth = {"parts.relu1.model.depth": (1, 2)}
+    about = {part: told(claim(5.0, parts=(part,)), depth, figure="figs6")[0] for part in ("relu1", "tanh3")}
+    assert about == {"relu1": "not_judged", "tanh3": "fail"}
+    assert told(claim(5.0), depth, figure="figs6")[0] == "not_judged", "it is about every part"
+
+
+def test_what_cannot_be_measured_with_changed_settings_is_not_judged():
+    found = told(claim(math.nan, depends_on=ANY_SETTING), CLASSES)
+    assert found == ("not_judged", "it cannot be measured: data.classes changed")
+
+
+def test_every_verdict_that_is_none_says_why():
+    reasons = [
+        judge(claim(5.0), FIG3, TABLE, scale="smoke", stand_in=False, changed={}).reason,
+        judge(claim(5.0), FIG3, TABLE, scale="cpu", stand_in=True, changed={}).reason,
+        judge(claim(5.0), FIG3, empty(), scale="cpu", stand_in=False, changed={}).reason,
+        judge(claim(math.nan), FIG3, TABLE, scale="cpu", stand_in=False, changed={}, incomplete=True).reason,
+    ]
+    assert all(reasons) and len(set(reasons)) == len(reasons)
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_what_the_claims_of_a_figure_speak_of_is_there(name):
+    """Settings and parts that are renamed leave no claim behind that speaks of nothing."""
+    raw = compose([f"experiment={name}", "scale=paper"]).settings
+    values = values_of(raw)
+    settings = {setting for part in values.values() for setting in part}
+    for one in load_experiment(name).claims:
+        for part in one.parts:
+            assert fnmatch.filter(values, part), f"{one.id}: no part {part}"
+        for about in one.depends_on or ():
+            assert any(setting == about or setting.startswith(f"{about}.") for setting in settings), (
+                f"{one.id}: {about}"
+            )

@@ -120,8 +120,8 @@ def test_claims_are_judged_on_both_sides_where_all_cells_are(settings_of, figure
         ours, other = (with_end(figure3, end).assign(seed=cell.settings.seed) for end in (0.001, 0.5))
         return Pair("fig3", "x.parquet", Side(ours, told), Side(other, told))
 
-    assert verdicts_of(experiment, cells, [pair(cells[0])], "cpu") is None
-    found = verdicts_of(experiment, cells, [pair(cell) for cell in cells], "cpu")
+    assert verdicts_of(experiment, cells, [pair(cells[0])], "cpu", {}) is None
+    found = verdicts_of(experiment, cells, [pair(cell) for cell in cells], "cpu", {})
     assert found is not None
     verdicts = {ours.id: (ours.verdict, other.verdict) for ours, other in found}
     assert verdicts["fig3.train_loss_end"] == ("pass", "fail")

@@ -1,33 +1,110 @@
-"""How the stamp on a figure says what is not the paper's."""
+"""The footer of a picture speaks of the paper where the paper has a value, and of nothing else."""
 
-from ntkrun.report.departures import departures
+import re
+from typing import Any
 
-PAPER = {
-    "networks": 5,
-    "model": {"width": 2048, "depth": 3},
-    "parts": {"relu": {"optimizer": {"steps": 100}}, "tanh": {"model": {"depth": 1}}},
-}
+import numpy as np
+import pytest
 
-
-def test_only_what_differs_is_named():
-    ours = PAPER | {"model": {"width": 512, "depth": 3}, "seed": 3, "scale": "cpu"}
-    assert departures(ours, PAPER) == ["model.width=512 (paper 2048)"]
-
-
-def test_a_part_is_held_against_the_rest_where_the_papers_names_nothing():
-    ours = PAPER | {
-        "parts": {
-            "relu": {"optimizer": {"steps": 10}, "networks": {16: 20}, "model": {"width": 512, "depth": 3}},
-            "tanh": {"model": {"depth": 1, "width": 64}},
-        }
-    }
-    assert departures(ours, PAPER) == [
-        "parts.relu.optimizer.steps=10 (paper 100)",
-        "parts.relu.networks={16: 20} (paper 5)",
-        "parts.relu.model.width=512 (paper 2048)",
-        "parts.tanh.model.width=64 (paper 2048)",
-    ]
+from ntkrun.cli.hydra.compose import compose
+from ntkrun.dynamics.optimizers import Optimizer
+from ntkrun.experiments.figures import experiment_names
+from ntkrun.report.departures import Departures, departures, last_times
+from ntkrun.settings.changes import changes, values_of
+from ntkrun.settings.optimizers import AnyOptimizerSettings
+from ntkrun.settings.origins import alone
 
 
-def test_a_part_that_is_not_run_is_named():
-    assert departures(PAPER | {"parts": PAPER["parts"] | {"tanh": None}}, PAPER) == ["parts.tanh left out"]
+def told(name: str, *typed: str) -> Departures:
+    raw, shipped = (compose([f"experiment={name}", *more]).settings for more in (typed, typed[:1]))
+    return departures(name, raw, changes(raw, shipped))
+
+
+def test_a_picture_says_what_differs_what_is_converted_and_what_is_ours():
+    assert told("fig3", "scale=cpu").line("cpu", 99) == (
+        "scale=cpu: n = 512 instead of 2048, 3296 steps of changing eta instead of 25600 (paper); "
+        "eta = 0.02 for the printed 0.01; ours: 512 test images"
+    )
+    assert told("fig3", "scale=paper").line("paper", 99) == (
+        "scale=paper: eta = 0.02 for the printed 0.01; ours: 512 test images"
+    )
+
+
+def test_a_line_is_made_shorter_from_its_end():
+    found = told("fig3", "scale=cpu")
+    assert found.line("cpu", 1) == "scale=cpu: n = 512 instead of 2048 (paper); and 3 more (gallery)"
+    assert found.line("cpu", 0) == "scale=cpu: and 4 more (gallery)"
+    lengths = [len(found.line("cpu", most)) for most in range(found.said)]
+    assert lengths == sorted(lengths)
+
+
+def test_networks_are_counted_over_the_seeds():
+    assert not any("networks" in text for text in told("fig2", "scale=cpu").differs), "100, as in the paper"
+    assert "25 networks instead of 100" in told("fig2", "scale=cpu", "seed=0").differs
+
+
+def test_values_of_the_paper_that_scale_paper_does_not_take_are_told_as_the_papers():
+    for scale, images in (("cpu", 512), ("paper", 2048)):
+        assert f"{images} test images instead of 128" in told("fig4", f"scale={scale}").differs
+
+
+def test_a_rate_that_the_plots_contradict_is_told_with_the_printed_one():
+    found = told("figs8", "scale=paper")
+    assert found.converted == ("eta = 0.035, printed 0.005",) and "decay of the train loss" in found.why[0]
+    assert (
+        "eta = 0.1 instead of 0.02 for the printed 0.01"
+        in told("fig3", "scale=cpu", "optimizer.learning_rate=.1").differs
+    )
+
+
+def test_what_the_user_has_changed_comes_first():
+    assert told("fig3", "scale=cpu", "data.classes=[cat,dog]").differs[0] == (
+        "classes cat, dog instead of airplane, horse"
+    )
+    assert told("fig3", "scale=cpu", "optimizer.steps=100").differs[0] == "t to 1.44 instead of 256"
+
+
+def test_parts_are_named_where_they_differ_and_where_they_are_left_out():
+    found = told("figs6", "scale=cpu", "parts.relu1=null").differs
+    assert found[0] == "without relu1" and "t to 1024 instead of 131072" in found
+    assert any(text.endswith("in part relu1") for text in told("figs6", "scale=cpu").differs)
+
+
+@pytest.mark.parametrize("name", [name for name in experiment_names() if alone(name)])
+def test_what_is_no_figure_of_the_paper_never_names_it(name):
+    line = told(name, "scale=cpu").line("cpu", 99)
+    assert "(paper)" not in line and "instead" not in line and line.endswith(alone(name))
+
+
+@pytest.mark.parametrize("name", [name for name in experiment_names() if not alone(name)])
+def test_at_scale_paper_nothing_but_a_choice_of_ours_differs_from_the_paper(name):
+    """Numbers of images that curves are averaged over, of rates and of points, are more or fewer on purpose."""
+    for text in told(name, "scale=paper").differs:
+        assert re.search(r"images instead|rates instead|alpha instead", text), text
+
+
+SCHEDULES: list[dict[str, Any]] = [
+    {"name": "constant"},
+    {"name": "piecewise_constant", "boundaries": [3, 10], "factors": [2.0, 0.5]},
+    {"name": "cosine", "final_factor": 0.1},
+    {"name": "exponential", "decay_steps": 3, "decay_rate": 1.3},
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda one: one["name"])
+@pytest.mark.parametrize("optimizer", ["gd", "momentum", "nesterov", "adam"])
+def test_the_last_time_is_that_of_the_run(schedule, optimizer):
+    typed = [f"optimizer={optimizer}", "optimizer.steps=20", "optimizer.time_per_eta=.5", "scale=cpu"]
+    raw = compose(["experiment=lockstep", *typed]).settings
+    raw["optimizer"]["schedule"] = schedule
+    settings = make(raw)
+    (last,) = last_times(values_of(raw)[""])
+    assert np.isclose(last, Optimizer(settings).axis_times()[-1], rtol=1e-6)
+
+
+def make(raw: dict[str, Any]) -> AnyOptimizerSettings:
+    from ntkrun.experiments.figures import load_experiment
+    from ntkrun.runner.plan import make_cells
+
+    (cell,) = make_cells(load_experiment("lockstep"), raw)
+    return cell.settings.optimizer  # type: ignore[attr-defined]

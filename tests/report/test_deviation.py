@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ntkrun.experiments.figures import computing, figure_names, load_experiment
 from ntkrun.experiments.style import PAPER_MARK, SERIES, PaperCurve, paper_curve, style
 from ntkrun.reference import paper_curves
-from ntkrun.report.deviation import COLUMNS, deviations
+from ntkrun.report.deviation import COLUMNS, deviations, distance, rows_of
 from ntkrun.report.render import gather
 from ntkrun.runner.data_sets import stored
 from ntkrun.runner.plan import make_cells
@@ -133,3 +133,12 @@ def to_lab(linear: np.ndarray) -> np.ndarray:
     scaled = np.clip(xyz, 0, None) / np.array([0.9505, 1.0, 1.089])
     f = np.where(scaled > 216 / 24389, np.cbrt(scaled), (24389 / 27 * scaled + 16) / 116)
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=-1)
+
+
+def test_the_distance_of_a_figure_is_the_root_mean_square_of_its_comparable_curves():
+    rows = rows_of(
+        "curve,unit,median,note\na,octaves,0.3,\nb,octaves,0.4,\nc,octaves,,\nd,of the panel,0.125,\n"
+        "e,octaves,9,another draw\n"
+    )
+    assert distance(rows) == "0.35 octaves, 12.5% of the panel"
+    assert distance(rows[2:3] + rows[4:]) == "" == distance([])

@@ -15,7 +15,7 @@ import pytest
 from processes import ran
 
 from ntkrun.experiments.claims import Verdict
-from ntkrun.report import causes, gallery
+from ntkrun.report import gallery
 from ntkrun.report.gallery import symbols, write_gallery
 from ntkrun.runner.store import READ_ONLY
 
@@ -62,7 +62,13 @@ def put_report(folder: Path, verdicts: list[str], why: str = "theory +- .1") -> 
     ]
     provenance = {
         "title": f"Figure of {folder.name}",
-        "departures_from_paper": ["model.width=64 (paper 2048)"],
+        "departures": {
+            "differs": ["n = 64 instead of 2048"],
+            "converted": ["eta = 0.02 for the printed 0.01"],
+            "why": ["twice our loss"],
+            "ours": ["512 test images"],
+            "alone": "",
+        },
         "stand_in_data": [],
         "missing_cells": ["seed=9"],
         "drawn_by": {"ntkrun": "0.1.0", "commit": None, "dirty": None},
@@ -137,7 +143,11 @@ def test_figures_stand_in_the_papers_order_with_verdicts_and_minutes(at_scale):
     rows = [attributes["data-verdict"] for attributes in page.all("tr") if "data-verdict" in attributes]
     assert sorted(rows) == ["fail", "fail", "not_judged", "pass", "pass", "pass"]
     assert "2, 3.0 minutes together" in text and "1 of 3 cells are not there" in text
-    assert "model.width=64 (paper 2048)" in text and "-1.2 ≤ x" in text
+    assert (
+        "n = 64 instead of 2048" in text
+        and "η = 0.02 for the printed 0.01 (twice our loss)" in text
+        and "-1.2 ≤ x" in text
+    )
 
 
 def test_the_distance_from_the_paper_is_there_by_panel_and_curve(at_scale):
@@ -152,11 +162,28 @@ def test_the_distance_from_the_paper_is_there_by_panel_and_curve(at_scale):
     assert text.count("<code>loss</code>, % of the panel; another draw") == 1 and "the report cannot be read" in text
 
 
-def test_a_failing_claim_has_its_cause_beside_it_and_no_other_claim_has(at_scale, monkeypatch):
-    monkeypatch.setattr(causes, "causes", lambda: {"cpu": {"fig1.1": "too <few> channels", "figs2.0": "never"}})
+def test_a_claim_has_its_sentence_and_why_it_fails_or_is_not_judged_beside_it(at_scale):
+    path = at_scale / "fig1" / "claims.json"
+    told = [
+        {"sentence": "It falls like n^-1/2."},
+        {"verdict": "fail", "reason": "too <few> channels"},
+        {"verdict": "not_judged", "reason": "data.classes changed"},
+    ]
+    records = [record | more for record, more in zip(json.loads(path.read_text()), told, strict=True)]
+    path.write_text(json.dumps(records))
     text = write_gallery(at_scale).read_text()
-    assert text.count("Why it fails:") == 2
-    assert "<b>Why it fails:</b> too &lt;few&gt; channels" in text and f"<b>Why it fails:</b> {causes.UNKNOWN}" in text
+    assert "It falls like n<sup>-1/2</sup>.<br>" in text
+    assert text.count("Why it fails:") == 1 and text.count("Why it is not judged:") == 1
+    assert "<b>Why it fails:</b> too &lt;few&gt; channels" in text
+    assert "<b>Why it is not judged:</b> data.classes changed" in text
+
+
+def test_of_a_report_that_does_not_tell_its_departures_none_are_made_up(at_scale):
+    path = at_scale / "fig1" / "provenance.json"
+    told = json.loads(path.read_text())
+    del told["departures"]
+    path.write_text(json.dumps(told))
+    assert "stage=report</code> makes it again" in write_gallery(at_scale).read_text()
 
 
 def test_figures_that_are_not_there_are_named(at_scale):

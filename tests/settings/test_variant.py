@@ -6,9 +6,9 @@ import re
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from ntkrun.settings.changes import changes, own_values
 from ntkrun.settings.parts import leaves
-from ntkrun.settings.runs import LOCAL_NAMES
-from ntkrun.settings.variant import LONGEST, RunName, changes, name_of
+from ntkrun.settings.variant import LONGEST, RunName, name_of
 
 NAME = TypeAdapter(RunName)
 
@@ -19,10 +19,8 @@ def named(settings_of):
 
     def of(experiment: str, *overrides: str) -> tuple[dict, str]:
         base, settings = settings_of(experiment, "smoke"), settings_of(experiment, "smoke", *overrides)
-        changed = changes(settings, base, LOCAL_NAMES | {"experiment"})
-        return changed, name_of(
-            changed, [".".join(map(str, path)) for raw in (settings, base) for path, _ in leaves(raw)]
-        )
+        changed = own_values(changes(settings, base))
+        return changed, name_of(changed, [".".join(map(str, path)) for path, _ in leaves(settings)])
 
     return of
 
@@ -33,7 +31,7 @@ def named(settings_of):
         ([], "default"),
         (["stage=report", "style=slides", "shards=2", "data.source=stand_in", "results_dir=/tmp/x"], "default"),
         (["model.width=[32,128]"], "width-32-128"),
-        (["model.activation=tanh", "seed=[0,1]"], "seed-0-1_activation-tanh"),
+        (["model.activation=tanh", "seed=[0,1]"], "activation-tanh_seed-0-1"),
         (["seed=1"], "seed-1"),
         (["data.seed=1"], "data.seed-1"),
         (["optimizer.learning_rate=2.0"], "learning_rate-2"),

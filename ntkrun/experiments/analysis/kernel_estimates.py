@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average, power_law
-from ntkrun.experiments.claims import Claim
+from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.style import paper_curve
 from ntkrun.reference import paper_panel
 
@@ -88,6 +88,7 @@ def slope_claims(figure: str, name: str, panel: Panel, reach: float, why: str) -
     return [
         Claim(
             id=f"{figure}.{name}_slope_in_{letter}",
+            sentence=f"{name}: the error of the average falls like {letter}^-1/2.",
             source=f"{figure}, {name}: mean slope of log error in log {letter}",
             kind="theory",
             measure=lambda table, measure=measure: measure(table, panel),
@@ -95,6 +96,7 @@ def slope_claims(figure: str, name: str, panel: Panel, reach: float, why: str) -
             band=(-0.5 - reach, -0.5 + reach),
             why=why,
             real_data=False,
+            depends_on=ANY_SETTING,
         )
         for letter, measure in measures.items()
     ]
@@ -104,6 +106,7 @@ def factor_claim(figure: str, name: str, panel: Panel, paper: float, ratio: floa
     """The geometric mean of error sqrt(n M) is the paper's to within a factor `ratio`."""
     return Claim(
         id=f"{figure}.{name}_factor",
+        sentence=f"{name}: the error is the paper's at equal n M.",
         source=f"{figure}, {name}: geometric mean of error sqrt(n M)",
         kind="read_off",
         measure=lambda table: prefactor(table, panel),

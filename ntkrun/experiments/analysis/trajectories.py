@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from ntkrun import tables
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import largest
-from ntkrun.experiments.claims import ALL_SCALES, Claim
+from ntkrun.experiments.claims import ALL_SCALES, ANY_SETTING, Claim
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.style import (
     KERNEL_COLOURS,
@@ -224,6 +224,7 @@ def starts_together(figure: str, high: float, why: str) -> Claim:
     """The claim that f_lin = f at theta_0."""
     return Claim(
         id=f"{figure}.starts_together",
+        sentence="Network and linearization start from the same function.",
         source="eq. (5): f_lin = f at theta_0",
         kind="theory",
         measure=distance_at_start,
@@ -232,6 +233,7 @@ def starts_together(figure: str, high: float, why: str) -> Claim:
         scales=ALL_SCALES,
         why=why,
         real_data=False,
+        depends_on=ANY_SETTING,
     )
 
 

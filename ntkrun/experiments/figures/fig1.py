@@ -44,6 +44,7 @@ CLAIMS = (
     *(
         Claim(
             id=f"fig1.slope_{name}",
+            sentence=f"The relative change of the {name} weights falls with the width like n^{expected.split(' ')[0]}.",
             source="Section 3.1: input and output weights change like n^-1/2, inner ones like n^-1",
             kind="stated",
             measure=slope(NET, curves.WEIGHT_CHANGE, index),
@@ -56,6 +57,7 @@ CLAIMS = (
     *(
         Claim(
             id=f"fig1.slope_{what}",
+            sentence=f"The relative change of {kernel} falls with the width at least like n^-1/2, closer to n^-1.",
             source=f"Section 3.1: the change of {kernel} is at most n^-1/2, closer to n^-1",
             kind="stated",
             measure=slope(NET, quantity),
@@ -74,6 +76,7 @@ CLAIMS = (
     *(
         Claim(
             id=f"fig1.ntk_change_t{time}",
+            sentence=f"At t = {time} Theta_hat has changed by as much as in the paper, at every width.",
             source=f"Figure 1, change of Theta_hat over time, t = {time}",
             kind="read_off",
             measure=worst_octaves(NET, "fig1", "ntk_change_vs_time", float(time)),

@@ -30,7 +30,7 @@ from ntkrun.experiments.analysis.output_ensemble import (
     variance_z,
 )
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.claims import Claim
+from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.runs import OUTPUT_ENSEMBLE
 from ntkrun.settings.runs import OutputEnsembleSettings
 
@@ -46,6 +46,9 @@ def _calibrated(time: int) -> tuple[Claim, Claim]:
     return (
         Claim(
             id=f"fig2.mean_z_t{time}",
+            sentence=f"At t = {time} the mean of the trained networks is that of eq. (14).",
+            depends_on=ANY_SETTING,
+            parts=("all",),
             source="eq. (14) against the ensemble's mean, whitened by (15) at five alphas",
             kind="theory",
             measure=lambda table: mean_z(all_layers(table), time),
@@ -59,6 +62,9 @@ def _calibrated(time: int) -> tuple[Claim, Claim]:
         ),
         Claim(
             id=f"fig2.variance_z_t{time}",
+            sentence=f"At t = {time} the covariance of the trained networks is that of eq. (15).",
+            depends_on=ANY_SETTING,
+            parts=("all",),
             source="eq. (15) against the ensemble's covariance at five alphas",
             kind="theory",
             measure=lambda table: variance_z(all_layers(table), time),
@@ -73,6 +79,9 @@ def _calibrated(time: int) -> tuple[Claim, Claim]:
 def _posterior(what: str, measure: Callable[[pd.DataFrame, float], float], low: float, high: float) -> Claim:
     return Claim(
         id=f"fig2.readout_{what}_z",
+        sentence=f"Networks of which the readout alone is trained end with the {what} of the NNGP posterior.",
+        parts=("readout",),
+        depends_on=ANY_SETTING,
         source=f"(13): networks whose readout alone is trained end at the NNGP posterior's {what}",
         kind="theory",
         measure=lambda table: measure(readout_only(table), TIMES[-1]),
@@ -87,6 +96,8 @@ def _sd(time: int) -> Claim:
     expected = PAPER_SD[time]
     return Claim(
         id=f"fig2.sd_t{time}",
+        sentence=f"At t = {time} the NTK band has the paper's width at alpha = -2.",
+        parts=("all",),
         source="Figure 2, NTK band at alpha = -2",
         kind="read_off",
         measure=lambda table: sd_at_minus_2(all_layers(table), time),
@@ -103,6 +114,8 @@ CLAIMS = (
     _posterior("variance", variance_z, -3.3, 3.3),
     Claim(
         id="fig2.nngp_differs",
+        sentence="Training all layers leads to another distribution than the NNGP posterior.",
+        parts=("all",),
         source="Section 3 and Figure 2: the NNGP posterior differs visibly from networks with all layers trained",
         kind="stated",
         measure=lambda table: nngp_distance(all_layers(table), TIMES[-1]),
@@ -112,6 +125,8 @@ CLAIMS = (
     ),
     Claim(
         id="fig2.data_point_sd",
+        sentence="In the end every network goes through the two training points.",
+        parts=("all",),
         source="Figure 2, last panel, at the training points",
         kind="read_off",
         measure=lambda table: data_point_sd(all_layers(table), TIMES[-1]),
@@ -121,6 +136,8 @@ CLAIMS = (
     ),
     Claim(
         id="fig2.flat_start",
+        sentence="At t = 0 the band is equally wide for all alpha.",
+        parts=("all",),
         source="Figure 2, first panel: the band is flat in alpha",
         kind="read_off",
         measure=lambda table: flatness(all_layers(table)),

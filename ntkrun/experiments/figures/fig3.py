@@ -36,6 +36,7 @@ SHOWN = RunFigure("fig3", PANELS, rows=1, inches=(12.5, 3.4))
 CLAIMS = (
     Claim(
         id="fig3.empirical_beats_analytic",
+        sentence="The empirical kernel predicts the network better than the analytic one.",
         source="Section 3.1 and Figure 3: the empirical kernel predicts better than the analytic one",
         kind="stated",
         measure=worst_kernel_ratio,
@@ -45,6 +46,7 @@ CLAIMS = (
     ),
     Claim(
         id="fig3.train_loss_end",
+        sentence="The network fits its training set.",
         source="Figure 3, loss panel",
         kind="read_off",
         measure=lambda table: last(table, curves.LOSS.of(curves.NETWORK), "train"),
@@ -54,6 +56,7 @@ CLAIMS = (
     ),
     Claim(
         id="fig3.same_steps_closer_than_flow",
+        sentence="The distance to gradient flow near t = .08 is the discretisation error of gradient descent.",
         source="docs/figure3.md: the bump of the RMSE at t = .08 is the discretisation error of gradient descent",
         kind="theory",
         measure=same_steps_to_flow,
@@ -63,6 +66,7 @@ CLAIMS = (
     ),
     Claim(
         id="fig3.bump_time",
+        sentence="The distance to gradient flow has its early maximum at the paper's time.",
         source="Figure 3, RMSE panel: local maximum of the empirical curve",
         kind="read_off",
         measure=bump_time,
@@ -72,6 +76,7 @@ CLAIMS = (
     ),
     Claim(
         id="fig3.bump_height",
+        sentence="That maximum is as high as steps of this size make it.",
         source="Figure 3, RMSE panel: that maximum, in units of rms f_0 x (a step's time) / (2 e x the maximum's time)",
         kind="theory",
         measure=bump_height,
@@ -84,6 +89,7 @@ CLAIMS = (
     ),
     Claim(
         id="fig3.train_loss_t10",
+        sentence="The slow modes decay at the paper's rates: the train loss at t = 10 is the paper's.",
         source="Figure 3, loss panel: train loss at t = 10 (the slow modes' rates)",
         kind="read_off",
         measure=lambda table: at(table, curves.LOSS.of(curves.NETWORK), 10.0, "train"),
@@ -93,6 +99,7 @@ CLAIMS = (
     ),
     Claim(
         id="fig3.test_loss_end",
+        sentence="The test loss ends where the paper's does.",
         source="Figure 3, loss panel: test loss at the end",
         kind="read_off",
         measure=lambda table: last(table, curves.LOSS.of(curves.NETWORK), "test"),
@@ -102,6 +109,7 @@ CLAIMS = (
     ),
     Claim(
         id="fig3.output_correlation",
+        sentence="Single test outputs of the network end where those of its linearization do.",
         source="Figure 3, test outputs at the end, network against linear",
         kind="read_off",
         measure=output_correlation,
@@ -112,6 +120,7 @@ CLAIMS = (
     *(
         Claim(
             id=f"fig3.rmse_end_{kernel}",
+            sentence=f"The distance to gradient flow with the {kernel} kernel ends where the paper's does.",
             source=f"Figure 3, RMSE panel: {kernel} kernel at the end",
             kind="read_off",
             measure=lambda table, rival=rival: last(table, curves.RMSE.of(rival), "test"),

@@ -43,6 +43,7 @@ CHANCE = "chance is .1, its standard error over 512 images .013: .25 is eleven o
 CLAIMS = (
     Claim(
         id="fig4.passes_plateau",
+        sentence="Both models learn more than the mean: their test loss leaves the plateau at .045 for good.",
         source="Figure 4, loss panel: the test loss of both models falls below .045 and stays there",
         kind="read_off",
         measure=passes_plateau,
@@ -55,6 +56,7 @@ CLAIMS = (
     ),
     Claim(
         id="fig4.accuracies_rise_together",
+        sentence="The test accuracies of the network and of its linearization rise together.",
         source="Figure 4, accuracy panel: largest difference of the two test accuracies up to step 2511",
         kind="read_off",
         measure=accuracy_gap,
@@ -68,6 +70,7 @@ CLAIMS = (
     *(
         Claim(
             id=f"fig4.{rival}_above_chance",
+            sentence=f"At step 1000 {model} classifies far better than chance.",
             source=f"Figure 4, accuracy panel: test accuracy of {model} at step 1000",
             kind="read_off",
             measure=lambda table, rival=rival: at(table, curves.ACCURACY.of(rival), 1000.0, "test"),
@@ -79,6 +82,7 @@ CLAIMS = (
     ),
     Claim(
         id="fig4.test_accuracy_end",
+        sentence="The network ends with the paper's test accuracy.",
         source="Figure 4, accuracy panel: network at the end",
         kind="read_off",
         measure=lambda table: last(table, curves.ACCURACY.of(curves.NETWORK), "test"),

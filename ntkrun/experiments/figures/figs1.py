@@ -21,7 +21,7 @@ from ntkrun.experiments.analysis.output_ensemble import (
     size,
 )
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.claims import Claim
+from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.probes import probes
 from ntkrun.experiments.runs import OUTPUT_ENSEMBLE
 from ntkrun.settings.runs import OutputEnsembleSettings
@@ -43,6 +43,8 @@ def inside(table: pd.DataFrame) -> float:
 CLAIMS = (
     Claim(
         id="figs1.inside_2_sd",
+        sentence="The share of trained functions within two standard deviations is that of a Gaussian with (14), (15).",
+        depends_on=ANY_SETTING,
         source="Figure S1, last panel: single functions against the 2 sd band of (14), (15)",
         kind="theory",
         measure=lambda table: inside(all_layers(table)),

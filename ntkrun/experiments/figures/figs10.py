@@ -88,6 +88,7 @@ def claims_of(kernel: str) -> list[Claim]:
         factor_claim("figs10", kernel, panel, PAPER_FACTORS[kernel], 1.12, WHY_FACTOR),
         Claim(
             id=f"figs10.{kernel}_paper_points",
+            sentence=f"The errors of {kernel} are the paper's at every n and M.",
             source=f"Figure S10, {kernel}: rms of log2(ours / paper's) over the grid points of both",
             kind="read_off",
             measure=lambda table: paper_distance(table, panel, "figs10", kernel),

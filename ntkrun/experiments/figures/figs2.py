@@ -41,6 +41,7 @@ def largest_fall(table: pd.DataFrame) -> float:
 CLAIMS = (
     Claim(
         id="figs2.rmse_growth",
+        sentence="The distance of network and linearization grows like a power of t between 1/2 and 2.",
         source="Figure S2, RMSE panel: d log RMSE / d log t over t = 40..1295",
         kind="read_off",
         measure=growth,
@@ -53,6 +54,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs2.rmse_only_rises",
+        sentence="The distance of network and linearization never falls.",
         source="Figure S2, RMSE panel: every recorded value is above the one before",
         kind="read_off",
         measure=largest_fall,
@@ -62,6 +64,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs2.rmse_end",
+        sentence="The distance of network and linearization ends where the paper's does.",
         source="Figure S2, RMSE panel: end",
         kind="read_off",
         measure=lambda table: last(table, curves.RMSE.of(curves.LINEAR), "test"),
@@ -72,6 +75,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs2.train_loss_t10",
+        sentence="The fast modes leave the paper's train loss at t = 10.",
         source="Figure S2, loss panel: train loss at t = 10, behind the fast modes",
         kind="read_off",
         measure=lambda table: at(table, curves.LOSS.of(curves.LINEAR), 10.119, "train"),
@@ -81,6 +85,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs2.train_loss_linear_end",
+        sentence="The linearization ends with the paper's train loss.",
         source="Figure S2, loss panel: train loss of f_lin at the end",
         kind="read_off",
         measure=lambda table: last(table, curves.LOSS.of(curves.LINEAR), "train"),
@@ -93,6 +98,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs2.test_accuracy_end",
+        sentence="The network ends with the paper's test accuracy.",
         source="Figure S2, accuracy panel, network",
         kind="read_off",
         measure=lambda table: last(table, curves.ACCURACY.of(curves.NETWORK), "test"),

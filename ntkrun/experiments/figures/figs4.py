@@ -24,7 +24,7 @@ from ntkrun.experiments.analysis.flow_routes import (
     smallest_late_growth,
 )
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.claims import Claim
+from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.runs import FLOW_ROUTES
 from ntkrun.experiments.style import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, legend, panel_letters, paper_curve
 from ntkrun.reference import paper_panel
@@ -82,6 +82,8 @@ def draw(figure: FigureBase, table: pd.DataFrame) -> None:
 CLAIMS = (
     Claim(
         id="figs4.routes_agree",
+        sentence="The linearization is the same by function space and by the ODE (S10).",
+        depends_on=ANY_SETTING,
         source="(S10): f_lin by function space and by the ODE",
         kind="theory",
         measure=largest_route_distance,
@@ -94,6 +96,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs4.deviates_later",
+        sentence="Under cross-entropy wider networks leave their linearization later.",
         source="Figure S4: wider networks leave f_lin later",
         kind="stated",
         measure=onset_slope,
@@ -106,6 +109,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs4.late_growth",
+        sentence="Under cross-entropy logits diverge from the linearization late in training.",
         source="Section 3.2.1, Figure S4: logits diverge late",
         kind="stated",
         measure=smallest_late_growth,
@@ -115,6 +119,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs4.end_slope",
+        sentence="The final distance of the logits falls with the width.",
         source="Theorem 2.1 (n^-1/2) and Figure S4",
         kind="read_off",
         measure=end_slope,
@@ -127,6 +132,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs4.end_values",
+        sentence="The final distances of the logits are the paper's, width by width.",
         source="Figure S4, rms of network minus f_lin over the five points at the end",
         kind="read_off",
         measure=octaves_at_end,

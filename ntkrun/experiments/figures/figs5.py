@@ -56,6 +56,10 @@ def draw(figure: FigureBase, table: pd.DataFrame) -> None:
         row[0].set_ylabel("final test RMSE, network to linearised")
 
 
+# the parts of configs/experiment/figs5.yaml that a panel shows
+PARTS = {DEPTH: ("L*",), CNN: ("C*",), RESNET: ("R*",), SIZE: ("D*", "L2")}
+
+
 def falls(name: str, panel: Panel, where: str, expected: str, band: tuple[float, float], why: str) -> Claim:
     source = f"Theorem 2.1: sup_t |f_t - f_lin| = O(n^-1/2); Figure S5, {where} panel"
 
@@ -64,12 +68,14 @@ def falls(name: str, panel: Panel, where: str, expected: str, band: tuple[float,
 
     return Claim(
         id=f"figs5.{name}",
+        sentence=f"The final distance of network and linearization falls with the width ({where} panel).",
         source=source,
         kind="theory",
         measure=flattest,
         expected=expected,
         band=band,
         why=why,
+        parts=PARTS[panel],
     )
 
 
@@ -86,6 +92,7 @@ def values(name: str, panel: Panel, where: str, within: Callable[[int], bool], s
 
     return Claim(
         id=f"figs5.{name}",
+        sentence=f"The final distances are the paper's within a factor two on average ({where}).",
         source=f"Figure S5, {where}",
         kind="read_off",
         measure=measure,
@@ -93,6 +100,7 @@ def values(name: str, panel: Panel, where: str, within: Callable[[int], bool], s
         band=(0.0, 0.8),
         scales=scales,
         why=why,
+        parts=PARTS[panel],
     )
 
 
@@ -113,6 +121,8 @@ CLAIMS = (
     falls("wrn_falls_with_channels", RESNET, "third", "below -.1; the paper's -.26 and -.29", (-1.2, -0.1), CONV_WHY),
     Claim(
         id="figs5.grows_with_data",
+        sentence="The final distance grows with the number of training images.",
+        parts=PARTS[SIZE],
         source="Figure S5, last panel: the error grows with |D|",
         kind="stated",
         measure=lambda table: slope_in(table, SIZE),

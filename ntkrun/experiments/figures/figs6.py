@@ -70,6 +70,8 @@ def weight_claims(net: Net) -> list[Claim]:
     return [
         Claim(
             id=f"figs6.{net}_slope_{name}",
+            sentence=f"{net}: the relative change of the {name} weights falls with the width like n^{power:g}.",
+            parts=(str(net),),
             source=source,
             kind="stated",
             measure=slope(net, curves.WEIGHT_CHANGE, index),
@@ -86,6 +88,8 @@ def time_claims(net: Net, time: int) -> list[Claim]:
     return [
         Claim(
             id=f"figs6.{net}_ntk_change_t{time}",
+            sentence=f"{net}: at t = {time} Theta_hat has changed by as much as in the paper, at every width.",
+            parts=(str(net),),
             source=f"Figure S6, {net}, change of Theta_hat, t = {time}",
             kind="read_off",
             measure=worst_octaves(net, "figs6", panel, at),
@@ -95,6 +99,8 @@ def time_claims(net: Net, time: int) -> list[Claim]:
         ),
         Claim(
             id=f"figs6.{net}_ntk_mean_t{time}",
+            sentence=f"{net}: at t = {time} Theta_hat has changed by as much as in the paper, on average over the widths.",
+            parts=(str(net),),
             source=f"Figure S6, {net}, change of Theta_hat, t = {time}",
             kind="read_off",
             measure=mean_octaves(net, at),
@@ -113,6 +119,8 @@ CLAIMS = (
     *(
         Claim(
             id=f"figs6.{net}_slope_{what}",
+            sentence=f"{net}: the relative change of the {what} kernel falls with the width at least like n^-1/2, closer to n^-1.",
+            parts=(str(net),),
             source="Section 3.1: the kernels change at most like n^-1/2, closer to n^-1",
             kind="stated",
             measure=slope(net, CHANGES[what]),
@@ -125,6 +133,8 @@ CLAIMS = (
     *(claim for net in ROWS for time in TIMES for claim in time_claims(net, time)),
     Claim(
         id="figs6.relu1_flat_end",
+        parts=(str(RELU),),
+        sentence="relu1: Theta_hat does not change any more after t = 2^9.",
         source="Figure S6, top left: no change after t = 2^9",
         kind="read_off",
         measure=lambda table: late_rise(RELU.of(table)),

@@ -113,6 +113,8 @@ CLAIMS = (
     *(
         Claim(
             id=f"figs7.parameterizations_coincide_{data}",
+            sentence=f"{data}: standard and NTK parameterization reach the same accuracy at corresponding learning rates.",
+            parts=(data,),
             source=f"Figure S7, {data}: standard against NTK at eta_std n = eta",
             kind="read_off",
             measure=parameterization_gap(data),
@@ -125,6 +127,8 @@ CLAIMS = (
     ),
     Claim(
         id="figs7.best_mnist",
+        sentence="The best test accuracy of a ReLU network on MNIST is the paper's.",
+        parts=("mnist",),
         source="Figure S7, MNIST, ReLU, cross-entropy",
         kind="read_off",
         measure=best("mnist", ("relu", "cross_entropy")),

@@ -21,6 +21,7 @@ SHOWN = six_panels("figs8", {curves.FLOW_EMPIRICAL: FLOW_RIVALS[curves.FLOW_EMPI
 CLAIMS = (
     Claim(
         id="figs8.train_accuracy_end",
+        sentence="The network classifies every training image rightly in the end.",
         source="Figure S8, accuracy panel",
         kind="read_off",
         measure=lambda table: last(table, curves.ACCURACY.of(curves.NETWORK), "train"),
@@ -30,6 +31,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs8.test_accuracy_end",
+        sentence="The network ends with the paper's test accuracy.",
         source="Figure S8, accuracy panel",
         kind="read_off",
         measure=lambda table: last(table, curves.ACCURACY.of(curves.NETWORK), "test"),
@@ -39,6 +41,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs8.test_loss_end",
+        sentence="The test loss ends where the paper's does.",
         source="Figure S8, loss panel",
         kind="read_off",
         measure=lambda table: last(table, curves.LOSS.of(curves.NETWORK), "test"),
@@ -48,6 +51,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs8.train_loss_t10",
+        sentence="The slow modes decay at the paper's rates: the train loss at t = 10 is the paper's.",
         source="Figure S8, loss panel: train loss at t = 10 (the slow modes' rates)",
         kind="read_off",
         measure=lambda table: at(table, curves.LOSS.of(curves.NETWORK), 10.0, "train"),
@@ -57,6 +61,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs8.train_loss_end",
+        sentence="The network fits its training set.",
         source="Figure S8, loss panel",
         kind="read_off",
         measure=lambda table: last(table, curves.LOSS.of(curves.NETWORK), "train"),
@@ -66,6 +71,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs8.bump_time",
+        sentence="The distance to gradient flow has its early maximum at the paper's time.",
         source="Figure S8, RMSE panel: local maximum before t = .64",
         kind="read_off",
         measure=bump_time,
@@ -75,6 +81,7 @@ CLAIMS = (
     ),
     Claim(
         id="figs8.rmse_end",
+        sentence="The distance to gradient flow with the empirical kernel ends where the paper's does.",
         source="Figure S8, RMSE panel: end",
         kind="read_off",
         measure=lambda table: last(table, curves.RMSE.of(curves.FLOW_EMPIRICAL), "test"),

@@ -20,7 +20,7 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.analysis.suprema import ACTIVATIONS, COLUMNS, law, of_kind, panel
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.claims import Claim
+from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs import SUPREMA
 from ntkrun.experiments.style import panel_letter
@@ -53,6 +53,11 @@ def flattest(quantity: Quantity):
     return lambda table: largest([law(of_kind(table, *kind), quantity).slope for kind in kinds])
 
 
+SAID = {
+    "output": "The largest distance of network and linearization",
+    "theta": "The largest move of the parameters",
+    "kernel": "The largest change of Theta_hat",
+}
 # by the word in the claims' ids
 MEASURED = {"output": curves.OUTPUT_DISTANCE, "theta": curves.THETA_DISTANCE, "kernel": curves.NTK_DISTANCE}
 EXACT = "exact rate; 60 norms that scatter by a quarter, as |f_0 - Y| does: .034, three of these"
@@ -73,6 +78,8 @@ def slope_claim(what: str, activation: str, parameterization: str) -> Claim:
     expected, low, high, why = BANDS[what, activation == "relu"]
     return Claim(
         id=f"theorem21.{what}_{activation}_{parameterization}",
+        sentence=f"{SAID[what]} falls with the width at the rate that theory gives ({activation}, {parameterization}).",
+        depends_on=ANY_SETTING,
         source="Theorem 2.1; rates as the docstring derives them",
         kind="theory",
         measure=lambda table: law(of_kind(table, activation, parameterization), MEASURED[what]).slope,
@@ -87,6 +94,8 @@ CLAIMS = (
     *(
         Claim(
             id=f"theorem21.bound_{what}",
+            sentence=f"{SAID[what]} falls at least like n^-1/2 for every activation and parameterization.",
+            depends_on=ANY_SETTING,
             source="Theorem 2.1: O(n^-1/2), every activation and parameterization",
             kind="stated",
             measure=flattest(MEASURED[what]),

@@ -1,0 +1,52 @@
+"""Which settings are changed is known whichever way they came."""
+
+import json
+from pathlib import Path
+
+import pytest
+from entry_point import ntkrun  # noqa: F401  (a fixture)
+
+from ntkrun.cli.hydra.compose import compose_here, config_files
+from ntkrun.cli.hydra.shipped import changed_settings
+from ntkrun.settings.changes import Changes
+
+
+def changed(*overrides: str) -> Changes:
+    with config_files():
+        return changed_settings(compose_here(list(overrides)).settings, overrides)
+
+
+@pytest.mark.parametrize("scale", ["cpu", "paper"])
+def test_a_run_is_changed_against_the_shipped_one_of_its_scale(scale):
+    shipped = ("experiment=figs2", f"scale={scale}")
+    assert not changed(*shipped, "stage=report", "results_dir=elsewhere", "data.source=tfds")
+    assert not changed(*shipped, "data.classes=[airplane,horse]", "optimizer=momentum"), "typed as they are shipped"
+    assert set(changed(*shipped, "data.classes=[cat,dog]", "model.width=4")) == {"data.classes", "model.width"}
+
+
+def test_what_is_shipped_is_composed_only_where_a_setting_that_matters_is_typed(monkeypatch):
+    def forbidden(overrides):
+        raise AssertionError("composed again")
+
+    monkeypatch.setattr("ntkrun.cli.hydra.shipped.compose", forbidden)
+    assert not changed("experiment=fig3", "scale=cpu", "stage=check", "style=slides")
+    with pytest.raises(AssertionError, match="composed again"):
+        changed("experiment=fig3", "scale=cpu", "seed=1")
+
+
+def test_files_of_the_users_own_change_settings_too(ntkrun, tmp_path: Path):
+    (tmp_path / "mine" / "sizes" / "gpu").mkdir(parents=True)
+    small = "optimizer: {steps: 4}\nmodel: {width: 8}\ndata: {n_train: 8, n_test: 4}\n"
+    (tmp_path / "mine" / "sizes" / "gpu" / "fig3.yaml").write_text(f"# @package _global_\n{small}")
+    results = tmp_path / "results"
+    code, out, err = ntkrun(
+        "experiment=fig3",
+        "scale=gpu",
+        f"results_dir={results}",
+        "data.source=stand_in",
+        f"--config-dir={tmp_path}/mine",
+    )
+    assert code == 0, out + err
+    told = json.loads((results / "gpu" / "fig3" / "provenance.json").read_text())
+    assert list(told["run"]["changed"]) == ["data.n_test", "data.n_train", "model.width", "optimizer.steps"]
+    assert "n = 8 instead of 2048" in told["departures"]["differs"]
