@@ -81,7 +81,9 @@ def test_the_snippets_of_a_page_run(page, tmp_path, monkeypatch):
 
 def of_the_residual_mlp(folder: Path) -> None:
     """What the page promises of its two commands."""
-    table, provenance = read_table(next(folder.glob("results/smoke/lockstep/*/table.parquet")))
+    table, provenance = max(
+        map(read_table, folder.glob("results/smoke/lockstep/*/table.parquet")), key=lambda found: len(found[0])
+    )
     assert sorted(table["width"].unique()) == [16, 64]
     assert {"rmse/linear", "rmse/flow_empirical", "loss/network", "weight_change/linear"} <= set(table["curve"])
     network = provenance["cells"][0]["settings"]["model"]
