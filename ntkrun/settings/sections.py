@@ -11,7 +11,9 @@ from ntkrun.settings.fields import Count, Index, Meanings, NonNegative, Positive
 class RecordSettings(Section):
     """When and what is written down: at t = first_time * 2^(j / per_octave), at step 0 and at the last step."""
 
-    first_time: Annotated[float, Field(ge=1e-30, allow_inf_nan=False)] = Field(description="t of the first record point after 0")
+    first_time: Annotated[float, Field(ge=1e-30, allow_inf_nan=False)] = Field(
+        description="t of the first record point after 0"
+    )
     per_octave: Annotated[int, Field(ge=1, le=1000)] = Field(description="record points per doubling of t")
     outputs: Count = Field(description="single outputs that are followed per split")
     follow: Annotated[

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ntkrun.experiments.figures import load_experiment
+from ntkrun.experiments.runs.prepare import choose_weights
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 
@@ -67,3 +68,10 @@ def test_a_frozen_network_moves_its_readout_only_and_so_does_every_rival(setting
     np.testing.assert_allclose(both[1], both[0], rtol=0, atol=1e-10 * np.abs(both[0]).max())
     spread = table.loc[table["curve"] == "rmse/linear_analytic", "value"].max()
     assert 0 < spread < 0.5, "with Theta in place of K it would move several times as fast"
+
+
+def test_weights_are_followed_in_a_network_without_matrices():
+    theta0 = {"u": np.zeros(3), "v": np.zeros(5), "scale": np.zeros(())}
+    watched = choose_weights(theta0, 7)
+    assert len(watched) == 7 and {path for path, _ in watched} == {("u",), ("v",), ("scale",)}
+    assert all(index < theta0[path[0]].size for path, index in watched)
