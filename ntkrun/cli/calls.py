@@ -7,6 +7,7 @@ from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.exchange import exchange
 from ntkrun.cli.hydra.compose import Composed, compose, config_files
 from ntkrun.cli.hydra.errors import is_about_input, one_line
+from ntkrun.cli.hydra.shipped import changed_settings
 from ntkrun.cli.hydra.sweep import run_hydra
 from ntkrun.cli.job import run_job
 from ntkrun.cli.messages import complain, debugging

@@ -19,7 +19,7 @@ from flax import struct
 
 from ntkrun.data.batches import Batch
 from ntkrun.devices.placement import on_device
-from ntkrun.dynamics.metrics import LOSSES
+from ntkrun.dynamics.metrics import check_same_shape, loss_of
 from ntkrun.types import AnyArray, Array, Float
 
 Kernel = Float[AnyArray, "n1 n2"] | Float[AnyArray, "n1 n2 k k"]
@@ -69,6 +69,7 @@ class LinearFunctionSpace:
         loss: str,
     ) -> "LinearFunctionSpace":
         """From kernels of either shape; float64 throughout, which costs nothing beside a network."""
+        check_same_shape(f0_train, y_train)
         k = y_train.shape[1]
         train, flattened = kernel_matrix(ntk_train, k)
         test, _ = kernel_matrix(ntk_test, k)
@@ -92,8 +93,8 @@ class LinearFunctionSpace:
 
     def _loss(self, f: Array, batch: Batch | None) -> Array:
         if batch is None:
-            return LOSSES[self.loss](f, self.y_train)
-        return LOSSES[self.loss](f[batch.rows], self.y_train[batch.rows])
+            return loss_of(self.loss)(f, self.y_train)
+        return loss_of(self.loss)(f[batch.rows], self.y_train[batch.rows])
 
     def observe(self, state: tuple[Array, Any]) -> dict[str, Array]:
         c = state[0]

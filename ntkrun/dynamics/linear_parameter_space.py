@@ -12,7 +12,7 @@ import optax
 from flax import struct
 
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics.metrics import LOSSES
+from ntkrun.dynamics.metrics import loss_of
 from ntkrun.dynamics.network import InParameterSpace, examples, in_chunks, read_weights
 from ntkrun.kernels.precision import full_precision
 from ntkrun.types import Array, Params
@@ -35,7 +35,7 @@ class LinearParameterSpace(InParameterSpace):
         omega, optimizer_state = state
         x, y = examples(batch, self.x_train, self.y_train)
         f0, tangent = jax.linearize(lambda theta: self.model.apply({"params": theta}, x), self.theta0)
-        residual = jax.grad(lambda f: LOSSES[self.loss](f, y))(f0 + tangent(omega))
+        residual = jax.grad(lambda f: loss_of(self.loss)(f, y))(f0 + tangent(omega))
         (gradient,) = jax.linear_transpose(tangent, omega)(residual)
         theta = jax.tree.map(jnp.add, self.theta0, omega)
         updates, optimizer_state = self.tx.update(gradient, optimizer_state, theta)

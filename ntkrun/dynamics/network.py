@@ -11,7 +11,8 @@ from flax import linen as nn
 from flax import struct
 
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics.metrics import LOSSES
+from ntkrun.dynamics.metrics import loss_of
+from ntkrun.errors import UserError
 from ntkrun.kernels.precision import full_precision
 from ntkrun.lockstep.mesh import split
 from ntkrun.types import Array, Float, Params
@@ -43,6 +44,10 @@ def examples(
     batch: Batch | None, x_train: Float[Array, "n *d"], y_train: Float[Array, "n k"]
 ) -> tuple[Float[Array, "b *d"], Float[Array, "b k"]]:
     """Inputs and targets of a step (None: all of them), dealt out over the devices in use."""
+    if x_train.shape[0] != y_train.shape[0]:
+        raise UserError(
+            f"{x_train.shape[0]} training inputs but {y_train.shape[0]} targets: there must be one for each"
+        )
     x, y = (x_train, y_train) if batch is None else batch.of(x_train, y_train)
     return split(x), split(y)
 
@@ -120,7 +125,7 @@ class Network(InParameterSpace):
         return jax.grad(partial(self._loss, x=x, y=y))(theta)
 
     def _loss(self, theta: Params, x: Array, y: Array) -> Array:
-        return LOSSES[self.loss](jnp.asarray(self.model.apply({"params": theta}, x)), y)
+        return loss_of(self.loss)(jnp.asarray(self.model.apply({"params": theta}, x)), y)
 
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
         return self.observer(self, state[0])

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
-from ntkrun.dynamics.metrics import LOSSES, accuracy
+from ntkrun.dynamics.metrics import accuracy, loss_of
 from ntkrun.dynamics.network import Network, predict
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk
 from ntkrun.kernels.precision import full_precision
@@ -50,7 +50,7 @@ class Changes:
             "weight_change": self._of_weights(network.theta0, theta),
             "ntk_change": relative_change(empirical_ntk(network.model, theta, network.x_train), self.ntk0),
             "nngp_change": relative_change(empirical_nngp(network.model, theta, network.x_train), self.nngp0),
-            "loss": LOSSES[network.loss](f, network.y_train),
+            "loss": loss_of(network.loss)(f, network.y_train),
         }
 
     def _of_weights(self, theta0: Params, theta: Params) -> Float[Array, " layers"]:

@@ -1,5 +1,6 @@
 """df_a(x)/dtheta of single weights, the columns of the Jacobian that a figure follows."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -34,7 +35,7 @@ def weight_jacobian(
 
 def _leaf(params: Params, path: tuple[str, ...]) -> Any:
     for part in path:
-        params = params[part] if isinstance(params, dict) and part in params else None
+        params = params[part] if isinstance(params, Mapping) and part in params else None
     return params
 
 

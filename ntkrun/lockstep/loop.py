@@ -7,6 +7,7 @@ program and compiled again), its static fields select the program.  Between two 
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -15,7 +16,7 @@ import numpy as np
 from ntkrun.data.augment import draw_augmentation
 from ntkrun.data.batches import Batch, batch_indices
 from ntkrun.devices.platform import platform
-from ntkrun.errors import NonFiniteError
+from ntkrun.errors import NonFiniteError, UserError
 from ntkrun.lockstep.executor import Executor
 from ntkrun.lockstep.mesh import Devices
 from ntkrun.lockstep.processes import agree
@@ -110,6 +111,7 @@ def run_lockstep(
 
     Raises NonFiniteError naming the rival and the step as soon as a recorded output is not finite.
     """
+    _check(rivals, record_steps, batches)
     pace = Pace(batches.at_once)
     with Executor(tuple(rivals.values()), batches.size, devices) as executor:
         states = executor.init()
@@ -135,6 +137,19 @@ def run_lockstep(
                     _check_finite(observations, label, done)
                 seen.append((done, observations))
                 yield done, observations
+
+
+def _check(rivals: Mapping[str, Dynamics], record_steps: Sequence[int], batches: FullBatch | MiniBatches) -> None:
+    """UserError for record steps out of order and for batches of other examples than the rivals have."""
+    if not record_steps or record_steps[0] < 0 or any(b <= a for a, b in pairwise(record_steps)):
+        raise UserError(f"record_steps must be whole numbers from 0 on that increase, not {list(record_steps)[:8]}")
+    for name, rival in rivals.items():
+        # of an ensemble, the examples that its members share
+        examples = getattr(getattr(rival, "members", rival), "y_train", None)
+        if isinstance(batches, MiniBatches) and examples is not None and batches.n > len(examples):
+            raise UserError(
+                f"batches of {batches.n} examples, but {name} has {len(examples)}: give MiniBatches their number"
+            )
 
 
 def _check_finite(observations: Mapping[str, Observation], label: str, step: int) -> None:

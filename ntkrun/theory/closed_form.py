@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -205,7 +206,19 @@ def steps_to_loss(descent: ClosedForm, y: Float[AnyArray, "n k"], wanted: float,
     return bisect_left(range(max_steps), True, key=lambda step: loss(step) <= wanted)
 
 
+def check_targets(kernel: Any, y: Any, f0: Any = None) -> None:
+    """UserError unless the targets, and f_0 if given, are (n, k) for the n inputs of the kernel, of which they are."""
+    n, wanted = np.shape(kernel)[0], np.shape(y)
+    if len(wanted) != 2 or wanted[0] != n:
+        raise UserError(
+            f"targets of shape {wanted} for {n} inputs: they must be (n, k); for one output write y[:, None]"
+        )
+    if f0 is not None and np.shape(f0) != wanted:
+        raise UserError(f"initial outputs of shape {np.shape(f0)} but targets of shape {wanted}: both must be (n, k)")
+
+
 def _closed_form(ntk_train_train, y, f0_train, gain: Callable[[Spectrum, NumpyArray], NumpyArray]) -> ClosedForm:
+    check_targets(ntk_train_train, y, f0_train)
     theta = spectrum(ntk_train_train)
     f0 = np.asarray(f0_train, dtype=np.float64)
     residual = f0 - np.asarray(y, dtype=np.float64)

@@ -24,7 +24,7 @@ import numpy as np
 from ntkrun.devices.float64 import in_float64
 from ntkrun.devices.placement import on_the_host
 from ntkrun.errors import UserError
-from ntkrun.theory.closed_form import AnyArray, Kernel, SquareKernel, apply_kernel, symmetric_kernel
+from ntkrun.theory.closed_form import AnyArray, Kernel, SquareKernel, apply_kernel, check_targets, symmetric_kernel
 from ntkrun.types import Array, Float, Float64, NumpyArray
 
 LossGradient = Callable[[Any, Any], Any]  # (f (n, k), y (n, k)) -> dL/df (n, k), traced by JAX
@@ -73,6 +73,7 @@ def linear_flow(
     time.
     """
     _check(times, ntk_test_train, f0_test, momentum, learning_rate)
+    check_targets(ntk_train_train, y, f0_train)
     y, f0 = np.asarray(y, dtype=np.float64), np.asarray(f0_train, dtype=np.float64)
     ts, where = np.unique(np.asarray(times, dtype=np.float64), return_inverse=True)
     friction = None if momentum is None or learning_rate is None else (1.0 - momentum) / np.sqrt(learning_rate)

@@ -15,7 +15,7 @@ import numpy as np
 from ntkrun.errors import UserError
 from ntkrun.kernels.contraction import slices
 from ntkrun.kernels.psd import check_psd
-from ntkrun.theory.closed_form import AnyArray, Spectrum, descent_gain, spectrum
+from ntkrun.theory.closed_form import AnyArray, Spectrum, check_targets, descent_gain, spectrum
 from ntkrun.types import Float, Float64, NumpyArray
 
 _BLOCK_POINTS = 128  # test points treated together: r 128 N numbers, 30 MB for N = 1,000
@@ -75,6 +75,7 @@ def ntk_gp(
 
     Raises: UserError for a kernel that is not positive semi-definite or a negative time; NonFiniteError.
     """
+    check_targets(train_train.ntk, y_train)
     theta = _driving_spectrum(train_train.ntk, diag_reg)
     check_psd(train_train.nngp, "K(X, X)")
     check_psd(test_test.nngp, "K(x, x')")
@@ -107,6 +108,7 @@ def nngp_gp(
     gives (1 - e)^2 - 2 (1 - e) = -(1 - e^2), whatever e is.  Arguments, shapes and errors as `ntk_gp`;
     `diag_reg` applies to K(X, X), and only `.nngp` is read.
     """
+    check_targets(train_train.nngp, y_train)
     spectrum_k = _driving_spectrum(train_train.nngp, diag_reg)
     check_psd(test_test.nngp, "K(x, x')")
     b = _float64(test_train.nngp) @ spectrum_k.vectors

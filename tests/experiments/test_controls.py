@@ -20,7 +20,7 @@ CLAIMS = {claim.id: claim for name in experiment_names() for claim in load_exper
 def judged(claim: Claim, table) -> Verdict:
     """As the program judges it where it means something, on the paper's data."""
     figure = claim.id.partition(".")[0]
-    return judge(claim, figure, table, scale=claim.scales[-1], stand_in=False)
+    return judge(claim, figure, table, scale=claim.scales[-1], stand_in=False, changed={})
 
 
 def test_no_claim_is_without_a_control():

@@ -7,6 +7,7 @@ import pytest
 from ntkrun import tables
 from ntkrun.experiments.analysis.trajectories import bump_height, bump_time, output_correlation
 from ntkrun.experiments.figures import load_experiment
+from ntkrun.experiments.runs.prepare import choose_weights
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 
@@ -103,3 +104,10 @@ def test_outputs_that_are_nan_have_no_correlation():
         for rival, last in (("network", 3.0), ("linear", np.nan))
     ]
     assert np.isnan(output_correlation(tables.tidy(rows, figure="fig3", cell="", seed=0, width=1)))
+
+
+def test_weights_are_followed_in_a_network_without_matrices():
+    theta0 = {"u": np.zeros(3), "v": np.zeros(5), "scale": np.zeros(())}
+    watched = choose_weights(theta0, 7)
+    assert len(watched) == 7 and {path for path, _ in watched} == {("u",), ("v",), ("scale",)}
+    assert all(index < theta0[path[0]].size for path, index in watched)

@@ -16,6 +16,7 @@ from ntkrun.experiments.figures import load_experiment
 from ntkrun.lockstep.loop import MiniBatches, run_lockstep
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
+from ntkrun.report.departures import Departures
 from ntkrun.report.render import report
 from ntkrun.runner import data_sets
 from ntkrun.runner.plan import Cell
@@ -28,6 +29,7 @@ X, Y = jnp.asarray(RNG.normal(size=(12, 5)), jnp.float32), jnp.asarray(np.eye(2)
 MODEL = build_model(
     "fc", width=7, depth=1, n_outputs=2, activation="tanh", sigma_w2=1.5, sigma_b2=0.1, dtype=jnp.float32
 )
+NOTHING = Departures((), (), (), (), "")  # to be said of its settings
 TX = optax.sgd(0.5, momentum=0.9)  # one object: the runs of a process share their compiled programs
 STEPS = [0, 1, 40, 200]
 CURVES = {"train": curves.OUTPUT, "test": curves.LOGIT, "weights": curves.WEIGHT_CHANGE}  # of what is observed
@@ -62,7 +64,7 @@ def run(cells: list[Cell], store: Store, *, figure: bool = False) -> Silent:
     progress = Silent()
     run_cells(experiment(), cells, store, progress, Tally(len(cells)))
     if figure:
-        report(experiment(), cells, store, [], data_sets.stored(cells, store).of, Variant())
+        report(experiment(), cells, store, NOTHING, {}, data_sets.stored(cells, store).of, Variant())
     return progress
 
 

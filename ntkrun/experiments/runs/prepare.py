@@ -191,12 +191,14 @@ def step_by_step(
 
 
 def choose_weights(theta0: Params, count: int) -> tuple[Watched, ...]:
-    """`count` single weights, dealt out over the weight matrices from the input to the readout.
+    """`count` single weights, dealt out over the weight matrices from the input to the readout; over all parameters of a
+    network without matrices.
 
     The same places for every seed: they select the compiled program, which the seeds of a sweep thus share.
     """
     leaves = jax.tree_util.tree_leaves_with_path(theta0)
-    matrices = [(tuple(part.key for part in path), leaf.size) for path, leaf in leaves if leaf.ndim > 1]
+    chosen = [entry for entry in leaves if entry[1].ndim > 1] or leaves
+    matrices = [(tuple(part.key for part in path), leaf.size) for path, leaf in chosen]
     rng = np.random.default_rng(7)
     return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
 

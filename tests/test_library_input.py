@@ -1,0 +1,75 @@
+"""Calls of the library with arrays that only broadcast, names that are unknown and batches of other data: one line each.
+
+In a process of its own: the suite checks shapes by annotations, which a user's process does not.
+"""
+
+import sys
+
+from processes import ran
+
+PROGRAM = """
+import jax; jax.config.update("jax_enable_x64", True)
+import jax.numpy as jnp, numpy as np, optax, ntkrun
+from flax.core import freeze
+from ntkrun.errors import UserError
+from ntkrun.theory.gradient_flow import linear_flow
+
+rng = np.random.default_rng(0)
+x, y = jnp.asarray(rng.standard_normal((6, 5))), jnp.asarray(rng.standard_normal(6))
+net = dict(depth=1, activation="erf", sigma_w2=1.5, sigma_b2=0.1)
+model = ntkrun.build_model("fc", width=8, n_outputs=1, dtype="float64", **net)
+theta0 = model.init(jax.random.key(0), x)["params"]
+one = (np.eye(6), np.ones((2, 6)), np.eye(2))
+kernels = [ntkrun.Kernels(k, k) for k in one]
+solver = dict(loss_gradient=jax.grad(ntkrun.mse), rtol=1e-6, atol=1e-8, max_steps=99)
+
+def moved(kind=ntkrun.Network, x=x, y=y[:, None], loss="mse", steps=(0, 2), batches=None):
+    rival = kind(theta0=theta0, x_train=x, y_train=y, x_test=x, model=model, watched=(), tx=optax.sgd(0.3), loss=loss)
+    return list(ntkrun.run_lockstep({"a": rival}, steps, batches or ntkrun.FullBatch(), ntkrun.Silent(), "here"))
+
+def built(y):
+    return ntkrun.LinearFunctionSpace.build(
+        np.zeros((6, 1)), np.zeros((2, 1)), y, one[0], one[1], np.zeros((0, 6, 1)), optax.sgd(0.3), "mse")
+
+WRONG = {
+    "network, targets (n,)": lambda: moved(y=y),
+    "parameter space, targets (n,)": lambda: moved(ntkrun.LinearParameterSpace, y=y),
+    "function space, targets (n,)": lambda: built(y),
+    "mse": lambda: ntkrun.mse(y[:, None], y),
+    "rmse": lambda: ntkrun.rmse(y[:, None], y),
+    "cross_entropy": lambda: ntkrun.cross_entropy(np.zeros((3, 10)), np.array([[3], [1], [0]])),
+    "ntk_gp": lambda: ntkrun.ntk_gp(*kernels, y, np.array([1.0])),
+    "nngp_gp": lambda: ntkrun.nngp_gp(*kernels, y, np.array([1.0])),
+    "gradient_flow, targets (n,)": lambda: ntkrun.gradient_flow(one[0], y, y),
+    "gradient_flow, f_0 a number": lambda: ntkrun.gradient_flow(one[0], y[:, None], 0.0),
+    "linear_flow": lambda: linear_flow(one[0], y, y, np.array([1.0]), **solver),
+    "lengths": lambda: moved(y=y[:4, None]),
+    "loss": lambda: moved(loss="MSE"),
+    "steps out of order": lambda: moved(steps=(4, 0, 8)),
+    "no steps": lambda: moved(steps=()),
+    "batches of more examples": lambda: moved(batches=ntkrun.MiniBatches(jax.random.key(0), 60, 4)),
+}
+for name, call in WRONG.items():
+    try:
+        print(name, "is accepted", call())
+    except UserError as error:
+        assert "\\n" not in str(error), error
+        print(name, "- refused:", error)
+
+right = moved(steps=(0, 3000))[-1][1]["a"]["train"]
+assert np.abs(right[:, 0] - y).max() < 1e-2, "(n, 1) is fitted"
+moved(batches=ntkrun.MiniBatches(jax.random.key(0), 6, 4))
+watched = ((("layer_1", "omega"), 0),)
+plain, frozen = (ntkrun.weight_jacobian(model, params, x, watched) for params in (theta0, freeze(theta0)))
+np.testing.assert_array_equal(plain, frozen)
+mean = ntkrun.nngp_gp(*kernels, y[:, None], np.array([np.inf])).mean
+np.testing.assert_allclose(mean[0], one[1] @ np.asarray(y)[:, None])
+"""
+
+
+def test_what_only_broadcasts_is_refused_and_what_is_right_goes_through(root):
+    done = ran(sys.executable, "-c", PROGRAM, cwd=root)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == PROGRAM.count("lambda: ")
+    assert [line for line in lines if "- refused: " not in line] == []
