@@ -38,26 +38,34 @@ def test_time_is_that_of_a_second_order_flow_with_momentum_and_no_other(changes,
 
 
 def recursion(name: str, decay: float, scale: float) -> list[float]:
-    """theta_1, ... on L = 3/2 theta^2 from theta_0 = 1 with beta = .8, written out."""
-    theta, before, velocity, found = 1.0, 1.0, 0.0, []
-    for _ in range(6):
+    """theta_1, ... on L = 3/2 theta^2 from theta_0 = 1 with beta = .8, beta_2 = .7, epsilon = .01, written out."""
+    theta, before, velocity, mean, square, found = 1.0, 1.0, 0.0, 0.0, 0.0, []
+    for step in range(1, 7):
         gradient, eta = (3.0 + decay) * theta, 0.02 * scale
-        velocity = 0.8 * velocity + gradient
+        velocity, mean, square = (
+            0.8 * velocity + gradient,
+            0.8 * mean + 0.2 * gradient,
+            0.7 * square + 0.3 * gradient**2,
+        )
         following = {
             "gd": theta - eta * gradient,
             "momentum": theta + 0.8 * (theta - before) - eta * gradient,  # (S1)
             "nesterov": theta - eta * (gradient + 0.8 * velocity),
+            "adam": theta - eta * mean / (1 - 0.8**step) / (np.sqrt(square / (1 - 0.7**step)) + 0.01),
         }[name]
         theta, before = following, theta
         found.append(theta)
     return found
 
 
-@pytest.mark.parametrize("name", ["gd", "momentum", "nesterov"])
+SECOND_MOMENT = {"beta2": 0.7, "epsilon": 0.01}
+
+
+@pytest.mark.parametrize("name", ["gd", "momentum", "nesterov", "adam"])
 @pytest.mark.parametrize(("decay", "scale"), [(0.0, 1.0), (0.5, 0.25)])
 def test_theta_moves_by_the_recursion_of_its_name_with_the_decay_in_the_gradient(name, decay, scale):
-    momentum = 0.0 if name == "gd" else 0.8
-    tx = Optimizer(optimizer(name=name, momentum=momentum).settings, decay).scaled(scale)
+    more = SECOND_MOMENT if name == "adam" else {}
+    tx = Optimizer(optimizer(name=name, momentum=0.0 if name == "gd" else 0.8, **more).settings, decay).scaled(scale)
     theta, found = np.ones(1), []
     state = tx.init(theta)
     for _ in range(6):

@@ -140,6 +140,29 @@ def test_members_on_the_line_and_both_theories_are_those_of_the_printed_formulas
             close(values(table, "covariance/ntk", 4), blocks)
 
 
+def test_training_ends_when_every_output_of_every_network_is_near_its_target(settings_of):
+    """The first record point at which the farthest one is; what is seen there stands for all later times."""
+    settings, table, _ = run(
+        settings_of, "fig2", *LINE, "seed=4", "networks=2", "data.n_train=3", "points=[0,1]", "alphas=11", "model.width=7",
+        "model.depth=1", "optimizer.steps=256", "optimizer.learning_rate=1.", "optimizer.time_per_eta=null",
+        "times=[0,256]", "converged=.2",
+    )  # fmt: skip
+    data = load(settings.data, "mse", Silent())
+    pixels, y = data.x_train.reshape(3, -1), data.y_train
+    line = [alpha * pixels[0] + (1 - alpha) * pixels[1] for alpha in np.linspace(-2, 3, 11)]
+    line = [point * np.sqrt(point.size / np.sum(point**2)) for point in line]
+    x, z = span_coordinates(pixels, np.stack(line))
+    networks = {seed: drawn_by_itself(settings, seed, x, 1) for seed in (4, 5)}
+    paths = {seed: oracle.descended(f, x, y, "mse", settings.optimizer, 1.0) for seed, f in networks.items()}
+    recorded = [0, *(2**j for j in range(9))]
+    apart = np.array([[np.abs(f(paths[seed][step], x) - y) for step in recorded] for seed, f in networks.items()])
+    ends = recorded[int(np.argmax(apart.max(axis=(0, 2, 3)) < 0.2))]
+    others = {recorded[int(np.argmax(found < 0.2))] for found in (apart.mean(axis=(0, 2, 3)), *apart.max(axis=(2, 3)))}
+    assert 0 < ends < 256 and others - {ends}, "the mean, or one network alone, is near earlier"
+    for seed, f in networks.items():
+        close(values(table, "output/network", seed), [f(paths[seed][step], z)[:, 0] for step in (0, ends)])
+
+
 def test_wide_ensembles_are_drawn_from_the_distribution_of_14_and_15(settings_of):
     """The z-scores of Figure 2 on 60 real networks: N(0, 1) up to O(1/n), within 4 sd; far off with another time's theory.
 

@@ -70,6 +70,18 @@ def test_rivals_steps_and_records_are_those_of_the_run(name, settings_of, monkey
             assert (lockstep.steps, lockstep.records) == (found.steps[-1], len(found.steps))
 
 
+@pytest.mark.parametrize(("classes", "k"), [("[0,1]", 1), ("[0,1,2]", 3)])
+def test_kernels_and_spectra_of_a_plan_are_of_all_outputs(classes, k, settings_of):
+    """eta_critical from the mean over outputs, Theta_hat of all n k of them, Theta for each output alike."""
+    overrides = ("data=mnist", f"data.classes={classes}", "data.n_train=7", "data.n_test=5", "optimizer=gd")
+    experiment = load_experiment("lockstep")
+    (cell,) = make_cells(experiment, settings_of("lockstep", "smoke", "data.source=stand_in", *overrides))
+    work = work_of(experiment, cell)
+    assert work.spectra == (7, 7 * k, 7)
+    kernels = [jax.eval_shape(piece.function, *piece.arguments).shape for piece in work.programs]
+    assert kernels == [(7, 7), (7, 7, k, k), (5, 7, k, k)]
+
+
 def test_theorem_21_takes_the_steps_that_it_took(settings_of, real_data, root):
     """To the step, against the committed results of two cores."""
     cells = json.loads((root / "results/reference/cpu/theorem21/provenance.json").read_text())["cells"]
