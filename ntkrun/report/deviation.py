@@ -7,6 +7,7 @@ drawn there; where ours has ended nothing is compared.
 
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -27,10 +28,14 @@ COLUMNS = [
 def deviations(figure: Figure, name: str) -> pd.DataFrame:
     """One row a curve of the paper that the figure shows, in the order of drawing; nan where ours was not run."""
     rows = []
-    for ax in figure.axes:
-        curves = [line for line in ax.lines if isinstance(line, PaperCurve)]
-        height, unit = _height(curves), "octaves" if ax.get_yscale() == "log" else "of the panel"
-        for line in curves:
+    curves = {ax: [line for line in ax.lines if isinstance(line, PaperCurve)] for ax in figure.axes}
+    panels: dict[str, list[PaperCurve]] = {}
+    for line in itertools.chain(*curves.values()):
+        panels.setdefault(line.panel, []).append(line)  # several of our panels may share one of the paper's
+    for ax, drawn in curves.items():
+        unit = "octaves" if ax.get_yscale() == "log" else "of the panel"
+        for line in drawn:
+            height = _height(panels[line.panel])
             for label, ours in line.ours.items():
                 apart = deviation(line, ours, height)
                 size = np.abs(apart)

@@ -37,6 +37,13 @@ def test_growing_steps_end_where_small_ones_do(settings_of):
     assert moved > 0.1, "n = 16 is far from linear, so that the two rivals can be told apart"
 
 
+def test_the_loss_is_of_the_training_images_that_are_evaluated(settings_of):
+    grown = ("optimizer.schedule.decay_rate=1.03", "optimizer.steps=100")
+    one, more = (final(settings_of, *grown, f"record.train_examples={m}") for m in (3, "null"))
+    assert np.isfinite(one["loss/network"]).all() and one["loss/network"] != more["loss/network"]
+    np.testing.assert_array_equal(one["logit/network"], more["logit/network"])
+
+
 def test_onset_growth_and_slope_are_those_of_the_curves():
     times = [0.1 * 2**j for j in range(20)]
     frames = []

@@ -175,3 +175,18 @@ def test_steps_at_scale_gpu_are_fewer_and_reach_the_papers_time(settings_of, exp
         # Figure S4's last step of 1.03 times the one before ends behind the paper's time
         assert times[0] == pytest.approx(times[1], rel=0.04), experiment
     assert sum(one.optimizer.steps for *_, one in gpu) < sum(one.optimizer.steps for *_, one in paper) / 1.5
+
+
+@pytest.mark.parametrize("name", ["fig1", "fig2", "theorem21"])
+def test_networks_that_two_seeds_share_are_refused(settings_of, name):
+    experiment = load_experiment(name)
+    with pytest.raises(UserError, match=r"seed=1 and seed=2 share networks.*seed=\[1, 3, 5\]") as caught:
+        make_cells(experiment, settings_of(name, "smoke", "seed=[1,2]", "networks=2"))
+    assert "\n" not in str(caught.value)
+    make_cells(experiment, settings_of(name, "smoke", "seed=[1,3,5]", "networks=2"))
+    make_cells(experiment, settings_of(name, "smoke", "seed=[1,2]", "networks=1"))
+
+
+def test_a_rate_that_would_move_what_the_axis_shows_is_refused(settings_of):
+    with pytest.raises(UserError, match="choose the rates by lowest_rate and highest_rate"):
+        make_cells(load_experiment("figs7"), settings_of("figs7", "smoke", "optimizer.learning_rate=2"))

@@ -65,7 +65,7 @@ def of_networks(measure: Measure) -> Measure:
     """The measure; nan for a table without networks, whose part did not run."""
 
     @wraps(measure)
-    def measured(table: pd.DataFrame, *time: float) -> float:
+    def measured(table: pd.DataFrame, *time: float | int) -> float:
         return measure(table, *time) if len(table) else float("nan")
 
     return measured
