@@ -14,7 +14,7 @@ from ntkrun.experiments import curves
 from ntkrun.runner.store import read_table
 
 INSERT = re.compile(
-    r"^```(?:python|yaml) insert\n# ([\w/.]+)(?:, (below|in) (\w+))?\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
+    r"^```(?:python|yaml|toml) insert\n# ([\w/.]+)(?:, (below|in) (\w+))?\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
 )
 
 
