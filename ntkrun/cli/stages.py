@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ntkrun.experiments.base import Experiment
     from ntkrun.runner.plan import Cell
     from ntkrun.runner.store import Store
+    from ntkrun.settings.base import CommonSettings
 
 
 def join(settings: dict[str, Any]) -> None:
@@ -38,8 +39,9 @@ def verify(store: "Store") -> int:
     return 1 if damaged else 0
 
 
-def plan(experiment: "Experiment", cells: "list[Cell]", progress: "Console") -> int:
+def plan(experiment: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console") -> int:
     """Print what the cells will cost."""
+    from ntkrun.runner.failures import failed_cells
     from ntkrun.runner.forecast import forecast
     from ntkrun.runner.machines import machine_of
     from ntkrun.runner.plan_table import forecast_table, warnings
@@ -49,6 +51,8 @@ def plan(experiment: "Experiment", cells: "list[Cell]", progress: "Console") -> 
     print(forecast_table(found, machine))
     for line in warnings(found, cells, machine):
         progress.warn(line)
+    for cell, why in failed_cells(store, cells).items():
+        progress.warn(f"{cell} failed in an earlier run: {why}")
     return 0
 
 
@@ -118,48 +122,51 @@ def execute(
     progress = Console(outcome.remaining)
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     if first.stage in ("verify", "plan"):
-        return verify(store) if first.stage == "verify" else plan(source, cells, progress)
+        return verify(store) if first.stage == "verify" else plan(source, cells, store, progress)
     if first.stage == "check":
         return check(experiment, cells, store, progress, outcome)
+    code = 0
     if STAGES[first.stage].computes:
         code = compute(source, cells, store, progress, command, outcome)
-        if code:
-            return code
-        if STAGES[first.stage].draws and first.shards > 1 and (missing := [c.name for c in cells if not store.has(c)]):
-            print(f"{len(missing)} of {len(cells)} cells are left to other shards; the last one draws the figure")
-            return 0
-    if STAGES[first.stage].draws:
+    if STAGES[first.stage].draws and code <= 128 and not left_to_others(cells, store, code):
         differs = departures(without_unused(settings), paper()) if experiment.of_the_paper else []
         redraw = not STAGES[first.stage].computes or outcome.ran > 0
         show(experiment, cells, store, progress, differs, redraw, outcome)
-    return 0
+    return code
+
+
+def left_to_others(cells: "list[Cell]", store: "Store", code: int) -> bool:
+    """Whether there is nothing to draw: cells wait for other shards, or all of them failed."""
+    from ntkrun.runner.failures import failed_cells
+
+    first = cells[0].settings
+    missing = [cell for cell in cells if STAGES[first.stage].computes and not store.has(cell)]
+    waiting = len(missing) - len(failed_cells(store, missing))
+    if waiting and first.shards > 1:
+        print(f"{waiting} of {len(cells)} cells are left to other shards; the last one draws the figure")
+        return True
+    return code == 1 and len(missing) == len(cells)
 
 
 def compute(
     source: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console", command: str, outcome: Outcome
 ) -> int:
-    """Run the cells of this shard; the exit code is that of a signal when one ended it."""
+    """Run the cells of this shard; the exit code is 1 when some failed, that of a signal when one ended it."""
     if cells[0].settings.minutes is not None:
         raise UserError("minutes= is typed on the command line itself, not in a file of --config-dir")
-    store.prepare()  # a folder that cannot be written to is found before the imports below
-    from ntkrun.lockstep.processes import leave
-    from ntkrun.runner.device import ready
-    from ntkrun.runner.plan import shard_of
-
     first = cells[0].settings
-    try:
-        warnings = ready(first)
-    except UserError:
-        store.take_back()
-        raise
-    for warning in warnings:
-        progress.warn(warning)
+    if not first.distributed:  # else the others are there to be told
+        store.prepare()  # a folder that cannot be written to is found before the imports below
+    from ntkrun.lockstep.processes import ended_by_any, leave
+    from ntkrun.runner.plan import shard_of
     from ntkrun.runner.run import Tally, run_cells
 
     mine = shard_of(cells, first.shard, first.shards)
     tally = Tally(len(mine))
     try:
-        run_cells(source, mine, store, progress, tally)
+        with ended_by_any():
+            make_ready(first, store, progress)
+            run_cells(source, mine, store, progress, tally)
     except KeyboardInterrupt as interruption:
         progress.close()
         print(f"interrupted: {tally}; they are kept, and this goes on from there:\n  {command}", file=sys.stderr)
@@ -168,22 +175,39 @@ def compute(
         return code
     finally:
         outcome.ran, outcome.cached = outcome.ran + tally.ran, outcome.cached + tally.cached
+        for cell, why in tally.failed.items():
+            print(f"failed: {cell}: {why}", file=sys.stderr)
     print(tally)
     for cell in tally.elsewhere:
         progress.info(f"being run elsewhere: {cell}")
-    return 0
+    return 1 if tally.failed else 0
+
+
+def make_ready(settings: "CommonSettings", store: "Store", progress: "Console") -> None:
+    """Make JAX compute as runs do; UserError for devices that are not there, with nothing left behind."""
+    from ntkrun.runner.device import ready
+
+    try:
+        warnings = ready(settings)
+    except UserError:
+        store.take_back()
+        raise
+    for warning in warnings:
+        progress.warn(warning)
 
 
 def assist(source: "Experiment", cells: "list[Cell]") -> int:
     """Compute with the leading process what it computes; it alone reads and writes results."""
+    from ntkrun.lockstep.processes import ended_by_any
     from ntkrun.runner.device import ready
     from ntkrun.runner.plan import shard_of
     from ntkrun.runner.run import assist_cells
 
     first = cells[0].settings
     if STAGES[first.stage].computes:
-        ready(first)
-        assist_cells(source, shard_of(cells, first.shard, first.shards))
+        with ended_by_any():
+            ready(first)
+            assist_cells(source, shard_of(cells, first.shard, first.shards))
     return 0
 
 
@@ -209,6 +233,8 @@ def show(
     outcome.judged(verdict.verdict for verdict in made.verdicts)
     for name in made.stand_ins:
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set")
+    for name, why in made.failed.items():
+        progress.warn(f"without {name}, which failed: {why}")
     if made.missing:
         progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
     page = write_gallery(store.folder.parent)

@@ -56,6 +56,8 @@ def compute(name: str, settings: dict[str, Any], config_hash: str) -> dict[str, 
     store = Store(cell.settings.results_dir, cell.settings.scale, experiment.name)
     tally = Tally(1)
     run_cells(experiment, [cell], store, progress, tally)
+    for why in tally.failed.values():
+        return {"state": "failed", "why": why}
     return {"state": "elsewhere" if tally.elsewhere else "stored"}
 
 

@@ -19,6 +19,7 @@ from ntkrun.experiments.claims import Verdict
 from ntkrun.experiments.style import ENLARGED, style
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
+from ntkrun.runner.failures import failed_cells
 from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.gather import together
 from ntkrun.runner.plan import Cell
@@ -27,6 +28,7 @@ from ntkrun.runner.store import Store, parquet_bytes
 
 REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "deviation.csv", "provenance.json")
 PNG_LEVEL = 3  # of zlib: a third of the time of its usual 6 for files larger by a tenth
+SAID = 4  # failed cells that are named on the figure
 PATIENCE = 60.0  # seconds to wait for another process that writes the same files, which takes about one
 
 
@@ -38,6 +40,7 @@ class Report:
     verdicts: list[Verdict]
     missing: list[str]
     stand_ins: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)  # of the missing cells those that failed, and why
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ def report(
     stored, settings = gather(experiment, cells, store), cells[0].settings
     store.prepare()
     verdicts = judge_stored(experiment, stored, settings.scale)
+    failed = failed_cells(store, [cell for cell in cells if cell.name in stored.missing])
     provenance = {
         "experiment": experiment.name,
         "title": experiment.title,
@@ -98,11 +102,11 @@ def report(
         "drawn_by": code_version(),
         "style": settings.style,
         "cells": stored.facts,
-    }
-    stamp = stamp_lines(settings.scale, departures, stored.stand_ins, stored.missing, len(cells))
+    } | ({"failed_cells": failed} if failed else {})
+    stamp = stamp_lines(settings.scale, departures, stored.stand_ins, stored.missing, len(cells), list(failed))
     if redraw or not _says_the_same(store.folder, provenance, verdicts):
         write_all(experiment, store, settings.style, stored.table, verdicts, provenance, stamp)
-    return Report(store.folder / "figure.png", verdicts, stored.missing, stored.stand_ins)
+    return Report(store.folder / "figure.png", verdicts, stored.missing, stored.stand_ins, failed)
 
 
 def _says_the_same(folder: Path, provenance: dict[str, Any], verdicts: Sequence[Verdict]) -> bool:
@@ -118,16 +122,29 @@ def _json(content: Any) -> bytes:
 
 
 def stamp_lines(
-    scale: str, departures: Sequence[str], stand_ins: Sequence[str], missing: Sequence[str], total: int
+    scale: str,
+    departures: Sequence[str],
+    stand_ins: Sequence[str],
+    missing: Sequence[str],
+    total: int,
+    failed: Sequence[str] = (),
 ) -> list[str]:
-    """What must be said on the figure itself: stand-in data, missing cells, how the run differs from the paper's."""
+    """What must be said on the figure itself: stand-in data, missing and failed cells, how the run differs from the paper's."""
     lines = []
     if stand_ins:
         lines.append(f"STAND-IN DATA: {', '.join(stand_ins)} in place of the paper's images")
     if missing:
-        lines.append(f"INCOMPLETE: {len(missing)} of {total} cells are missing")
+        lines.append(f"INCOMPLETE: {len(missing)} of {total} cells are missing" + _among_them(failed))
     lines.append(f"scale={scale}" + (f"; differs from the paper: {', '.join(departures)}" if departures else ""))
     return lines
+
+
+def _among_them(failed: Sequence[str]) -> str:
+    """The failed ones of the missing cells by name, many of them by number."""
+    if not failed:
+        return ""
+    named = "; ".join(failed[:SAID]) + (f" and {len(failed) - SAID} more" if len(failed) > SAID else "")
+    return f", of which {len(failed)} failed: {named}"
 
 
 def write_all(
