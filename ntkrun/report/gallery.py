@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 from PIL import Image
 
@@ -98,7 +98,6 @@ def write_gallery(at_scale: Path) -> Path:
 
 def render(at_scale: Path) -> str:
     """The page as HTML."""
-    entries = [_entry(at_scale, name) for name in _reported(at_scale)]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -107,12 +106,25 @@ def render(at_scale: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters["symbols"] = symbols
+    template = environment.get_template("gallery.html.j2")
+    entries = [_sound(template, at_scale, name) for name in _reported(at_scale)]
     there = {entry.name for entry in entries}
     missing = [name for name in figures.figure_names() if name not in there]
     total = {kind: sum(entry.counts[kind] for entry in entries) for kind in VERDICTS}
-    return environment.get_template("gallery.html.j2").render(
-        scale=at_scale.name, entries=entries, total=total, missing=missing
-    )
+    return template.render(scale=at_scale.name, entries=entries, total=total, missing=missing)
+
+
+def _sound(template: Template, at_scale: Path, name: str) -> Entry:
+    """One figure of the page, which can be read and shown; one with a `fault` where its files are not what a report writes."""
+    caption = _caption(name, at_scale)
+    try:
+        entry = _entry(at_scale, name, caption)
+        template.render(scale=at_scale.name, entries=[entry], total=entry.counts, missing=[])
+    # a foreign or damaged file can make its readers fail in any way
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return Entry(name, caption, fault=f"the report cannot be read ({what}); make it again with stage=report")
+    return entry
 
 
 def symbols(text: str) -> Markup:
@@ -143,33 +155,30 @@ def _state(at_scale: Path) -> list[tuple[str, int, int]]:
     return found
 
 
-def _entry(at_scale: Path, name: str) -> Entry:
-    folder, caption = at_scale / name, _caption(name, at_scale)
-    try:
-        provenance = json.loads((folder / "provenance.json").read_text())
-        verdicts = [Verdict(**record) for record in json.loads((folder / "claims.json").read_text())]
-        cells = provenance["cells"]
-        if unknown := {v.verdict for v in verdicts} - set(VERDICTS):
-            raise ValueError(f"verdicts {unknown}")
-        return Entry(
-            name=name,
-            caption=caption,
-            title=provenance["title"],
-            size=_picture_size(folder / "figure.png"),
-            files=list(_files(folder)),
-            claims=[_claim(v, at_scale.name) for v in verdicts],
-            counts={kind: sum(v.verdict == kind for v in verdicts) for kind in VERDICTS},
-            departures=provenance["departures_from_paper"],
-            apart=list(_apart(folder / "deviation.csv")),
-            warnings=list(_warnings(provenance)),
-            settings=_settings([cell["settings"] for cell in cells]),
-            origin=list(_origin(provenance)),
-            cells=len(cells),
-            minutes=_minutes(cells),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"{type(error).__name__}: {error}"
-        return Entry(name, caption, fault=f"the report cannot be read ({what}); make it again with stage=report")
+def _entry(at_scale: Path, name: str, caption: Caption) -> Entry:
+    """What the files of a report say; raises anything where they are not as a report writes them."""
+    folder = at_scale / name
+    provenance = json.loads((folder / "provenance.json").read_text())
+    verdicts = [Verdict(**record) for record in json.loads((folder / "claims.json").read_text())]
+    cells = provenance["cells"]
+    if unknown := {v.verdict for v in verdicts} - set(VERDICTS):
+        raise ValueError(f"verdicts {unknown}")
+    return Entry(
+        name=name,
+        caption=caption,
+        title=provenance["title"],
+        size=_picture_size(folder / "figure.png"),
+        files=list(_files(folder)),
+        claims=[_claim(v, at_scale.name) for v in verdicts],
+        counts={kind: sum(v.verdict == kind for v in verdicts) for kind in VERDICTS},
+        departures=provenance["departures_from_paper"],
+        apart=list(_apart(folder / "deviation.csv")),
+        warnings=list(_warnings(provenance)),
+        settings=_settings([cell["settings"] for cell in cells]),
+        origin=list(_origin(provenance)),
+        cells=len(cells),
+        minutes=_minutes(cells),
+    )
 
 
 def _claim(verdict: Verdict, scale: str) -> dict[str, Any]:
