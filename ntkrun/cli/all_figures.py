@@ -1,5 +1,6 @@
 """`experiment=all`, `experiment=fig1,fig3`: one figure after the other, whatever becomes of the others, and a summary."""
 
+import signal
 import sys
 import time
 import traceback
@@ -104,6 +105,11 @@ def run_all(
             outcome.code = once(only(outcome.experiment, arguments), outcome)
         except SystemExit as stop:
             outcome.code = stop.code if isinstance(stop.code, int) else 1
+        except KeyboardInterrupt as stop:
+            outcome.code = 128 + int(getattr(stop, "signum", signal.SIGINT))
+            print("interrupted: what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        except BrokenPipeError:  # nobody reads the rest
+            raise
         except Exception:
             traceback.print_exc(file=sys.stderr)
             outcome.code = 1

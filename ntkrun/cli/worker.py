@@ -19,12 +19,15 @@ def main() -> None:
     switch_on()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what anything prints is for the person, and no answer
-    for line in sys.stdin:
-        answer = _answered(json.loads(line))
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-        if answer["state"] == "stopped":
-            sys.exit(answer["code"])
+    try:
+        for line in sys.stdin:
+            answer = _answered(json.loads(line))
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+            if answer["state"] == "stopped":
+                sys.exit(answer["code"])
+    except KeyboardInterrupt as stop:  # between two cells
+        sys.exit(128 + getattr(stop, "signum", 2))
 
 
 def _answered(told: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 
 import hydra
@@ -53,6 +54,11 @@ class Sweep:
             job.code = run_job(overrides, job)
         except (UserError, OmegaConfBaseException) as error:
             job.code = complain(one_line(error, overrides))
+        except BrokenPipeError:  # nobody reads the rest
+            raise
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            job.code = 1
         self.note(job)
         if job.code > 128:
             sys.exit(job.code)  # a signal ends the other jobs of the sweep, too
