@@ -1,5 +1,6 @@
 """What a terminal does to a program: Ctrl-C at any moment, readers that leave."""
 
+import importlib
 import os
 import random
 import signal
@@ -70,7 +71,7 @@ def test_an_import_is_not_interrupted_but_ended(tmp_path, monkeypatch):
         raise SystemExit(signum)
 
     with listening(end), pytest.raises(SystemExit):
-        import interrupted_import  # noqa: F401
+        importlib.import_module("interrupted_import")
 
 
 def test_a_run_that_was_asked_twice_saves_once():

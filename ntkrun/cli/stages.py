@@ -92,6 +92,19 @@ def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     return source.name, {name: one.seconds for name, one in found.items()}
 
 
+def cells_of(settings: dict[str, Any]) -> "list[Cell]":
+    """The cells of composed settings; UserError for settings that `execute` would refuse.  Computes and reads nothing."""
+    from ntkrun.runner.plan import check_shared_settings, make_cells
+
+    if settings["scale"] == "auto":
+        settings = settings | {"scale": "cpu"}  # what a wrong setting is does not depend on it
+    check_shared_settings(settings)
+    from ntkrun.experiments.figures import computing, load_experiment
+
+    source = computing(load_experiment(settings["experiment"]))
+    return make_cells(source, settings | {"experiment": source.name})
+
+
 def execute(
     settings: dict[str, Any], paper: Callable[[], dict[str, Any]], chosen_by: str, command: str, outcome: Outcome
 ) -> int:

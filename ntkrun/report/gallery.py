@@ -158,9 +158,8 @@ def _state(at_scale: Path) -> list[tuple[str, int, int]]:
 def _entry(at_scale: Path, name: str, caption: Caption) -> Entry:
     """What the files of a report say; raises anything where they are not as a report writes them."""
     folder = at_scale / name
-    provenance = json.loads((folder / "provenance.json").read_text())
-    verdicts = [Verdict(**record) for record in json.loads((folder / "claims.json").read_text())]
-    cells = provenance["cells"]
+    provenance, claims = (json.loads((folder / name).read_text()) for name in ("provenance.json", "claims.json"))
+    verdicts, cells = [Verdict(**record) for record in claims], provenance["cells"]
     if unknown := {v.verdict for v in verdicts} - set(VERDICTS):
         raise ValueError(f"verdicts {unknown}")
     return Entry(

@@ -15,19 +15,36 @@ from ntkrun.cli.all_figures import Outcome
 from ntkrun.cli.configs import CONFIGS
 from ntkrun.cli.hydra.compose import VERSION_BASE
 from ntkrun.cli.hydra.errors import one_line
+from ntkrun.cli.hydra.jobs import check_jobs
 from ntkrun.cli.job import run_job
 from ntkrun.cli.messages import complain
 from ntkrun.devices.float64 import switch_on
 from ntkrun.devices.platform import tell_xla
 from ntkrun.errors import UserError
 
+# flags that are followed by their value
+TAKE_A_VALUE = {"--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i"}
+
 
 def run_hydra(arguments: list[str], outcome: Outcome) -> int:
     """Call `hydra.main` with these arguments; the largest exit code of its jobs, whose results are added to `outcome`."""
+    flags, overrides = apart(arguments)
+    if flags in (["-m"], ["--multirun"]):
+        check_jobs(overrides)
     sweep = Sweep(outcome)
-    with _command_line(arguments):
+    with _command_line([*flags, *overrides]):  # Hydra wants overrides side by side
         hydra.main(version_base=VERSION_BASE, config_path=str(CONFIGS), config_name="config")(sweep)()
     return sweep.exit_code
+
+
+def apart(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """(flags with their values, overrides), which may be typed in any order."""
+    flags, overrides, rest = [], [], iter(arguments)
+    for argument in rest:
+        (flags if argument.startswith("-") else overrides).append(argument)
+        if argument in TAKE_A_VALUE:
+            flags += [value for value in [next(rest, None)] if value is not None]
+    return flags, overrides
 
 
 class Sweep:
