@@ -117,6 +117,7 @@ def run_all(
         remaining.drop_experiment(outcome.experiment)
         if outcome.code > 128:
             break
-    print(f"\n{summary(outcomes)}")
+    if any(o.ran + o.cached + o.passed + o.failed + o.not_judged or o.code or o.absent for o in outcomes):
+        print(f"\n{summary(outcomes)}")
     codes = [outcome.code or 0 for outcome in outcomes if not outcome.absent] or [2]
     return max(codes) if max(codes) > 128 or len(set(codes)) == 1 else 1

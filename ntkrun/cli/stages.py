@@ -245,7 +245,7 @@ def show(
         raise
     outcome.judged(verdict.verdict for verdict in made.verdicts)
     for name in made.stand_ins:
-        progress.warn(f"drawn from the stand-in images {name}, not from the paper's data: make data gets the real set")
+        progress.warn(f"drawn from the stand-in images {name}, not from the paper's data")
     for name, why in made.failed.items():
         progress.warn(f"without {name}, which failed: {why}")
     if made.missing:
