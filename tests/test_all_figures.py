@@ -56,6 +56,12 @@ def test_no_figure_stops_another_and_the_exit_code_says_it(codes, expected, caps
     assert total.split() == ["all", "4", "2", "0.0", "4", "2", "2"]
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_figures_of_which_nothing_was_run_or_judged_have_no_table_of_zeros_unless_one_went_wrong(code, capsys):
+    assert run_all(ARGUMENTS, ["fig1", "fig2"], lambda *_: code, nothing) == code
+    assert ("not judged" in capsys.readouterr().out) == bool(code)
+
+
 def test_a_report_of_all_draws_what_is_stored_and_names_what_is_not(ntkrun, monkeypatch):
     monkeypatch.setattr(cli, "figure_names", lambda: ["fig3", "figs10"])
     report = ["experiment=all", "scale=smoke", "stage=report"]

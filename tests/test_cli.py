@@ -63,7 +63,7 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     assert code == 0
     (folder,) = (tmp_path / "results" / "smoke" / "lockstep").glob("*-stand-in")
     assert "scale=smoke" in out and "figure.png" in out and "passed" in out
-    assert "mnist5k" in err and "make data" in err, "the stand-in is announced"
+    assert "mnist5k" in err, "the stand-in is announced"
     claims = json.loads((folder / "claims.json").read_text())
     assert set(claims[0]) == {
         "id", "figure", "source", "kind", "expected", "low", "high", "measured", "verdict", "why", "sentence", "reason"
@@ -172,7 +172,7 @@ def test_a_damaged_table_stops_the_run_before_any_compute(ntkrun, tmp_path):
 
 def test_divergence_warns_with_both_numbers_then_names_cell_and_step(ntkrun):
     code, _, err = ntkrun(*SMOKE, "optimizer.learning_rate=1e6", "optimizer.steps=200")
-    assert code == 2
+    assert code == 1
     assert re.search(r"eta = 1e\+06 is not below eta_critical = [\d.]+", err)
     assert re.search(r"lockstep seed=0: .* not finite at step \d+", err)
 

@@ -1,5 +1,5 @@
 """python -m ntkrun.cli"""
 
-from ntkrun.cli.main import main  # the module that jobs of a cluster import, not `__main__`
+from ntkrun.cli.entry import main  # the module that jobs of a cluster import, not `__main__`
 
 main()

@@ -1,5 +1,6 @@
 """`experiment=all`, `experiment=fig1,fig3`: one figure after the other, whatever becomes of the others, and a summary."""
 
+import signal
 import sys
 import time
 import traceback
@@ -106,6 +107,11 @@ def run_all(
             outcome.code = once(only(outcome.experiment, arguments), outcome)
         except SystemExit as stop:
             outcome.code = stop.code if isinstance(stop.code, int) else 1
+        except KeyboardInterrupt as stop:
+            outcome.code = 128 + int(getattr(stop, "signum", signal.SIGINT))
+            print("interrupted: what is finished is kept, and the same command goes on from there", file=sys.stderr)
+        except BrokenPipeError:  # nobody reads the rest
+            raise
         except Exception:
             traceback.print_exc(file=sys.stderr)
             outcome.code = 1
@@ -113,6 +119,7 @@ def run_all(
         remaining.drop_experiment(outcome.experiment)
         if outcome.code > 128:
             break
-    print(f"\n{summary(outcomes)}")
+    if any(o.ran + o.cached + o.passed + o.failed + o.not_judged or o.code or o.absent for o in outcomes):
+        print(f"\n{summary(outcomes)}")
     codes = [outcome.code or 0 for outcome in outcomes if not outcome.absent] or [2]
     return max(codes) if max(codes) > 128 or len(set(codes)) == 1 else 1

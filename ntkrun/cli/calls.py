@@ -85,6 +85,6 @@ def _composed(arguments: list[str]) -> Composed:
 
 def _answered(error: Exception, arguments: list[str]) -> int:
     """Say in one line what is wrong with the input; any other error is raised again."""
-    if debugging() or not is_about_input(error):
+    if debugging() or isinstance(error, BrokenPipeError) or not is_about_input(error):
         raise error
     return complain(one_line(error, arguments))

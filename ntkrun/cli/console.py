@@ -52,13 +52,14 @@ class Console:
 
     @contextlib.contextmanager
     def cell(self, figure: str, name: str, identity: str) -> Iterator[None]:
-        if self.remaining is None:
-            yield
-            return
         began = time.monotonic()
-        with self.remaining.computing((figure, identity)):
-            yield
-        self.close()
+        try:
+            with contextlib.nullcontext() if self.remaining is None else self.remaining.computing((figure, identity)):
+                yield
+        finally:
+            self.close()
+        if self.remaining is None:
+            return
         self.info(f"{figure} {name}: {time.monotonic() - began:.1f} s; {self.remaining}")
 
     def info(self, line: str) -> None:

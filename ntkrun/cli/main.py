@@ -1,13 +1,13 @@
-"""The entry point: reads the command line and ends with an exit code."""
+"""Reads the command line and ends with an exit code; `ntkrun.cli.entry` comes before it."""
 
 import sys
-import time
 
 from ntkrun import __version__
 from ntkrun.cli.all_figures import ALL, Outcome, run_all, several
 from ntkrun.cli.arguments import asks_for_text, check_arguments, completed, with_scale_shown
 from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.calls import expected_seconds, run_once, run_together
+from ntkrun.cli.entry import guarded
 from ntkrun.cli.help_text import help_text
 from ntkrun.cli.listing import list_runs
 from ntkrun.cli.messages import complain
@@ -21,8 +21,8 @@ from ntkrun.settings.stages import asked_for, drawing, has_time, lists
 
 def main() -> None:
     """Exit code 0: done, 1: a claim's or our own failure, 2: bad input, 3: cells left when the minutes were over,
-    128 + n: ended by signal n."""
-    sys.exit(run(sys.argv[1:], time.monotonic()))
+    128 + n: ended by signal n, or (n = 13) because nobody reads any more what is said."""
+    sys.exit(guarded(sys.argv[1:]))
 
 
 def run(arguments: list[str], began: float) -> int:

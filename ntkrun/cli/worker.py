@@ -19,12 +19,15 @@ def main() -> None:
     pin()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what anything prints is for the person, and no answer
-    for line in sys.stdin:
-        answer = _answered(json.loads(line))
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-        if answer["state"] == "stopped":
-            sys.exit(answer["code"])
+    try:
+        for line in sys.stdin:
+            answer = _answered(json.loads(line))
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+            if answer["state"] == "stopped":
+                sys.exit(answer["code"])
+    except KeyboardInterrupt as stop:  # between two cells
+        sys.exit(128 + getattr(stop, "signum", 2))
 
 
 def _answered(told: dict[str, Any]) -> dict[str, Any]:
@@ -56,6 +59,8 @@ def compute(name: str, settings: dict[str, Any], config_hash: str) -> dict[str, 
     store = Store(cell.settings.results_dir, cell.settings.scale, experiment.name)
     tally = Tally(1)
     run_cells(experiment, [cell], store, progress, tally)
+    for why in tally.failed.values():
+        return {"state": "failed", "why": why}
     return {"state": "elsewhere" if tally.elsewhere else "stored"}
 
 

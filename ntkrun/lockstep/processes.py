@@ -4,8 +4,11 @@ The process of index 0 leads: what depends on a clock, a file or a signal is dec
 Without `start` there is one process, which leads nobody, and nothing here communicates.
 """
 
+import contextlib
 import os
 import sys
+import traceback
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -58,6 +61,23 @@ def leave(code: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+@contextlib.contextmanager
+def ended_by_any() -> Iterator[None]:
+    """Around what several processes compute together: one that fails by itself ends, and with it the others.
+
+    A UserError passes: all of them meet it, or the leader has told them of it.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception:
+        if several():
+            traceback.print_exc(file=sys.stderr)
+            leave(1)
+        raise
 
 
 def tell(array: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from ntkrun.experiments import figures
@@ -97,7 +97,6 @@ def write_gallery(at_scale: Path) -> Path:
 
 def render(at_scale: Path) -> str:
     """The page as HTML."""
-    entries = [_entry(at_scale, report) for report in _reported(at_scale)]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -106,12 +105,31 @@ def render(at_scale: Path) -> str:
         lstrip_blocks=True,
     )
     environment.filters["symbols"] = symbols
+    template = environment.get_template("gallery.html.j2")
+    entries = [_sound(template, at_scale, report) for report in _reported(at_scale)]
     there = {entry.name for entry in entries}
     missing = [name for name in figures.figure_names() if name not in there]
     total = {kind: sum(entry.counts[kind] for entry in entries) for kind in VERDICTS}
-    return environment.get_template("gallery.html.j2").render(
+    return template.render(
         scale=at_scale.name, entries=entries, total=total, missing=missing, groups=list(_groups(entries))
     )
+
+
+def _sound(template: Template, at_scale: Path, report: StoredReport) -> Entry:
+    """One run of the page, which can be read and shown; one with a `fault` where its files are not what a report writes."""
+    name, run = report.experiment, "shipped" if report.shipped else report.run
+    link = Path(os.path.relpath(report.folder.resolve(), at_scale.resolve())).as_posix()
+    told: dict[str, Any] = {"name": name, "run": run, "key": f"{name}-{run}" if run else name, "link": link}
+    told |= {"caption": caption_of(name, at_scale)}
+    try:
+        entry = _entry(at_scale, report, told)
+        groups = list(_groups([entry]))
+        template.render(scale=at_scale.name, entries=[entry], total=entry.counts, missing=[], groups=groups)
+    # a foreign or damaged file can make its readers fail in any way
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return Entry(**told, fault=f"the report cannot be read ({what}); make it again with stage=report")
+    return entry
 
 
 def _groups(entries: list[Entry]) -> Iterator[tuple[list[Entry], Differences | None]]:
@@ -151,39 +169,31 @@ def _state(at_scale: Path) -> list[tuple[str, int, int]]:
     return found
 
 
-def _entry(at_scale: Path, report: StoredReport) -> Entry:
-    name, folder = report.experiment, report.folder
-    run = "shipped" if report.shipped else report.run
-    link = Path(os.path.relpath(folder.resolve(), at_scale.resolve())).as_posix()
-    caption = caption_of(name, at_scale)
-    told = {"name": name, "run": run, "key": f"{name}-{run}" if run else name, "link": link, "caption": caption}
-    try:
-        provenance = report.provenance()
-        verdicts = [Verdict(**record) for record in json.loads((folder / "claims.json").read_text())]
-        cells = provenance["cells"]
-        variant = provenance.get("run") or {"command": f"ntkrun experiment={name} scale={at_scale.name}", "changed": {}}
-        path = folder / "deviation.csv"
-        deviations = rows_of(path.read_text()) if path.is_file() else []  # none in a report of an earlier version
-        if unknown := {v.verdict for v in verdicts} - set(VERDICTS):
-            raise ValueError(f"verdicts {unknown}")
-        return Entry(
-            **told,
-            command=variant["command"],
-            changed=[f"{key}={json.dumps(value)}" for key, value in variant["changed"].items()],
-            title=provenance["title"],
-            size=picture_size(folder / "figure.png"),
-            files=list(files_of(folder, link)),
-            claims=[claim_row(v) for v in verdicts],
-            counts={kind: sum(v.verdict == kind for v in verdicts) for kind in VERDICTS},
-            departures=Departures.of_record(provenance["departures"]) if "departures" in provenance else None,
-            apart=list(panels_apart(deviations)),
-            distance=distance(deviations),
-            warnings=list(warnings_of(provenance)),
-            settings=settings_of([cell["settings"] for cell in cells]),
-            origin=list(origin_of(provenance)),
-            cells=len(cells),
-            minutes=minutes_of(cells),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        what = f"{type(error).__name__}: {error}"
-        return Entry(**told, fault=f"the report cannot be read ({what}); make it again with stage=report")
+def _entry(at_scale: Path, report: StoredReport, told: dict[str, Any]) -> Entry:
+    """What the files of a report say; raises anything where they are not as a report writes them."""
+    name, folder, provenance = report.experiment, report.folder, report.provenance()
+    verdicts = [Verdict(**record) for record in json.loads((folder / "claims.json").read_text())]
+    cells = provenance["cells"]
+    variant = provenance.get("run") or {"command": f"ntkrun experiment={name} scale={at_scale.name}", "changed": {}}
+    path = folder / "deviation.csv"
+    deviations = rows_of(path.read_text()) if path.is_file() else []  # none in a report of an earlier version
+    if unknown := {v.verdict for v in verdicts} - set(VERDICTS):
+        raise ValueError(f"verdicts {unknown}")
+    return Entry(
+        **told,
+        command=variant["command"],
+        changed=[f"{key}={json.dumps(value)}" for key, value in variant["changed"].items()],
+        title=provenance["title"],
+        size=picture_size(folder / "figure.png"),
+        files=list(files_of(folder, told["link"])),
+        claims=[claim_row(v) for v in verdicts],
+        counts={kind: sum(v.verdict == kind for v in verdicts) for kind in VERDICTS},
+        departures=Departures.of_record(provenance["departures"]) if "departures" in provenance else None,
+        apart=list(panels_apart(deviations)),
+        distance=distance(deviations),
+        warnings=list(warnings_of(provenance)),
+        settings=settings_of([cell["settings"] for cell in cells]),
+        origin=list(origin_of(provenance)),
+        cells=len(cells),
+        minutes=minutes_of(cells),
+    )

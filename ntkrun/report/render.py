@@ -20,6 +20,7 @@ from ntkrun.experiments.style import ALARM, ENLARGED, style
 from ntkrun.report.departures import Departures
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
+from ntkrun.runner.failures import failed_cells
 from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.gather import together
 from ntkrun.runner.lock import Lock
@@ -31,6 +32,7 @@ from ntkrun.settings.variant import Variant
 
 REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "deviation.csv", "provenance.json")
 PNG_LEVEL = 3  # of zlib: a third of the time of its usual 6 for files larger by a tenth
+SAID = 4  # failed cells that are named on the figure
 PATIENCE = 60.0  # seconds to wait for another process that writes the same files, which takes about one
 
 
@@ -43,6 +45,7 @@ class Report:
     missing: list[str]
     stand_ins: list[str] = field(default_factory=list)
     shipped: int = 0  # cells that are shipped results
+    failed: dict[str, str] = field(default_factory=dict)  # of the missing cells those that failed, and why
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ def report(
     stored, settings = gather(experiment, cells, store, fingerprints), cells[0].settings
     folder = report_folder(store, stand_in=bool(stored.stand_ins))
     verdicts = judge_stored(experiment, stored, settings.scale, changed)
+    failed = failed_cells(store, [cell for cell in cells if cell.name in stored.missing])
     provenance = {
         "experiment": experiment.name,
         "title": experiment.title,
@@ -119,11 +123,11 @@ def report(
         "drawn_by": code_version(),
         "style": settings.style,
         "cells": stored.facts,
-    }
-    stamp = Stamp(alarms(stored, len(cells)), settings.scale, departures)
+    } | ({"failed_cells": failed} if failed else {})
+    stamp = Stamp(alarms(stored, len(cells), list(failed)), settings.scale, departures)
     if redraw or not _says_the_same(folder, provenance, verdicts):
         write_all(experiment, store.report_lock(folder), settings.style, stored.table, verdicts, provenance, stamp)
-    return Report(folder / "figure.png", verdicts, stored.missing, stored.stand_ins, stored.shipped)
+    return Report(folder / "figure.png", verdicts, stored.missing, stored.stand_ins, stored.shipped, failed)
 
 
 def report_folder(store: Store, *, stand_in: bool) -> Path:
@@ -160,14 +164,22 @@ class Stamp:
     departures: Departures
 
 
-def alarms(stored: Stored, total: int) -> list[str]:
-    """Stand-in data and missing cells."""
+def alarms(stored: Stored, total: int, failed: Sequence[str] = ()) -> list[str]:
+    """Stand-in data, missing and failed cells."""
     lines = []
     if stored.stand_ins:
         lines.append(f"STAND-IN DATA: {', '.join(stored.stand_ins)} in place of the paper's images")
     if stored.missing:
-        lines.append(f"INCOMPLETE: {len(stored.missing)} of {total} cells are missing")
+        lines.append(f"INCOMPLETE: {len(stored.missing)} of {total} cells are missing" + _among_them(failed))
     return lines
+
+
+def _among_them(failed: Sequence[str]) -> str:
+    """The failed ones of the missing cells by name, many of them by number."""
+    if not failed:
+        return ""
+    named = "; ".join(failed[:SAID]) + (f" and {len(failed) - SAID} more" if len(failed) > SAID else "")
+    return f", of which {len(failed)} failed: {named}"
 
 
 def write_all(

@@ -41,13 +41,16 @@ class RemainingWork:
 
     @contextlib.contextmanager
     def computing(self, cell: CellKey) -> Iterator[None]:
-        """Around the computation of one cell, which is finished unless it raises."""
+        """Around the computation of one cell, which is finished, or dropped where it fails."""
         began = self.clock()
         self.expected_seconds.setdefault(cell, 0.0)
         self._current = cell, began
         try:
             yield
             self.finish(cell, self.clock() - began)
+        except Exception:
+            self.drop(cell)
+            raise
         finally:
             self._current = None
 

@@ -7,6 +7,7 @@ for the end of the compiled loop, half a second or so; a second Ctrl-C does not 
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -20,6 +21,49 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, signum: int) -> None:
         super().__init__(signal.Signals(signum).name)
         self.signum = signum
+
+
+AGAIN = 1.0  # seconds after which a request counts anew: a library may have swallowed the one before
+
+
+@contextlib.contextmanager
+def listening(in_an_import: Callable[[int], None]) -> Iterator[list[int]]:
+    """Inside it SIGINT and SIGTERM raise Interrupted; those that follow at once do not disturb the way out.
+
+    Yields the signals heard so far.  A signal that somebody wants the program to outlive (nohup, `&`) stays ignored.
+    Libraries written in C++ abort the process when their import is interrupted by an exception: there `in_an_import` is
+    called instead, with the signal; it should end the process.
+    """
+    heard: list[int] = []
+    raised: list[float] = []
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        heard.append(signum)
+        if _imports(frame):
+            in_an_import(signum)
+        if not raised or time.monotonic() - raised[-1] > AGAIN:
+            raised.append(time.monotonic())
+            raise Interrupted(signum)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {
+            signum: signal.signal(signum, on_signal)
+            for signum in (signal.SIGINT, signal.SIGTERM)
+            if signal.getsignal(signum) is not signal.SIG_IGN
+        }
+    try:
+        yield heard
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether an import is under way."""
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib."):
+        frame = frame.f_back
+    return frame is not None
 
 
 @contextlib.contextmanager

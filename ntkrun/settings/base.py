@@ -133,6 +133,9 @@ class CommonSettings(StageSettings):
         Field(description="look of the figure")
     )
     checkpoint_minutes: Local[Positive] = Field(description="minutes between two checkpoints of a cell under way")
+    retry: Local[bool] = Field(
+        description="compute cells anew that diverged in an earlier run of the same code; other failures are tried again anyway"
+    )
     minutes: Local[Positive | None] = Field(
         description="compute only what is expected to end within so many minutes from the call on (docs/budget.md); "
         "null: everything"
@@ -204,6 +207,14 @@ class CommonSettings(StageSettings):
         for name, unset in WITHOUT_MINUTES.items():
             if self.minutes is None and getattr(self, name) != unset:
                 raise ValueError(f"{name}={getattr(self, name)} is for runs within a time: add minutes=9, say")
+        return self
+
+    @model_validator(mode="after")
+    def _retry_is_for_what_computes(self) -> "CommonSettings":
+        if self.retry and not STAGES[self.stage].computes:
+            raise ValueError(
+                f"retry=true computes failed cells anew, and stage={self.stage} computes none: leave it out"
+            )
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,8 @@ def has_time(arguments: list[str]) -> bool:
 
 def drawing(arguments: list[str]) -> list[str]:
     """The command line that draws and judges what one with a limit of time has computed."""
-    return [item for item in arguments if item.partition("=")[0] not in (*WITHOUT_MINUTES, "stage")] + ["stage=report"]
+    of_computing = (*WITHOUT_MINUTES, "stage", "retry")
+    return [item for item in arguments if item.partition("=")[0] not in of_computing] + ["stage=report"]
 
 
 def lists(arguments: list[str]) -> bool:

@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+from processes import ran
 
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.cli.hydra.sweep import Sweep, run_hydra
@@ -51,3 +52,29 @@ def test_a_tilde_means_the_home_folder_for_results_and_for_sweeps(tmp_path, monk
     assert run_hydra(["-m", *SMOKE, "seed=0", "results_dir='~/x'"], Outcome()) == 0
     assert not (tmp_path / "~").exists()
     assert {"sweeps", "smoke"} <= {path.name for path in (tmp_path / "home" / "x").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model.width=-4", "seed=0,1"], "model.width=-4"),
+        (["model.width=8,-4"], "model.width=-4"),
+        (["seed=0,1", "hydra/launcher=local", "hydra.launcher.timeout_min=x"], "timeout_min"),
+        (["seed=0,1", "hydra/launcher=slurm"], "nothing was submitted"),
+    ],
+)
+def test_a_sweep_with_a_wrong_job_is_one_line_and_writes_nothing(words, said, tmp_path, root):
+    command = (sys.executable, "-m", "ntkrun.cli", "-m", "experiment=fig3", "scale=smoke", *words)
+    nowhere = {"PYTHONPATH": str(root), "PATH": str(tmp_path)}  # no SLURM
+    done = ran(*command, cwd=tmp_path, env=os.environ | nowhere)
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
+    assert said in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["-m", "--multirun"])
+def test_the_flag_of_a_sweep_may_stand_anywhere(flag, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    first, *rest = SMOKE
+    assert run([first, flag, *rest], 0.0) == 0
+    assert run([*SMOKE, "seed=0,1", flag], 0.0) == 0
+    assert capsys.readouterr().out.count("cells finished") == 3

@@ -21,11 +21,12 @@ from ntkrun.experiments.style import PaperCurve
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import claims_table, judge_all
 from ntkrun.report.render import gather
+from ntkrun.runner import data_sets
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import Store
 
 ANOTHER = {"fig3": "figs8", "lockstep": "figs8"}  # whose committed cells are of the same kind of run
-HOW: dict[str, Any] = {"scale": "cpu", "stand_in": False}
+HOW: dict[str, Any] = {"scale": "cpu", "stand_in": False, "changed": {}}
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +38,9 @@ def table_of(root, settings_of):
         if name not in read:
             experiment = load_experiment(name)
             raw = settings_of(name, "cpu") | {"experiment": computing(experiment).name}
-            store = Store(root / "results", "cpu", name, experiment.cells_of)
-            read[name] = gather(experiment, make_cells(computing(experiment), raw), store).table
+            store = Store(root / "results" / "reference", "cpu", name, experiment.cells_of)
+            cells = make_cells(computing(experiment), raw)
+            read[name] = gather(experiment, cells, store, data_sets.stored(cells, store).of).table
         return read[name]
 
     return committed

@@ -203,6 +203,46 @@ def test_one_damaged_report_is_named_and_hides_no_other(at_scale):
     assert len(Page(page.read_text()).all("img")) == 2
 
 
+def changed(path: Path, *keys, value) -> str:
+    """The JSON of a file with one of its values replaced."""
+    content = json.loads(path.read_text())
+    inner = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    return json.dumps(content)
+
+
+DEEP = "[" * 100_000
+FOREIGN = {
+    "provenance.json": [
+        "", "[]", "5", "null", "\xff", DEEP, '{"cells": [{}]}', '{"cells": {"a": 1}}',
+        *(("cells", 0, "settings", value) for value in ([], "a", None)),
+        *(("cells", 0, "packages", value) for value in ([], None)),
+        *(("cells", 0, name, None) for name in ("facts", "code", "device", "wall_seconds")),
+        ("cells", 0, "wall_seconds", 10**400), ("departures_from_paper", 5), ("missing_cells", 5), ("title", None),
+    ],
+    "claims.json": ["{}", "5", DEEP, '[{"id": 1}]', (0, "kind", "foo"), (0, "verdict", "maybe"), (0, "measured", "x")],
+    "deviation.csv": ["\0", "panel\n1\n", f"panel,unit\n{'x' * 200_000},octaves\n"],
+    "figure.png": ["", "GIF89a"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [(file, content) for file, contents in FOREIGN.items() for content in contents],
+    ids=lambda x: str(x)[:40],
+)
+def test_whatever_a_report_holds_the_others_are_shown(at_scale, file, content):
+    path = at_scale / "figs2" / file
+    text = content if isinstance(content, str) else changed(path, *content[:-1], value=content[-1])
+    path.write_text(text, encoding="latin-1")
+    page = write_gallery(at_scale).read_text()
+    shown = {image["src"] for image in Page(page).all("img")}
+    assert shown >= {"fig1/figure.png", "figs10/figure.png"}
+    assert "the report cannot be read" in page or "figs2/figure.png" in shown
+
+
 def test_a_report_that_ends_while_the_page_is_written_is_on_it(at_scale, monkeypatch):
     written, write = [], gallery.write_bytes
 

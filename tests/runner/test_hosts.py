@@ -27,15 +27,17 @@ LONG = {
 
 
 def one_process(
-    folder: Path, root: Path, environment: dict[str, str], *how: str
+    folder: Path, root: Path, environment: dict[str, str], *how: str, program: tuple[str, ...]
 ) -> contextlib.AbstractContextManager[Program]:
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"
     shared = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(root)}
-    return started(sys.executable, "-m", "ntkrun.cli", *how, f"results_dir={folder}", env=shared | environment)
+    return started(sys.executable, *program, *how, f"results_dir={folder}", env=shared | environment)
 
 
 @contextlib.contextmanager
-def two_processes(folder: Path, root: Path, *how: str) -> Iterator[list[Program]]:
+def two_processes(
+    folder: Path, root: Path, *how: str, program: tuple[str, ...] = ("-m", "ntkrun.cli")
+) -> Iterator[list[Program]]:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"localhost:{free.getsockname()[1]}"
@@ -45,7 +47,7 @@ def two_processes(folder: Path, root: Path, *how: str) -> Iterator[list[Program]
             stack.enter_context(
                 one_process(
                     folder / f"process {i}", root, joined | {"JAX_PROCESS_ID": str(i)}, *how,
-                    "distributed=true", "devices=all",
+                    "distributed=true", "devices=all", program=program,
                 )
             )
             for i in (0, 1)
@@ -100,3 +102,47 @@ def test_processes_stopped_and_killed_in_mid_cell_go_on_bit_for_bit(root, tmp_pa
     assert "going on from step" in finished[0].stderr
     (_, found, _), (_, expected, _) = (table(tmp_path / name) for name in ("hit", "whole"))
     assert found.equals(expected)
+
+
+def test_a_cell_that_diverges_stops_no_other_and_all_processes_say_so(root, tmp_path):
+    with two_processes(tmp_path, root, *RUN, "optimizer.learning_rate=[1e8,.1]") as two:
+        leader, follower = ends(*two)
+    assert (leader.returncode, follower.returncode) == (1, 0), leader.stderr[-2000:] + follower.stderr[-2000:]
+    assert "(1 run now, 0 stored before), 1 failed" in leader.stdout
+    assert "not finite" in leader.stderr and "not finite" in follower.stderr
+    assert len(list(tmp_path.rglob("*.parquet"))) == 1
+
+
+def test_a_leader_that_cannot_write_ends_all_with_one_line_each(root, tmp_path):
+    (tmp_path / "process 0").write_text("a file where its folder of results would be")
+    with two_processes(tmp_path, root, *RUN) as two:
+        leader, follower = ends(*two)
+    assert (leader.returncode, follower.returncode) == (2, 0), leader.stderr[-2000:] + follower.stderr[-2000:]
+    assert "Traceback" not in leader.stderr + follower.stderr
+
+
+BREAKS = """
+import os, sys
+from ntkrun.runner.shared_checkpoints import SharedCheckpoints
+def broken(self, step, states):
+    if os.environ["JAX_PROCESS_ID"] == os.environ["BREAKS"]:
+        raise OSError("this process alone has a bad file")
+    return kept(self, step, states)
+kept, SharedCheckpoints.reached = SharedCheckpoints.reached, broken
+from ntkrun.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.faults)])
+def test_a_process_that_fails_alone_says_why_and_no_other_waits_for_it_for_ever(root, tmp_path, number, monkeypatch):
+    (tmp_path / "broken.py").write_text(BREAKS)
+    monkeypatch.setenv("BREAKS", str(number))
+    with two_processes(tmp_path, root, *RUN, program=(str(tmp_path / "broken.py"),)) as two:
+        done = ends(*two)
+    assert "this process alone has a bad file" in done[number].stderr and done[number].returncode == 1
+    assert done[1 - number].returncode != 0
+    assert not list(tmp_path.rglob("*.parquet"))
+    if number == 0:  # of a follower's end the leader may hear too late to write anything
+        (record,) = tmp_path.rglob("*.failed.json")
+        assert "bad file" in record.read_text() and not list(tmp_path.rglob("*.lock"))

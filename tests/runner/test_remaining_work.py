@@ -54,9 +54,12 @@ def test_the_cell_under_way_counts_down_and_never_below_zero():
     assert left.finished == 1 and left.total == 2
 
 
-def test_a_cell_that_fails_stays_and_an_experiment_that_is_over_is_taken_off():
-    left, _ = work({A: 60.0, C: 60.0})
-    with pytest.raises(ValueError), left.computing(A):
+def test_a_cell_that_is_interrupted_stays_and_one_that_fails_or_whose_experiment_is_over_is_taken_off():
+    left, _ = work({A: 60.0, B: 60.0, C: 60.0})
+    with pytest.raises(KeyboardInterrupt), left.computing(A):
+        raise KeyboardInterrupt
+    assert left.seconds_left() == 180.0 and left.finished == 0
+    with pytest.raises(ValueError), left.computing(B):
         raise ValueError
     assert left.seconds_left() == 120.0 and left.finished == 0
     left.drop_experiment("fig1")

@@ -19,10 +19,9 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from ntkrun.cli.all_figures import Outcome
+from ntkrun.cli.hydra.executors import NEEDS, executor_of
 from ntkrun.cli.hydra.sweep import Sweep
 from ntkrun.errors import UserError
-
-NEEDS = "hydra/launcher=slurm and hydra/launcher=local need submitit: pip install 'ntkrun[cluster]'"
 
 try:
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher  # pyright: ignore[reportAssignmentType]
@@ -42,12 +41,6 @@ except ImportError:
 
         def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
             raise UserError(NEEDS)
-
-
-# submitit's names for what every kind of executor has; those of one kind begin with its name
-OF_EVERY_EXECUTOR = {
-    "name", "timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node", "stderr_to_stdout",
-}  # fmt: skip
 
 
 class SweepLauncher(BaseSubmititLauncher):
@@ -82,7 +75,6 @@ class SweepLauncher(BaseSubmititLauncher):
         return returned
 
     def _submit(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[Any]:
-        import submitit
         from submitit.core.utils import FailedJobError
 
         assert self.config is not None
@@ -90,18 +82,8 @@ class SweepLauncher(BaseSubmititLauncher):
         if set(str(sweep)) & set("=%,"):
             raise UserError(f"SLURM cannot write logs below {sweep}: choose a results_dir without = , and %")
         sweep.mkdir(parents=True, exist_ok=True)
-        given = {name: value for name, value in self.params.items() if value is not None}
-        folder, timeouts = given.pop("submitit_folder"), given.pop("max_num_timeout")
+        executor = executor_of(self._EXECUTOR, self.params)
         try:
-            executor = submitit.AutoExecutor(
-                folder=folder, cluster=self._EXECUTOR, **{f"{self._EXECUTOR}_max_num_timeout": timeouts}
-            )
-            executor.update_parameters(
-                **{
-                    name if name in OF_EVERY_EXECUTOR else f"{self._EXECUTOR}_{name}": value
-                    for name, value in given.items()
-                }
-            )
             jobs = [
                 (list(overrides), "hydra.sweep.dir", number, f"job_id_for_{number}", Singleton.get_state())
                 for number, overrides in enumerate(job_overrides, start=first)

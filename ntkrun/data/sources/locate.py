@@ -7,6 +7,8 @@ from ntkrun.errors import UserError
 from ntkrun.settings.choices import DataName, choices_of
 
 NAMES = choices_of(DataName)
+MAKEFILE = Path(__file__).parents[3] / "Makefile"  # of the checkout; an installed package has none
+SHOWN = 5  # entries of a folder that are named
 
 
 def check_name(name: str) -> str:
@@ -49,6 +51,22 @@ def prepared_in(data_dir: Path, name: str) -> Path | None:
     except OSError as error:
         raise UserError(f"cannot read {data_dir / name} ({error.strerror}); correct its permissions") from error
     return max(versions, key=_version_key, default=None)
+
+
+def how_to_get(name: str) -> str:
+    """A sentence on where the set was looked for and what to do for the real images."""
+    if find_prepared(name) is not None:
+        return "data.source=auto takes the real images, which are here."
+    own = os.environ.get("NTKRUN_DATA_DIR")
+    prepare = "type `make data`" if MAKEFILE.is_file() else "prepare it with TensorFlow Datasets (data.source=tfds)"
+    if not own:
+        return f"For the real images {prepare}, or set NTKRUN_DATA_DIR to a folder that has them."
+    there = sorted(path.name for path in Path(own).expanduser().iterdir())
+    told = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
+    return (
+        f"NTKRUN_DATA_DIR={own} has no prepared {name}/<version>/dataset_info.json, it holds {told or 'nothing'}: "
+        f"point it at the folder that has {name}, or {prepare}."
+    )
 
 
 def _version_key(directory: Path) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ntkrun.data.sources import locate
 from ntkrun.data.sources.image_set import ImageSet, fingerprint_of
 from ntkrun.data.sources.load import load_images, stand_in_warning
 from ntkrun.data.sources.locate import find_prepared
@@ -88,6 +89,7 @@ def test_stand_ins_are_named_and_announced(no_data):
 def test_stand_in_can_be_asked_for_beside_real_data(no_data, monkeypatch, mini_data):
     monkeypatch.setenv("NTKRUN_DATA_DIR", str(mini_data))
     assert load_images("mnist", "stand_in").name == "mnist5k"
+    assert "data.source=auto takes the real images" in stand_in_warning("mnist5k", "mnist")
 
 
 def test_unknown_names_say_what_is_known():
@@ -160,3 +162,20 @@ def test_real_cifar10(cifar10: ImageSet):
     assert isinstance(cifar10.train_images, np.ndarray)
     mean = cifar10.train_images.reshape(-1, 3).mean(axis=0) / 255
     np.testing.assert_allclose(mean, [0.4914, 0.4822, 0.4465], atol=1e-4)
+
+
+def test_a_folder_without_the_set_is_named_with_what_it_holds(tmp_path, monkeypatch):
+    (tmp_path / "imagenet").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    monkeypatch.setenv("NTKRUN_DATA_DIR", str(tmp_path))
+    line = stand_in_warning("mnist5k", "mnist")
+    assert str(tmp_path) in line and "imagenet" in line and "set NTKRUN_DATA_DIR" not in line
+    monkeypatch.delenv("NTKRUN_DATA_DIR")
+    assert "set NTKRUN_DATA_DIR" in stand_in_warning("mnist5k", "mnist")
+
+
+def test_make_is_spoken_of_only_where_there_is_a_makefile(tmp_path, monkeypatch, no_data):
+    assert "make data" in stand_in_warning("mnist5k", "mnist")
+    monkeypatch.setattr(locate, "MAKEFILE", tmp_path / "Makefile")
+    assert "make data" not in stand_in_warning("mnist5k", "mnist")
