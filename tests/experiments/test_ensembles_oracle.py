@@ -107,7 +107,7 @@ def test_members_on_the_line_and_both_theories_are_those_of_the_printed_formulas
     settings, table, _ = run(
         settings_of, "fig2", *LINE, "seed=4", "networks=2", "data.n_train=6", "points=[4,1]", "alphas=11", "model.width=7",
         "model.depth=2", "times=[0,2,8]", "optimizer.steps=8", "optimizer.learning_rate=.6", "optimizer.time_per_eta=.5",
-        "times=[0,.6,2.4]",
+        "times=[0,.6,2.4]", "theory.diag_reg=.1",
     )  # fmt: skip
     data, n = load(settings.data, "mse", Silent()), 6
     pixels, y = data.x_train.reshape(n, -1), data.y_train
@@ -126,12 +126,14 @@ def test_members_on_the_line_and_both_theories_are_those_of_the_printed_formulas
         oracle.relu_kernels(settings.model, a, b) for a, b in ((x, x), (z, x), (z, z))
     )
     at = probes(alphas)
-    for name, driving, from_line in (("ntk", theta, cross), ("nngp", k, k_cross)):
-        means, variances, blocks = [], [], []
+    for name, kernel, from_line in (("ntk", theta, cross), ("nngp", k, k_cross)):
+        driving, means, variances, blocks = kernel + 0.1 * np.trace(kernel) / n * np.eye(n), [], [], []
         for step in steps:
             e = np.linalg.matrix_power(np.eye(n) - 0.6 / n * driving, step)
-            a = from_line @ np.linalg.solve(driving, np.eye(n) - e)  # (14, 15), with K in Theta's place (S22, S23)
-            sigma = prior + a @ k @ a.T - a @ k_cross.T - k_cross @ a.T
+            a = from_line @ np.linalg.solve(driving, np.eye(n) - e)
+            all_layers = prior + a @ k @ a.T - a @ k_cross.T - k_cross @ a.T  # (15)
+            readout = prior - k_cross @ np.linalg.solve(driving, np.eye(n) - e @ e) @ k_cross.T  # (S23)
+            sigma = all_layers if name == "ntk" else readout
             means, variances = [*means, a @ y[:, 0]], [*variances, np.diagonal(sigma)]
             blocks.append(sigma[np.ix_(at, at)])
         close(values(table, f"mean/{name}", 4), means)

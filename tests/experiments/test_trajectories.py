@@ -8,6 +8,7 @@ from ntkrun import tables
 from ntkrun.experiments.analysis.trajectories import bump_height, bump_time, output_correlation
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.experiments.runs.prepare import choose_weights
+from ntkrun.experiments.runs.trajectories import shown
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 
@@ -51,6 +52,13 @@ def test_the_solver_gives_the_flow_that_small_steps_follow(settings_of, extra):
         moved = np.abs(g - start[f"output/{rival}"].to_numpy()).max()
         # one step's error, eta lambda_max / 2 in t = 64 eta, or sqrt(eta) of (S3) with the friction's own O(sqrt eta)
         assert 0 < np.abs(f - g).max() < 0.1 * moved, kernel
+
+
+def test_what_is_followed_is_one_output_of_many_images_or_all_outputs_of_one():
+    f = np.arange(12.0).reshape(4, 3)
+    assert shown(f, 2).tolist() == shown(f, 2, "logits").tolist() == [0, 1, 2]
+    assert shown(f, 2, "examples").tolist() == [0, 3]
+    assert shown(f[:, :1], 2).tolist() == [0, 3] and shown(f[:, :1], 2, "logits").tolist() == [0]
 
 
 SEVERAL = ["model.parameterization=standard", "data=cifar10", "data.classes=[0,1,2]", "data.targets=one_hot"]

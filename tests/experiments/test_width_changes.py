@@ -107,5 +107,8 @@ def test_the_late_rise_and_the_mean_distance_of_figure_s6():
     assert -0.02 < late_rise(table) < 0.05, "paper_numbers: flat after 2^9"
     earlier = table["time"] == 512.0
     assert late_rise(table.assign(value=table["value"].where(~earlier, table["value"] / 2))) > 0.98
+    early_and_narrow = earlier & (table["width"] < width_measures.WIDE)
+    bent = table.assign(value=table["value"].where(~early_and_narrow, table["value"] / 8))
+    assert late_rise(bent) == pytest.approx(late_rise(table)), "narrow networks do not count"
     narrow = table[table["width"] == 16].assign(width=8)
     assert np.isnan(late_rise(narrow)) and np.isnan(mean_octaves(figs6.RELU, 512.0)(narrow))

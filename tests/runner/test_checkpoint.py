@@ -1,5 +1,6 @@
 """A resumed run is the uninterrupted one, bit for bit, whatever happened to the checkpoints in between."""
 
+import json
 import os
 import shutil
 import signal
@@ -171,6 +172,20 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(a_cell, uninte
     assert equal(found, uninterrupted)
     assert len(progress.warnings) == count and all("is of no use" in line for line in progress.warnings)
     assert a_cell.run()[1].warnings == [], "what was damaged is gone"
+
+
+@pytest.mark.parametrize("part", ["states", "seen"])
+def test_a_sound_file_of_other_numbers_than_were_saved_is_not_used(a_cell, uninterrupted, part):
+    a_cell.interrupted(6, minutes=1e-9)
+    (newest,) = a_cell.newest()
+    record, arrays = checkpoint.read_arrays(newest)
+    first = next(iter(arrays[part]))
+    arrays[part][first] = arrays[part][first] * np.float32(1.5)
+    shutil.rmtree(newest)
+    held = {name: {i: a for i, a in those.items() if a.size} for name, those in arrays.items()}
+    checkpoint.write_arrays(newest, held | {"record": np.frombuffer(json.dumps(record).encode(), np.uint8)})
+    found, progress = a_cell.run(minutes=1e-9)
+    assert equal(found, uninterrupted) and "hashes differ" in progress.warnings[0]
 
 
 def test_checkpoints_of_other_versions_are_not_used(a_cell, uninterrupted):
