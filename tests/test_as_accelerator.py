@@ -22,7 +22,7 @@ def ran(tmp_path_factory, root) -> Path:
     gpu, cpu = ["tests/as_accelerator.py"], ["-m", "ntkrun.cli"]
     # each in a process of its own where the programs are counted
     for script, names in (*((gpu, name) for name in MOST_PROGRAMS), (cpu, ",".join(MOST_PROGRAMS))):
-        command = [sys.executable, *script, f"experiment={names}", "scale=smoke", "stage=run", "seed=[0,1]"]
+        command = [sys.executable, *script, f"experiment={names}", "scale=smoke", "stage=run", "seed=[0,9]"]
         command += [f"results_dir={folder / ('gpu' if script is gpu else 'cpu')}", "data.source=stand_in"]
         done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stderr[-2000:]
@@ -56,5 +56,5 @@ def test_a_second_cell_of_the_same_shapes_compiles_next_to_nothing(ran, name):
     by_cell = dict(zip(cells, programs, strict=True))
     first = {cell: count for cell, count in by_cell.items() if "seed=0" in cell}
     assert max(first.values()) <= MOST_PROGRAMS[name]
-    second = [count for cell, count in by_cell.items() if "seed=1" in cell]
+    second = [count for cell, count in by_cell.items() if "seed=9" in cell]
     assert second and max(second) <= 2, by_cell

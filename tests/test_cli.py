@@ -66,7 +66,8 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     assert "mnist5k" in err, "the stand-in is announced"
     claims = json.loads((folder / "claims.json").read_text())
     assert set(claims[0]) == {
-        "id", "figure", "source", "kind", "expected", "low", "high", "measured", "verdict", "why", "sentence", "reason"
+        "id", "figure", "source", "kind", "expected", "low", "high", "measured", "verdict", "why", "sentence", "reason",
+        "combination",
     }  # fmt: skip
     table, provenance = read_table(folder / "table.parquet")
     assert provenance["stand_in_data"] == ["mnist5k"]

@@ -93,7 +93,15 @@ def of_the_residual_mlp(folder: Path) -> None:
 
 
 def test_every_snippet_says_what_it_is():
-    known = {("python", ""), ("bash", ""), ("bash", "composed"), ("toml", ""), ("python", "insert"), ("yaml", "insert")}
+    known = {
+        ("python", ""),
+        ("bash", ""),
+        ("bash", "composed"),
+        ("toml", ""),
+        ("python", "insert"),
+        ("yaml", "insert"),
+        ("toml", "insert"),
+    }
     for page in PAGES:
         assert {snippet[:2] for snippet in snippets(page)} <= known, page
         assert page.read_text().count("```") == 2 * len(snippets(page)), page

@@ -153,7 +153,7 @@ ASKED_WRONGLY = {
     ("model.path=../trace:Net", "allow_custom=true"): "model.path",
     ("model=own", "allow_custom=true"): "model.path=my_module:MyNet",
     ("model.path=trace:Net", "allow_custom=maybe"): "allow_custom",
-    ("model.path=trace:Net", "allow_custom=[true,false]"): "allow_custom takes one value",
+    ("model.path=trace:Net", "allow_custom=[true,false]"): "allow_custom counts where it is typed, by itself",
     ("model.path=trace:Net", "+model.source=0", "allow_custom=true"): "model.source",
     ("model.path=trace:Net", "model.args.depth={a:1}", "allow_custom=true"): "model.args.depth",
     ("model.args.depth=3",): "model.args",

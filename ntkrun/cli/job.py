@@ -10,6 +10,7 @@ from ntkrun.cli.hydra.shipped import changed_settings
 from ntkrun.cli.stages import execute, join
 from ntkrun.cli.variant import variant_of
 from ntkrun.errors import ComputeForbiddenError
+from ntkrun.settings.variant import Variant
 
 
 def run_job(arguments: list[str], outcome: Outcome, flags: Sequence[str] = ()) -> int:
@@ -32,7 +33,10 @@ def run_job(arguments: list[str], outcome: Outcome, flags: Sequence[str] = ()) -
         print(note, file=sys.stderr)
     command = " ".join(["ntkrun", *overrides, f"scale={scale}"])
     changed = changed_settings(found.settings, overrides)
-    run = variant_of(found.settings, changed, [*flags, *overrides])
+
+    def run() -> Variant:
+        return variant_of(found.settings, changed, [*flags, *overrides])
+
     try:
         return execute(found.settings, changed, run, chosen_by, command, outcome)
     except ComputeForbiddenError as error:

@@ -92,8 +92,8 @@ def show(
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data")
     for name, why in made.failed.items():
         progress.warn(f"without {name}, which failed: {why}")
-    if made.missing:
-        progress.warn(f"{len(made.missing)} of {len(cells)} cells are not there yet: {', '.join(made.missing[:5])}")
+    if waiting := [name for name in made.missing if name not in made.failed]:
+        progress.warn(f"{len(waiting)} of {len(cells)} cells are not there yet: {', '.join(waiting[:5])}")
     shipped = f"{made.shipped} of {len(cells)} cells are shipped results\n" if made.shipped else ""
     page = write_gallery(store.at_scale)
     print(f"\n{shipped}figure: {made.picture}\ngallery: {page}\n\n{claims_table(made.verdicts)}")

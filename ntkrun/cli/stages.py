@@ -1,6 +1,7 @@
 """What `ntkrun` does once its settings are composed: plan, run what is missing, report."""
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.all_figures import Outcome
@@ -92,12 +93,17 @@ def cells_of(settings: dict[str, Any]) -> "list[Cell]":
 
 
 def execute(
-    settings: dict[str, Any], changed: Changes, run: Variant, chosen_by: str, command: str, outcome: Outcome
+    settings: dict[str, Any],
+    changed: Changes,
+    run_of: Callable[[], Variant],
+    chosen_by: str,
+    command: str,
+    outcome: Outcome,
 ) -> int:
     """Run one experiment as its settings say; returns the exit code.  Raises UserError for bad input.
 
     changed  the settings that are other than the shipped ones of their scale
-    run      which run of the experiment they make
+    run_of   which run of the experiment they make, asked for once they are known to be right
     outcome  is kept up to date
     """
     from ntkrun.runner.plan import check_shared_settings
@@ -121,6 +127,7 @@ def execute(
             from ntkrun.cli.compute import assist
 
             return assist(source, cells)
+    run = run_of() if stage.draws else Variant()
     store = Store(first.results_dir, first.scale, experiment.name, source.name, run.name)
     progress = Console(outcome.remaining)
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")

@@ -212,15 +212,6 @@ class RateSettings(RunSettings):
     lowest_rate: Positive = Field(description="eta_0 of the first")
     highest_rate: Positive = Field(description="eta_0 of the last")
 
-    @model_validator(mode="after")
-    def _rates_are_eta(self) -> "RateSettings":
-        if (rate := self.optimizer.learning_rate) != 1.0:
-            raise ValueError(
-                f"optimizer.learning_rate={rate:g} would multiply every rate, whose axis is eta itself: "
-                "choose the rates by lowest_rate and highest_rate"
-            )
-        return self
-
 
 class FinalDistanceSettings(CommonSettings):
     """One network on one data set, descended until f_lin has fitted it."""

@@ -18,8 +18,7 @@ def _all(values: Mapping[str, Any], used_by: str = "lockstep") -> dict[str, Unus
 
 def _followed(outputs: int) -> dict[str, Unused]:
     """Of runs that follow no single outputs and weights; how many their files name."""
-    names = {"outputs": outputs, "follow": "auto", "weights": 0, "train_examples": None}
-    return _all({f"record.{name}": value for name, value in names.items()})
+    return _all({"record.outputs": outputs, "record.follow": "auto", "record.weights": 0})
 
 
 # `theory.flow` without `by_solver`, as config.yaml has it: what the solver of gradient flow takes where it does not run
@@ -32,6 +31,7 @@ _ROUTE = _all({"linear_route": "auto"})
 _AUGMENTATION = _all({"data.flip": False, "data.crop": 0})
 _BATCHES = _AUGMENTATION | _all({"optimizer.batch_size": None})
 _TEST_IMAGES = _all({"data.n_test": 1, "record.chunk": 1024})
+_ALL_EXAMPLES = _all({"record.train_examples": None})
 _TIMES = _all({"record.first_time": 1.0, "record.per_octave": 1, "optimizer.time_per_eta": None})
 _RATE = _all({"optimizer.learning_rate": 1.0})
 
@@ -41,9 +41,9 @@ TRAINING = _DISTRIBUTION
 # the solver runs, whether it is asked for or not, and its time is the flow's own
 _OWN_FLOW = _all({"theory.flow.by_solver": False, "optimizer.time_per_eta": None})
 FLOW_ROUTES = _DISTRIBUTION | _OWN_FLOW | _DECAY | _ROUTE | _BATCHES | _followed(5)
-RATES = _DISTRIBUTION | _FLOW | _ROUTE | _TIMES | _RATE | _followed(11)
-WIDTH_CHANGES = _DISTRIBUTION | _FLOW | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1)
-OUTPUT_ENSEMBLE = _FLOW | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1)
+RATES = _DISTRIBUTION | _FLOW | _ROUTE | _TIMES | _RATE | _followed(11) | _ALL_EXAMPLES
+WIDTH_CHANGES = _DISTRIBUTION | _FLOW | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1) | _ALL_EXAMPLES
+OUTPUT_ENSEMBLE = _FLOW | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1) | _ALL_EXAMPLES
 
 
 def check_solver(flow: FlowSettings, could_run: bool) -> None:

@@ -47,6 +47,6 @@ def test_files_of_the_users_own_change_settings_too(ntkrun, tmp_path: Path):
         f"--config-dir={tmp_path}/mine",
     )
     assert code == 0, out + err
-    told = json.loads((results / "gpu" / "fig3" / "provenance.json").read_text())
+    told = json.loads(next((results / "gpu" / "fig3").glob("*/provenance.json")).read_text())
     assert list(told["run"]["changed"]) == ["data.n_test", "data.n_train", "model.width", "optimizer.steps"]
     assert "n = 8 instead of 2048" in told["departures"]["differs"]

@@ -32,10 +32,9 @@ def rate(factor: float) -> Fault:
     """Figure S7: the learning rate told is `factor` times the one taken, for the standard parameterization alone."""
 
     def wrong(table: pd.DataFrame) -> pd.DataFrame:
-        of_standard = table["model.parameterization"] == "standard"
-        return table.assign(
-            eta=table["eta"].where(~of_standard, _nearest(table["eta"] * factor, table["eta"].unique()))
-        )
+        of_standard, grid = table["model.parameterization"] == "standard", table["eta"].unique()
+        told = table["eta"].where(~of_standard, table["eta"] * factor)
+        return table.assign(eta=_nearest(told, grid))[told.between(grid.min(), grid.max())]
 
     return wrong
 

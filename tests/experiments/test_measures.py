@@ -16,11 +16,6 @@ def run(**curves: list[float]) -> pd.DataFrame:
     return tables.tidy(rows, figure="fig3", cell="seed=0", seed=0, width=8)
 
 
-def test_the_bump_is_the_highest_point_before_the_time_of_the_slow_modes():
-    table = run(flow_empirical=[0.0, 0.1, 0.3, 0.2, 0.1, 0.2, 9.0])
-    assert trajectories.bump_time(table) == 0.08
-
-
 def test_the_ratio_of_the_kernels_is_the_worst_of_late_times():
     table = run(flow_empirical=[1, 9, 9, 9, 1, 3, 2], flow_analytic=[1, 1, 1, 1, 2, 2, 4])
     assert trajectories.worst_kernel_ratio(table) == pytest.approx(1.5)

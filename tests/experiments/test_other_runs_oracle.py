@@ -72,7 +72,7 @@ def test_every_rate_of_a_scan_is_that_of_a_network_by_itself(settings_of, parame
     settings, table, _ = run(
         settings_of, "figs7", *DIGITS, f"model.parameterization={parameterization}", "parts.cifar10=null", "rates=4",
         "lowest_rate=.01", "highest_rate=10.", "data.n_train=9", "parts.mnist.data.n_test=300", "optimizer.batch_size=3",
-        "optimizer.steps=5", "weight_decay=.1", "loss=cross_entropy", "optimizer.learning_rate=.5", "record.chunk=128",
+        "optimizer.steps=5", "weight_decay=.1", "loss=cross_entropy", "record.chunk=128",
     )  # fmt: skip
     setup = set_up_training(settings, Silent())
     data, scale = setup.data, oracle.scale_of(settings.model)

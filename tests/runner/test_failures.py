@@ -62,7 +62,7 @@ DIVERGED = NonFiniteError("network is not finite at step 3")
 def test_whatever_fails_in_one_cell_the_others_are_stored_and_it_is_known(run, error):
     tally, tried, store, cells = run({0: error})
     assert (tally.ran, list(tally.failed), tried) == (2, ["seed=0"], [0, 1, 2]) and "1 failed" in str(tally)
-    assert [store.has(cell) for cell in cells] == [False, True, True]
+    assert [any(store.variants(cell)) for cell in cells] == [False, True, True]
     (why,) = failed_cells(store, cells).values()
     assert str(error) in why
     assert not list(store.cells.glob("*.lock"))
@@ -111,9 +111,9 @@ def test_the_figure_the_plan_and_the_gallery_name_the_cell_that_failed(ntkrun, t
     code, out, err = ntkrun(*RATES)
     assert code == 1 and "2 cells finished (1 run now, 0 stored before), 1 failed" in out
     assert "failed: learning_rate=100000000.0:" in err and "Traceback" not in err
-    folder = tmp_path / "results" / "smoke" / "lockstep"
+    (folder,) = (tmp_path / "results" / "smoke" / "lockstep").glob("*-stand-in")
     assert list(json.loads((folder / "provenance.json").read_text())["failed_cells"]) == ["learning_rate=100000000.0"]
-    assert "not finite" in (folder.parent / "index.html").read_text()
+    assert "not finite" in (folder.parent.parent / "index.html").read_text()
     assert "failed in an earlier run" in ntkrun(*RATES, "stage=plan")[2]
     assert ntkrun(*RATES, "stage=report")[0] == 0
     assert ntkrun(*RATES, "stage=report", "retry=true")[0] == 2
@@ -122,7 +122,7 @@ def test_the_figure_the_plan_and_the_gallery_name_the_cell_that_failed(ntkrun, t
 def test_a_shard_that_only_failed_leaves_the_drawing_to_no_one_else(ntkrun, tmp_path):
     assert ntkrun(*RATES, "shards=2", "shard=0")[0] == 1
     assert ntkrun(*RATES, "shards=2", "shard=1")[0] == 0
-    assert (tmp_path / "results" / "smoke" / "lockstep" / "figure.png").is_file()
+    assert list((tmp_path / "results" / "smoke" / "lockstep").glob("*/figure.png"))
 
 
 def test_a_job_of_a_sweep_that_fails_stops_no_other(ntkrun, tmp_path):

@@ -188,5 +188,5 @@ def test_networks_that_two_seeds_share_are_refused(settings_of, name):
 
 
 def test_a_rate_that_would_move_what_the_axis_shows_is_refused(settings_of):
-    with pytest.raises(UserError, match="choose the rates by lowest_rate and highest_rate"):
+    with pytest.raises(UserError, match=r"optimizer\.learning_rate=2\.0 changes nothing in experiment=figs7"):
         make_cells(load_experiment("figs7"), settings_of("figs7", "smoke", "optimizer.learning_rate=2"))

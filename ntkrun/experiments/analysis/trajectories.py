@@ -58,7 +58,7 @@ def time_axis(ax: Axes, table: pd.DataFrame) -> None:
 
 def _draw(ax: Axes, curve: pd.Series, **look: Any) -> None:
     curve = curve[curve.index > 0]
-    ax.plot(curve.index, curve.to_numpy(), **look)
+    ax.plot(curve.index, curve.to_numpy(), **look | ({"marker": "o", "markersize": 3} if len(curve) == 1 else {}))
 
 
 def draw_spread(ax: Axes, spread: pd.DataFrame, **look: Any) -> None:
