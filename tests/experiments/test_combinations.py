@@ -77,7 +77,7 @@ def test_a_swept_setting_is_drawn_and_judged_value_by_value(name, table_of):
     expected = [verdict for value, one in alone.items() for verdict in judged(experiment, one, labels[value])]
     found = judge_all(experiment, swept, **HOW)
     pd.testing.assert_frame_equal(pd.DataFrame(map(asdict, found)), pd.DataFrame(expected))
-    assert all(label in claims_table(found, "cpu") for label in labels.values())
+    assert all(label in claims_table(found) for label in labels.values())
 
     apart = deviations(figure, name)
     assert set(apart["combination"]) <= set(labels.values())

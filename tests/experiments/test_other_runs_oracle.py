@@ -71,7 +71,7 @@ def test_the_final_distance_is_that_of_loops_that_end_by_the_loss_of_f_lin(setti
 def test_every_rate_of_a_scan_is_that_of_a_network_by_itself(settings_of, parameterization):
     settings, table, _ = run(
         settings_of, "figs7", *DIGITS, f"model.parameterization={parameterization}", "parts.cifar10=null", "rates=4",
-        "lowest_rate=.01", "highest_rate=10.", "data.n_train=9", "parts.mnist.data.n_test=300", "optimizer.batch_size=3",
+        "lowest_rate=.005", "highest_rate=5.", "data.n_train=9", "parts.mnist.data.n_test=300", "optimizer.batch_size=3",
         "optimizer.steps=5", "weight_decay=.1", "loss=cross_entropy", "record.chunk=128",
     )  # fmt: skip
     setup = set_up_training(settings, Silent())
@@ -84,10 +84,10 @@ def test_every_rate_of_a_scan_is_that_of_a_network_by_itself(settings_of, parame
         return np.einsum("nk,nkp->p", oracle.loss_gradient("cross_entropy", f(theta, x), y), f.jacobian(theta, x))
 
     found = table[table["curve"] == "accuracy/network"].sort_values("eta")
-    np.testing.assert_allclose(found["eta"], [0.01, 0.1, 1.0, 10.0], rtol=1e-12)
+    np.testing.assert_allclose(found["eta"], [0.005, 0.05, 0.5, 5.0], rtol=1e-12)
     expected = []
     for eta in found["eta"]:
-        how = settings.optimizer.model_copy(update={"learning_rate": 0.5 * eta})
+        how = settings.optimizer.model_copy(update={"learning_rate": eta})
         *_, last = oracle.positions(f.theta0, gradient, how, scale, decay=0.1)
         expected.append(oracle.accuracy(f(last, data.x_test), data.y_test))
     close(found["value"].to_numpy(), expected)
