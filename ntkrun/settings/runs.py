@@ -29,6 +29,12 @@ class MonteCarloSettings(CommonSettings):
     def drawn_for(self) -> dict[str, Any]:
         return self.model.model_dump(mode="json")
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        # networks in the standard parameterization once saw the inputs scaled
+        seen = {"inputs_seen": "as drawn"} if self.model.parameterization == "standard" else {}
+        return super().identity | seen
+
     @model_validator(mode="after")
     def _power_of_two(self) -> "MonteCarloSettings":
         if self.draws & (self.draws - 1):
@@ -255,9 +261,18 @@ class WidthChangeSettings(EnsembleSettings):
     inputs: Annotated[
         InputBasis,
         Meanings(
-            {"full": "the images as they are", "span": "their coordinates in a basis of their span: exact, d -> N"}
+            {
+                "full": "the images as they are",
+                "span": "their coordinates in a basis of their span, d -> N: exact in the NTK parameterization",
+            }
         ),
     ] = Field(description="what the first layer sees")
+
+    @model_validator(mode="after")
+    def _kernels_stay(self) -> "WidthChangeSettings":
+        if self.inputs == "span" and self.model.parameterization == "standard":
+            raise ValueError("inputs=span is exact in the NTK parameterization alone: add inputs=full")
+        return self
 
 
 class OutputEnsembleSettings(EnsembleSettings):

@@ -49,7 +49,7 @@ def close(found: np.ndarray, expected: Any) -> None:
     np.testing.assert_allclose(found, np.asarray(expected).reshape(-1), rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize(("parameterization", "inputs"), [("ntk", "full"), ("standard", "span")])
+@pytest.mark.parametrize(("parameterization", "inputs"), [("ntk", "span"), ("standard", "full")])
 def test_every_member_of_a_width_changes_as_it_does_alone(settings_of, parameterization, inputs):
     settings, table, facts = run(
         settings_of, "fig1", *DIGITS, f"model.parameterization={parameterization}", f"inputs={inputs}", "seed=3",
@@ -84,14 +84,6 @@ def test_every_member_of_a_width_changes_as_it_does_alone(settings_of, parameter
         "of the network that is the first to diverge"
     )
     assert sorted(table["seed"].unique()) == [3, 4] and max(critical) > 1.001 * min(critical)
-
-
-def test_left_out_weights_of_the_standard_parameterization_have_its_variance(settings_of):
-    """W ~ N(0, sigma_w^2 / fan-in): the squares of 400 x 32 of them add up to 32 sigma_w^2, five standard errors of 20 draws."""
-    raw = settings_of("fig1", "smoke", "model.width=[32]", "model.parameterization=standard", "model.sigma_w2=2.")
-    settings: Any = make_cells(load_experiment("fig1"), raw)[0].settings
-    draws = [width_changes.unseen_squares(settings.model_copy(update={"seed": seed}), 400) for seed in range(20)]
-    assert np.mean(draws) == pytest.approx(64.0, rel=5 * np.sqrt(2 / 12_800 / 20))
 
 
 LINE = (

@@ -190,3 +190,10 @@ def test_networks_that_two_seeds_share_are_refused(settings_of, name):
 def test_a_rate_that_would_move_what_the_axis_shows_is_refused(settings_of):
     with pytest.raises(UserError, match=r"optimizer\.learning_rate=2\.0 changes nothing in experiment=figs7"):
         make_cells(load_experiment("figs7"), settings_of("figs7", "smoke", "optimizer.learning_rate=2"))
+
+
+def test_scaled_inputs_are_refused_where_theta_would_be_another(settings_of):
+    standard = settings_of("fig1", "smoke", "model.parameterization=standard", "inputs=span")
+    with pytest.raises(UserError, match="add inputs=full"):
+        make_cells(load_experiment("fig1"), standard)
+    make_cells(load_experiment("fig1"), standard | {"inputs": "full"})

@@ -85,12 +85,14 @@ def draw(model: nn.Module, keys: Array, x: Array) -> tuple[Params, Array, Array]
 
 @on_the_host()
 def unseen_squares(settings: EnsembleSettings, left_out: int) -> float:
-    """A draw of the squares of the weights of the left-out input dimensions: chi^2 with left_out x n degrees of freedom."""
+    """A draw of the squares of the weights of the left-out input dimensions: chi^2 with left_out x n degrees of freedom.
+
+    omega ~ N(0, 1): the standard parameterization has no left-out dimensions (`inputs=full`).
+    """
     if left_out == 0:
         return 0.0
-    variance = settings.model.sigma_w2 / left_out if settings.model.parameterization == "standard" else 1.0
     freedom = float(left_out * settings.model.width)
-    return variance * float(jax.random.chisquare(cell_key(settings, "left-out inputs"), freedom, dtype=jnp.float64))
+    return float(jax.random.chisquare(cell_key(settings, "left-out inputs"), freedom, dtype=jnp.float64))
 
 
 def compute(settings: WidthChangeSettings, cell: str, progress: Progress) -> CellResult:
