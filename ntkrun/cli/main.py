@@ -9,7 +9,6 @@ from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.calls import expected_seconds, run_once, run_together
 from ntkrun.cli.entry import guarded
 from ntkrun.cli.help_text import help_text
-from ntkrun.cli.listing import list_runs
 from ntkrun.cli.messages import complain
 from ntkrun.cli.timed import LEFT_OVER
 from ntkrun.devices.numerics import pin
@@ -38,6 +37,8 @@ def run(arguments: list[str], began: float) -> int:
         print(help_text(), end="")
         return 0
     if lists(arguments):
+        from ntkrun.cli.listing import list_runs  # brings pandas, which --help can do without
+
         return list_runs(arguments)
     tell_xla()
     pin()
