@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+from ntkrun.cli.completion import FLAGS as COMPLETION
 from ntkrun.cli.configs import groups, launcher_fields, launchers, options
 from ntkrun.cli.settings_files import check_files
 from ntkrun.errors import UserError
@@ -110,7 +111,7 @@ def _check_flag(argument: str, rest: Iterator[str]) -> None:
             raise UserError(f"{flag} takes one of {', '.join(sorted(INFO))}, not {value!r}")
         return
     if flag not in VALUES:
-        known = sorted({*PLAIN_FLAGS, *VALUES, "--info", "-i"})
+        known = sorted({*PLAIN_FLAGS, *VALUES, "--info", "-i", *COMPLETION})
         raise UserError(f"{flag} is not a flag of ntkrun; there are {', '.join(known)}")
     value, allowed = value if given else next(rest, ""), VALUES[flag]
     if not value or (allowed is not None and value not in allowed):

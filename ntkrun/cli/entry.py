@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 
+from ntkrun.cli.completion import FLAGS, shell_completion
 from ntkrun.runner.stop import listening
 
 PIPE_CLOSED = 128 + 13  # SIGPIPE, by its number everywhere
@@ -28,9 +29,12 @@ def guarded(arguments: list[str]) -> int:
     began = time.monotonic()
     with listening(_ended_in_an_import) as heard:
         try:
-            from ntkrun.cli.main import run
+            if FLAGS & set(arguments):  # answers at every Tab, before what takes a second is imported
+                code = shell_completion(arguments)
+            else:
+                from ntkrun.cli.main import run
 
-            code = run(arguments, began)
+                code = run(arguments, began)
             sys.stdout.flush()
             return code
         except BrokenPipeError:  # `ntkrun ... | head`

@@ -37,7 +37,7 @@ def run(arguments: list[str], began: float) -> int:
         print(help_text(), end="")
         return 0
     if lists(arguments):
-        from ntkrun.cli.listing import list_runs  # which reads tables
+        from ntkrun.cli.listing import list_runs  # brings pandas, which --help can do without
 
         return list_runs(arguments)
     tell_xla()

@@ -13,7 +13,6 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Path = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$")]
 
 
 class Section(BaseModel):
@@ -57,6 +56,12 @@ class Unused:
     used_by: str = "lockstep"
 
 
+@dataclass(frozen=True)
+class PathMark:
+    """The setting names a file or a folder."""
+
+
+Path = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$"), PathMark()]
 T = TypeVar("T")
 Local = Annotated[T, LocalMark()]
 

@@ -71,6 +71,7 @@ def with_typed(raw: dict[str, Any], typed: Iterable[Setting]) -> tuple[dict[str,
     parts_of(raw)  # raises for parts that are no mapping
     shared = dict(leaves(raw))
     typed = {path if path in shared else (*path, "name") for path in typed}
+    typed &= shared.keys()  # model=none leaves no model.name
     in_parts = {name: dict(leaves(part)) for name, part in (raw.get("parts") or {}).items() if part is not None}
     notes = []
     for path in sorted(typed):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ntkrun.settings.fields import LocalMark, Meanings, OfStage
+from ntkrun.settings.fields import LocalMark, Meanings, OfStage, PathMark
 
 M = TypeVar("M")
 
@@ -53,6 +53,11 @@ class Described:
         return all(get_origin(kind) is Literal for kind in alternatives(self.field.annotation))
 
     @property
+    def is_path(self) -> bool:
+        """Whether it names a file or a folder."""
+        return any(isinstance(mark, PathMark) for mark in (*self.field.metadata, *_marks(self.field.annotation)))
+
+    @property
     def meanings(self) -> dict[str, str]:
         """What the words stand for, where that is said."""
         mark = mark_of(self.field, Meanings)
@@ -71,6 +76,13 @@ def alternatives(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) in (Union, UnionType):
         return tuple(one for member in get_args(annotation) for one in alternatives(member))
     return (annotation,)
+
+
+def _marks(annotation: Any) -> tuple[Any, ...]:
+    """The marks on the members of a union."""
+    if get_origin(annotation) is Annotated:
+        return get_args(annotation)[1:]
+    return tuple(mark for member in get_args(annotation) for mark in _marks(member))
 
 
 def sections_of(field: FieldInfo) -> list[type[BaseModel]]:

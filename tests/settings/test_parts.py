@@ -49,6 +49,12 @@ def test_what_no_part_has_is_left_to_the_merge(setting):
     assert typed(setting) == (RAW, [])
 
 
+@pytest.mark.parametrize("setting", ["data", "data.name", "networks"])
+def test_what_is_taken_away_outside_changes_no_part(setting):
+    raw = {name: value for name, value in RAW.items() if name not in ("data", "networks")}  # data=none ~networks
+    assert typed(setting, raw=raw) == (raw, [])
+
+
 def test_without_parts_nothing_happens():
     raw = {"model": {"width": 3}}
     assert typed("model.width", raw=raw) == (raw, []) and without_unused(raw) == raw
