@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 from processes import ends, started, until
 
+from ntkrun.cli.hydra.errors import is_about_input
 from ntkrun.runner.stop import Interrupted, StopRequests, listening
 
 SMOKE = ["experiment=lockstep", "scale=smoke", "data.source=stand_in"]
@@ -64,6 +66,20 @@ def test_a_second_request_does_not_disturb_the_way_out_and_a_later_one_counts_ag
         with pytest.raises(Interrupted) as later:
             signal.raise_signal(signal.SIGTERM)
     assert later.value.signum == signal.SIGTERM and heard == [signal.SIGINT, signal.SIGTERM, signal.SIGTERM]
+
+
+def test_what_a_library_makes_of_an_interruption_is_not_taken_for_bad_input():
+    def complaint(first: type[BaseException]) -> Exception:
+        try:
+            try:
+                raise first
+            except BaseException:
+                OmegaConf.to_container(OmegaConf.create({"a": "${not_there}"}), resolve=True)
+        except Exception as error:
+            return error
+        raise AssertionError
+
+    assert is_about_input(complaint(ValueError)) and not is_about_input(complaint(KeyboardInterrupt))
 
 
 def test_an_import_is_not_interrupted_but_ended(tmp_path, monkeypatch):
