@@ -14,12 +14,23 @@ from ntkrun.errors import UserError
 
 
 def is_about_input(error: Exception) -> bool:
-    """Whether Hydra or OmegaConf raised it (they do not keep to exceptions of their own), or it was meant for the user."""
+    """Whether Hydra or OmegaConf raised it (they do not keep to exceptions of their own), or it was meant for the user.
+
+    An interruption at a moment when they answer every exception by one of theirs is not about the input.
+    """
+    if _comes_of_an_interruption(error):
+        return False
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
     return isinstance(error, UserError) or module.split(".")[0] in ("hydra", "omegaconf", "antlr4")
+
+
+def _comes_of_an_interruption(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def one_line(error: Exception, arguments: Iterable[str] = ()) -> str:
