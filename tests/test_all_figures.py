@@ -1,5 +1,6 @@
 """experiment=all: one figure after the other, and what the summary and the exit code say."""
 
+import re
 import sys
 
 import pytest
@@ -7,10 +8,15 @@ from entry_point import ntkrun  # noqa: F401  (a fixture)
 from processes import ran
 
 from ntkrun.cli import main as cli
-from ntkrun.cli.all_figures import Outcome, run_all
+from ntkrun.cli.all_figures import Outcome, run_all, summary
 from ntkrun.errors import UserError
 
 ARGUMENTS = ["experiment=all", "scale=smoke"]
+
+
+def columns(line: str) -> list[str]:
+    """Of a line of the summary, whose durations have single spaces."""
+    return re.split(r" {2,}", line)
 
 
 def figures(codes: dict[str, int | Exception | SystemExit]):
@@ -52,14 +58,20 @@ def test_no_figure_stops_another_and_the_exit_code_says_it(codes, expected, caps
     out, err = capsys.readouterr()
     assert ("broken" in err) == any(isinstance(code, RuntimeError) for code in codes.values())
     *_, fig1, fig2, total = out.splitlines()
-    assert fig1.split()[:3] == ["fig1", "2", "1"] and fig2.split()[4:7] == ["2", "1", "1"]
-    assert total.split() == ["all", "4", "2", "0.0", "4", "2", "2"]
+    assert columns(fig1)[:3] == ["fig1", "2", "1"] and columns(fig2)[4:7] == ["2", "1", "1"]
+    assert columns(total) == ["all", "4", "2", "0 s", "4", "2", "2"]
 
 
 @pytest.mark.parametrize("code", [0, 1])
 def test_figures_of_which_nothing_was_run_or_judged_have_no_table_of_zeros_unless_one_went_wrong(code, capsys):
     assert run_all(ARGUMENTS, ["fig1", "fig2"], lambda *_: code, nothing) == code
-    assert ("not judged" in capsys.readouterr().out) == bool(code)
+    out = capsys.readouterr().out
+    assert "not judged" not in out and out.count("exit code 1") == 2 * bool(code)
+
+
+def test_durations_of_the_summary_are_read_by_people():
+    lines = summary([Outcome("fig1", ran=1, seconds=12000.0), Outcome("fig2", seconds=130.0)]).splitlines()
+    assert [columns(line)[3] for line in lines] == ["time", "3 h 20 min", "2 min 10 s", "3 h 22 min"]
 
 
 def test_a_report_of_all_draws_what_is_stored_and_names_what_is_not(ntkrun, monkeypatch):
@@ -71,7 +83,7 @@ def test_a_report_of_all_draws_what_is_stored_and_names_what_is_not(ntkrun, monk
     code, out, err = ntkrun(*report)
     assert code == 0 and "nothing is stored for these settings of fig3" in err
     *_, fig3, figs10, _ = out.splitlines()
-    assert fig3.endswith("nothing is stored") and sum(map(int, figs10.split()[4:7])) > 0
+    assert fig3.endswith("nothing is stored") and sum(map(int, columns(figs10)[4:7])) > 0
     assert ntkrun("experiment=all", "scale=smoke", "stage=check")[0] == 1, "a claim is not judged by being away"
 
 
@@ -97,7 +109,7 @@ def test_what_is_left_is_told_over_all_figures_and_one_that_ends_early_is_taken_
     assert run_all(ARGUMENTS, ["fig1", "fig2"], once, lambda arguments: expected[arguments[0]]) == 0
     assert lines[0] == "all figures: 0 of 3 cells, about 40 min left" and lines[0] in capsys.readouterr().out
     # cell a took no time in place of 600 s, cell b was given up: 60/(600 + 60) of what was expected of c
-    assert lines[1] == "all figures: 1 of 2 cells, about 2 min left"
+    assert lines[1] == "all figures: 1 of 2 cells, about 1 min 49 s left"
 
 
 def test_jobs_of_other_processes_are_counted_and_the_last_report_is_what_is_judged():
@@ -118,14 +130,14 @@ def test_a_run_of_all_over_processes_counts_their_cells_and_says_how_long_it_tak
     done = ran(sys.executable, "-c", script, *sweep)
     assert done.returncode == 0, done.stdout + done.stderr
     *_, figs9, total = done.stdout.splitlines()
-    cells = int(total.split()[1])
-    assert cells >= 2 and total.split()[4:7] == figs9.split()[4:7] and sum(map(int, total.split()[4:7])) == 12
+    cells = int(columns(total)[1])
+    assert cells >= 2 and columns(total)[4:7] == columns(figs9)[4:7] and sum(map(int, columns(total)[4:7])) == 12
     code, out, err = ntkrun("experiment=all", "scale=smoke", "results_dir=again")
     assert code == 0 and f"all figures: 0 of {cells} cells" in out
-    told = [line for line in err.splitlines() if "min left" in line]
-    assert len(told) == cells and told[-1].endswith(f"all figures: {cells} of {cells} cells, about 0 min left")
+    told = [line for line in err.splitlines() if line.endswith(" left")]
+    assert len(told) == cells and told[-1].endswith(f"all figures: {cells} of {cells} cells, about 0 s left")
     code, out, err = ntkrun("experiment=all", "scale=smoke", "results_dir=again")
-    assert code == 0 and "min left" not in out + err
+    assert code == 0 and " left" not in out + err
 
 
 def test_all_are_the_figures_of_the_paper_and_the_theorem_each_composed_for_itself(ntkrun, monkeypatch):

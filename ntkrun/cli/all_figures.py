@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ntkrun.runner.amounts import duration
 from ntkrun.runner.remaining_work import RemainingWork
 
 ALL = "experiment=all"
@@ -51,26 +52,29 @@ class Outcome:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """One line a figure and their sum."""
-    header = ("figure", "cells run", "stored before", "minutes", "passed", "failed", "not judged", "from the paper", "")
-    counted = ("ran", "cached", "seconds", "passed", "failed", "not_judged")
+    """One line a figure and their sum; without the counts where no figure ran, used or judged anything."""
     total = Outcome("all")
-    for name in counted:
+    for name in ("ran", "cached", "seconds", "passed", "failed", "not_judged"):
         setattr(total, name, sum(getattr(o, name) for o in outcomes))
-    lines: list[tuple[str, ...]] = [header]
-    for o in (*outcomes, total):
-        state = "" if o is total or o.code == 0 else "not reached" if o.code is None else f"exit code {o.code}"
-        state = "nothing is stored" if o.absent else state
-        numbers = (o.ran, o.cached, f"{o.seconds / 60:.1f}", o.passed, o.failed, o.not_judged)
-        lines.append((o.experiment, *map(str, numbers), o.distance, state))
+    counted = bool(total.ran + total.cached + total.passed + total.failed + total.not_judged)
+    header = ("figure", "cells run", "stored before", "time", "passed", "failed", "not judged", "from the paper", "")
+    lines: list[tuple[str, ...]] = [header, *(_line(o, o is total) for o in (*outcomes, total))]
+    shown = range(len(header)) if counted else (0, 3, 8)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            text.ljust(width) if place in (0, 7, 8) else text.rjust(width)
-            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+            line[place].ljust(widths[place]) if place in (0, 7, 8) else line[place].rjust(widths[place])
+            for place in shown
         ).rstrip()
         for line in lines
     )
+
+
+def _line(o: Outcome, is_total: bool) -> tuple[str, ...]:
+    state = "" if is_total or o.code == 0 else "not reached" if o.code is None else f"exit code {o.code}"
+    state = "nothing is stored" if o.absent else state
+    counts = (str(o.ran), str(o.cached), duration(o.seconds), *map(str, (o.passed, o.failed, o.not_judged)))
+    return (o.experiment, *counts, o.distance, state)
 
 
 def only(name: str, arguments: Sequence[str]) -> list[str]:
@@ -100,8 +104,8 @@ def run_all(
     if remaining.total:
         print(remaining, flush=True)
     for place, outcome in enumerate(outcomes, start=1):
-        minutes = (time.monotonic() - began) / 60
-        print(f"\n[{place}/{len(outcomes)}] {outcome.experiment}, {minutes:.1f} min so far", flush=True)
+        so_far = duration(time.monotonic() - began)
+        print(f"\n[{place}/{len(outcomes)}] {outcome.experiment}, {so_far} so far", flush=True)
         started = time.monotonic()
         try:
             outcome.code = once(only(outcome.experiment, arguments), outcome)

@@ -14,7 +14,7 @@ ntkrun: train a wide network and its linearization in lockstep, as in arXiv 1902
   ntkrun experiment=fig3                     run what is missing, draw the figure, judge the paper's claims
   ntkrun experiment=fig3 scale=smoke         sizes; auto: paper on an accelerator, else cpu
   ntkrun experiment=fig3 stage=report        redraw and judge again from the stored tables
-  ntkrun experiment=fig4 scale=paper stage=plan device=h100      what the cells cost in FLOPs, bytes, memory, hours
+  ntkrun experiment=fig4 scale=paper stage=plan device=h100      what the cells cost in FLOPs, bytes, memory, time
   ntkrun experiment=fig3 --cfg job           show the whole setting, in the paper's symbols
   ntkrun experiment=lockstep model=fc data=mnist optimizer=momentum loss=cross_entropy
   ntkrun experiment=lockstep model.path=my_module:MyNet model.args.depth=3 allow_custom=true      a Flax module of yours

@@ -38,12 +38,16 @@ def verify(store: "Store") -> int:
 
 
 def plan(experiment: "Experiment", cells: "list[Cell]", store: "Store", progress: "Console") -> int:
-    """Print what the cells will cost."""
+    """Print what the cells will cost, and what cannot work; UserError where no cell can."""
     from ntkrun.runner.failures import failed_cells
     from ntkrun.runner.forecast import forecast
     from ntkrun.runner.machines import machine_of
-    from ntkrun.runner.plan_table import forecast_table, warnings
+    from ntkrun.runner.plan_table import forecast_table
+    from ntkrun.runner.plan_warnings import possible, warnings
 
+    cells, lacking = possible(cells)
+    for line in lacking:
+        progress.warn(line)
     machine = machine_of(cells[0].settings.device, cells[0].settings.flop_rate)
     found = forecast(experiment, cells, machine)
     print(forecast_table(found, machine))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.exchange import Figure, figure_of
 from ntkrun.errors import UserError
+from ntkrun.runner.amounts import duration
 from ntkrun.settings.base import WITHOUT_MINUTES
 from ntkrun.settings.choices import STAGES
 from ntkrun.settings.variant import Variant
@@ -76,8 +77,8 @@ def _check_names(figures: Sequence[Figure], variants: Sequence[Variant]) -> None
 def _missing(
     figures: Sequence[Figure], composed: Sequence[dict[str, Any]]
 ) -> "Iterator[tuple[Figure, dict[str, Any], Cell, Store]]":
-    """The cells that are not stored, each once even where two figures draw the same cells."""
-    from ntkrun.runner.data_sets import at_hand
+    """The cells that are not stored, each once even where two figures draw the same cells; UserError for one without images."""
+    from ntkrun.runner.data_sets import at_hand, check_images
     from ntkrun.runner.store import Store
 
     known = set()
@@ -89,6 +90,7 @@ def _missing(
             there = store.has(cell, fingerprints[cell.config_hash])
             if (figure.source.name, cell.config_hash) not in known and not there:
                 known.add((figure.source.name, cell.config_hash))
+                check_images(cell)
                 yield figure, raw, cell, store
 
 
@@ -172,8 +174,6 @@ def _by_family(
 
 def outcome_table(jobs: "Sequence[Job]", stored: int) -> str:
     """How many cells are done, and a line for each that is not: its expected time and its state."""
-    from ntkrun.runner.plan_table import duration
-
     left = [job for job in jobs if job.state != "stored"]
     lines = [
         f"{len(jobs) - len(left)} of {len(jobs) + stored} cells finished now, {stored} stored before, {len(left)} left"

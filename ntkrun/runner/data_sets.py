@@ -45,6 +45,15 @@ def at_hand(cells: Sequence[Cell], store: Store) -> Fingerprints:
     return Fingerprints(found, notes)
 
 
+def check_images(cell: Cell) -> None:
+    """UserError where the cell asks for more images than there are, or for classes that there are not."""
+    from ntkrun.data.dataset import check_examples
+
+    images = cell.settings.images
+    if images is not None:
+        check_examples(images.name, images.source, images.classes, images.n_train, images.n_test, images.seed)
+
+
 def stored(cells: Sequence[Cell], store: Store) -> Fingerprints:
     """Those of which most cells are stored, real images before stand-ins; the notes name the others.
 

@@ -1,32 +1,16 @@
 """A forecast as text for a person."""
 
-from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 
 from ntkrun.costs import added
-from ntkrun.data.dataset import check_examples
-from ntkrun.errors import UserError
+from ntkrun.runner.amounts import duration, memory
 from ntkrun.runner.forecast import Forecast
 from ntkrun.runner.machines import Machine
-from ntkrun.runner.plan import Cell
 
 MARKS = {"exactly": "", "about": "~ ", "at most": "<= "}
 HEADER = (
     "cell", "parameters", "steps", "FLOP/step", "kernels/step", "FLOP", "bytes", "calls", "memory", "compile", "run",
 )  # fmt: skip
-
-
-def duration(seconds: float) -> str:
-    """ "14 s", "3 min 20 s", "5 h 10 min", "12 d 3 h"."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    for (large, size), (small, part) in pairwise(units):
-        if seconds >= size:
-            parts = round(seconds / part)
-            whole, rest = divmod(parts, size // part)
-            return f"{whole} {large} {rest} {small}" if rest else f"{whole} {large}"
-    return f"{round(seconds)} s"
 
 
 def forecast_table(found: Sequence[Forecast], machine: Machine) -> str:
@@ -52,7 +36,7 @@ def _line(one: Forecast) -> tuple[str, ...]:
         f"{sum(one.flops.values()):.3g}",
         f"{one.bytes:.3g}",
         f"{one.calls:,}",
-        f"{one.peak_bytes / 2**30:.3g} GiB",
+        memory(one.peak_bytes),
         duration(one.compile_seconds),
         mark + duration(one.run_seconds),
     )
@@ -68,7 +52,7 @@ def _total(found: Sequence[Forecast]) -> tuple[str, ...]:
         f"{sum(sum(one.flops.values()) for one in found):.3g}",
         f"{sum(one.bytes for one in found):.3g}",
         f"{sum(one.calls for one in found):,}",
-        f"{largest / 2**30:.3g} GiB",
+        memory(largest),
         duration(sum(one.compile_seconds for one in found)),
         mark + duration(sum(one.run_seconds for one in found)),
     )  # fmt: skip
@@ -83,7 +67,7 @@ def _notes(found: Sequence[Forecast], machine: Machine) -> list[str]:
     )
     notes = [
         f"on {machine.name} ({machine.source}): {rates}; {machine.bandwidth / 1e12:.3g} TB/s, "
-        f"{machine.memory / 2**30:.3g} GiB, {machine.launch * 1e6:.2g} us a kernel",
+        f"{memory(machine.memory)}, {machine.launch * 1e6:.2g} us a kernel",
         "a kernel takes its launch, its bytes or its FLOPs, whichever is longest; FLOPs are those of matrix products and "
         "convolutions, bytes and memory those of the traced programs with elementwise work fused",
     ]
@@ -98,23 +82,3 @@ def _notes(found: Sequence[Forecast], machine: Machine) -> list[str]:
             "~: steps by the kernel of infinite width; networks of n < 16 L or n < |D|/8 take more, up to 20 times"
         )
     return notes
-
-
-def warnings(found: Sequence[Forecast], cells: Sequence[Cell], machine: Machine) -> list[str]:
-    """What cannot work, as far as it is cheap to know."""
-    lines = [
-        f"{one.cell} needs {one.peak_bytes / 2**30:.3g} GiB, and {machine.name} has {machine.memory / 2**30:.3g}"
-        for one in found
-        if one.peak_bytes > machine.memory
-    ]
-    return lines + sorted(set(_missing(cells)))
-
-
-def _missing(cells: Sequence[Cell]) -> Iterable[str]:
-    for cell in cells:
-        images = cell.settings.images
-        if images is not None:
-            try:
-                check_examples(images.name, images.source, images.classes, images.n_train, images.n_test, images.seed)
-            except UserError as error:
-                yield str(error)

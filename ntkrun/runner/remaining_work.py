@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from ntkrun.runner.amounts import duration
+
 TRUST_IN_PLAN = 60.0  # T, seconds
 
 CellKey = tuple[str, str]  # experiment that computes the cell, hash of its settings
@@ -77,4 +79,4 @@ class RemainingWork:
         return left - min(self.clock() - began, self.pace * self.expected_seconds[cell])
 
     def __str__(self) -> str:
-        return f"all figures: {self.finished} of {self.total} cells, about {self.seconds_left() / 60:.0f} min left"
+        return f"all figures: {self.finished} of {self.total} cells, about {duration(self.seconds_left())} left"

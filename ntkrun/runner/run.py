@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ntkrun.data.dataset import check_examples, dataset_fingerprint
+from ntkrun.data.dataset import dataset_fingerprint
 from ntkrun.errors import NonFiniteError, UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.lockstep.processes import END, agree, leave, several
 from ntkrun.lockstep.progress import Progress, Silent
 from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
-from ntkrun.runner.data_sets import Fingerprints, at_hand
+from ntkrun.runner.data_sets import Fingerprints, at_hand, check_images
 from ntkrun.runner.device import peak_bytes, prepared
 from ntkrun.runner.failures import failure_of, read_failure, remove_failure, write_failure
 from ntkrun.runner.lock import Lock
@@ -224,8 +224,7 @@ def _task(cell: Cell, store: Store, number: int, fingerprints: Mapping[str, str]
         fingerprint = fingerprints[cell.config_hash]
     else:
         fingerprint = NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
-    if images is not None and not store.has(cell, fingerprint):  # before the experiment imports what trains
-        wanted = (images.classes, images.n_train, images.n_test, images.seed)
-        check_examples(images.name, images.source, *wanted)
+    if not store.has(cell, fingerprint):  # before the experiment imports what trains
+        check_images(cell)
     path = store.cell_path(cell, fingerprint)
     return Task(cell, fingerprint, path, store.lock(path), number)

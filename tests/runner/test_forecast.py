@@ -12,11 +12,16 @@ from ntkrun.costs import Kernel
 from ntkrun.devices.placement import SHARE
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import load_experiment
+from ntkrun.experiments.runs.planned_rate import planned_eta_critical
+from ntkrun.experiments.runs.prepare import check_learning_rate, set_up_training
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner import forecast as forecasts
+from ntkrun.runner.amounts import duration, memory
 from ntkrun.runner.forecast import Forecast, expected, forecast
 from ntkrun.runner.machines import KNOWN, Machine, at_hand, machine_of
 from ntkrun.runner.plan import make_cells
-from ntkrun.runner.plan_table import duration, forecast_table, warnings
+from ntkrun.runner.plan_table import forecast_table
+from ntkrun.runner.plan_warnings import possible, warnings
 from ntkrun.settings.base import CommonSettings
 
 PLAIN = Machine("m", "gpu", {"float32": 1e12, "tf32": 4e12, "default": 4e12}, 1e12, 4e9, 1e-6, 1.0, 0.1, "made up")
@@ -96,12 +101,20 @@ def test_a_platform_that_is_not_there_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.04, "0.0 s"), (9.94, "9.9 s"), (14.2, "14 s"), (59.4, "59 s"), (60.0, "1 min"), (200.0, "3 min 20 s"),
+        (0.04, "0 s"), (9.94, "9.9 s"), (14.2, "14 s"), (59.4, "59 s"), (60.0, "1 min"), (200.0, "3 min 20 s"),
         (3599.7, "60 min"), (12000.0, "3 h 20 min"), (86400.0 * 2 + 3600 * 3, "2 d 3 h"), (86400.0 * 400, "400 d"),
     ],
 )  # fmt: skip
 def test_durations_are_read_by_people(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(10_800, "10.5 KiB"), (1.64e6, "1.56 MiB"), (2**33, "8 GiB"), (1.2e9, "1.12 GiB"), (2e13, "18,626 GiB")],
+)
+def test_sizes_are_read_by_people(size, text):
+    assert memory(size) == text
 
 
 def one(name: str = "a", **fields) -> Forecast:
@@ -122,12 +135,84 @@ def test_the_table_sums_up_and_says_what_is_not_exact():
     assert any(note.startswith("<=") for note in notes) and not any(note.startswith("~") for note in notes)
 
 
-def test_what_does_not_fit_is_said(settings_of):
-    (cell,) = make_cells(
-        load_experiment("fig3"), settings_of("fig3", "smoke", "data.source=stand_in", "data.n_train=9999")
+def cells_of(settings_of, name: str, *overrides: str):
+    return make_cells(load_experiment(name), settings_of(name, "smoke", "data.source=stand_in", *overrides))
+
+
+def test_what_does_not_fit_or_takes_months_is_said_with_what_to_lower():
+    fits, large, slow = one(), one("b", peak_bytes=2**33), one("c", run_seconds=90 * 86400.0)
+    assert warnings([fits], [], PLAIN) == []
+    said_of_memory, said_of_time = warnings([fits, large, slow, slow], [], PLAIN)
+    assert said_of_memory.startswith("b needs 8 GiB, and m has 3.73 GiB: lower data.n_train")
+    assert (
+        said_of_time.startswith("2 of 4 cells take longer than 30 d")
+        and "c 90 d: lower optimizer.steps" in said_of_time
     )
-    memory, images = warnings([one(), one("b", peak_bytes=2**33)], [cell], PLAIN)
-    assert memory == "b needs 8 GiB, and m has 3.73" and "9999" in images
+
+
+def test_a_cell_without_enough_images_is_named_and_the_others_are_planned(settings_of):
+    cells = cells_of(settings_of, "fig3", "data.n_train=[16,10000000]", "data.n_test=[4,9999]")
+    kept, lines = possible(cells)
+    assert kept == cells[:1] and len(lines) == 2
+    assert "data.n_train=10000000" in lines[1] and "use data.n_train=1.." in lines[1] and "data.n_test=1.." in lines[0]
+    with pytest.raises(UserError, match=r"use data.n_train=1\.\."):
+        possible(cells[2:])
+
+
+@pytest.mark.parametrize(
+    "stage", [["stage=plan"], ["stage=all"], ["minutes=1"], ["stage=plan", "device=h100"]], ids=" ".join
+)
+@pytest.mark.parametrize("figure", ["fig3", "fig1", "theorem21"])
+def test_too_few_images_are_one_line_before_anything_else_is_looked_at(ntkrun, figure, stage):
+    code, out, err = ntkrun(
+        f"experiment={figure}", "scale=smoke", "data.source=stand_in", "data.n_train=10000000", *stage
+    )
+    assert code == 2 and "FLOP" not in out
+    assert len(err.splitlines()) == 1 and "use data.n_train=1.." in err and "linear_route" not in err
+
+
+RISING = [
+    "optimizer.schedule.name=exponential",
+    "+optimizer.schedule.decay_steps=1",
+    "+optimizer.schedule.decay_rate=2",
+]
+
+
+@pytest.mark.parametrize(
+    ("figure", "overrides"),
+    [
+        ("fig1", ["optimizer.learning_rate=1e9"]),
+        ("fig2", ["optimizer.learning_rate=1e9"]),
+        ("fig3", ["model.parameterization=standard", "optimizer.learning_rate=1e9"]),
+        ("figs3", ["optimizer.learning_rate=1e9"]),
+        ("lockstep", ["optimizer=momentum", "optimizer.batch_size=4", "optimizer.learning_rate=1e9"]),
+        ("lockstep", [*RISING, "optimizer.steps=40", "optimizer.learning_rate=1e-3"]),
+    ],
+)
+def test_a_rate_above_eta_critical_is_told_with_one_that_is_not(settings_of, figure, overrides):
+    cells = cells_of(settings_of, figure, *overrides)
+    lines = warnings([], cells, PLAIN)  # one for each kernel
+    assert lines and all("is not below eta_critical" in line for line in lines)
+    below = min(float(line.rpartition(" below ")[2].rstrip(")")) for line in lines)
+    assert all(below < cell.settings.optimizer.learning_rate for cell in cells)
+    lower = cells_of(settings_of, figure, *overrides, f"optimizer.learning_rate={0.99 * below}")
+    assert warnings([], lower, PLAIN) == []
+
+
+def test_the_planned_eta_critical_is_that_of_a_run_whose_network_is_wide(settings_of):
+    """Theta_hat_0 of 1,024 units is within some per cent of the limit; the run warns by it."""
+    overrides = ["model.width=1024", "model.depth=1", "optimizer.learning_rate=1e9"]
+    (cell,) = cells_of(settings_of, "lockstep", *overrides)
+    setup = set_up_training(cell.settings, Silent())
+    seen = check_learning_rate(setup, Silent())["eta_critical"]
+    assert planned_eta_critical(cell.settings) == pytest.approx(seen, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("figure", "overrides"), [("lockstep", ["optimizer=adam"]), ("lockstep", ["model=cnn"]), ("figs7", [])]
+)
+def test_of_rates_that_nothing_is_known_of_nothing_is_said(settings_of, figure, overrides):
+    assert warnings([], cells_of(settings_of, figure, *overrides), PLAIN) == []
 
 
 def test_the_plan_of_a_gpu_is_printed_without_one(ntkrun):

@@ -72,4 +72,4 @@ def test_a_cell_that_is_interrupted_stays_and_one_that_fails_or_whose_experiment
 def test_a_cell_that_was_not_planned_is_counted():
     left, clock = work({})
     compute(left, clock, A, 10.0)
-    assert str(left) == "all figures: 1 of 1 cells, about 0 min left"
+    assert str(left) == "all figures: 1 of 1 cells, about 0 s left"
