@@ -1,7 +1,7 @@
 """Machines, times and the table of a plan."""
 
 import dataclasses
-from typing import get_args
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -194,7 +194,8 @@ def test_a_rate_above_eta_critical_is_told_with_one_that_is_not(settings_of, fig
     lines = warnings([], cells, PLAIN)  # one for each kernel
     assert lines and all("is not below eta_critical" in line for line in lines)
     below = min(float(line.rpartition(" below ")[2].rstrip(")")) for line in lines)
-    assert all(below < cell.settings.optimizer.learning_rate for cell in cells)
+    settings: list[Any] = [cell.settings for cell in cells]
+    assert all(below < one.optimizer.learning_rate for one in settings)
     lower = cells_of(settings_of, figure, *overrides, f"optimizer.learning_rate={0.99 * below}")
     assert warnings([], lower, PLAIN) == []
 
@@ -203,9 +204,10 @@ def test_the_planned_eta_critical_is_that_of_a_run_whose_network_is_wide(setting
     """Theta_hat_0 of 1,024 units is within some per cent of the limit; the run warns by it."""
     overrides = ["model.width=1024", "model.depth=1", "optimizer.learning_rate=1e9"]
     (cell,) = cells_of(settings_of, "lockstep", *overrides)
-    setup = set_up_training(cell.settings, Silent())
+    settings: Any = cell.settings
+    setup = set_up_training(settings, Silent())
     seen = check_learning_rate(setup, Silent())["eta_critical"]
-    assert planned_eta_critical(cell.settings) == pytest.approx(seen, rel=0.1)
+    assert planned_eta_critical(settings) == pytest.approx(seen, rel=0.1)
 
 
 @pytest.mark.parametrize(
