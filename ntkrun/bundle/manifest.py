@@ -10,10 +10,10 @@ from typing import Any
 from ntkrun.bundle.images import Used
 from ntkrun.bundle.target import Target
 from ntkrun.bundle.wheels import Closure
-from ntkrun.data.dataset import dataset_fingerprint
 from ntkrun.errors import UserError
+from ntkrun.runner.data_sets import fingerprint_here
 from ntkrun.runner.plan import Cell
-from ntkrun.runner.store import NO_IMAGES, cell_file
+from ntkrun.runner.store import cell_file
 
 MB = 1e6
 
@@ -87,6 +87,4 @@ def manifest(
 
 
 def _file(cell: Cell) -> str:
-    images = cell.settings.images
-    fingerprint = NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
-    return cell_file(cell.config_hash, fingerprint)
+    return cell_file(cell.config_hash, fingerprint_here(cell))

@@ -45,6 +45,14 @@ def at_hand(cells: Sequence[Cell], store: Store) -> Fingerprints:
     return Fingerprints(found, notes)
 
 
+def fingerprint_here(cell: Cell) -> str:
+    """Of the images that this cell by itself would use now, whatever is stored."""
+    from ntkrun.data.dataset import dataset_fingerprint
+
+    images = cell.settings.images
+    return NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
+
+
 def check_images(cell: Cell) -> None:
     """UserError where the cell asks for more images than there are, or for classes that there are not."""
     from ntkrun.data.dataset import check_examples

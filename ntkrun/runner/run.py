@@ -7,13 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ntkrun.data.dataset import dataset_fingerprint
 from ntkrun.errors import NonFiniteError, UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.lockstep.processes import END, agree, leave, several
 from ntkrun.lockstep.progress import Progress, Silent
 from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
-from ntkrun.runner.data_sets import Fingerprints, at_hand, check_images
+from ntkrun.runner.data_sets import Fingerprints, at_hand, check_images, fingerprint_here
 from ntkrun.runner.device import peak_bytes, prepared
 from ntkrun.runner.failures import failure_of, read_failure, remove_failure, write_failure
 from ntkrun.runner.lock import Lock
@@ -21,7 +20,7 @@ from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import cell_provenance, versions_and_device
 from ntkrun.runner.shared_checkpoints import SharedCheckpoints
 from ntkrun.runner.stop import StopRequests, ignored_requests
-from ntkrun.runner.store import NO_IMAGES, Store, read_table
+from ntkrun.runner.store import Store, read_table
 
 
 @dataclass
@@ -219,11 +218,7 @@ def assist_cells(experiment: Experiment, cells: Sequence[Cell]) -> None:
 
 
 def _task(cell: Cell, store: Store, number: int, fingerprints: Mapping[str, str] | None) -> Task:
-    images = cell.settings.images
-    if fingerprints is not None:
-        fingerprint = fingerprints[cell.config_hash]
-    else:
-        fingerprint = NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
+    fingerprint = fingerprint_here(cell) if fingerprints is None else fingerprints[cell.config_hash]
     if not store.has(cell, fingerprint):  # before the experiment imports what trains
         check_images(cell)
     path = store.cell_path(cell, fingerprint)
