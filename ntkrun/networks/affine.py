@@ -10,11 +10,8 @@ derivatives of h by the weights are sqrt(sigma_w2/fan_in) x and x, those by the 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Literal
-
-import jax
 
 from ntkrun.errors import UserError
 from ntkrun.models.layers import check_parameterization
@@ -61,39 +58,18 @@ class AffineLayer(Layer):
         return ()
 
     def covariances(self, k: Covariances, of: Statistics, after: Needs) -> Covariances:
-        fan_in = k.signal.features * math.prod(window.size for window in self.over)
-        is_ntk = self.parameterization == "ntk"
-        weight = self.sigma_w2 if is_ntk else float(fan_in)
+        products = math.prod(window.size for window in self.over)
+        share, is_ntk = self.sigma_w2 / products, self.parameterization == "ntk"
+        nngp = window_sums([(share, k.nngp)], self.over, k.axes, constant=self.sigma_b2)
+        if of.own:
+            return replace(k, nngp=nngp, ntk=None)
+        # fan_in <K> is `features` for each product of the filter
+        terms = [(share if is_ntk else float(k.signal.features), k.nngp), *([] if k.ntk is None else [(share, k.ntk)])]
         bias = self.sigma_b2 if is_ntk else float(self.sigma_b2 > 0)
-        coefficients = (self.sigma_w2, self.sigma_b2, weight, bias)
-        nngp, ntk = _affine(k.nngp, k.ntk, coefficients, self.over, k.axes, tangents=not of.own)
-        return Covariances(k.signal, nngp, ntk, k.all_positions)
+        return replace(k, nngp=nngp, ntk=window_sums(terms, self.over, k.axes, constant=bias))
 
     def affine_layers(self) -> tuple[Layer, ...]:
         return (self,)
-
-
-@partial(jax.jit, static_argnames=("over", "axes", "tangents"))
-def _affine(
-    k: Array,
-    theta: Array | None,
-    coefficients: tuple[float | Array, ...],
-    over: tuple[Window, ...],
-    axes: tuple[tuple[int, ...], ...],
-    tangents: bool,
-) -> tuple[Array, Array | None]:
-    sigma_w2, sigma_b2, weight, bias = (jax.numpy.asarray(c, k.dtype) for c in coefficients)
-    per_product = 1.0 / math.prod(window.size for window in over)
-
-    def mean(a: Array) -> Array:
-        return per_product * window_sums(a, over, axes) if over else a
-
-    average = mean(k)
-    nngp = sigma_w2 * average + sigma_b2
-    if not tangents:
-        return nngp, None
-    ntk = weight * average + bias
-    return nngp, ntk if theta is None else ntk + sigma_w2 * mean(theta)
 
 
 @dataclass(frozen=True)

@@ -50,14 +50,14 @@ class Activation(Layer):
         return nonlinearities.resolve_activation(self.activation).phi(x)
 
     def covariances(self, k: Covariances, of: Statistics, after: Needs) -> Covariances:
-        p, q = of.variances(k)
+        p, q = map(jnp.asarray, of.variances(k))
         nngp, ntk = _activated(of.dual(self.activation), p, q, k.nngp, k.ntk, k.all_positions, of.own)
         return replace(k, nngp=nngp, ntk=ntk)
 
 
 @partial(jax.jit, static_argnames=("dual", "all_positions", "own"))
 def _activated(
-    dual: DualActivation, p: AnyArray, q: AnyArray, k: Array, theta: Array | None, all_positions: bool, own: bool
+    dual: DualActivation, p: Array, q: Array, k: Array, theta: Array | None, all_positions: bool, own: bool
 ) -> tuple[Array, Array | None]:
     if own and not all_positions:
         return jax.vmap(dual.second_moment)(p.T).reshape(k.shape), None

@@ -44,20 +44,19 @@ class AveragePool(Layer):
         return Needs.ALL if after else Needs.NOTHING
 
     def forward(self, x: Array, scope: Scope) -> Array:
-        return _window_mean(x, self.over, tuple((1 + axis,) for axis in range(len(self.over))))
+        return self._means(x, range(1, x.ndim - 1))
 
     def covariances(self, k: Covariances, of: Statistics, after: Needs) -> Covariances:
         def pooled(a: Array) -> Array:
             for side in zip(*k.axes, strict=True):  # the positions of the one input, then those of the other
-                a = _window_mean(a, self.over, tuple((axis,) for axis in side))
+                a = self._means(a, side)
             return a
 
         return k.each(pooled)
 
-
-@partial(jax.jit, static_argnames=("over", "axes"))
-def _window_mean(x: Array, over: tuple[Window, ...], axes: tuple[tuple[int, ...], ...]) -> Array:
-    return window_sums(x, over, axes) / math.prod(window.size for window in over)
+    def _means(self, x: Array, axes: Sequence[int]) -> Array:
+        share = 1 / math.prod(window.size for window in self.over)
+        return window_sums([(share, x)], self.over, [(axis,) for axis in axes])
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
+import jax
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
@@ -81,17 +83,42 @@ def window_slices(x: Array, over: tuple[Window, ...], axes: Sequence[tuple[int, 
     return found
 
 
-def window_sums(x: Array, over: tuple[Window, ...], axes: Sequence[tuple[int, ...]]) -> Array:
-    """Sums over windows: window number a slides along axes[a], along all of them in step.
+def window_sums(
+    terms: Sequence[tuple[float, Array]],
+    over: tuple[Window, ...],
+    axes: Sequence[tuple[int, ...]],
+    constant: float = 0.0,
+) -> Array:
+    """constant + the sums over windows of a linear combination of arrays, (coefficient, array) each.
 
-    Two axes in step are what a convolution does to a covariance of two positions: K'(s, s') = sum_d K(s + d, s' + d).
+    Window number a slides along axes[a], along all of them in step.  Two axes in step are what a convolution does to a
+    covariance of two positions: K'(s, s') = sum_d K(s + d, s' + d).
+
+    One program for each axis: in one program XLA forms the first sums again for every place of the second window, and
+    looks for the border at every number; on two cores 11 against 30 ns a number of K and Theta.
     """
-    found = extended(x, over, axes)
-    for window, along in zip(over, axes, strict=True):
-        lengths = [x.shape[axis] for axis in along]
-        parts = [_shifted(found, window, along, lengths, shift) for shift in range(window.size)]
-        found = sum(parts[1:], parts[0])
-    return found
+    coefficients, arrays = zip(*terms, strict=True)
+    stages = list(zip(over, axes, strict=True)) or [(None, ())]
+    for window, along in stages[:-1]:
+        coefficients, arrays = (1.0,), (_sums_along(arrays, coefficients, 0.0, window, along),)
+    return _sums_along(arrays, coefficients, constant, *stages[-1])
+
+
+@partial(jax.jit, static_argnames=("window", "along"))
+def _sums_along(
+    arrays: tuple[Array, ...],
+    coefficients: tuple[float | Array, ...],
+    constant: float | Array,
+    window: Window | None,
+    along: tuple[int, ...],
+) -> Array:
+    scaled = [jnp.asarray(c, a.dtype) * a for c, a in zip(coefficients, arrays, strict=True)]
+    x = sum(scaled[1:], scaled[0])
+    if window is not None:
+        lengths, extension = [x.shape[axis] for axis in along], extended(x, (window,), (along,))
+        parts = [_shifted(extension, window, along, lengths, shift) for shift in range(window.size)]
+        x = sum(parts[1:], parts[0])
+    return x + jnp.asarray(constant, x.dtype)
 
 
 def _shifted(x: Array, window: Window, along: tuple[int, ...], lengths: list[int], shift: int) -> Array:

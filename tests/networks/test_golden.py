@@ -65,7 +65,8 @@ def wide_resnet() -> Sequential:
 
 
 def phi_of(case: dict[str, Any]) -> str:
-    return NUMERICAL.get(case["act"], case["act"])
+    name: str = case["act"]
+    return NUMERICAL.get(name, name)
 
 
 def network_of(case: dict[str, Any]) -> Sequential:
