@@ -27,6 +27,12 @@ class Declared:
     whole: bool = False
     flat: bool = False
 
+    @property
+    def told(self) -> str:
+        """The formula with the usual values."""
+        usual = ", ".join(f"{name} = {value:g}" for name, value in self.parameters.items())
+        return f"{self.formula}, {usual}" if usual else self.formula
+
 
 DECLARED: dict[str, Declared] = {
     "relu": Declared("u+"),
@@ -62,8 +68,8 @@ def parse(word: str) -> tuple[str, tuple[float, ...]]:
     declared = DECLARED[name]
     usual = tuple(declared.parameters.values())
     if len(typed) > len(usual) and not declared.more:
-        allowed = f"no parameters, {name}" if not usual else f"at most {_syntax(name)}"
-        raise UserError(f"activation {word!r}: {name} takes {allowed}")
+        allowed = f"at most these, {_syntax(name)}" if usual else f"none, {name}"
+        raise UserError(f"activation {word!r} has too many parameters: type {allowed}")
     numbers = tuple(_number(word, text) for text in typed)
     if declared.whole and not all(number >= 1 and number == int(number) for number in numbers):
         raise UserError(

@@ -10,7 +10,7 @@ tip) is given the derivative 0, which is the right one along every such path.  A
 
 from abc import ABC, abstractmethod
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,11 @@ class DualActivation(ABC):
     Where p or q is 0 the correlation is undefined and set to 0: T takes its limit phi(0) E[phi(v)], and Tdot the value
     phi'(0) E[phi'(v)] with phi'(0) = 1/2 for ReLU, the mean of both slopes for any phi with a kink at 0.  In the recursion for
     the NTK that value is multiplied by Theta^l(x, x') = 0, because K^l(x, x) = 0 needs x = 0 and sigma_b = 0.
+
+    needs_variances  whether its accuracy depends on `for_variances`
     """
+
+    needs_variances: ClassVar[bool] = False
 
     @abstractmethod
     def rows(self, p: Float[Array, "*shape"]) -> Rows:

@@ -12,6 +12,7 @@ lumped into rho^K (even k) and rho^(K+1) (odd k), which makes T exact at rho = +
 import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +53,7 @@ class HermiteDual(DualActivation):
     1024 terms T errs by about 3e-5 and Tdot by 2e-3, worst close to rho = 1 but not at it, and a warning says so.
     """
 
+    needs_variances: ClassVar[bool] = True
     activation: Activation
     terms: int = 256
     parity: int | None = None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,7 @@ class KinkedDual(DualActivation):
     a kink is missing.  It refuses a phi that jumps: its phi' is a delta, which no node sees.
     """
 
+    needs_variances: ClassVar[bool] = True
     activation: Activation
     degree: int = 32
 

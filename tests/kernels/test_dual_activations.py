@@ -362,8 +362,8 @@ def test_one_word_for_one_phi(typed, shortest):
 @pytest.mark.parametrize(
     ("typed", "told"),
     [
-        ("relu:1", "relu takes no parameters"),
-        ("leaky_relu:0.1:2", "at most leaky_relu:slope"),
+        ("relu:1", "type none, relu"),
+        ("leaky_relu:0.1:2", "at most these, leaky_relu:slope"),
         ("elu:x", "'x' is no number"),
         ("monomial:0", "whole number"),
         ("monomial:1.5", "whole number"),
