@@ -60,16 +60,9 @@ def _activated(
     dual: DualActivation, p: Array, q: Array, k: Array, theta: Array | None, all_positions: bool, own: bool
 ) -> tuple[Array, Array | None]:
     if own and not all_positions:
-        return jax.vmap(dual.second_moment)(p.T).reshape(k.shape), None
-    if own:  # every input's own covariance, (n, positions, positions)
-        rows, count = jax.vmap(dual.rows)(p), p.shape[1]
-        t, tdot = jax.vmap(dual.pair)(rows, rows, k.reshape(-1, count, count))
-    elif all_positions:
-        rows, columns = dual.rows(p.reshape(-1)), dual.rows(q.reshape(-1))
-        t, tdot = dual.pair(rows, columns, k.reshape(p.size, q.size))
-    else:
-        rows, columns = jax.vmap(dual.rows)(p.T), jax.vmap(dual.rows)(q.T)
-        t, tdot = jax.vmap(dual.pair)(rows, columns, k.reshape(-1, len(p), len(q)))
+        return jnp.swapaxes(dual.second_moment(p), 0, 1).reshape(k.shape), None
+    rows, columns = beside(dual.rows(p), dual.rows(q), all_positions, own)
+    t, tdot = dual.elementwise(rows, columns, grid(k, all_positions))
     return t.reshape(k.shape), None if theta is None else theta * tdot.reshape(k.shape)
 
 

@@ -7,8 +7,9 @@ A first pass propagates every input's covariance with itself and records the var
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -96,11 +97,14 @@ def grid(k: Array, all_positions: bool) -> Float[Array, "a b c d"]:
     return k.reshape(-1, n1, 1, n2)
 
 
-def beside(
-    rows: Float[Array, "n1 positions"], columns: Float[Array, "n2 positions"], all_positions: bool, own: bool
-) -> tuple[Array, Array]:
-    """What belongs to the row and to the column of every entry of `grid`."""
+def beside(rows: Any, columns: Any, all_positions: bool, own: bool) -> tuple[Any, Any]:
+    """What belongs to the row and to the column of every entry of `grid`, from trees of arrays (..., n, positions)."""
+    if not all_positions:
+        rows, columns = (jax.tree.map(lambda a: jnp.swapaxes(a, -1, -2), side) for side in (rows, columns))
+    first = jax.tree.map(lambda a: a[..., :, :, None, None], rows)
+    if own:
+        same = jax.tree.map(lambda a: a[..., :, None, None, :], columns) if all_positions else first
+        return first, same
     if all_positions:
-        return rows[:, :, None, None], columns[:, None, None, :] if own else columns[None, None]
-    first = rows.T[:, :, None, None]
-    return first, first if own else columns.T[:, None, None, :]
+        return first, jax.tree.map(lambda a: a[..., None, None, :, :], columns)
+    return first, jax.tree.map(lambda a: a[..., :, None, None, :], columns)
