@@ -61,6 +61,10 @@ class Layer(ABC):
         """The layers that it is made of."""
         return ()
 
+    def given_to_parts(self, given: Signal) -> "tuple[Signal, ...]":
+        """What each of its parts is given."""
+        return ()
+
     def affine_layers(self) -> tuple[Any, ...]:
         """Its layers with parameters, in forward order."""
         return sum((part.affine_layers() for part in self.parts), ())

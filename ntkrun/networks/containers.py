@@ -38,6 +38,12 @@ class Sequential(Layer):
             given = layer.signal(given)
         return given
 
+    def given_to_parts(self, given: Signal) -> tuple[Signal, ...]:
+        found = [given]
+        for layer in self.layers[:-1]:
+            found.append(layer.signal(found[-1]))
+        return tuple(found[: len(self.layers)])
+
     def needs(self, after: Needs, own: bool) -> Needs:
         for layer in self.layers[::-1]:
             after = layer.needs(after, own)
@@ -93,6 +99,9 @@ class Residual(Layer):
             raise UserError("Residual: end the branch or the shortcut with Dense or Conv; else the two are correlated")
         gaussian, centred = branch.gaussian and shortcut.gaussian, branch.centred and shortcut.centred
         return replace(branch, gaussian=gaussian, centred=centred)
+
+    def given_to_parts(self, given: Signal) -> tuple[Signal, ...]:
+        return given, given
 
     def needs(self, after: Needs, own: bool) -> Needs:
         return max(self.branch.needs(after, own), self.shortcut.needs(after, own))

@@ -23,7 +23,7 @@ from ntkrun.kernels.dual_closed_forms import dual_activation
 from ntkrun.networks.base import Layer
 from ntkrun.networks.containers import Sequential
 from ntkrun.networks.covariances import Covariances, Needs, Signal
-from ntkrun.networks.elementwise import Activation
+from ntkrun.networks.elementwise import Activation, LayerNorm
 from ntkrun.networks.positions import Flatten
 from ntkrun.networks.statistics import Between, Own, Site
 from ntkrun.types import AnyArray, Array, NumpyArray
@@ -127,11 +127,23 @@ class Plan:
     def duals(self, variances: list[dict[Site, NumpyArray]]) -> dict[Site, DualActivation]:
         """Of every nonlinearity, for all inputs at once."""
         found: dict[Site, DualActivation] = {}
-        for site, activation in activations(self.network):
+        for site, layer, _ in sites(self.network, self.signal):
             p = [block[site].reshape(-1) for block in variances if site in block]
-            if p:
-                found[site] = dual_activation(activation).for_variances(np.concatenate(p))
+            if p and isinstance(layer, Activation):
+                found[site] = dual_activation(layer.activation).for_variances(np.concatenate(p))
         return found
+
+    def tile_arguments(self, side: int) -> tuple[Any, ...]:
+        """Shapes of what `usual_tile` takes, for tiles of side^2 pairs of inputs."""
+        x = jax.ShapeDtypeStruct((side, *self.shape), np.float64)
+        found = [(site, math.prod(given.positions)) for site, _, given in sites(self.network, self.signal)]
+        variances = {site: jax.ShapeDtypeStruct((side, count), np.float64) for site, count in found}
+        return x, x, variances, variances
+
+    def usual_tile(self, x1: Array, x2: Array, rows: dict[Site, Any], columns: dict[Site, Any]) -> tuple[Array, Array]:
+        """`tile` for duals at variance 1, which is typical: what a tile costs."""
+        duals = self.duals([{site: np.ones(1) for site in rows}])
+        return self.tile(x1, x2, Between(False, rows, columns, duals))
 
     def tile(self, x1: Array, x2: Array, of: Between) -> tuple[Array, Array]:
         """K and Theta of these inputs, (n1, n2)."""
@@ -149,12 +161,12 @@ def _flattened(network: Layer, shape: tuple[int, ...]) -> tuple[Layer, tuple[int
     return network, shape
 
 
-def activations(network: Layer, site: Site = ()) -> Iterator[tuple[Site, Any]]:
-    """The nonlinearities of a network with their sites."""
-    if isinstance(network, Activation):
-        yield site, network.activation
-    for place, part in enumerate(network.parts):
-        yield from activations(part, (*site, place))
+def sites(network: Layer, given: Signal, site: Site = ()) -> Iterator[tuple[Site, Layer, Signal]]:
+    """The layers that ask for variances, and what they are given."""
+    if isinstance(network, Activation | LayerNorm):
+        yield site, network, given
+    for place, (part, signal) in enumerate(zip(network.parts, network.given_to_parts(given), strict=True)):
+        yield from sites(part, signal, (*site, place))
 
 
 def _blocks(x: NumpyArray, side: int) -> Iterator[Array]:

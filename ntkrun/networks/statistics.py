@@ -6,6 +6,7 @@ A first pass propagates every input's covariance with itself and records the var
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -67,8 +68,8 @@ class Own(Statistics):
 class Between(Statistics):
     """Looks them up, by site."""
 
-    rows: dict[Site, NumpyArray]
-    columns: dict[Site, NumpyArray]
+    rows: Mapping[Site, AnyArray]
+    columns: Mapping[Site, AnyArray]
     duals: dict[Site, DualActivation]
     own: ClassVar[bool] = False
 

@@ -38,13 +38,21 @@ ActivationWord = Annotated[
 class Network(Section):
     """What is known of a network before it is built; these values hold where nothing is known.
 
-    analytic_kernel  whether the recursion of `ntkrun.kernels.analytic` gives its kernels at infinite width
-    cheap_kernel     whether Theta_hat of a few hundred images costs little beside training: no weight is used at several
-                     positions of an image.  eta_critical comes from it, and otherwise from power iteration
+    no_analytic_kernel  why there are no kernels at infinite width (`experiments.runs.recursion`); None where there are
+    cheap_kernel        whether kernels of a few hundred images cost little beside training: no weight is used at several
+                        positions of an image.  eta_critical comes from Theta_hat, and otherwise from power iteration
     """
 
-    analytic_kernel: ClassVar[bool] = False
     cheap_kernel: ClassVar[bool] = False
+
+    @property
+    def no_analytic_kernel(self) -> str | None:
+        return "its layers are not known"
+
+    @property
+    def analytic_kernel(self) -> bool:
+        """Whether it has kernels at infinite width."""
+        return self.no_analytic_kernel is None
 
     @property
     def batch_dependence(self) -> str | None:
@@ -74,6 +82,10 @@ class ModelSettings(Network):
     ] = Field(description="what of a weight is trained")
     dtype: Dtype = Field(description="floating-point type of parameters and training")
 
+    @property
+    def no_analytic_kernel(self) -> str | None:
+        return None
+
 
 def check_gradient(model: Network, trained: Trained = "all") -> None:
     """ValueError where layers are trained that have no gradient."""
@@ -87,7 +99,6 @@ def check_gradient(model: Network, trained: Trained = "all") -> None:
 class FcSettings(ModelSettings):
     """Fully-connected network, eq. (1)."""
 
-    analytic_kernel: ClassVar[bool] = True
     cheap_kernel: ClassVar[bool] = True
     name: Literal["fc"]
 
@@ -114,6 +125,12 @@ class WideResnetSettings(ModelSettings):
     @property
     def batch_dependence(self) -> str | None:
         return "model.norm=batch" if self.norm == "batch" else None
+
+    @property
+    def no_analytic_kernel(self) -> str | None:
+        if self.norm == "none":
+            return None
+        return "batch normalisation has none, because an output depends on the whole batch: use model.norm=none"
 
     @model_validator(mode="after")
     def _whole_blocks(self) -> "WideResnetSettings":

@@ -305,6 +305,7 @@ class OutputEnsembleSettings(EnsembleSettings):
 class SupremaSettings(FinalDistanceSettings):
     """The suprema of Theorem 2.1: eta is a share of eta_critical(Theta), and training ends when f_lin with Theta has fitted."""
 
+    unused: ClassVar[not_used.Values] = not_used.SUPREMA
     descent: FractionSettings
     networks: Count = Field(description="networks of a cell, with seeds seed, seed + 1, ..., seed + networks - 1")
 

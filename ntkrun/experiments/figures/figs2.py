@@ -21,7 +21,7 @@ from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
 from ntkrun.tables import at, last, series
 
-SHOWN = six_panels("figs2", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]})
+SHOWN = six_panels("figs2", STEP_RIVALS)
 
 
 def growth(table: pd.DataFrame) -> float:
