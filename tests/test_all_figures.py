@@ -11,6 +11,7 @@ from ntkrun.cli import main as cli
 from ntkrun.cli.all_figures import Outcome, run_all, summary
 from ntkrun.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("unpainted")
 ARGUMENTS = ["experiment=all", "scale=smoke"]
 
 
