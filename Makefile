@@ -58,8 +58,8 @@ data: .venv/.ready ## download and prepare MNIST and CIFAR-10 through TensorFlow
 test: .venv/.ready ## the tests; NTKRUN_DATA_DIR=... for those on the real data
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-test-end-to-end: .venv/.ready ## a wheel and an offline bundle, built and run elsewhere; what goes wrong on one of two hosts
-	$(BIN)/python -m pytest -n auto --dist worksteal -m end_to_end tests/bundle tests/runner/test_hosts.py tests/test_wheel.py
+test-end-to-end: .venv/.ready ## several processes and other machines: wheel, offline bundle, hosts, an accelerator's way
+	$(BIN)/python -m pytest -n auto --dist worksteal -m end_to_end
 
 test-faults: .venv/.ready ## kills, failing writes, corruption, wrong input at length; prints how many were tried
 	$(BIN)/python -m pytest -m faults -p no:xdist

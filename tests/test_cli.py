@@ -225,7 +225,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(ntkrun, tmp_path: P
         "experiment=lockstep",
         "scale=smoke",
         "data.source=stand_in",
-        "model.width=[8,9]",
+        "model.width=[8,32]",
         "optimizer.steps=[16,3000000]",
     ]
 

@@ -16,7 +16,6 @@ from ntkrun.bundle.target import PLATFORM, Target, read_packages
 from ntkrun.bundle.wheels import Closure, missing_wheels
 from ntkrun.errors import UserError
 
-
 real_pip = pytest.mark.end_to_end  # a process and a second each time it is asked
 
 

@@ -196,6 +196,7 @@ def test_processes_compute_the_cells_and_the_same_command_finds_them(ntkrun, tmp
 LONG = ("experiment=lockstep", "model.width=64", "optimizer.steps=2000000", "data.n_train=16", "record.per_octave=1")
 
 
+@pytest.mark.end_to_end
 def test_a_signal_reaches_the_processes_which_save_first(tmp_path):
     with (tmp_path / "out").open("w+") as out:
         run = begun(tmp_path, *LONG, "minutes=600", "stage=run", "flop_rate=1e15", stdout=out, stderr=out)

@@ -66,6 +66,7 @@ def newest(folder: Path) -> int:
     return max((int(path.name) for path in kept if path.name.isdecimal()), default=0)
 
 
+@pytest.mark.end_to_end
 def test_two_processes_compute_one_run_and_one_of_them_writes_it(ntkrun, root, tmp_path):
     with two_processes(tmp_path, root, *RUN) as two:
         for done in ends(*two):
