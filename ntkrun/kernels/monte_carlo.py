@@ -46,7 +46,9 @@ def sampled_kernels(
     with in_float64():
         x = jnp.asarray(x, declarations.of(model).dtype)
         group = group_size(model, x, draws)
-        if not declarations.of(model).fully_connected:  # what is not known of a network is seen outside the program alone
+        if not declarations.of(
+            model
+        ).fully_connected:  # what is not known of a network is seen outside the program alone
             empirical_nngp(model, model.init(key, x[:1])["params"], x[:1])
     total, record = np.zeros((2, len(x), len(x))), 1
     for first in range(0, draws, group):
