@@ -23,6 +23,7 @@ from ntkrun.devices.placement import beyond_a_cpu, on_the_host
 from ntkrun.errors import UserError
 from ntkrun.kernels.dual import DualActivation, Rows
 from ntkrun.kernels.dual_closed_forms import dual_activation
+from ntkrun.network_numbers import check_numbers
 from ntkrun.nonlinearities import Activation
 from ntkrun.types import Array, Float, NumpyArray
 
@@ -80,13 +81,12 @@ def analytic_kernels(
     trained "readout": Theta of the last layer alone, the layers below it frozen; K stays what it is.
 
     ReLU and erf are exact to rounding, every other activation to a relative 1e-9 if it is smooth (`kernels.dual_hermite`).
-    Known equal: the authors' library (tests/golden).  Raises `UserError` for depth < 1, inputs of unequal dimension,
-    unknown activation or parameterization.
+    Known equal: the authors' library (tests/golden).  Raises `UserError` for numbers that no network has
+    (`network_numbers`), inputs of unequal dimension, unknown activation or parameterization.
     """
     if trained not in ("all", "readout"):
         raise UserError(f"unknown choice of trained layers {trained!r}: choose all or readout")
-    if depth < 1:
-        raise UserError(f"depth = {depth}: the kernels need at least one hidden layer")
+    check_numbers(depth=depth, width=width, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
     with on_the_host():  # what is one number an input
         dual = dual_activation(activation)
         first = _flat(x1, dtype)
