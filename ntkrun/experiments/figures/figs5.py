@@ -31,7 +31,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import REGIME, Claim
 from ntkrun.experiments.runs import FINAL_DISTANCE
 from ntkrun.experiments.style import panel_letters
-from ntkrun.settings.runs import ImageDistanceSettings
+from ntkrun.settings.descents import ImageDistanceSettings
 
 DEPTH = Panel("fc_depth", "fully connected, |D| = 128", "fc", LAYERS, (SIZES, 128), "L")
 SIZE = Panel("fc_dataset_size", "fully connected, L = 2", "fc", SIZES, (LAYERS, 2), "|D|")
