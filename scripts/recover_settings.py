@@ -10,24 +10,27 @@ import argparse
 from pathlib import Path
 
 import pandas as pd
-from recover import bands, cnn, displacements, loss_curves, one_layer, rates
-from recover.hypotheses import PRINTED, TRAINED_ONE_LAYER, of_all_classes, of_printed_classes
+from recover import bands, cnn, displacements, loss_curves, one_layer, page, rates
+from recover.hypotheses import TRAINED_ONE_LAYER, of_all_classes, of_printed_classes, pairs
 from recover.pools import RULES, Images, pool
 
 HARDER = (("per_image", 1.0), ("sphere", 1.0), ("zca", 1.0))
 FOR_ONE_LAYER = ("global", "per_image", "sphere", "zca", "pixelwise", "grey", "grey_per_image", "grey_sphere")
 FOR_CONVOLUTIONS = ("global", "per_image", "sphere", "zca", "pixelwise", "grey", "scrambled")
-DIGITS = [(str(i), str(j)) for i in range(10) for j in range(i)]
 
 
 def losses() -> pd.DataFrame:
     tried = of_printed_classes([rule for rule in RULES if rule != "scrambled"])
-    return pd.DataFrame(loss_curves.evidence(pool("cifar10", 400), tried, loss_curves.NETWORKS, 10, 12))
+    return _losses(tried, loss_curves.NETWORKS, loss_curves.C)
 
 
 def losses_of_classes() -> pd.DataFrame:
     networks = {name: loss_curves.NETWORKS[name] for name in ("fig3", "figs8 (S37)")}
-    return pd.DataFrame(loss_curves.evidence(pool("cifar10", 400), of_all_classes(HARDER), networks, 10, 12))
+    return _losses(of_all_classes(HARDER), networks, loss_curves.C_NEAR_2)
+
+
+def _losses(tried: list[Images], networks: dict[str, loss_curves.Network], c: tuple[float, ...]) -> pd.DataFrame:
+    return pd.DataFrame(loss_curves.evidence(pool("cifar10", 400), tried, networks, c, draws=10, functions=12))
 
 
 def displaced() -> pd.DataFrame:
@@ -46,9 +49,10 @@ def convolutional() -> pd.DataFrame:
 
 
 def lines() -> pd.DataFrame:
-    images = [Images(*one, PRINTED) for one in (("sphere", 1.5), ("sphere", 2.0), ("zca", 1.0), ("per_image", 2.0))]
-    images += [*of_all_classes([("per_image", 1.0)]), Images("sphere", 1.0, PRINTED)]
-    digits = [Images("per_image", 1.0, pair) for pair in DIGITS]
+    """A few pairs of classes: one pair of images moves the bands more than another pair of classes does."""
+    images = of_printed_classes(("sphere", "per_image"), (1.0, 2.0)) + of_printed_classes(("zca", "global"), (1.0,))
+    images += [Images("per_image", 1.0, pair) for pair in pairs("frog/horse bird/horse cat/horse cat/deer cat/dog")]
+    digits = [Images("per_image", 1.0, pair) for pair in pairs("3/8 4/9 0/1 2/7")]
     found = [*bands.evidence(pool("cifar10", 100), images, 16), *bands.evidence(pool("mnist", 100), digits, 16)]
     return pd.DataFrame(found)
 
@@ -80,6 +84,9 @@ def main() -> None:
         path = chosen.into / f"{part}.parquet"
         if not path.exists():
             PARTS[part]().to_parquet(path)
+    for title, table in page.pages(chosen.into):
+        print(f"\n### {title}\n\n{table}")
+    page.evidence(chosen.into).to_csv(chosen.into / "evidence.csv", index=False)
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ from ntkrun.reference import paper_panel
 from ntkrun.theory.output_distribution import ntk_gp
 from ntkrun.types import Float64, NumpyArray
 from recover.likelihood import fit
-from recover.pools import Draw, Images, Pool, draw, inputs
+from recover.pools import Draw, Images, Pool, draw, groups
 
 TIMES = (16, 256, 65536)
 ALPHAS = np.array([-2.0, -1.0, 0.5, 2.0, 3.0])
 N_TRAIN = 128
-C = tuple(2.0 ** np.arange(-2, 2.01, 0.25))  # flow time a step; printed is .5
+C = tuple(2.0 ** np.arange(-1.25, 0.76, 0.25))  # flow time a step; printed is .5
 LINES = 2  # pairs of training images for each draw of them
 NUGGET = 0.01  # the curves are drawn as polylines, and read between their corners
 _TANH = {"depth": 3, "activation": "tanh", "sigma_w2": 1.5, "sigma_b2": 0.0}
@@ -74,9 +74,8 @@ def _along_lines(
 
 def evidence(pool: Pool, tried: Sequence[Images], draws: int, figure: str = "fig2") -> Iterator[dict[str, object]]:
     numbers = observed()
-    for rule, q in sorted({(one.rule, one.q) for one in tried}):
-        x = inputs(pool, rule, q)
-        for one in (one for one in tried if (one.rule, one.q) == (rule, q)):
-            found = simulated(x, [draw(pool, one, N_TRAIN, 1, seed) for seed in range(draws)], C)
+    for part, x, alike in groups(pool, tried):
+        for one in alike:
+            found = simulated(x, [draw(part, one, N_TRAIN, 1, seed) for seed in range(draws)], C)
             for c, fitted in zip(C, (fit(v, numbers, np.full(len(numbers), NUGGET)) for v in found), strict=True):
                 yield {"figure": figure, **asdict(one), "c": c, **asdict(fitted)}

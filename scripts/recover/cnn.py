@@ -20,7 +20,7 @@ from ntkrun.theory.closed_form import spectrum
 from ntkrun.types import Array, Float64, NumpyArray
 from recover.likelihood import fit
 from recover.loss_curves import ACCURACY_NUGGET, at
-from recover.pools import Draw, Images, Pool, draw, inputs
+from recover.pools import Draw, Images, Pool, draw, groups
 
 N_TRAIN, N_TEST = 128, 128
 ETA, BETA, SIGMA_W2, SIGMA_B2 = 0.1, 0.9, 2.0, 0.1
@@ -116,9 +116,9 @@ def evidence(
     pool: Pool, tried: Sequence[Images], draws: int, functions: int, channels: int, networks: int
 ) -> Iterator[dict[str, object]]:
     numbers, nugget = observed()
-    for rule, q in sorted({(one.rule, one.q) for one in tried}):
-        found = kernels(inputs(pool, rule, q), channels=channels, networks=networks)
-        for one in (one for one in tried if (one.rule, one.q) == (rule, q)):
-            curves = simulated(found, [draw(pool, one, N_TRAIN, N_TEST, s) for s in range(draws)], C, functions)
+    for part, x, alike in groups(pool, tried):
+        found = kernels(x, channels=channels, networks=networks)
+        for one in alike:
+            curves = simulated(found, [draw(part, one, N_TRAIN, N_TEST, s) for s in range(draws)], C, functions)
             for c, fitted in zip(C, (fit(values, numbers, nugget) for values in curves), strict=True):
                 yield {"figure": "figs2", **asdict(one), "c": c, **asdict(fitted)}

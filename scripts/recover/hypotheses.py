@@ -21,8 +21,8 @@ def of_printed_classes(rules: Sequence[str] = tuple(RULES), scales: Sequence[flo
 
 
 def of_all_classes(rules_and_scales: Sequence[tuple[str, float]]) -> list[Images]:
-    pairs = [*combinations(CIFAR10_CLASSES, 2), *SPLITS]
-    return [Images(rule, q, pair) for rule, q in rules_and_scales for pair in pairs]
+    classes = [*combinations(CIFAR10_CLASSES, 2), *SPLITS]
+    return [Images(rule, q, one) for rule, q in rules_and_scales for one in classes]
 
 
 def short(classes: tuple[str, str]) -> str:
@@ -33,7 +33,7 @@ def short(classes: tuple[str, str]) -> str:
     )
 
 
-def _pairs(names: str) -> list[tuple[str, str]]:
+def pairs(names: str) -> list[tuple[str, str]]:
     return [(one.split("/")[0], one.split("/")[1]) for one in names.split()]
 
 
@@ -49,5 +49,5 @@ TRAINED_ONE_LAYER = [
         ("global", 1.5, 2.0, "airplane/horse cat/horse"),
         ("sphere", 2.0, 1.0, "airplane/horse"),
     )
-    for pair in _pairs(names)
+    for pair in pairs(names)
 ]

@@ -4,7 +4,7 @@ A pool holds the first so many images of every class; a draw of N training and M
 its rows.  So one kernel matrix serves all pairs of classes and all draws.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,11 +69,6 @@ def _rows(pool: Pool, names: str) -> NumpyArray:
     return np.flatnonzero(np.isin(pool.labels, [pool.classes.index(name) for name in names.split("+")]))
 
 
-def _per_image(pixels: NumpyArray) -> NumpyArray:
-    axes = (1, 2, 3)
-    return (pixels - pixels.mean(axes, keepdims=True)) / pixels.std(axes, keepdims=True)
-
-
 def _grey(pixels: NumpyArray) -> NumpyArray:
     return np.repeat(pixels.mean(axis=-1, keepdims=True), pixels.shape[-1], axis=-1)
 
@@ -86,13 +81,13 @@ RULES: dict[str, Callable[[NumpyArray], NumpyArray]] = {
     "sphere": _of_ntkrun("sphere"),
     "global": _of_ntkrun("global"),
     "zca": _of_ntkrun("zca"),
-    "per_image": _per_image,  # each image by its own mean and standard deviation
+    "per_image": _of_ntkrun("per_image"),
     "uncentred": rescale_to_sphere,  # pixels >= 0, on the sphere
     "pixelwise": lambda pixels: (
         (pixels - pixels.mean(0)) / (pixels.std(0) + 1e-3)
     ),  # black borders of digits have std 0
     "grey": lambda pixels: RULES["global"](_grey(pixels)),  # as one channel: h = x W sigma_w/sqrt(n_0) is the same
-    "grey_per_image": lambda pixels: _per_image(_grey(pixels)),
+    "grey_per_image": lambda pixels: RULES["per_image"](_grey(pixels)),
     "grey_sphere": lambda pixels: RULES["sphere"](_grey(pixels)),
     # channels first, read as channels last: nothing to a fully-connected network, no image to a convolution
     "scrambled": lambda pixels: RULES["global"](pixels).transpose(0, 3, 1, 2).reshape(pixels.shape),
@@ -104,3 +99,12 @@ RULES: dict[str, Callable[[NumpyArray], NumpyArray]] = {
 def inputs(pool: Pool, rule: str, q: float) -> Float[NumpyArray, "n h w c"]:
     """`rule` over all images of the pool, times sqrt(q): ||x||^2 = q n_0 where the rule makes it n_0."""
     return RULES[rule](pool.pixels) * np.sqrt(q)
+
+
+def groups(pool: Pool, tried: Sequence[Images]) -> Iterator[tuple[Pool, NumpyArray, list[Images]]]:
+    """Hypotheses of one rule and q, with the inputs that they need: scaled over the whole pool, rows of their classes."""
+    for rule, q in sorted({(one.rule, one.q) for one in tried}):
+        alike = [one for one in tried if (one.rule, one.q) == (rule, q)]
+        names = {name for one in alike for classes in one.classes for name in classes.split("+")}
+        rows = _rows(pool, "+".join(names))
+        yield Pool(pool.pixels[rows], pool.labels[rows], pool.classes), inputs(pool, rule, q)[rows], alike

@@ -70,7 +70,7 @@ def crossing(accuracy: Float64[NumpyArray, " times"], level: float) -> float:
     return float(np.log2(TIMES[i - 1]) + share * np.log2(TIMES[i] / TIMES[i - 1]))
 
 
-def evidence(pool: Pool, name: str, draws: int = 2) -> Iterator[dict[str, object]]:
+def evidence(pool: Pool, name: str, draws: int = 1) -> Iterator[dict[str, object]]:
     """log2 of the steps T/(1 - beta) that each of the paper's rates implies."""
     x = inputs(pool, "global", 1.0)
     for depth in (1, 2, 3):
