@@ -29,7 +29,8 @@ def check(
 
     Nothing to judge is a fault, too, unless it is shipped results that are checked and these are not among them.
     """
-    from ntkrun.report.judge import claims_table
+    from ntkrun.report.counts import Counts
+    from ntkrun.report.judge import as_records, claims_table
     from ntkrun.report.render import gather, judge_stored
     from ntkrun.runner import data_sets
 
@@ -48,8 +49,8 @@ def check(
     print(claims_table(verdicts))
     reports = (store.report(stand_in=bool(stored.stand_ins)), store.shipped_folder)
     distances = (reported_distance(folder) for folder in reports if folder)
-    outcome.judged((verdict.verdict for verdict in verdicts), next(filter(None, distances), ""))
-    return 1 if outcome.failed else 0
+    outcome.judged(Counts.of(as_records(verdicts)), next(filter(None, distances), ""))
+    return 1 if outcome.counts.all_failed else 0
 
 
 def reported_distance(folder: Path) -> str:
@@ -76,8 +77,9 @@ def show(
 
     fingerprints  of the images of the cells that were just run, by the cells' hashes; None: what is stored decides
     """
+    from ntkrun.report.counts import Counts
     from ntkrun.report.gallery import write_gallery
-    from ntkrun.report.judge import claims_table
+    from ntkrun.report.judge import as_records, claims_table
     from ntkrun.report.render import report
     from ntkrun.runner import data_sets
 
@@ -87,7 +89,7 @@ def show(
         for note in chosen.notes:
             progress.info(note)
     made = report(experiment, cells, store, differs, changed, fingerprints, run, redraw)
-    outcome.judged((verdict.verdict for verdict in made.verdicts), reported_distance(made.picture.parent))
+    outcome.judged(Counts.of(as_records(made.verdicts)), reported_distance(made.picture.parent))
     for name in made.stand_ins:
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data")
     for name, why in made.failed.items():
