@@ -67,7 +67,7 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     claims = json.loads((folder / "claims.json").read_text())
     assert set(claims[0]) == {
         "id", "figure", "source", "kind", "expected", "low", "high", "measured", "verdict", "why", "sentence", "reason",
-        "combination",
+        "combination", "fitted_to",
     }  # fmt: skip
     table, provenance = read_table(folder / "table.parquet")
     assert provenance["stand_in_data"] == ["mnist5k"]

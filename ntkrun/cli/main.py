@@ -10,6 +10,7 @@ from ntkrun.cli.calls import expected_seconds, run_once, run_together
 from ntkrun.cli.entry import guarded
 from ntkrun.cli.help_text import help_text
 from ntkrun.cli.messages import complain
+from ntkrun.cli.shipped_results import refuse_writing
 from ntkrun.cli.timed import LEFT_OVER
 from ntkrun.devices.numerics import pin
 from ntkrun.devices.platform import tell_xla
@@ -31,6 +32,8 @@ def run(arguments: list[str], began: float) -> int:
         return 0
     try:
         check_arguments(arguments)
+        if not asks_for_text(arguments) and not {"--cfg", "-c"} & set(arguments):
+            refuse_writing(arguments)
     except UserError as error:
         return complain(error)
     if {"--help", "-h"} & set(arguments):
