@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ntkrun.report.counts import Counts
@@ -36,6 +36,8 @@ class Outcome:
     code: int | None = None  # exit code; None: not reached
     absent: bool = False  # it was to be drawn, and nothing of it is stored
     remaining: RemainingWork | None = None  # of all figures, where this is one of them
+    # of the images that the cells to draw were computed from, by the cells' hashes; None: what is stored decides
+    fingerprints: Mapping[str, str] | None = None
 
     def judged(self, counts: Counts, distance: str) -> None:
         """What the report in the folder says now: a later job of a sweep writes it anew."""

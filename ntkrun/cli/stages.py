@@ -158,7 +158,7 @@ def produce(
     from ntkrun.report.departures import departures
     from ntkrun.runner.reports import check_name_is_free
 
-    stage, code, fingerprints = STAGES[cells[0].settings.stage], 0, None
+    stage, code, fingerprints = STAGES[cells[0].settings.stage], 0, outcome.fingerprints
     if stage.draws:
         check_name_is_free(store, run)
     if stage.computes:
