@@ -61,12 +61,12 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     code, out, err = ntkrun(*SMOKE, "data=mnist", "optimizer=momentum", "loss=cross_entropy")
     assert code == 0
     (folder,) = (tmp_path / "results" / "smoke" / "lockstep").glob("*-stand-in")
-    assert "scale=smoke" in out and "figure.png" in out and "passed" in out
+    assert "scale=smoke" in out and "figure.png" in out and "failed 0" in out
     assert "mnist5k" in err, "the stand-in is announced"
     claims = json.loads((folder / "claims.json").read_text())
     assert set(claims[0]) == {
         "id", "figure", "source", "kind", "expected", "low", "high", "measured", "verdict", "why", "sentence", "reason",
-        "combination",
+        "combination", "fitted_to",
     }  # fmt: skip
     table, provenance = read_table(folder / "table.parquet")
     assert provenance["stand_in_data"] == ["mnist5k"]
@@ -92,7 +92,7 @@ def test_what_is_stored_is_not_computed_again(ntkrun, tmp_path, monkeypatch):
     # a report needs no images and computes nothing
     monkeypatch.setattr("ntkrun.data.sources.load.load_images", None)
     code, out, _ = ntkrun(*SMOKE, "seed=[0,1,2]", "stage=report")
-    assert code == 0 and "passed" in out
+    assert code == 0 and "failed 0" in out
 
 
 @pytest.mark.usefixtures("unpainted")
@@ -124,7 +124,7 @@ def test_a_check_judges_what_is_stored_and_writes_nothing(ntkrun, tmp_path, monk
     wrong = replace(experiment.claims[0], band=(1.0, 2.0), scales=ALL_SCALES, real_data=False)
     monkeypatch.setattr("ntkrun.experiments.figures.lockstep.EXPERIMENT", replace(experiment, claims=(wrong,)))
     code, out, _ = ntkrun(*SMOKE, "stage=check")
-    assert code == 1 and "0 passed, 1 failed" in out
+    assert code == 1 and "judged 1, fitted 0, failed 1" in out
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "results").rglob("*")} == before
 
 
