@@ -10,6 +10,7 @@ import pytest
 import yaml
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
+from ntkrun.activation_names import DECLARED
 from ntkrun.cli.configs import groups, launcher_fields, launchers, options
 from ntkrun.cli.hydra.errors import dotted
 from ntkrun.data import preprocess, targets
@@ -47,6 +48,7 @@ IMPLEMENTED = {
     "declared losses": (LOSSES, choices_of(choices.Loss)),
     "declared stages": (STAGES, choices_of(choices.Stage)),
     "nonlinearities": (ACTIVATIONS, choices_of(choices.Activation)),
+    "declared nonlinearities": (DECLARED, choices_of(choices.Activation)),
     "rules of preprocessing": (preprocess.RULES, choices_of(choices.Preprocess)),
     "kinds of targets": (targets.KINDS, choices_of(choices.TargetKind)),
     "data sets": (locate.NAMES, choices_of(choices.DataName)),
