@@ -69,7 +69,7 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["NTKRUN_DATA_DIR"] = str(Path(os.environ["NTKRUN_DATA_DIR"]).resolve())
     # for the subprocesses, each of which compiles all it imports where PYTHONDONTWRITEBYTECODE is set; an edit is seen by the
     # text, as a file may change twice within the second that its time is kept to
-    if config.option.collectonly is False and not hasattr(config, "workerinput"):
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):  # of a whole run, once
         mode = py_compile.PycInvalidationMode.CHECKED_HASH
         compileall.compile_dir(ROOT / "ntkrun", quiet=2, invalidation_mode=mode)
 
