@@ -24,8 +24,8 @@ from ntkrun.devices.placement import beyond_a_cpu, on_the_host
 from ntkrun.errors import UserError
 from ntkrun.kernels.dual import DualActivation, Rows
 from ntkrun.kernels.dual_closed_forms import dual_activation
-from ntkrun.network_numbers import check_numbers
 from ntkrun.nonlinearities import Activation
+from ntkrun.notation.network_numbers import check_numbers
 from ntkrun.types import Array, Float, NumpyArray
 
 AnyArray = Array | NumpyArray

@@ -19,8 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from ntkrun.activation_names import DECLARED, canonical, is_flat
 from ntkrun.errors import UserError
+from ntkrun.notation.activation_names import DECLARED, canonical, is_flat
 from ntkrun.settings.choices import Activation, Dtype, Norm, Parameterization, Pool, Trained
 from ntkrun.settings.custom_source import is_path, source_hash
 from ntkrun.settings.fields import Count, Meanings, NonNegative, Positive, Section, one_of
