@@ -61,7 +61,7 @@ test: .venv/.ready ## all tests; NTKRUN_DATA_DIR=... for those on the real data
 test-faults: .venv/.ready ## kills, failing writes, corruption, wrong input at length; prints how many were tried
 	$(BIN)/python -m pytest -m faults -p no:xdist
 
-# About ten minutes on two idle cores; the suite tries each setting in one experiment alone.
+# Ten minutes on two idle cores, as estimated from a part of it; the suite tries each setting in one experiment alone.
 test-settings: .venv/.ready ## every setting of every experiment, changed alone: it changes the table or is refused
 	$(BIN)/python -m pytest -m settings -n auto tests/settings/test_every_setting.py
 

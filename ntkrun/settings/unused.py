@@ -43,7 +43,9 @@ TRAINING = _DISTRIBUTION
 _OWN_FLOW = _all({"theory.flow.by_solver": False, "optimizer.time_per_eta": None})
 FLOW_ROUTES = _DISTRIBUTION | _OWN_FLOW | _RECURSION | _DECAY | _ROUTE | _BATCHES | _followed(5)
 RATES = _DISTRIBUTION | _FLOW | _RECURSION | _ROUTE | _TIMES | _RATE | _followed(11) | _ALL_EXAMPLES
-WIDTH_CHANGES = _DISTRIBUTION | _FLOW | _RECURSION | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1) | _ALL_EXAMPLES
+WIDTH_CHANGES = (
+    _DISTRIBUTION | _FLOW | _RECURSION | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1) | _ALL_EXAMPLES
+)
 OUTPUT_ENSEMBLE = _FLOW | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1) | _ALL_EXAMPLES
 
 # when it is looked whether networks have converged, in runs that record at times of their own
