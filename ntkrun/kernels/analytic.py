@@ -23,7 +23,7 @@ from ntkrun.devices.placement import beyond_a_cpu, on_the_host
 from ntkrun.errors import UserError
 from ntkrun.kernels.dual import DualActivation, Rows
 from ntkrun.kernels.dual_closed_forms import dual_activation
-from ntkrun.network_numbers import check_numbers
+from ntkrun.models.numbers import check_numbers
 from ntkrun.nonlinearities import Activation
 from ntkrun.types import Array, Float, NumpyArray
 
@@ -82,7 +82,7 @@ def analytic_kernels(
 
     ReLU and erf are exact to rounding, every other activation to a relative 1e-9 if it is smooth (`kernels.dual_hermite`).
     Known equal: the authors' library (tests/golden).  Raises `UserError` for numbers that no network has
-    (`network_numbers`), inputs of unequal dimension, unknown activation or parameterization.
+    (`models.numbers`), inputs of unequal dimension, unknown activation or parameterization.
     """
     if trained not in ("all", "readout"):
         raise UserError(f"unknown choice of trained layers {trained!r}: choose all or readout")
