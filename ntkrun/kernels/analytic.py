@@ -24,8 +24,8 @@ from ntkrun.devices.placement import beyond_a_cpu, on_the_host
 from ntkrun.errors import UserError
 from ntkrun.kernels.dual import DualActivation, Rows
 from ntkrun.kernels.dual_closed_forms import dual_activation
+from ntkrun.models.numbers import check_numbers
 from ntkrun.nonlinearities import Activation
-from ntkrun.notation.network_numbers import check_numbers
 from ntkrun.types import Array, Float, NumpyArray
 
 AnyArray = Array | NumpyArray
@@ -88,8 +88,8 @@ def analytic_kernels(
 
     Closed forms are exact to rounding, every other activation to a relative 1e-9 (`kernels.dual_closed_forms`).  `sign` and
     `step` have an infinite Theta at equal inputs unless only the readout is trained.  Known equal: the authors' library
-    (tests/golden).  Raises `UserError` for numbers that no network has
-    (`network_numbers`), inputs of unequal dimension, unknown activation or parameterization.
+    (tests/golden).  Raises `UserError` for numbers that no network has (`models.numbers`), inputs of unequal dimension,
+    unknown activation or parameterization.
     """
     if trained not in ("all", "readout"):
         raise UserError(f"unknown choice of trained layers {trained!r}: choose all or readout")

@@ -6,8 +6,8 @@ from ntkrun.errors import UserError
 from ntkrun.models.cnn import CNN
 from ntkrun.models.custom import build_user_module
 from ntkrun.models.fc import FC
+from ntkrun.models.numbers import check_numbers
 from ntkrun.models.wide_resnet import WideResNet
-from ntkrun.notation.network_numbers import check_numbers
 from ntkrun.settings.custom_source import registered, source_hash
 
 MODELS: dict[str, type[nn.Module]] = {

@@ -264,6 +264,8 @@ class OutputEnsembleSettings(EnsembleSettings):
     def _theory_holds(self) -> "OutputEnsembleSettings":
         if not self.flow_has_closed_form or self.model.parameterization != "ntk":
             raise ValueError("the theory here is for optimizer=gd, full batches, loss=mse, model.parameterization=ntk")
+        if self.converged is None:
+            not_used.check_looked_at(self.record)
         return self
 
 

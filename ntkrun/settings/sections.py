@@ -21,7 +21,7 @@ class RecordSettings(Section):
         Meanings(
             {
                 "examples": "the first output of the first images",
-                "logits": "all k outputs of the first image",
+                "logits": "the outputs of the first image",
                 "auto": "examples if k = 1, else logits",
             }
         ),

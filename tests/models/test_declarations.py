@@ -179,7 +179,7 @@ class Renamed(FC, kw_only=True):
 
 
 def test_a_declaration_is_not_inherited_by_another_function():
-    fields = FIELDS | dict(width=16, depth=2, n_outputs=1)
+    fields: dict[str, Any] = FIELDS | dict(width=16, depth=2, n_outputs=1)
     parent, doubled, same = FC(**fields), Doubled(**fields), Renamed(**fields)
     assert declarations.of(same) == declarations.of(parent)
     assert declarations.of(doubled).fully_connected is None
