@@ -144,7 +144,7 @@ class Trial:
     def suite(self) -> None:
         report = self.scratch / "suite.xml"
         # a flag that XLA does not know ends every process that starts, those that replace the first ones, too
-        tests = ("-m", "not faults and not slurm and not gpu_compile")  # wheel and bundle, too
+        tests = ("-m", "not faults and not slurm and not gpu_compile and not settings")  # wheel and bundle, too
         how = ("-n", "auto", "--dist=worksteal", "--max-worker-restart=4", f"--junitxml={report}")
         pytest = ("-m", "pytest", *tests, *how)
         well, seconds = self._call("suite", str(self.home / "bin/python"), *pytest)

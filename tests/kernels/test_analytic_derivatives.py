@@ -31,7 +31,8 @@ def weighed(x, sigma_w2, sigma_b2, **net):
 @pytest.mark.parametrize("activation", ["relu", "abs", "gelu", "sin", "rectified_monomial", "tanh"])
 def test_reverse_and_forward_derivatives_are_limits_of_differences(activation):
     """By sigma_w2, sigma_b2 and along a direction of the inputs, through equal, opposite and parallel pairs."""
-    x, net = inputs(), {"activation": activation, "largest_variance": 6.0 if activation == "tanh" else None}
+    x = inputs()
+    net: dict[str, Any] = dict(activation=activation, largest_variance=6.0 if activation == "tanh" else None)
     direction = np.random.default_rng(2).standard_normal(x.shape)
     reverse = jax.grad(weighed, argnums=(0, 1, 2))(jnp.asarray(x), *SIGMA, **net)
     assert all(np.all(np.isfinite(one)) for one in reverse)
@@ -51,7 +52,8 @@ def test_reverse_and_forward_derivatives_are_limits_of_differences(activation):
 @pytest.mark.parametrize("parameterization", ["ntk", "standard"])
 @pytest.mark.parametrize("trained", ["all", "readout"])
 def test_jit_and_vmap_give_the_kernels_of_the_tiles(parameterization, trained):
-    x, net = inputs(), dict(activation="erf", parameterization=parameterization, trained=trained, width=50)
+    x = inputs()
+    net: dict[str, Any] = dict(activation="erf", parameterization=parameterization, trained=trained, width=50)
     expected = analytic_kernels(x, x[:4], sigma_w2=SIGMA[0], sigma_b2=SIGMA[1], **(NET | net))
 
     def kernels(a: Any, b: Any, w: Any, v: Any) -> Any:
@@ -67,7 +69,7 @@ def test_jit_and_vmap_give_the_kernels_of_the_tiles(parameterization, trained):
 
 def test_the_kernel_of_a_readout_behind_steps_has_derivatives():
     """Tdot of sign is infinite on the diagonal, and no part of what the readout alone learns."""
-    net = dict(activation="sign", trained="readout")
+    net: dict[str, Any] = dict(activation="sign", trained="readout")
     found = jax.grad(weighed, argnums=1)(jnp.asarray(inputs()), *SIGMA, **net)
     ahead, behind = (weighed(inputs(), SIGMA[0] + h, SIGMA[1], **net) for h in (1e-5, -1e-5))
     np.testing.assert_allclose(found, (ahead - behind) / 2e-5, rtol=1e-6)
@@ -76,7 +78,8 @@ def test_the_kernel_of_a_readout_behind_steps_has_derivatives():
 def test_what_is_not_known_while_jax_traces_is_asked_for_and_kept_to():
     with pytest.raises(UserError, match=r"pass largest_variance=10.0"):
         jax.grad(weighed, argnums=1)(jnp.asarray(inputs()), *SIGMA, activation="tanh")
-    x, tanh = np.stack([np.ones(5), 9 * np.ones(5)]), {"activation": "tanh", "largest_variance": 6.0}
+    x = np.stack([np.ones(5), 9 * np.ones(5)])
+    tanh: dict[str, Any] = dict(activation="tanh", largest_variance=6.0)
     kernels = jax.jit(lambda x: analytic_kernels(x, sigma_w2=1.0, sigma_b2=0.0, **NET, **tanh))(x)
     assert np.all(np.isnan(kernels.nngp) == [[False, True], [True, True]])
     slope = jax.grad(lambda w: analytic_kernels(x, sigma_w2=w, sigma_b2=0.0, **NET, **tanh).nngp[0, 1])(1.0)
