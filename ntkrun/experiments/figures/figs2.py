@@ -21,6 +21,7 @@ from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
 from ntkrun.tables import at, last, series
 
+FAST = 10.119  # a recorded time at which the fast modes are fitted
 SHOWN = six_panels("figs2", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]})
 
 
@@ -38,7 +39,29 @@ def largest_fall(table: pd.DataFrame) -> float:
     return largest(values[:-1] / values[1:])
 
 
+def half_time(table: pd.DataFrame) -> float:
+    """Time at which half of what the test loss of f_lin falls by until t = 10 is gone, between records."""
+    name = curves.LOSS.of(curves.LINEAR)
+    curve, end = series(table, name, "test"), at(table, name, FAST, "test")
+    left = (curve.to_numpy() - end) / (curve.iloc[0] - end) if len(curve) else np.empty(0)
+    below = int((left <= 0.5).argmax()) if (left <= 0.5).any() else 0
+    between = [below, below - 1]
+    known = below > 0 and np.isfinite(left[: below + 1]).all()
+    return float(np.interp(0.5, left[between], curve.index[between])) if known else float("nan")
+
+
 CLAIMS = (
+    Claim(
+        id="figs2.half_time",
+        sentence="The fast modes decay as early as in the paper.",
+        source="Figure S2, loss panel: time at which the test loss of f_lin has fallen half of its way to t = 10",
+        kind="read_off",
+        reference=("figs2/loss/test_linear",),
+        measure=half_time,
+        expected="t = 1.4 from the first step on, 1.2 from t = 0",
+        band=(0.92, 1.84),
+        why="goes with the root of a rate; 1.4 either way is a rate off by 2, beyond draws and channels; a clock off by 2 is out",
+    ),
     Claim(
         id="figs2.rmse_growth",
         sentence="The distance of network and linearization grows like a power of t between 1/2 and 2.",
@@ -82,7 +105,7 @@ CLAIMS = (
         source="Figure S2, loss panel: train loss at t = 10, behind the fast modes",
         kind="read_off",
         reference=("figs2/loss/train_linear",),
-        measure=lambda table: at(table, curves.LOSS.of(curves.LINEAR), 10.119, "train"),
+        measure=lambda table: at(table, curves.LOSS.of(curves.LINEAR), FAST, "train"),
         expected="0.4495",
         band=(0.37, 0.475),
         why="1/2 is f = 0, nothing fitted; the few modes that are take .10 of it, half to 2.6 times that over draws of images",
