@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 from recover import bands, cnn, displacements, loss_curves, one_layer, page, rates
-from recover.hypotheses import TRAINED_ONE_LAYER, of_all_classes, of_printed_classes, pairs
+from recover.hypotheses import PRINTED, TRAINED_ONE_LAYER, of_all_classes, of_printed_classes, pairs
 from recover.pools import RULES, Images, pool
 
 HARDER = (("per_image", 1.0), ("sphere", 1.0), ("zca", 1.0))
@@ -31,6 +31,20 @@ def losses_of_classes() -> pd.DataFrame:
 
 def _losses(tried: list[Images], networks: dict[str, loss_curves.Network], c: tuple[float, ...]) -> pd.DataFrame:
     return pd.DataFrame(loss_curves.evidence(pool("cifar10", 400), tried, networks, c, draws=10, functions=12))
+
+
+def checks() -> pd.DataFrame:
+    """Does the answer hang on the nugget, and can the curves tell balanced classes?"""
+    tried = [
+        Images("per_image", 1.0, pair) for pair in pairs("frog/horse bird/horse cat/horse bird/frog airplane/horse")
+    ]
+    tried += [Images("per_image", 1.0, ("frog", "horse"), balanced=True), Images("zca", 1.0, PRINTED)]
+    networks = {name: loss_curves.NETWORKS[name] for name in ("fig3", "figs8 (S37)")}
+    nuggets = (0.5, 1.0, 2.0)
+    found = loss_curves.evidence(
+        pool("cifar10", 400), tried, networks, loss_curves.C_NEAR_2, draws=20, functions=12, nuggets=nuggets
+    )
+    return pd.DataFrame(found)
 
 
 def displaced() -> pd.DataFrame:
@@ -64,6 +78,7 @@ def learning_rates() -> pd.DataFrame:
 PARTS = {
     "losses": losses,
     "losses_of_classes": losses_of_classes,
+    "checks": checks,
     "displaced": displaced,
     "trained": trained,
     "convolutional": convolutional,

@@ -6,6 +6,7 @@ Theta^-1 (I - E)(f_0(X) - Y), eqs (8)-(11).  c is the flow time, in the conventi
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 
 import numpy as np
 
@@ -134,8 +135,9 @@ def evidence(
     *,
     draws: int,
     functions: int,
+    nuggets: Sequence[float] = (1.0,),
 ) -> Iterator[dict[str, object]]:
-    """A row for every figure, hypothesis about the images and c."""
+    """A row for every figure, hypothesis about the images, c and multiple of the nugget."""
     for part, x, alike in groups(pool, tried):
         for name, network in networks.items():
             kernels = network.kernels(x.astype(np.float32))
@@ -143,5 +145,6 @@ def evidence(
             for one in alike:
                 rows = [draw(part, one, N_TRAIN, N_TEST, seed) for seed in range(draws)]
                 found = simulated(kernels, rows, network.axis, c, functions)
-                for one_c, fitted in zip(c, (fit(values, numbers, nugget) for values in found), strict=True):
-                    yield {"figure": name, **asdict(one), "c": one_c, **asdict(fitted)}
+                for (one_c, values), times in product(zip(c, found, strict=True), nuggets):
+                    fitted = fit(values, numbers, times * nugget)
+                    yield {"figure": name, **asdict(one), "c": one_c, "nugget": times, **asdict(fitted)}

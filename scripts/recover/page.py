@@ -8,15 +8,22 @@ import pandas as pd
 
 from recover.hypotheses import PRINTED, short
 from recover.joint import IMAGES, TENSORFLOW, added, at_factor, chosen_by_the_others
+from recover.likelihood import averaged
+from recover.rates import agreement
 
 KEPT = ["figure", *IMAGES, "sigma_w2", "c", "log_likelihood", "p_value"]
 AIRPLANE_HORSE = short(PRINTED)
+APART = ("learning_rates", "checks")  # not of the form of the other parts
 
 
 def read(into: Path, *parts: str) -> pd.DataFrame:
     """The tables of these parts, classes as text."""
     table = pd.concat([pd.read_parquet(into / f"{part}.parquet") for part in parts], ignore_index=True)
     return table.assign(classes=[short(tuple(one)) for one in table["classes"]])
+
+
+def averaged_of(values: pd.Series) -> float:
+    return averaged(values.to_numpy())
 
 
 def markdown(table: pd.DataFrame, digits: int = 1) -> str:
@@ -79,20 +86,23 @@ def pages(into: Path) -> Iterator[tuple[str, str]]:
             yield f"Classes ({rule} in Figures 3 and S8)", markdown(of_the_classes(into, rule))
         found = chosen_by_the_others(by_classes(into, "per_image"), AIRPLANE_HORSE)
         yield "Classes chosen by the other figures", markdown(found)
+    if "checks" in there:
+        keys = ["rule", "classes", "balanced", "nugget"]
+        table = read(into, "checks").groupby(["figure", *keys])["log_likelihood"].agg(averaged_of).unstack("figure")
+        yield "Nuggets and balance", markdown(table.assign(sum=table.sum(axis=1)).sort_index(level="nugget"))
     if "trained" in there:
         columns = [name for name in pd.read_parquet(into / "trained.parquet") if name.startswith("t")]
         table = read(into, "trained").set_index(["rule", "sigma_w2", "c", "classes"])[["log_likelihood", *columns]]
         yield "Figure S6, trained", markdown(table.sort_values("log_likelihood", ascending=False), 2)
     if "learning_rates" in there:
         table = pd.read_parquet(into / "learning_rates.parquet")
-        wide = table.pivot_table("log2_steps", ["depth", "sigma_w2", "sigma_b2"], ["loss", "share", "activation"])
-        wide.columns = [" ".join(map(str, one)) for one in wide.columns]
-        yield "Figure S7, log2 of the steps", markdown(wide)
+        keys = ["depth", "sigma_w2", "sigma_b2", "divided by 10", "halved"]
+        yield "Figure S7", markdown(agreement(table).set_index(keys), 2)
 
 
 def evidence(into: Path) -> pd.DataFrame:
     """All parts in one table, for each hypothesis its best c."""
-    found = [read(into, path.stem) for path in sorted(into.glob("*.parquet")) if path.stem != "learning_rates"]
+    found = [read(into, path.stem) for path in sorted(into.glob("*.parquet")) if path.stem not in APART]
     table = pd.concat(found, ignore_index=True).reindex(columns=KEPT).fillna({"sigma_w2": 0.0})
     best = table.loc[table.groupby(["figure", *IMAGES, "sigma_w2"])["log_likelihood"].idxmax()]
     return best.round({"c": 3, "log_likelihood": 2, "p_value": 3}).replace({"sigma_w2": {0.0: np.nan}})

@@ -7,8 +7,10 @@ and outputs; a cross-entropy that is summed over the ten classes has ten times t
 """
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
+import pandas as pd
 
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.theory.closed_form import spectrum
@@ -94,3 +96,22 @@ def evidence(pool: Pool, name: str, draws: int = 1) -> Iterator[dict[str, object
                                 "share": share,
                                 "log2_steps": steps,
                             }
+
+
+def agreement(steps: pd.DataFrame, scatter: float = 0.4) -> pd.DataFrame:
+    """How well the implied numbers of steps agree: cross-entropy divided by the ten classes or not, squared loss halved or not.
+
+    The log-likelihood of Gaussian deviations of `scatter` octaves from a common, unknown number of steps: what one f_0 and
+    1,500 images leave, as two nonlinearities under one loss differ by.
+    """
+    rows = []
+    keys = ["depth", "sigma_w2", "sigma_b2"]
+    for setting, part in steps.dropna().groupby(keys):
+        for divided, halved in product((True, False), repeat=2):
+            stronger = np.where(part["loss"] == "mse", 0.0 if halved else 1.0, 0.0 if divided else np.log2(10.0))
+            found = part["log2_steps"] - stronger
+            fitted = {"log2 steps": found.mean(), "rms": found.std(ddof=0), "points": len(found)}
+            odds = {"log_likelihood": -0.5 * float(((found - found.mean()) ** 2).sum()) / scatter**2}
+            how = {"divided by 10": divided, "halved": halved}
+            rows.append({**dict(zip(keys, setting, strict=True)), **how, **fitted, **odds})
+    return pd.DataFrame(rows).sort_values("log_likelihood", ascending=False)
