@@ -25,6 +25,7 @@ from ntkrun.devices.placement import beyond_a_cpu, on_the_host
 from ntkrun.errors import UserError
 from ntkrun.kernels.dual import DualActivation, Rows
 from ntkrun.kernels.dual_closed_forms import dual_activation
+from ntkrun.models.numbers import check_numbers
 from ntkrun.nonlinearities import Activation
 from ntkrun.types import Array, Float, NumpyArray
 
@@ -88,23 +89,21 @@ def analytic_kernels(
 
     Closed forms are exact to rounding, every other activation to a relative 1e-9 (`kernels.dual_closed_forms`).  `sign` and
     `step` have an infinite Theta at equal inputs unless only the readout is trained.  Known equal: the authors' library
-    (tests/golden).  Raises `UserError` for depth < 1, inputs of unequal dimension, unknown activation or parameterization.
+    (tests/golden).  Raises `UserError` for numbers that no network has (`models.numbers`), inputs of unequal dimension,
+    unknown activation or parameterization.
     """
     if trained not in ("all", "readout"):
         raise UserError(f"unknown choice of trained layers {trained!r}: choose all or readout")
-    if depth < 1:
-        raise UserError(f"depth = {depth}: the kernels need at least one hidden layer")
+    check_numbers(depth=depth, width=width, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
     dual = dual_activation(activation)
-    how = dict(
-        depth=depth, parameterization=parameterization, width=width, below=trained == "all", dtype=np.dtype(dtype)
-    )
-    if any(isinstance(one, jax.core.Tracer) for one in (x1, x2, sigma_w2, sigma_b2)):
-        return _traced(x1, x2, dual, sigma_w2, sigma_b2, largest_variance=largest_variance, **how)
-    return _in_tiles(x1, x2, dual, sigma_w2, sigma_b2, tile_bytes=tile_bytes, **how)
+    how = _How(depth, parameterization, width, trained == "all", np.dtype(dtype))
+    if any(isinstance(one, Tracer) for one in (x1, x2, sigma_w2, sigma_b2)):
+        return _traced(x1, x2, dual, sigma_w2, sigma_b2, how, largest_variance)
+    return _in_tiles(x1, x2, dual, sigma_w2, sigma_b2, how, tile_bytes)
 
 
 class _How(NamedTuple):
-    """The arguments of `analytic_kernels` that are no numbers of the network; below: whether layers below the readout are trained."""
+    """The arguments of `analytic_kernels` beside its numbers; below: whether layers below the readout are trained."""
 
     depth: int
     parameterization: str

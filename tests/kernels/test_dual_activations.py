@@ -10,12 +10,12 @@ import pytest
 from scipy import special
 from scipy.integrate import quad, quad_vec
 
-from ntkrun.activation_names import DECLARED, canonical, is_flat
 from ntkrun.errors import UserError
 from ntkrun.kernels.dual_closed_forms import ErfDual, PiecewiseLinearDual, dual_activation
 from ntkrun.kernels.dual_hermite import HermiteDual
 from ntkrun.kernels.dual_kinks import KinkedDual
 from ntkrun.nonlinearities import ACTIVATIONS, Activation, resolve_activation
+from ntkrun.notation.activation_names import DECLARED, canonical, is_flat
 
 RHO = np.array([-1.0, -0.999999, -0.7, -0.1, 0.0, 0.3, 0.5, 0.9, 0.9999999, 1.0])
 
