@@ -12,8 +12,8 @@ from functools import lru_cache, reduce
 import jax
 import jax.numpy as jnp
 
-from ntkrun import activation_names
 from ntkrun.errors import UserError
+from ntkrun.notation import activation_names
 from ntkrun.types import Array
 
 Phi = Callable[[Array], Array]

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkrun.activation_names import parse
 from ntkrun.kernels.dual import DualActivation, Rows, correlation, inverse_root, root
 from ntkrun.kernels.dual_angles import arc_cosine, arcsine, inverse_sine, rectified_moment
 from ntkrun.kernels.dual_hermite import HermiteDual
 from ntkrun.kernels.dual_kinks import KinkedDual
 from ntkrun.nonlinearities import SIGMOID_LIKE, Activation, is_registered, resolve_activation
+from ntkrun.notation.activation_names import parse
 from ntkrun.types import Array, Float
 
 

@@ -8,11 +8,20 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, PlainSerializer, WrapValidator, computed_field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    PrivateAttr,
+    WrapValidator,
+    computed_field,
+    model_validator,
+)
 
-from ntkrun.activation_names import DECLARED, canonical, is_flat
 from ntkrun.errors import UserError
-from ntkrun.settings.choices import Activation, Dtype, Norm, Parameterization, Pool, Trained
+from ntkrun.notation.activation_names import DECLARED, canonical, is_flat
+from ntkrun.settings.choices import Activation, AnalyticKernel, Dtype, Norm, Parameterization, Pool, Trained
 from ntkrun.settings.custom_source import is_path, source_hash
 from ntkrun.settings.fields import Count, Meanings, NonNegative, Positive, Section, one_of
 
@@ -47,7 +56,7 @@ class Network(Section):
 
     @property
     def no_analytic_kernel(self) -> str | None:
-        return "its layers are not known"
+        return "the layers of your network are not known"
 
     @property
     def analytic_kernel(self) -> bool:
@@ -96,6 +105,12 @@ def check_gradient(model: Network, trained: Trained = "all") -> None:
         )
 
 
+def check_theta(choice: AnalyticKernel, why_not: str | None) -> None:
+    """ValueError where a choice about f_lin with Theta decides nothing, because there is none."""
+    if why_not is not None and choice != "auto":
+        raise ValueError(f"theory.analytic_kernel={choice}: there is none to choose, {why_not}")
+
+
 class FcSettings(ModelSettings):
     """Fully-connected network, eq. (1)."""
 
@@ -130,7 +145,7 @@ class WideResnetSettings(ModelSettings):
     def no_analytic_kernel(self) -> str | None:
         if self.norm == "none":
             return None
-        return "batch normalisation has none, because an output depends on the whole batch: use model.norm=none"
+        return "as batch normalisation makes an output depend on the whole batch: use model.norm=none"
 
     @model_validator(mode="after")
     def _whole_blocks(self) -> "WideResnetSettings":
@@ -159,6 +174,12 @@ class UserModuleSettings(Network):
         description="the module's other fields, by name: model.args.depth=3"
     )
     dtype: Dtype = Field(description="floating-point type of parameters and inputs")
+    _width_asked: bool = PrivateAttr(default=False)  # whether the width is that of `args`
+
+    @property
+    def width_asked(self) -> bool:
+        """Whether the width was asked for by the name of the module's own field."""
+        return self._width_asked
 
     @property
     def is_custom(self) -> bool:
@@ -171,13 +192,15 @@ class UserModuleSettings(Network):
         """Hash of the source, as it was when the settings were read."""
         return source_hash(str(self.path))
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _one_width(cls, raw: Any) -> Any:
+    def _one_width(cls, raw: Any, validate: ModelWrapValidatorHandler["UserModuleSettings"]) -> "UserModuleSettings":
         if isinstance(raw, dict) and isinstance(raw.get("args"), dict) and "width" in raw["args"]:
             args = dict(raw["args"])
-            return raw | {"width": args.pop("width"), "args": args}
-        return raw
+            made = validate(raw | {"width": args.pop("width"), "args": args})
+            made._width_asked = True
+            return made
+        return validate(raw)
 
     @model_validator(mode="after")
     def _named(self) -> "UserModuleSettings":

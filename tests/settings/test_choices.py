@@ -10,7 +10,6 @@ import pytest
 import yaml
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
-from ntkrun.activation_names import DECLARED
 from ntkrun.cli.configs import groups, launcher_fields, launchers, options
 from ntkrun.cli.hydra.errors import dotted
 from ntkrun.data import preprocess, targets
@@ -23,6 +22,7 @@ from ntkrun.experiments.runs.planned_work import EXAMPLES, IMAGES
 from ntkrun.models import build_model
 from ntkrun.models.registry import MODELS
 from ntkrun.nonlinearities import ACTIVATIONS
+from ntkrun.notation.activation_names import DECLARED
 from ntkrun.runner.machines import KNOWN
 from ntkrun.runner.plan import make_cells
 from ntkrun.settings import choices

@@ -25,7 +25,6 @@ from ntkrun.devices.placement import on_device, on_the_host
 from ntkrun.dynamics import metrics
 from ntkrun.dynamics.network import Network, predict
 from ntkrun.dynamics.optimizers import record_steps
-from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
@@ -49,7 +48,7 @@ from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.precision import full_precision
 from ntkrun.lockstep.loop import FullBatch, Observation, run_lockstep
 from ntkrun.lockstep.progress import Progress
-from ntkrun.settings.runs import ImageDistanceSettings
+from ntkrun.settings.descents import ImageDistanceSettings
 from ntkrun.theory.closed_form import ClosedForm, gradient_descent, steps_to_loss
 from ntkrun.theory.learning_rate import eta_critical
 from ntkrun.types import Array, Float, NumpyArray
@@ -108,10 +107,8 @@ def compute(settings: ImageDistanceSettings, cell: str, progress: Progress) -> C
 
 
 def thetas(settings: ImageDistanceSettings, data: Dataset) -> tuple[NumpyArray, NumpyArray]:
-    """Theta(X, X) and Theta(x, X) of the infinitely wide network; UserError, with the reason, where it has none."""
+    """Theta(X, X) and Theta(x, X) of the infinitely wide network."""
     model, theory = settings.model, settings.theory
-    if model.no_analytic_kernel is not None:
-        raise UserError(f"theory.analytic_kernel=always: {model.no_analytic_kernel}")
     train, test = (
         recursion_kernels(model, theory, *x, width=model.width) for x in ((data.x_train,), (data.x_test, data.x_train))
     )

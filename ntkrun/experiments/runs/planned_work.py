@@ -227,7 +227,9 @@ def recursion_pieces(settings: Any, image: tuple[int, ...], n: int, m: int) -> l
         return []
     pieces = []
     for rows, columns in ((n, None), (m, n)):
-        plan = Plan.of(description_of(model, "all", model.width), (rows, *image), columns and (columns, *image))
+        plan = Plan.of(
+            description_of(model, "all", model.width), (rows, *image), None if columns is None else (columns, *image)
+        )
         side = plan.side(tile_bytes, 8)
         tiles = plan.tiles(-(-rows // side), -(-(columns or rows) // side))
         pieces.append(Piece("recursion", plan.usual_tile, plan.tile_arguments(side), len(tiles)))

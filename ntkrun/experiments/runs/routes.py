@@ -73,18 +73,13 @@ def routes_of(settings: RunSettings, n: int, k: int, wanted: Wanted) -> Routes:
 
 
 def has_analytic_rival(settings: RunSettings, n: int, fits: bool) -> bool:
-    """Whether f_lin with Theta is a rival, as theory.analytic_kernel says.
-
-    Raises UserError, with the reason, where it is always to be one and cannot.
-    """
+    """Whether f_lin with Theta is a rival, as theory.analytic_kernel says; UserError where it is to be one and is too large."""
     choice, model = settings.theory.analytic_kernel, settings.model
-    why_not = model.no_analytic_kernel or settings.outside_function_space
-    if choice == "always" and (why_not or not fits):
+    if choice == "always" and not fits:
         raise UserError(
-            "theory.analytic_kernel=always: "
-            + (why_not or f"the kernel of {n} images is too large: use a smaller data.n_train")
+            f"theory.analytic_kernel=always: the kernel of {n} images is too large: use a smaller data.n_train"
         )
-    if choice == "never" or why_not or not fits:
+    if choice == "never" or not fits or not model.analytic_kernel or settings.outside_function_space:
         return False
     return choice == "always" or model.cheap_kernel or _few_numbers(settings, n)
 
