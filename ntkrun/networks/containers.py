@@ -57,12 +57,12 @@ class Sequential(Layer):
         return x
 
     def covariances(self, k: Covariances, of: Statistics, after: Needs) -> Covariances | None:
-        behind = [after]  # each layer
+        needed = [after]  # behind the last layer, the one before, ...
         for layer in self.layers[:0:-1]:
-            behind.append(layer.needs(behind[-1], of.own))
+            needed.append(layer.needs(needed[-1], of.own))
         found: Covariances | None = k
-        for place, (layer, needed) in enumerate(zip(self.layers, behind[::-1], strict=True)):
-            found = layer.propagate(found, of.at(place), needed)
+        for place, layer in enumerate(self.layers):
+            found = layer.propagate(found, of.at(place), needed.pop())
         return found
 
     @property
