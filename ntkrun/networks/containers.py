@@ -95,7 +95,8 @@ class Residual(Layer):
                 f"Residual: the branch gives {sizes[0]} and the shortcut {sizes[1]}: make them equal, by "
                 "shortcut=Conv(...) or shortcut=Dense(...), say"
             )
-        if not (branch.centred or shortcut.centred):
+        seen = replace(given, centred=False)  # both terms depend on what is given
+        if not (self.branch.signal(seen).centred or self.shortcut.signal(seen).centred):
             raise UserError("Residual: end the branch or the shortcut with Dense or Conv; else the two are correlated")
         gaussian, centred = branch.gaussian and shortcut.gaussian, branch.centred and shortcut.centred
         return replace(branch, gaussian=gaussian, centred=centred)
