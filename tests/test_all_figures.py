@@ -12,6 +12,7 @@ from ntkrun.cli.all_figures import Outcome, run_all, summary
 from ntkrun.errors import UserError
 from ntkrun.report.counts import Counts
 
+pytestmark = pytest.mark.usefixtures("unpainted")
 ARGUMENTS = ["experiment=all", "scale=smoke"]
 
 
@@ -122,6 +123,7 @@ def test_jobs_of_other_processes_are_counted_and_the_last_report_is_what_is_judg
     assert outcome.counts == Counts(passed=4)
 
 
+@pytest.mark.end_to_end
 def test_a_run_of_all_over_processes_counts_their_cells_and_says_how_long_it_takes(ntkrun, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "figure_names", lambda: ["figs9"])

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
-from matplotlib.figure import Figure
 
 from ntkrun.runner.store import READ_ONLY
 
 SMOKE = ("experiment=lockstep", "scale=smoke", "data=mnist", "data.source=stand_in", "optimizer.steps=2")
+
+
+pytestmark = pytest.mark.usefixtures("unpainted")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -19,12 +21,6 @@ def contents(folder: Path) -> dict[str, bytes]:
         for p in sorted(folder.rglob("*"))
         if p.is_file() and p.name != ".guard"
     }
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_drawn(monkeypatch):
-    """What a picture shows does not matter here."""
-    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **_: file.write(b"drawn"))
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ def test_a_shipped_cell_counts_as_stored_and_one_of_ones_own_comes_first(cells, 
     assert len(store.tables()) == 2 and not Store(tmp_path / "own", "smoke", "fig3").has(cells[0], A)
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_run_and_its_figure_speak_of_the_images_at_hand_alone(ntkrun, cells, tmp_path):
     """Cells of other images lie there, newer and more: neither counted nor drawn."""
     store = Store(tmp_path / "results", "smoke", "lockstep")

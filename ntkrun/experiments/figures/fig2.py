@@ -19,6 +19,7 @@ from ntkrun.experiments.analysis.output_ensemble import (
     COLUMNS,
     all_layers,
     band_panels,
+    calibrated,
     data_point_sd,
     drawn,
     flatness,
@@ -42,40 +43,6 @@ PAPER_SD = {0: 0.642, 16: 0.448, 256: 0.279, 65536: 0.272}  # NTK band at alpha 
 
 def draw(figure: FigureBase, table: pd.DataFrame) -> None:
     band_panels(figure, drawn(table), "fig2")
-
-
-def _calibrated(time: int) -> tuple[Claim, Claim]:
-    return (
-        Claim(
-            id=f"fig2.mean_z_t{time}",
-            sentence=f"At t = {time} the mean of the trained networks is that of eq. (14).",
-            depends_on=ANY_SETTING,
-            parts=("all",),
-            source="eq. (14) against the ensemble's mean, whitened by (15) at five alphas",
-            kind="theory",
-            measure=lambda table: mean_z(all_layers(table), time),
-            expected="0 +- 1 (chi^2 with 5 degrees of freedom)",
-            band=(-1.51, 4.9),
-            why=(
-                "chi^2 between its 1 in 1000 points .21 and 20.5; a bias O(1/n) of .04 at n = 256, against standard errors of "
-                ".03 to .06, would add 1 to 2"
-            ),
-            real_data=False,
-        ),
-        Claim(
-            id=f"fig2.variance_z_t{time}",
-            sentence=f"At t = {time} the covariance of the trained networks is that of eq. (15).",
-            depends_on=ANY_SETTING,
-            parts=("all",),
-            source="eq. (15) against the ensemble's covariance at five alphas",
-            kind="theory",
-            measure=lambda table: variance_z(all_layers(table), time),
-            expected="0 +- 1",
-            band=(-3.3, 3.3),
-            why="1 in 1000 of a standard normal; a relative bias of c/n in the variance adds 16 c/n, .6 at n = 256, c = 10",
-            real_data=False,
-        ),
-    )
 
 
 def _posterior(what: str, measure: Callable[[pd.DataFrame, float], float], low: float, high: float) -> Claim:
@@ -111,7 +78,7 @@ def _sd(time: int) -> Claim:
 
 
 CLAIMS = (
-    *(claim for time in TIMES for claim in _calibrated(time)),
+    *(claim for time in TIMES for claim in calibrated("fig2", time)),
     *(_sd(time) for time in TIMES),
     _posterior("mean", mean_z, -1.51, 4.9),
     _posterior("variance", variance_z, -3.3, 3.3),

@@ -11,19 +11,8 @@ Here     the paper's eta = .01 is .02 under our loss, its time t = .01 i half of
 """
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.trajectories import (
-    FLOW_RIVALS,
-    WEIGHTS,
-    Average,
-    Distance,
-    bump_height,
-    bump_time,
-    output_correlation,
-    outputs,
-    same_steps_to_flow,
-    starts_together,
-    worst_kernel_ratio,
-)
+from ntkrun.experiments.analysis import trajectories
+from ntkrun.experiments.analysis.trajectories import FLOW_RIVALS, WEIGHTS, Average, Distance, outputs, starts_together
 from ntkrun.experiments.analysis.trajectory_figure import RunFigure
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
@@ -39,7 +28,7 @@ CLAIMS = (
         sentence="The empirical kernel predicts the network better than the analytic one.",
         source="Section 3.1 and Figure 3: the empirical kernel predicts better than the analytic one",
         kind="stated",
-        measure=worst_kernel_ratio,
+        measure=trajectories.worst_kernel_ratio,
         expected="below 1 at every t >= 1 (the paper's curves: at most 0.49)",
         band=(0.0, 1.0),
         why="below 1 is what the sentence says; earlier times are ruled by the discretisation error that both share",
@@ -60,7 +49,7 @@ CLAIMS = (
         sentence="The distance to gradient flow near t = .08 is the discretisation error of gradient descent.",
         source="docs/figure3.md: the bump of the RMSE at t = .08 is the discretisation error of gradient descent",
         kind="theory",
-        measure=same_steps_to_flow,
+        measure=trajectories.same_steps_to_flow,
         expected="towards 0 as n grows",
         band=(1e-4, 0.25),
         why="were the bump a width effect, the ratio would be 1; it grows at smaller n; below 1e-4 is float32: one model twice",
@@ -71,7 +60,7 @@ CLAIMS = (
         source="Figure 3, RMSE panel: local maximum of the empirical curve",
         kind="read_off",
         reference=("fig3/rmse/empirical_kernel",),
-        measure=bump_time,
+        measure=trajectories.bump_time,
         expected="t = 0.074",
         band=(0.05, 0.11),
         why="1 / fast rate, a tenth over draws of 256 images, a sixth over networks of n = 512: two; a clock off by 2 is out",
@@ -81,7 +70,7 @@ CLAIMS = (
         sentence="That maximum is as high as steps of this size make it.",
         source="Figure 3, RMSE panel: that maximum, in units of rms f_0 x (a step's time) / (2 e x the maximum's time)",
         kind="theory",
-        measure=bump_height,
+        measure=trajectories.bump_height,
         expected="below 1 (the paper's .032 is .81)",
         band=(0.4, 1.1),
         why=(
@@ -117,7 +106,7 @@ CLAIMS = (
         source="Figure 3, test outputs at the end, network against linear",
         kind="read_off",
         reference=("fig3/test_output/*",),
-        measure=output_correlation,
+        measure=trajectories.output_correlation,
         expected="0.994 over the 11 drawn outputs",
         band=(0.95, 0.9985),
         why="1 - .006 is a quarter nearer 1 at half the rms distance, .95 at 2.9 times; n = 512 has 2 (1/sqrt n) to 4 times it",

@@ -20,9 +20,9 @@ from ntkrun.experiments.analysis.final_distance import (
     LAYERS,
     SIZES,
     Panel,
-    draw_panel,
+    draw_panels,
     octaves,
-    shown_in,
+    panels_size,
     slope_in,
     slopes,
 )
@@ -30,8 +30,7 @@ from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import REGIME, Claim
 from ntkrun.experiments.runs import FINAL_DISTANCE
-from ntkrun.experiments.style import panel_letters
-from ntkrun.settings.runs import ImageDistanceSettings
+from ntkrun.settings.descents import ImageDistanceSettings
 
 DEPTH = Panel("fc_depth", "fully connected, |D| = 128", "fc", LAYERS, (SIZES, 128), "L")
 SIZE = Panel("fc_dataset_size", "fully connected, L = 2", "fc", SIZES, (LAYERS, 2), "|D|")
@@ -41,19 +40,11 @@ PANELS = (DEPTH, CNN, RESNET, SIZE)
 
 
 def size(table: pd.DataFrame) -> tuple[float, float]:
-    return 12.5, 4.6 * -(-len(shown_in(PANELS, table)) // len(PANELS))
+    return panels_size(PANELS, table)
 
 
 def draw(figure: FigureBase, table: pd.DataFrame) -> None:
-    panels = shown_in(PANELS, table)
-    axes = figure.subplots(-(-len(panels) // len(PANELS)), len(PANELS), squeeze=False)
-    for ax, panel in zip(axes.flat, panels, strict=False):
-        draw_panel(ax, panel, table)
-    panel_letters(axes.flat[: len(panels)])
-    for ax in axes.flat[len(panels) :]:
-        ax.set_axis_off()
-    for row in axes:
-        row[0].set_ylabel("final test RMSE, network to linearised")
+    draw_panels(figure, PANELS, table)
 
 
 # the parts of configs/experiment/figs5.yaml that a panel shows
