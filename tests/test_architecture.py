@@ -40,7 +40,7 @@ def test_imports_run_one_way():
 
 def test_no_module_lies_beside_the_folders_but_what_all_of_them_share():
     loose = {path.stem for path in PACKAGE.glob("*.py")}
-    assert loose == {"__init__", "types", "errors", "tables", "nonlinearities", "activation_names"}
+    assert loose == {"__init__", "types", "errors", "tables", "nonlinearities"}
 
 
 def test_hydra_lives_only_in_the_command_line():
