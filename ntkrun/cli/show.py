@@ -17,7 +17,8 @@ def check(asked: Asked, progress: "Console", outcome: Outcome) -> int:
 
     Nothing to judge is a fault, too, unless it is shipped results that are checked and these are not among them.
     """
-    from ntkrun.report.judge import claims_table
+    from ntkrun.report.counts import Counts
+    from ntkrun.report.judge import as_records, claims_table
     from ntkrun.report.render import gather, judge_stored
     from ntkrun.runner import data_sets
 
@@ -37,8 +38,8 @@ def check(asked: Asked, progress: "Console", outcome: Outcome) -> int:
     print(claims_table(verdicts))
     reports = (store.report(stand_in=bool(stored.stand_ins)), store.shipped_folder)
     distances = (reported_distance(folder) for folder in reports if folder)
-    outcome.judged((verdict.verdict for verdict in verdicts), next(filter(None, distances), ""))
-    return 1 if outcome.failed else 0
+    outcome.judged(Counts.of(as_records(verdicts)), next(filter(None, distances), ""))
+    return 1 if outcome.counts.all_failed else 0
 
 
 def reported_distance(folder: Path) -> str:
@@ -57,9 +58,10 @@ def show(
     redraw        also where the picture that is there says the same
     fingerprints  of the images of the cells that were just run, by the cells' hashes; None: what is stored decides
     """
+    from ntkrun.report.counts import Counts
     from ntkrun.report.departures import departures
     from ntkrun.report.gallery import write_gallery
-    from ntkrun.report.judge import claims_table
+    from ntkrun.report.judge import as_records, claims_table
     from ntkrun.report.render import About, report
     from ntkrun.runner import data_sets
 
@@ -72,7 +74,7 @@ def show(
     differs = departures(asked.experiment.name, asked.settings, asked.changed)
     about = About(differs, asked.changed, asked.variant)
     made = report(asked.experiment, cells, store, about, fingerprints, redraw)
-    outcome.judged((verdict.verdict for verdict in made.verdicts), reported_distance(made.picture.parent))
+    outcome.judged(Counts.of(as_records(made.verdicts)), reported_distance(made.picture.parent))
     for name in made.stand_ins:
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data")
     for name, why in made.failed.items():

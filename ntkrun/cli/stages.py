@@ -149,7 +149,7 @@ def produce(asked: Asked, progress: "Console", outcome: Outcome) -> int:
     from ntkrun.runner.reports import check_name_is_free
 
     cells, store = asked.cells, asked.store
-    stage, code, fingerprints = STAGES[asked.first.stage], 0, None
+    stage, code, fingerprints = STAGES[asked.first.stage], 0, outcome.fingerprints
     if stage.draws:
         check_name_is_free(store, asked.variant)
     if stage.computes:

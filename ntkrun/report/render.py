@@ -28,6 +28,7 @@ from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
 from ntkrun.runner.store import Store, parquet_bytes, read_table
 from ntkrun.settings.changes import Changes
+from ntkrun.settings.fitted import fitted_curves
 from ntkrun.settings.variant import Variant
 
 REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "deviation.csv", "provenance.json")
@@ -71,6 +72,7 @@ class Stored:
     missing: list[str]
     stand_ins: list[str]
     shipped: int  # cells that are shipped results
+    fitted: frozenset[str]  # the paper's curves that settings of the cells were fitted to
 
 
 def gather(experiment: Experiment, cells: Sequence[Cell], store: Store, fingerprints: Mapping[str, str]) -> Stored:
@@ -96,12 +98,13 @@ def gather(experiment: Experiment, cells: Sequence[Cell], store: Store, fingerpr
         missing=missing,
         stand_ins=sorted({f["facts"]["data"]["name"] for f in facts if f["data_source"] == "stand_in"}),
         shipped=sum(store.is_shipped(path) for _, path, *_ in stored),
+        fitted=fitted_curves(experiment.name, [(cell.part, cell.settings.identity) for cell, *_ in stored]),
     )
 
 
 def judge_stored(experiment: Experiment, stored: Stored, scale: str, changed: Changes) -> list[Verdict]:
     told = {"stand_in": bool(stored.stand_ins), "incomplete": bool(stored.missing)}
-    return judge_all(experiment, stored.table, scale=scale, changed=changed, **told)
+    return judge_all(experiment, stored.table, scale=scale, changed=changed, fitted=stored.fitted, **told)
 
 
 def report(

@@ -8,7 +8,7 @@ from ntkrun.settings import unused as not_used
 from ntkrun.settings.base import CommonSettings, RoundedProducts, check_products
 from ntkrun.settings.data import DataSettings, SmallerImages
 from ntkrun.settings.fields import Count
-from ntkrun.settings.models import AnyModelSettings
+from ntkrun.settings.models import AnyModelSettings, check_gradient
 from ntkrun.settings.sections import DescentSettings, EndSettings, FractionSettings
 
 
@@ -37,6 +37,7 @@ class FinalDistanceSettings(CommonSettings):
     @model_validator(mode="after")
     def _products_exist(self) -> "FinalDistanceSettings":
         check_products(self.matmul, self.model.dtype)
+        check_gradient(self.model)
         return self
 
 

@@ -11,7 +11,13 @@ from ntkrun.settings.choices import LOSSES, InputBasis, LinearRoute, Loss, Train
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.descents import FinalDistanceSettings
 from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Positive
-from ntkrun.settings.models import AnyModelSettings, AnyNetworkSettings, ModelSettings, UserModuleSettings
+from ntkrun.settings.models import (
+    AnyModelSettings,
+    AnyNetworkSettings,
+    ModelSettings,
+    UserModuleSettings,
+    check_gradient,
+)
 from ntkrun.settings.optimizers import AnyOptimizerSettings
 from ntkrun.settings.schema import local_settings
 from ntkrun.settings.sections import RecordSettings
@@ -38,6 +44,7 @@ class MonteCarloSettings(CommonSettings):
 
     @model_validator(mode="after")
     def _power_of_two(self) -> "MonteCarloSettings":
+        check_gradient(self.model)
         if self.draws & (self.draws - 1):
             raise ValueError(f"draws={self.draws} must be a power of two: averages are recorded at M = 1, 2, 4, ...")
         return self
@@ -147,6 +154,7 @@ class RunSettings(CommonSettings):
         if self.trained == "readout" and self.weight_decay > 0:
             raise ValueError("weight_decay would move the layers that trained=readout keeps: use trained=all")
         check_products(self.matmul, self.model.dtype)
+        check_gradient(self.model, self.trained)
         batch, n_train = self.optimizer.batch_size, self.data.n_train
         if batch is not None and n_train is not None and batch > n_train:
             raise ValueError(f"optimizer.batch_size={batch} is larger than data.n_train={n_train}")
@@ -256,6 +264,8 @@ class OutputEnsembleSettings(EnsembleSettings):
     def _theory_holds(self) -> "OutputEnsembleSettings":
         if not self.flow_has_closed_form or self.model.parameterization != "ntk":
             raise ValueError("the theory here is for optimizer=gd, full batches, loss=mse, model.parameterization=ntk")
+        if self.converged is None:
+            not_used.check_looked_at(self.record)
         return self
 
 

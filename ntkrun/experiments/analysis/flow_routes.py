@@ -53,14 +53,23 @@ def end_slope(table: pd.DataFrame) -> float:
 
 def octaves_at_end(table: pd.DataFrame) -> float:
     """Mean over widths of |log2(ours / the paper's)| of the distance at the end."""
+    return average([abs(octaves) for octaves in _octaves_at_end(table)])
+
+
+def shift_at_end(table: pd.DataFrame) -> float:
+    """The same with its sign: what all widths have in common."""
+    return average(_octaves_at_end(table))
+
+
+def _octaves_at_end(table: pd.DataFrame) -> list[float]:
     found = []
     for width, ours in distance_by_width(table).items():
         ends = {name: float(points["y"].iloc[-1]) for name, points in paper_panel("figs4", f"n{width}").items()}
         if not ends:  # a width that the paper does not have
             continue
         theirs = [ends[f"logit{i}_network"] - ends[f"logit{i}_linear"] for i in range(POINTS)]
-        found.append(abs(np.log2(ours / np.sqrt(np.mean(np.square(theirs))))))
-    return average(found)
+        found.append(float(np.log2(ours / np.sqrt(np.mean(np.square(theirs))))))
+    return found
 
 
 def widths_of(table: pd.DataFrame, paper: Sequence[int]) -> list[int]:

@@ -36,6 +36,8 @@ from ntkrun.experiments.runs import OUTPUT_ENSEMBLE
 from ntkrun.settings.runs import OutputEnsembleSettings
 
 TIMES = (0, 16, 256, 65536)
+# what the NNGP kernel of inputs on the sphere depends on
+OF_K = ("model.name", "model.activation", "model.depth", "model.sigma_w2", "model.sigma_b2", "data.preprocess")
 PAPER_SD = {0: 0.642, 16: 0.448, 256: 0.279, 65536: 0.272}  # NTK band at alpha = -2
 
 
@@ -67,6 +69,7 @@ def _sd(time: int) -> Claim:
         parts=("all",),
         source="Figure 2, NTK band at alpha = -2",
         kind="read_off",
+        reference=(f"fig2/t{time}/ntk_*",),
         measure=lambda table: sd_at_minus_2(all_layers(table), time),
         expected=f"{expected}",
         band=(0.75 * expected, 1.25 * expected),
@@ -85,6 +88,7 @@ CLAIMS = (
         parts=("all",),
         source="Section 3 and Figure 2: the NNGP posterior differs visibly from networks with all layers trained",
         kind="stated",
+        reference=("fig2/t65536/ntk_*", "fig2/t65536/nngp_*"),
         measure=lambda table: nngp_distance(all_layers(table), TIMES[-1]),
         expected="the paper's means differ by .17 at alpha = -2: 6 of its standard errors",
         band=(3.0, 12.0),
@@ -96,6 +100,7 @@ CLAIMS = (
         parts=("all",),
         source="Figure 2, last panel, at the training points",
         kind="read_off",
+        reference=("fig2/t65536/nn_*",),
         measure=lambda table: data_point_sd(all_layers(table), TIMES[-1]),
         expected=".006 to .008 at the grid points nearest to them, 0 on them",
         band=(0.0, 0.01),
@@ -107,8 +112,10 @@ CLAIMS = (
         parts=("all",),
         source="Figure 2, first panel: the band is flat in alpha",
         kind="read_off",
+        reference=("fig2/t0/ntk_*",),
         measure=lambda table: flatness(all_layers(table)),
         expected="2 sd = 1.27 to 1.29",
+        depends_on=OF_K,
         band=(0.0, 0.01),
         scales=("smoke", "cpu", "paper"),
         why="K of tanh at ||x||^2 = n_0 gives 1.279; without re-normalising, 2 sd varies by several tenths",
