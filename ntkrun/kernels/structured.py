@@ -14,6 +14,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from ntkrun.devices.placement import working_bytes
 from ntkrun.kernels.contraction import Layer, contribution, prepared, slices
@@ -54,6 +56,10 @@ def structured_ntk(
     rows, columns = blocks_of(model, params, x1, x2, memory_bytes)
     if len(rows) == len(columns) == 1:
         return _structured_ntk(model, params, x1, x2, trace_outputs)
+    if isinstance(x1, Tracer):
+        return _looped_ntk(
+            model, params, _of_blocks(x1, rows), None if x2 is None else _of_blocks(x2, columns), trace_outputs
+        )[: len(x1), : len(x1 if x2 is None else x2)]
     blocks: list[list[Any]] = [[None] * len(columns) for _ in rows]
     for i, some in enumerate(rows):
         for j, others in enumerate(columns):
@@ -99,6 +105,41 @@ def _bytes_of_shapes(model: nn.Module, structure: Any, shapes: tuple[jax.ShapeDt
         if len(sown["x"].shape) == 3:
             held += k * sown["x"].shape[-1] * h_of[path].shape[-1] * h_of[path].dtype.itemsize
     return held
+
+
+def _of_blocks(x: Array, blocks: list[slice]) -> Array:
+    """(blocks, examples of a block, ...); the last is filled up with zeros."""
+    size = blocks[0].stop
+    padded = jnp.pad(x, ((0, size * len(blocks) - len(x)), *((0, 0),) * (x.ndim - 1)))
+    return padded.reshape(len(blocks), size, *x.shape[1:])
+
+
+def _looped_ntk(model: nn.Module, params: Params, first: Array, second: Array | None, trace_outputs: bool) -> Array:
+    """The same blocks inside a caller's program, as loops over them: unrolled, its compilation would grow with their number.
+
+    first, second (blocks, examples, ...); second = None is the first with itself, from the blocks on and below the
+    diagonal.
+    """
+    n1, n2 = len(first), len(first if second is None else second)
+
+    def block(pair: tuple[Array, Array]) -> Array:
+        return _structured_ntk(
+            model, params, first[pair[0]], (first if second is None else second)[pair[1]], trace_outputs
+        )
+
+    if second is None:
+        i, j = np.tril_indices(n1, -1)
+        below = jax.lax.map(block, (i, j))
+        within = jax.lax.map(lambda x: _structured_ntk(model, params, x, None, trace_outputs), first)
+        blocks = jnp.zeros((n1, n2, *below.shape[1:]), below.dtype)
+        blocks = blocks.at[np.arange(n1), np.arange(n1)].set(within)
+        blocks = blocks.at[i, j].set(below).at[j, i].set(jax.vmap(_mirrored)(below))
+    else:
+        i, j = np.indices((n1, n2)).reshape(2, -1)
+        found = jax.lax.map(block, (i, j))
+        blocks = found.reshape(n1, n2, *found.shape[1:])
+    blocks = blocks.swapaxes(1, 2)
+    return blocks.reshape(n1 * blocks.shape[1], n2 * blocks.shape[3], *blocks.shape[4:])
 
 
 def _mirrored(kernel: Array) -> Array:

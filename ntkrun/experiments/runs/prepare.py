@@ -99,7 +99,7 @@ def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetu
     """The setup of a module that we have not written: parameters in the dtype asked for, and what its kernel takes."""
     model, settings = setup.model, setup.settings
     if settings.model.width is not None and not hasattr(model, "width"):
-        progress.warn(f"{type(model).__name__} has no field width: model.width={settings.model.width} is not used")
+        _without_width(settings.model, type(model).__name__, progress)
     theta0 = jax.tree.map(lambda leaf: leaf.astype(settings.model.dtype), setup.theta0)
     setup = replace(setup, theta0=theta0)
     if setup.routes.linear == "parameter_space":
@@ -110,6 +110,12 @@ def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetu
             "use linear_route=parameter_space"
         )
     return replace(setup, contraction=contraction_of(model, theta0, setup.x_train))
+
+
+def _without_width(model: Any, name: str, progress: Progress) -> None:
+    if model.width_asked:
+        raise UserError(f"{name} has no field width: leave model.width={model.width} out, or set the field that it has")
+    progress.warn(f"{name} has no field width: model.width={model.width} of this scale is not used")
 
 
 @partial(jax.jit, static_argnames="model")
