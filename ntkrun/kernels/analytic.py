@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ntkrun.devices.float64 import in_float64, require_float64
 from ntkrun.devices.placement import beyond_a_cpu, on_the_host
@@ -95,12 +96,20 @@ def analytic_kernels(
         raise UserError(f"unknown choice of trained layers {trained!r}: choose all or readout")
     check_numbers(depth=depth, width=width, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
     dual = dual_activation(activation)
-    how = dict(
-        depth=depth, parameterization=parameterization, width=width, below=trained == "all", dtype=np.dtype(dtype)
-    )
-    if any(isinstance(one, jax.core.Tracer) for one in (x1, x2, sigma_w2, sigma_b2)):
-        return _traced(x1, x2, dual, sigma_w2, sigma_b2, largest_variance=largest_variance, **how)
-    return _in_tiles(x1, x2, dual, sigma_w2, sigma_b2, tile_bytes=tile_bytes, **how)
+    how = _How(depth, parameterization, width, trained == "all", np.dtype(dtype))
+    if any(isinstance(one, Tracer) for one in (x1, x2, sigma_w2, sigma_b2)):
+        return _traced(x1, x2, dual, sigma_w2, sigma_b2, how, largest_variance)
+    return _in_tiles(x1, x2, dual, sigma_w2, sigma_b2, how, tile_bytes)
+
+
+class _How(NamedTuple):
+    """The arguments of `analytic_kernels` beside its numbers; below: whether layers below the readout are trained."""
+
+    depth: int
+    parameterization: str
+    width: int | None
+    below: bool
+    dtype: np.dtype
 
 
 @in_float64()
@@ -110,24 +119,19 @@ def _in_tiles(
     dual: DualActivation,
     sigma_w2: Scalar,
     sigma_b2: Scalar,
-    *,
+    how: _How,
     tile_bytes: int,
-    depth: int,
-    parameterization: str,
-    width: int | None,
-    below: bool,
-    dtype: np.dtype,
 ) -> Kernels:
     """NumPy arrays, filled tile by tile."""
     with on_the_host():  # what is one number an input
-        first, second = _both_flat(x1, x2, dtype)
-        c = _coefficients(first.shape[1], sigma_w2, sigma_b2, parameterization, width, partial(np.asarray, dtype=dtype))
-        variances = [_variances(x, c, dual, depth) for x in ((first,) if x2 is None else (first, second))]
+        first, second = _both_flat(x1, x2, how.dtype)
+        c = _coefficients(first.shape[1], sigma_w2, sigma_b2, how, partial(np.asarray, dtype=how.dtype))
+        variances = [_variances(x, c, dual, how.depth) for x in ((first,) if x2 is None else (first, second))]
         dual = dual.for_variances(np.concatenate([np.asarray(p, np.float64) for p in variances], axis=None))
-        side = _tile_side(beyond_a_cpu(tile_bytes), dtype.itemsize, max(len(first), len(second)))
+        side = _tile_side(beyond_a_cpu(tile_bytes), how.dtype.itemsize, max(len(first), len(second)))
         blocks = [_blocks(x, dual, p, side) for x, p in zip((first, second), variances, strict=False)]
-    kernels = _assemble(blocks, (len(first), len(second)), c, dual, below)
-    return kernels if below else _of_the_readout(kernels, c)
+    kernels = _assemble(blocks, (len(first), len(second)), c, dual, how.below)
+    return kernels if how.below else _of_the_readout(kernels, c)
 
 
 def _traced(
@@ -136,16 +140,11 @@ def _traced(
     dual: DualActivation,
     sigma_w2: Scalar,
     sigma_b2: Scalar,
-    *,
+    how: _How,
     largest_variance: float | None,
-    depth: int,
-    parameterization: str,
-    width: int | None,
-    below: bool,
-    dtype: np.dtype,
 ) -> Kernels:
     """JAX arrays, as one tile: what jit, grad and vmap see."""
-    if dtype == np.float64:
+    if how.dtype == np.float64:
         require_float64("a kernel under jax.grad or jax.jit")
     if dual.needs_variances and largest_variance is None:
         raise UserError(
@@ -156,15 +155,15 @@ def _traced(
     if dual.needs_variances:
         with jax.ensure_compile_time_eval():
             dual = dual.for_variances(bound * np.geomspace(1e-3, 1, 16))
-    first, second = _both_flat(x1, x2, dtype)
-    c = _coefficients(first.shape[1], sigma_w2, sigma_b2, parameterization, width, partial(jnp.asarray, dtype=dtype))
-    p, q = (_variances(x, c, dual, depth) for x in (first, second))
-    tile = _tile(first, jax.vmap(dual.rows)(p), second, jax.vmap(dual.rows)(q), c, dual, below)
+    first, second = _both_flat(x1, x2, how.dtype)
+    c = _coefficients(first.shape[1], sigma_w2, sigma_b2, how, partial(jnp.asarray, dtype=how.dtype))
+    p, q = (_variances(x, c, dual, how.depth) for x in (first, second))
+    tile = _tile(first, jax.vmap(dual.rows)(p), second, jax.vmap(dual.rows)(q), c, dual, how.below)
     # the product x x^T is symmetric up to rounding only
     kernels = Kernels(*(jnp.tril(one) + jnp.tril(one, -1).T if x2 is None else one for one in tile))
     inside = jnp.all(p <= bound, axis=0)[:, None] & jnp.all(q <= bound, axis=0)[None, :]
     kernels = Kernels(*(one * jnp.where(inside, 1, jnp.nan) for one in kernels))  # a factor is nan in derivatives, too
-    return kernels if below else _of_the_readout(kernels, c)
+    return kernels if how.below else _of_the_readout(kernels, c)
 
 
 def _of_the_readout(kernels: Kernels, c: Coefficients) -> Kernels:
@@ -190,16 +189,16 @@ def _flat(x: AnyArray, dtype: Any) -> Array:
 
 
 def _coefficients(
-    n0: int, sigma_w2: Scalar, sigma_b2: Scalar, parameterization: str, width: int | None, asarray: Callable[[Any], Any]
+    n0: int, sigma_w2: Scalar, sigma_b2: Scalar, how: _How, asarray: Callable[[Any], Any]
 ) -> Coefficients:
     """The weights of the terms of Theta; derived in the module's docstring."""
-    inverse_width = 1 / width if width else 0.0
-    if parameterization == "ntk":
+    inverse_width = 1 / how.width if how.width else 0.0
+    if how.parameterization == "ntk":
         numbers = (sigma_w2 / n0, sigma_w2, sigma_b2)
-    elif parameterization == "standard":
+    elif how.parameterization == "standard":
         numbers = (inverse_width, 1.0, inverse_width * (sigma_b2 > 0))  # no biases, no term
     else:
-        raise UserError(f"unknown parameterization {parameterization!r}: choose ntk or standard")
+        raise UserError(f"unknown parameterization {how.parameterization!r}: choose ntk or standard")
     return Coefficients(*(asarray(number) for number in (sigma_w2, sigma_b2, *numbers)))
 
 

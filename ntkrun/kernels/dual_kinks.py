@@ -112,7 +112,7 @@ def _integrals_jvp(
     inside = jnp.abs(c) < 1
     _, by_c = jax.jvp(quadrature, (root1, root2, jnp.where(inside, c, 0)), (nothing, nothing, one))
     partials = ((by_root1[0], by_root2[0], root1 * root2 * value[1]), (by_root1[1], by_root2[1], inside * by_c[1]))
-    t, tdot = (sum(slope * d for slope, d in zip(slopes, tangents, strict=True)) for slopes in partials)
+    t, tdot = (one * tangents[0] + two * tangents[1] + three * tangents[2] for one, two, three in partials)
     return value, (t, tdot)
 
 
@@ -126,7 +126,8 @@ class Rule(NamedTuple):
 
 def _rule(degree: int) -> Rule:
     nodes, weights = np.polynomial.legendre.leggauss(degree)
-    return Rule(*(np.pad(one, (0, _DEGREES[-1] - degree)) for one in (nodes, weights)), degree)
+    missing = (0, _DEGREES[-1] - degree)
+    return Rule(np.pad(nodes, missing), np.pad(weights, missing), degree)
 
 
 @partial(jax.jit, static_argnames=("activation",))

@@ -91,7 +91,7 @@ def pages(into: Path) -> Iterator[tuple[str, str]]:
         table = read(into, "checks").groupby(["figure", *keys])["log_likelihood"].agg(averaged_of).unstack("figure")
         yield "Nuggets and balance", markdown(table.assign(sum=table.sum(axis=1)).sort_index(level="nugget"))
     if "trained" in there:
-        columns = [name for name in pd.read_parquet(into / "trained.parquet") if name.startswith("t")]
+        columns = [name for name in map(str, pd.read_parquet(into / "trained.parquet")) if name.startswith("t")]
         table = read(into, "trained").set_index(["rule", "sigma_w2", "c", "classes"])[["log_likelihood", *columns]]
         yield "Figure S6, trained", markdown(table.sort_values("log_likelihood", ascending=False), 2)
     if "learning_rates" in there:

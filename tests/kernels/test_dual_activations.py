@@ -83,6 +83,9 @@ PHI: dict[str, tuple[Callable, Callable]] = {
 }
 WORDS = list(PHI)
 STEEP = [word for word in WORDS if not is_flat(word)]  # phi' is a function
+# one for every dual: what does not depend on its parameters takes a program each
+DUALS = ["abrelu:-0.3:1.7", "sign", "erf:1.3:0.6:0.2", "gelu", "gaussian:1.3:0.7", "sin:1.2:0.8:0.4", "tanh", "elu"]
+DUALS += ["polynomial:0.2:0.7:0.3", "rectified_monomial:3"]
 P, Q = 1.3, 0.6
 CORRELATIONS = [-0.999, -0.6, 0.0, 0.3, 0.97]
 
@@ -142,7 +145,7 @@ def test_phi_is_what_its_formula_says(word):
     np.testing.assert_allclose(resolve_activation(word).phi(jnp.asarray(u)), PHI[word][0](u), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", DUALS)
 def test_derivatives_are_those_of_t_in_every_direction(word):
     """Price's theorem: dT/dr = Tdot; the others against central differences; along p = q = r, where the correlation is 1, too."""
     dual = prepared(word)
@@ -166,7 +169,7 @@ def test_derivatives_are_those_of_t_in_every_direction(word):
             np.testing.assert_allclose(1e5 * derivative, (high - low) * 5e4, rtol=2e-6, atol=atol)
 
 
-@pytest.mark.parametrize("word", ["gelu", "polynomial:0.2:0.7:0.3", "tanh", "elu"])
+@pytest.mark.parametrize("word", ["polynomial:0.2:0.7:0.3", "tanh"])
 def test_arrays_of_any_shape(word):
     generator = np.random.default_rng(0)
     p, q = generator.uniform(0.5, 1.5, (2, 3, 1)), generator.uniform(0.5, 1.5, (3, 4))
@@ -246,7 +249,7 @@ def test_phi_of_steps_has_an_infinite_tdot_where_inputs_are_equal_or_opposite():
         assert dual_activation(word).Tdot(jnp.zeros(1), jnp.ones(1), jnp.zeros(1))[0] == 0
 
 
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", DUALS)
 def test_an_input_of_variance_0_is_phi_of_0(word):
     """T = phi(0) E[phi(v)] = T(0, q, 0), for one and for both inputs."""
     phi, dual = PHI[word][0], prepared(word)
@@ -307,7 +310,7 @@ def test_relu_is_exact_at_equal_opposite_and_zero_inputs(dtype):
     assert dual.Tdot(zero, zero + 1, zero)[0, 0] == 0.25  # phi'(0) = 1/2 times E[phi'(v)] = 1/2
 
 
-@pytest.mark.parametrize("word", STEEP)
+@pytest.mark.parametrize("word", [word for word in DUALS if word in STEEP])
 def test_float32_keeps_its_digits(word):
     dual = prepared(word)
     single, double = (
@@ -318,7 +321,7 @@ def test_float32_keeps_its_digits(word):
         np.testing.assert_allclose(one, other, atol=2e-6 * max(1, float(jnp.abs(other).max())))
 
 
-@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("word", DUALS)
 def test_second_moment_is_t_on_the_diagonal(word):
     dual = prepared(word, 0.7)
     second = dual.second_moment(jnp.array([0.7]))[0]
