@@ -27,6 +27,7 @@ from .models import build_model as build_model
 from .models.parameters import count_parameters as count_parameters
 from .models.parameters import ntk_to_standard as ntk_to_standard
 from .models.parameters import standard_rates as standard_rates
+from .networks.infinite_width import infinite_width_kernels as infinite_width_kernels
 from .nonlinearities import Activation as Activation
 from .reference import paper_panel as paper_panel
 from .theory.closed_form import gradient_descent as gradient_descent
