@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 
-from ntkrun.cli.collector import search_seldom
 from ntkrun.cli.completion import FLAGS, shell_completion
 from ntkrun.runner.stop import listening
 
@@ -18,7 +17,6 @@ PIPE_CLOSED = 128 + 13  # SIGPIPE, by its number everywhere
 
 def main() -> None:
     """Exit codes: see `ntkrun.cli.main`."""
-    search_seldom(sys.argv[1:])
     code = guarded(sys.argv[1:])
     for signum in (signal.SIGINT, signal.SIGTERM):  # all is said; what libraries do at exit takes a moment
         if signal.getsignal(signum) is not signal.SIG_IGN:
