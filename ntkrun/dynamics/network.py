@@ -7,14 +7,15 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from flax import struct
 
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.metrics import loss_of
 from ntkrun.errors import UserError
 from ntkrun.kernels.precision import full_precision
+from ntkrun.kernels.taps import outputs_of
 from ntkrun.lockstep.mesh import split
+from ntkrun.models.functions import NetworkLike
 from ntkrun.types import Array, Float, Params
 
 # A watched scalar weight: its path in the parameter tree and its flat index in that array.
@@ -35,9 +36,9 @@ def in_chunks(
     return outputs.reshape(-1, outputs.shape[-1])[:n]
 
 
-def predict(model: nn.Module, params: Params, x: Float[Array, "n *d"], chunk: int = CHUNK) -> Float[Array, "n k"]:
+def predict(model: NetworkLike, params: Params, x: Float[Array, "n *d"], chunk: int = CHUNK) -> Float[Array, "n k"]:
     """f(x, theta) in chunks; a network with batch normalisation is the function of each chunk that it is."""
-    return in_chunks(lambda images: jnp.asarray(model.apply({"params": params}, images)), x, chunk)
+    return in_chunks(lambda images: outputs_of(model, params, images), x, chunk)
 
 
 def examples(
@@ -77,7 +78,7 @@ class InParameterSpace:
     x_train: Array
     y_train: Array
     x_test: Array
-    model: nn.Module = struct.field(pytree_node=False)
+    model: NetworkLike = struct.field(pytree_node=False)
     tx: optax.GradientTransformation = struct.field(pytree_node=False)
     loss: str = struct.field(pytree_node=False)
     watched: tuple[Watched, ...] = struct.field(pytree_node=False)
@@ -125,7 +126,7 @@ class Network(InParameterSpace):
         return jax.grad(partial(self._loss, x=x, y=y))(theta)
 
     def _loss(self, theta: Params, x: Array, y: Array) -> Array:
-        return loss_of(self.loss)(jnp.asarray(self.model.apply({"params": theta}, x)), y)
+        return loss_of(self.loss)(outputs_of(self.model, theta, x), y)
 
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
         return self.observer(self, state[0])

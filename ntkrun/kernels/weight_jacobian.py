@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
 from ntkrun.kernels.precision import full_products
 from ntkrun.kernels.taps import outputs_of
+from ntkrun.models.functions import Network
 from ntkrun.types import Array, Float, NumpyArray, Params
 
 AnyArray = Array | NumpyArray
@@ -19,7 +19,7 @@ Watched = tuple[tuple[str, ...], int]  # a scalar weight: its path in the parame
 
 @full_products
 def weight_jacobian(
-    model: nn.Module, params: Params, x: Float[AnyArray, "n ..."], watched: tuple[Watched, ...]
+    model: Network, params: Params, x: Float[AnyArray, "n ..."], watched: tuple[Watched, ...]
 ) -> Float[Array, "w n k"]:
     """df_a(x_i)/dtheta_w of single weights, each named by (path in `params`, flat index); (w, n, k).
 
@@ -40,7 +40,7 @@ def _leaf(params: Params, path: tuple[str, ...]) -> Any:
 
 
 @partial(jax.jit, static_argnames=("model", "watched"))
-def _weight_jacobian(model: nn.Module, params: Params, x: Array, watched: tuple[Watched, ...]) -> Array:
+def _weight_jacobian(model: Network, params: Params, x: Array, watched: tuple[Watched, ...]) -> Array:
     def outputs(shifts: list[Array]) -> Array:
         # Only the watched scalars vary, so arrays without one cost nothing in the forward derivative.
         moved = params

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ntkrun.errors import UserError
+from ntkrun.errors import UserError, in_one_line
 from ntkrun.models import declarations
 from ntkrun.settings.custom_source import load
 from ntkrun.types import AnyArray, Params
@@ -50,7 +50,7 @@ def _constructed(kind: type[nn.Module], given: dict[str, Any]) -> nn.Module:
         model = kind(**given)
         hash(model)
     except Exception as error:
-        raise UserError(f"{kind.__name__}({_listed(given)}) fails with {_short(error)}") from error
+        raise UserError(f"{kind.__name__}({_listed(given)}) fails with {in_one_line(error)}") from error
     declared = declarations.of(model)
     if declared.parameterization not in ("ntk", "standard"):
         raise UserError(
@@ -78,7 +78,7 @@ def check_user_module(model: nn.Module, x: AnyArray | jax.ShapeDtypeStruct, k: i
         params, f = jax.eval_shape(outputs, two)
     except Exception as error:
         raise UserError(
-            f"{name} does not run on images of shape {image}: {_short(error)}; it needs {NEEDED}"
+            f"{name} does not run on images of shape {image}: {in_one_line(error)}; it needs {NEEDED}"
         ) from error
     if not params:
         raise UserError(f"{name} has no parameters: make them by layers in an `@nn.compact` __call__, or by self.param")
@@ -94,21 +94,5 @@ def check_user_module(model: nn.Module, x: AnyArray | jax.ShapeDtypeStruct, k: i
             raise UserError(f"{name}: params{where} must be an array of real numbers in nested dicts")
 
 
-def sees_one_example(model: nn.Module, params: Params, x: AnyArray) -> bool:
-    """Whether the output of the first of these images is the same without the others."""
-
-    @jax.jit
-    def first(images: Any) -> Any:
-        return model.apply({"params": params}, images)[0]  # type: ignore[index]
-
-    together, alone = first(x[:2]), first(x[:1])
-    # rounding in float32 is 1e-6 a layer; a batch's mean moves an output by parts of itself
-    return bool(jnp.max(jnp.abs(together - alone)) <= 1e-3 * jnp.max(jnp.abs(together)))
-
-
 def _listed(given: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in given.items())
-
-
-def _short(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split()).partition(" (https")[0][:200]

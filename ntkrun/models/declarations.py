@@ -5,9 +5,7 @@ the fields of these names that it may have: `width`, `parameterization`, `matmul
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
-
-import flax.linen as nn
+from typing import Any
 
 from ntkrun.errors import UserError
 from ntkrun.nonlinearities import Activation
@@ -64,17 +62,17 @@ class Declaration:
         return replace(self, **known)
 
 
-def of(model: nn.Module) -> Declaration:
+def of(model: Any) -> Declaration:
     """What the network declares, else `by_fields`.  Raises `UserError` for a `declaration` that is no `Declaration`."""
     if not hasattr(type(model), "declaration"):
         return by_fields(model)
-    declared = cast(Any, model).declaration
+    declared = model.declaration
     if not isinstance(declared, Declaration):
         raise UserError(f"{type(model).__name__}.declaration must be an ntkrun.models.declarations.Declaration")
     return declared
 
 
-def by_fields(model: nn.Module) -> Declaration:
+def by_fields(model: Any) -> Declaration:
     """What a module's fields say; a network with a `declaration` adds to it what else it knows."""
     width = getattr(model, "width", 0)
     return Declaration(

@@ -12,10 +12,11 @@ import pytest
 
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import load_experiment
+from ntkrun.kernels.apart import sees_one_example
 from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.kernels.method import contraction_of
 from ntkrun.lockstep.progress import Silent
-from ntkrun.models.custom import build_user_module, check_user_module, sees_one_example
+from ntkrun.models.custom import build_user_module, check_user_module
 from ntkrun.models.layers import Dense
 from ntkrun.runner.plan import make_cells
 from ntkrun.tables import series

@@ -207,7 +207,7 @@ def kernel_piece(
     """`empirical_ntk` of x1 with x2; where it falls into blocks, the largest one as often as there are blocks."""
 
     def kernel(theta: Params, *x: Any) -> Any:
-        return empirical_ntk(model, theta, *x, method=method, memory_bytes=memory_bytes)
+        return empirical_ntk(model, theta, *x, method=method, memory=memory_bytes)
 
     pair = (x1,) if x2 is None else (x1, x2)
     if method == "jacobian":

@@ -23,6 +23,7 @@ from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.runs.random_keys import cell_key
 from ntkrun.experiments.runs.routes import KERNEL_ROWS, Routes, Wanted, routes_of
+from ntkrun.kernels.apart import sees_one_example
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.largest_eigenvalue import largest_eigenvalue
 from ntkrun.kernels.method import Method, contraction_of
@@ -30,7 +31,7 @@ from ntkrun.lockstep.executor import observed, start
 from ntkrun.lockstep.loop import FullBatch, MiniBatches
 from ntkrun.lockstep.progress import Progress
 from ntkrun.models import build_model
-from ntkrun.models.custom import build_user_module, check_user_module, sees_one_example
+from ntkrun.models.custom import build_user_module, check_user_module
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.models import ModelSettings, UserModuleSettings
 from ntkrun.settings.runs import RunSettings
