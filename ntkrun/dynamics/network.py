@@ -15,7 +15,8 @@ from ntkrun.errors import UserError
 from ntkrun.kernels.precision import full_precision
 from ntkrun.kernels.taps import outputs_of
 from ntkrun.lockstep.mesh import split
-from ntkrun.models.functions import NetworkLike
+from ntkrun.models.functions import ModelLike
+from ntkrun.models.parameters import named_leaves
 from ntkrun.types import Array, Float, Params
 
 # A watched scalar weight: its path in the parameter tree and its flat index in that array.
@@ -36,7 +37,7 @@ def in_chunks(
     return outputs.reshape(-1, outputs.shape[-1])[:n]
 
 
-def predict(model: NetworkLike, params: Params, x: Float[Array, "n *d"], chunk: int = CHUNK) -> Float[Array, "n k"]:
+def predict(model: ModelLike, params: Params, x: Float[Array, "n *d"], chunk: int = CHUNK) -> Float[Array, "n k"]:
     """f(x, theta) in chunks; a network with batch normalisation is the function of each chunk that it is."""
     return in_chunks(lambda images: outputs_of(model, params, images), x, chunk)
 
@@ -55,12 +56,8 @@ def examples(
 
 def read_weights(params: Params, watched: tuple[Watched, ...]) -> Float[Array, " w"]:
     """The values of the watched weights."""
-    values = []
-    for path, index in watched:
-        leaf = params
-        for part in path:
-            leaf = leaf[part]
-        values.append(leaf.reshape(-1)[index])
+    leaves = named_leaves(params)
+    values = [leaves[path].reshape(-1)[index] for path, index in watched]
     return jnp.stack(values) if values else jnp.zeros(0)
 
 
@@ -78,7 +75,7 @@ class InParameterSpace:
     x_train: Array
     y_train: Array
     x_test: Array
-    model: NetworkLike = struct.field(pytree_node=False)
+    model: ModelLike = struct.field(pytree_node=False)
     tx: optax.GradientTransformation = struct.field(pytree_node=False)
     loss: str = struct.field(pytree_node=False)
     watched: tuple[Watched, ...] = struct.field(pytree_node=False)

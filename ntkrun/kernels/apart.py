@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ntkrun.kernels.leaves import moving, put, those
 from ntkrun.kernels.taps import outputs_of
-from ntkrun.models.functions import Network
+from ntkrun.models.functions import Model
 from ntkrun.types import AnyArray, Array, Params
 
 # Rounding in float32 is 1e-6 a layer; what a batch adds moves an output, or the gradient of a layer, by parts of itself.
@@ -15,7 +15,7 @@ _SAME = 1e-3
 _NOTHING = 1e-2  # a gradient so much smaller than the largest one may be rounding alone
 
 
-def sees_one_example(model: Network, params: Params, x: AnyArray) -> bool:
+def sees_one_example(model: Model, params: Params, x: AnyArray) -> bool:
     """Whether the outputs for the first of these examples, and their gradients, are the same without the second.
 
     Gradients tell what outputs that start at zero do not: a readout of zeros over a normalised batch.
@@ -29,7 +29,7 @@ def sees_one_example(model: Network, params: Params, x: AnyArray) -> bool:
 
 
 @partial(jax.jit, static_argnums=0)
-def _of_the_first(model: Network, params: Params, x: Array) -> list[Array]:
+def _of_the_first(model: Model, params: Params, x: Array) -> list[Array]:
     """f(x_1), and the gradient of a sum of its outputs by every leaf; weights, as some outputs add up to a constant."""
     places = [place for found in moving(params).values() for place in found]
     f, vjp = jax.vjp(lambda theta: outputs_of(model, put(params, places, theta), x)[0], those(params, places))

@@ -18,13 +18,13 @@ from ntkrun.kernels.precision import full_products
 from ntkrun.kernels.structured import blocks_of, structured_block
 from ntkrun.kernels.taps import outputs_of, readout_taps
 from ntkrun.models import declarations
-from ntkrun.models.functions import Network, NetworkLike, network_of
+from ntkrun.models.functions import Model, ModelLike, network_of
 from ntkrun.types import AnyArray, Array, Float, Num, Params
 
 
 @overload
 def empirical_ntk(
-    model: NetworkLike, params: Params, x1: AnyArray, x2: AnyArray | None = None, *, trace_outputs: bool = False,
+    model: ModelLike, params: Params, x1: AnyArray, x2: AnyArray | None = None, *, trace_outputs: bool = False,
     by_layer: Literal[False] = False, method: Method | Literal["auto"] = "auto", memory: int | None = None,
     resume_in: str | Path | None = None,
 ) -> Array: ...  # fmt: skip
@@ -32,7 +32,7 @@ def empirical_ntk(
 
 @overload
 def empirical_ntk(
-    model: NetworkLike, params: Params, x1: AnyArray, x2: AnyArray | None = None, *, trace_outputs: bool = False,
+    model: ModelLike, params: Params, x1: AnyArray, x2: AnyArray | None = None, *, trace_outputs: bool = False,
     by_layer: Literal[True], method: Method | Literal["auto"] = "auto", memory: int | None = None,
     resume_in: str | Path | None = None,
 ) -> ByLayer: ...  # fmt: skip
@@ -40,7 +40,7 @@ def empirical_ntk(
 
 @full_products
 def empirical_ntk(
-    model: NetworkLike,
+    model: ModelLike,
     params: Params,
     x1: Num[AnyArray, "n1 ..."],
     x2: Num[AnyArray, "n2 ..."] | None = None,
@@ -97,7 +97,7 @@ def empirical_ntk(
 
 
 def _ntk(
-    model: Network, params: Params, x1: Array, x2: Array | None, how: tuple[bool, bool], method: Method,
+    model: Model, params: Params, x1: Array, x2: Array | None, how: tuple[bool, bool], method: Method,
     memory: int | None, resume_in: str | Path | None,
 ) -> Array | ByLayer:  # fmt: skip
     """In blocks of examples where they do not depend on each other; how: trace_outputs, by_layer."""
@@ -123,7 +123,7 @@ def _ntk(
 
 @full_products
 def empirical_nngp(
-    model: NetworkLike, params: Params, x1: Float[AnyArray, "n1 ..."], x2: Float[AnyArray, "n2 ..."] | None = None
+    model: ModelLike, params: Params, x1: Float[AnyArray, "n1 ..."], x2: Float[AnyArray, "n2 ..."] | None = None
 ) -> Float[Array, "n1 n2"]:
     """K_hat(x, x') = sigma_w2/n x^L(x).x^L(x') + sigma_b2: the covariance of the readout given the layers below it.
 
@@ -133,7 +133,7 @@ def empirical_nngp(
     return _nngp(model, params, jnp.asarray(x1), None if x2 is None else jnp.asarray(x2))
 
 
-def ntk_scale(model: NetworkLike) -> float:
+def ntk_scale(model: ModelLike) -> float:
     """1 in the NTK parameterization; 1/n, n the largest hidden width, in the standard one: (S42) is Theta_hat = J J^T / n.
 
     Raises `UserError` for a network in the standard parameterization that declares no width.
@@ -147,7 +147,7 @@ def ntk_scale(model: NetworkLike) -> float:
 
 
 @partial(jax.jit, static_argnames=("model",))
-def _nngp(model: Network, params: Params, x1: Array, x2: Array | None) -> Array:
+def _nngp(model: Model, params: Params, x1: Array, x2: Array | None) -> Array:
     layer = readout_taps(model, params, x1)
     other = layer if x2 is None else readout_taps(model, params, x2)
     return layer["weight_variance"] * gram(layer["x"], other["x"]) + layer["bias_variance"]

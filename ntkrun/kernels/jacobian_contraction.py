@@ -19,7 +19,7 @@ from ntkrun.kernels.blocks import WHOLE, ByLayer
 from ntkrun.kernels.contraction import gram, slices
 from ntkrun.kernels.leaves import moving, put, those
 from ntkrun.kernels.taps import outputs_of
-from ntkrun.models.functions import Network
+from ntkrun.models.functions import Model
 from ntkrun.types import Array, Float, Params
 
 _COLUMNS_PER_BLOCK = 8  # gradients held at once
@@ -32,16 +32,14 @@ def groups(params: Params, by_layer: bool) -> dict[str, list[int]]:
 
 
 @partial(jax.jit, static_argnames=("model", "trace_outputs"))
-def jacobian_ntk(
-    model: Network, params: Params, x1: Array, x2: Array, trace_outputs: bool
-) -> Float[Array, "n1 n2 *kk"]:
+def jacobian_ntk(model: Model, params: Params, x1: Array, x2: Array, trace_outputs: bool) -> Float[Array, "n1 n2 *kk"]:
     """Theta_hat of f(X; theta) as one function of each batch."""
     return _batch_ntk(model, params, x1, x2, groups(params, by_layer=False)[WHOLE], trace_outputs)
 
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
 def batches_ntk(
-    model: Network, params: Params, trace_outputs: bool, by_layer: bool, x1: Array, x2: Array | None
+    model: Model, params: Params, trace_outputs: bool, by_layer: bool, x1: Array, x2: Array | None
 ) -> ByLayer:
     """The same by layer: as many passes again for each of them."""
     second = x1 if x2 is None else x2
@@ -52,7 +50,7 @@ def batches_ntk(
 
 
 def _batch_ntk(
-    model: Network, params: Params, x1: Array, x2: Array, places: list[int], trace_outputs: bool
+    model: Model, params: Params, x1: Array, x2: Array, places: list[int], trace_outputs: bool
 ) -> Float[Array, "n1 n2 *kk"]:
     def outputs(theta: list[Array], x: Array) -> Array:
         return outputs_of(model, put(params, places, theta), x)
@@ -75,7 +73,7 @@ def _batch_ntk(
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
 def examples_ntk(
-    model: Network, params: Params, trace_outputs: bool, by_layer: bool, x1: Array, x2: Array | None
+    model: Model, params: Params, trace_outputs: bool, by_layer: bool, x1: Array, x2: Array | None
 ) -> ByLayer:
     """Theta_hat of f(x_i; theta), every example by itself; x2 = None is x1 with itself."""
     places_of = groups(params, by_layer)
@@ -88,7 +86,7 @@ def examples_ntk(
     }
 
 
-def example_gradients(model: Network, params: Params, x: Array, places: list[int]) -> list[Float[Array, "n k p"]]:
+def example_gradients(model: Model, params: Params, x: Array, places: list[int]) -> list[Float[Array, "n k p"]]:
     """df_a(x_i)/dtheta, a leaf at a time: one forward pass and k backward passes for every example."""
 
     def outputs(theta: list[Array], example: Array) -> Array:
@@ -108,14 +106,14 @@ def _product(first: list[Array], second: list[Array], trace_outputs: bool) -> Ar
 
 
 def example_blocks(
-    model: Network, params: Params, x1: Any, x2: Any = None, memory_bytes: int | None = None
+    model: Model, params: Params, x1: Any, x2: Any = None, memory_bytes: int | None = None
 ) -> tuple[list[slice], list[slice]]:
     """The examples of x1 and of x2 (None: x1) that `examples_ntk` works on together; of arrays or of their shapes."""
     most = max(1, int((memory_bytes or working_bytes()) // (2 * _bytes_per_example(model, params, x1))))
     return slices(x1.shape[0], most), slices((x1 if x2 is None else x2).shape[0], most)
 
 
-def _bytes_per_example(model: Network, params: Params, x: Any) -> int:
+def _bytes_per_example(model: Model, params: Params, x: Any) -> int:
     """What is held at once for the gradients of one example, those included."""
     leaves, structure = jax.tree.flatten(params)
     shapes = [jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
@@ -123,7 +121,7 @@ def _bytes_per_example(model: Network, params: Params, x: Any) -> int:
 
 
 @lru_cache(maxsize=256)
-def _bytes_of_shapes(model: Network, structure: Any, shapes: tuple[jax.ShapeDtypeStruct, ...]) -> int:
+def _bytes_of_shapes(model: Model, structure: Any, shapes: tuple[jax.ShapeDtypeStruct, ...]) -> int:
     *leaves, x = shapes
     params = jax.tree.unflatten(structure, leaves)
     places = groups(params, by_layer=False)[WHOLE]

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
+from ntkrun.models.parameters import named_leaves
 from ntkrun.types import Array, Params
 
 
@@ -14,26 +15,17 @@ def moving(params: Params) -> dict[str, list[int]]:
     derivative and are left out.  Raises `UserError` for complex ones.
     """
     layers: dict[str, list[int]] = {}
-    for place, (path, leaf) in enumerate(jax.tree_util.tree_leaves_with_path(params)):
-        names = [name for name in map(_name, path) if name]
+    for place, (names, leaf) in enumerate(named_leaves(params).items()):
         dtype = jnp.result_type(leaf)
         if jnp.issubdtype(dtype, jnp.complexfloating):
             raise UserError(
-                f"params{jax.tree_util.keystr(path)} is complex: hold its real and its imaginary part as two arrays"
+                f"the parameter {'/'.join(names)} is complex: hold its real and its imaginary part as two arrays"
             )
         if jnp.issubdtype(dtype, jnp.floating):
             layers.setdefault("/".join(names[:-1] or names), []).append(place)
     if not layers:
         raise UserError("params holds no floating-point numbers: pass the parameters that are trained")
     return layers
-
-
-def _name(part: object) -> str:
-    """Of a key of a dict, a place in a list or tuple, a field."""
-    for attribute in ("key", "idx", "name"):
-        if hasattr(part, attribute):
-            return str(getattr(part, attribute))
-    return str(part)
 
 
 def those(params: Params, places: list[int]) -> list[Array]:

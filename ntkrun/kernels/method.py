@@ -12,7 +12,7 @@ from ntkrun.kernels.jacobian_contraction import jacobian_ntk
 from ntkrun.kernels.precision import full_products
 from ntkrun.kernels.structured import structured_ntk
 from ntkrun.models import declarations
-from ntkrun.models.functions import Network
+from ntkrun.models.functions import Model
 from ntkrun.types import AnyArray, Params
 
 Method = Literal["structured", "jacobian"]
@@ -21,7 +21,7 @@ Method = Literal["structured", "jacobian"]
 _AGREEMENT = 1e-3
 
 
-def chosen_method(model: Network, params: Params, x: AnyArray) -> Method:
+def chosen_method(model: Model, params: Params, x: AnyArray) -> Method:
     """The contraction for a network of which nobody has said more than it declares (`models.declarations`).
 
     What is not declared is tried on the first two of these images; while JAX traces, or with fewer images, nothing can
@@ -37,7 +37,7 @@ def chosen_method(model: Network, params: Params, x: AnyArray) -> Method:
     return contraction_of(model, params, x)
 
 
-def examples_are_apart(model: Network, params: Params, x: AnyArray) -> bool:
+def examples_are_apart(model: Model, params: Params, x: AnyArray) -> bool:
     """Whether an output is known not to depend on the other examples: declared, or tried on two of these."""
     declared = declarations.of(model).batch_dependent
     if declared is not None:
@@ -48,7 +48,7 @@ def examples_are_apart(model: Network, params: Params, x: AnyArray) -> bool:
 
 
 @full_products
-def covered_by_taps(model: Network, params: Params, x: AnyArray | jax.ShapeDtypeStruct) -> Method:
+def covered_by_taps(model: Model, params: Params, x: AnyArray | jax.ShapeDtypeStruct) -> Method:
     """ "structured" where every parameter lies in a layer with taps that is used once, else "jacobian"; from shapes."""
     declared = declarations.of(model)
     if declared.batch_dependent or declared.tapped is False:
@@ -61,7 +61,7 @@ def covered_by_taps(model: Network, params: Params, x: AnyArray | jax.ShapeDtype
 
 
 @full_products
-def contraction_of(model: Network, params: Params, x: AnyArray) -> Method:
+def contraction_of(model: Model, params: Params, x: AnyArray) -> Method:
     """The same, and only if both give one kernel on the first two of these images."""
     two = jnp.asarray(x[:2])
     if covered_by_taps(model, params, two) == "jacobian":

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from ntkrun.errors import UserError, in_one_line
 from ntkrun.kernels.taps import outputs_of
 from ntkrun.models import declarations
-from ntkrun.models.functions import Network, name_of
+from ntkrun.models.functions import Model, name_of
 from ntkrun.types import AnyArray, Params
 
 
-def check_outputs(model: Network, params: Params, x: AnyArray) -> None:
+def check_outputs(model: Model, params: Params, x: AnyArray) -> None:
     """UserError, saying what to pass, unless it runs on x and returns (n, k); from shapes, and not for ntkrun's own."""
     if declarations.of(model).tapped:
         return

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 
 from ntkrun.devices.float64 import require_float64
 from ntkrun.models import declarations
-from ntkrun.models.functions import Network, NetworkLike, network_of, params_of
+from ntkrun.models.functions import Model, ModelLike, network_of, params_of
 from ntkrun.types import Params
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def full_precision(model: NetworkLike) -> Network:
+def full_precision(model: ModelLike) -> Model:
     """The network with products in its dtype's own precision (`models.products`)."""
     network = network_of(model)
     if declarations.of(network).matmul == "as_dtype":
@@ -25,7 +25,7 @@ def full_precision(model: NetworkLike) -> Network:
 
 
 def full_products(function: F) -> F:
-    """The function of (model, params, ...) for any `NetworkLike`, given the network at full precision and parameters of 32
+    """The function of (model, params, ...) for any `ModelLike`, given the network at full precision and parameters of 32
     bits or more, and in which products that state none have the full one: those of a module of the user's.
 
     It raises `UserError` for what is no network, and for parameters in float64 while JAX computes in 32 bits, which would
@@ -33,7 +33,7 @@ def full_products(function: F) -> F:
     """
 
     @wraps(function)
-    def called(model: NetworkLike, params: Params, *args: Any, **kwargs: Any) -> Any:
+    def called(model: ModelLike, params: Params, *args: Any, **kwargs: Any) -> Any:
         network = network_of(model)
         params = jax.tree.map(_in_32_bits, params_of(network, params))
         with jax.default_matmul_precision("highest"):

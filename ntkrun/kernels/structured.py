@@ -26,7 +26,7 @@ from ntkrun.kernels.taps import (
     uses_by_layer,
     zero_perturbations,
 )
-from ntkrun.models.functions import Network
+from ntkrun.models.functions import Model
 from ntkrun.types import Array, Float, Params
 
 _STRIP = 64  # columns per product of the symmetric half; narrower ones run below the speed of a full product
@@ -48,7 +48,7 @@ def _with_outputs(total: Array, trace_outputs: bool) -> Array:
 
 
 def structured_ntk(
-    model: Network,
+    model: Model,
     params: Params,
     x1: Array,
     x2: Array | None = None,
@@ -61,14 +61,14 @@ def structured_ntk(
 
 
 def blocks_of(
-    model: Network, params: Params, x1: Any, x2: Any = None, memory_bytes: int | None = None
+    model: Model, params: Params, x1: Any, x2: Any = None, memory_bytes: int | None = None
 ) -> tuple[list[slice], list[slice]]:
     """The examples of x1 and of x2 (None: x1) that are worked on together; of arrays or of their shapes."""
     most = max(1, int((memory_bytes or working_bytes()) // (2 * _bytes_per_example(model, params, x1))))
     return slices(x1.shape[0], most), slices((x1 if x2 is None else x2).shape[0], most)
 
 
-def _bytes_per_example(model: Network, params: Params, x: Any) -> int:
+def _bytes_per_example(model: Model, params: Params, x: Any) -> int:
     """Taps and, for convolutions in the form "gradients", k gradients of one example."""
     leaves, structure = jax.tree.flatten(params)
     shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
@@ -76,7 +76,7 @@ def _bytes_per_example(model: Network, params: Params, x: Any) -> int:
 
 
 @lru_cache(maxsize=256)
-def _bytes_of_shapes(model: Network, structure: Any, shapes: tuple[jax.ShapeDtypeStruct, ...]) -> int:
+def _bytes_of_shapes(model: Model, structure: Any, shapes: tuple[jax.ShapeDtypeStruct, ...]) -> int:
     *leaves, x = shapes
     params = jax.tree.unflatten(structure, leaves)
     output, taps = jax.eval_shape(
@@ -96,7 +96,7 @@ def _bytes_of_shapes(model: Network, structure: Any, shapes: tuple[jax.ShapeDtyp
 
 @partial(jax.jit, static_argnums=(0, 2, 3))
 def structured_block(
-    model: Network, params: Params, trace_outputs: bool, by_layer: bool, x1: Array, x2: Array | None
+    model: Model, params: Params, trace_outputs: bool, by_layer: bool, x1: Array, x2: Array | None
 ) -> ByLayer:
     """By layer, or all of them under `WHOLE`; x2 = None is x1 with itself, of which one half is computed."""
     sizes = (len(x1), len(x1 if x2 is None else x2))

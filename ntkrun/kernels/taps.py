@@ -11,13 +11,13 @@ import jax.numpy as jnp
 
 from ntkrun.devices import float64
 from ntkrun.errors import UserError
-from ntkrun.models.functions import Network, NetworkLike, is_nnx, network_of
+from ntkrun.models.functions import Model, ModelLike, is_nnx, network_of
 from ntkrun.types import Array, Float, Params
 
 Path = tuple[str, ...]  # of a layer in the parameter tree
 
 
-def outputs_of(model: NetworkLike, params: Params, x: Array) -> Array:
+def outputs_of(model: ModelLike, params: Params, x: Array) -> Array:
     """f(x, theta).  A program that JAX compiles for an NNX module would not see it change: `UserError`."""
     if is_nnx(model):
         raise UserError(f"{type(model).__name__} is an NNX module: pass f of f, params = ntkrun.as_function(module)")
@@ -25,27 +25,27 @@ def outputs_of(model: NetworkLike, params: Params, x: Array) -> Array:
     return output
 
 
-def tapped_apply(model: Network, params: Params, perturbations: Any, x: Array) -> tuple[Array, Any]:
+def tapped_apply(model: Model, params: Params, perturbations: Any, x: Array) -> tuple[Array, Any]:
     """(f with `perturbations` added to every tapped h, what the layers sowed)."""
     variables = {"params": params, "perturbations": perturbations}
     output, state = model.apply(variables, x, mutable=["taps"])
     return output, state.get("taps", {})
 
 
-def zero_perturbations(model: Network, x: Array) -> Any:
+def zero_perturbations(model: Model, x: Array) -> Any:
     """A zero for every tapped h on these examples."""
     shapes = shapes_at_start(model, x.shape[1:], x.dtype).get("perturbations", {})
     return jax.tree.map(lambda shape: jnp.zeros((x.shape[0], *shape.shape[1:]), shape.dtype), shapes)
 
 
-def shapes_at_start(model: Network, image: tuple[int, ...], dtype: Any) -> dict[str, Any]:
+def shapes_at_start(model: Model, image: tuple[int, ...], dtype: Any) -> dict[str, Any]:
     """Of the parameters ("params"), and of h of one example in every tapped layer ("perturbations")."""
     return _shapes_at_start(model, image, dtype, float64.is_on())
 
 
 # A trace of the network takes as long as its kernel on small sets; its dtypes may depend on the precision of JAX.
 @lru_cache(maxsize=256)
-def _shapes_at_start(model: Network, image: tuple[int, ...], dtype: Any, in_64_bits: bool) -> dict[str, Any]:
+def _shapes_at_start(model: Model, image: tuple[int, ...], dtype: Any, in_64_bits: bool) -> dict[str, Any]:
     return jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image), dtype))
 
 
@@ -76,7 +76,7 @@ def check_covered(params: Params, layers: dict[Path, Any]) -> None:
 
 
 def tapped_layers(
-    model: Network, params: Params, x: Array
+    model: Model, params: Params, x: Array
 ) -> dict[str, tuple[dict[str, Array], Float[Array, "n k *width"]]]:
     """Path of every layer -> (what it sowed, delta), delta[i, a] = df_a(x_i)/dh: one forward, one backward pass per output."""
     zeros = zero_perturbations(model, x)
@@ -90,7 +90,7 @@ def tapped_layers(
     return {"/".join(path): (uses[0], delta_of[path]) for path, uses in layers.items()}
 
 
-def readout_taps(model: Network, params: Params, x: Array) -> dict[str, Array]:
+def readout_taps(model: Model, params: Params, x: Array) -> dict[str, Array]:
     """What the last layer sowed.
 
     Raises `UserError` where parameters lie outside of tapped layers, so that the last tapped layer need not be the last.

@@ -62,6 +62,9 @@ class Declaration:
         return replace(self, **known)
 
 
+UNKNOWN = Declaration(tapped=False)  # of a function of which nothing more is known
+
+
 def of(model: Any) -> Declaration:
     """What the network declares, else `by_fields`.  Raises `UserError` for a `declaration` that is no `Declaration`."""
     if not hasattr(type(model), "declaration"):

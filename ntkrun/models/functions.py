@@ -14,7 +14,7 @@ import flax.linen as nn
 from ntkrun.errors import UserError
 from ntkrun.models import declarations
 from ntkrun.models.constants import NOTHING, Constants
-from ntkrun.models.declarations import Declaration
+from ntkrun.models.declarations import UNKNOWN, Declaration
 from ntkrun.types import AnyArray, Params, PRNGKeyArray
 
 # what linen modules write while they run, which is no part of f
@@ -31,7 +31,7 @@ class Function:
 
     @property
     def declaration(self) -> Declaration:
-        return Declaration(tapped=False)
+        raise NotImplementedError
 
     def init(self, key: PRNGKeyArray, x: Any) -> dict[str, Any]:
         raise NotImplementedError
@@ -47,8 +47,8 @@ class Function:
         return self.apply({"params": params}, x)
 
 
-Network = nn.Module | Function
-NetworkLike = Network | Callable[..., Any]  # whatever `network_of` takes
+Model = nn.Module | Function
+ModelLike = Model | Callable[..., Any]  # whatever `network_of` takes
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,13 @@ class PlainFunction(Function):
 
     f: Callable[[Params, Any], Any]
     initial: Callable[[PRNGKeyArray, Any], Params] | None = None
+    arguments: Constants = NOTHING
+    output: int | str | None = None
+    declared: Declaration = UNKNOWN
+
+    @property
+    def declaration(self) -> Declaration:
+        return self.declared
 
     @property
     def name(self) -> str:
@@ -68,7 +75,7 @@ class PlainFunction(Function):
         return {"params": self.initial(key, x)}
 
     def apply(self, variables: Mapping[str, Any], x: Any, **how: Any) -> Any:
-        return self.f(variables["params"], x)
+        return picked(self.f(variables["params"], x, **self.arguments.value), self.output)
 
     def holding(self, others: Mapping[str, Any]) -> "Function":
         return self
@@ -114,7 +121,7 @@ class LinenFunction(Function):
         return replace(self, held=Constants(kept))
 
 
-def name_of(network: Network) -> str:
+def name_of(network: Model) -> str:
     """What messages call it."""
     return network.name if isinstance(network, Function) else type(network).__name__
 
@@ -164,14 +171,14 @@ def as_function(
     raise UserError(f"as_function takes a Flax module, linen or NNX, not {_named(module)}")
 
 
-def network_of(model: Any) -> Network:
+def network_of(model: Any) -> Model:
     """A linen module or a `Function` as it is, anything else that is a function f(params, x) as a `Function`.
 
     Raises `UserError` for what is none.
     """
     if isinstance(model, type):
         raise UserError(f"{model.__name__} is a class: pass a module that is made of it, {model.__name__}(...)")
-    if isinstance(model, Network):
+    if isinstance(model, Model):
         return model
     if is_nnx(model):
         return as_function(model)[0]
@@ -180,7 +187,7 @@ def network_of(model: Any) -> Network:
     raise UserError(f"{_named(model)} is no network: pass a Flax module or a function f(params, x)")
 
 
-def params_of(network: Network, params: Any) -> Params:
+def params_of(network: Model, params: Any) -> Params:
     """The parameters as `network` takes them.  Raises `UserError` for all variables of a linen module in their place."""
     linen = isinstance(network, nn.Module | LinenFunction)
     if linen and isinstance(params, Mapping) and isinstance(params.get("params"), Mapping):

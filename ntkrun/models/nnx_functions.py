@@ -9,6 +9,7 @@ from flax import nnx, traverse_util
 
 from ntkrun.errors import UserError
 from ntkrun.models.constants import NOTHING, Constants
+from ntkrun.models.declarations import UNKNOWN, Declaration
 from ntkrun.models.functions import Function, picked
 from ntkrun.types import Params, PRNGKeyArray
 
@@ -33,6 +34,11 @@ class NnxFunction(Function):
     arguments: Constants = NOTHING
     output: int | str | None = None
     make: Callable[..., Any] | None = None
+    declared: Declaration = UNKNOWN
+
+    @property
+    def declaration(self) -> Declaration:
+        return self.declared
 
     @property
     def name(self) -> str:
@@ -58,13 +64,28 @@ class NnxFunction(Function):
         return _nested(params) if isinstance(params, nnx.State) else params
 
 
+@dataclass(frozen=True)
+class Maker:
+    """Draws a module, make(rngs=...), from a class or a function and its arguments."""
+
+    kind: Callable[..., Any]
+    fields: Constants
+
+    def __call__(self, *, rngs: nnx.Rngs) -> Any:
+        return self.kind(**self.fields.value, rngs=rngs)
+
+
 def nnx_function(
-    module: Any, arguments: Constants = NOTHING, output: int | str | None = None, make: Callable[..., Any] | None = None
+    module: Any,
+    arguments: Constants = NOTHING,
+    output: int | str | None = None,
+    make: Callable[..., Any] | None = None,
+    declared: Declaration = UNKNOWN,
 ) -> tuple[NnxFunction, Params]:
     """(f, its parameters): of arrays, or of their shapes if the module holds those."""
     graph, params, others = _split(module)
     drawn = (type(module).__name__, graph, _names(params), jax.tree.structure(params), Constants(others))
-    return NnxFunction(*drawn, arguments, output, make), _nested(params)
+    return NnxFunction(*drawn, arguments, output, make, declared), _nested(params)
 
 
 def abstract(make: Callable[..., Any]) -> Any:

@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
-from ntkrun.models.functions import NetworkLike, network_of, params_of
+from ntkrun.models.functions import ModelLike, network_of, params_of
 from ntkrun.types import AnyArray, Params
 
 Expansion = Callable[[Params, AnyArray], Any]
 
 
-def linearize(f: NetworkLike, params: Params) -> Expansion:
+def linearize(f: ModelLike, params: Params) -> Expansion:
     """f_lin(theta, x) = f(theta_0, x) + df/dtheta (theta - theta_0), a function of (theta, x) for theta_0 = `params`.
 
     f is a Flax module or a function f(params, x), whose outputs may have any shape.  One forward pass and its derivative
@@ -24,7 +24,7 @@ def linearize(f: NetworkLike, params: Params) -> Expansion:
     return taylor_expand(f, params, degree=1)
 
 
-def taylor_expand(f: NetworkLike, params: Params, degree: int) -> Expansion:
+def taylor_expand(f: ModelLike, params: Params, degree: int) -> Expansion:
     """f's Taylor polynomial of this degree in theta around theta_0 = `params`, a function of (theta, x).
 
     sum_j 1/j! d^j/dt^j f(theta_0 + t (theta - theta_0), x) at t = 0: derivatives along one direction, each of them twice the

@@ -10,7 +10,14 @@ from ntkrun.settings.base import CommonSettings, RoundedProducts, check_products
 from ntkrun.settings.choices import LOSSES, InputBasis, LinearRoute, Loss, Trained
 from ntkrun.settings.data import DataSettings, SmallerImages
 from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Positive
-from ntkrun.settings.models import AnyModelSettings, AnyNetworkSettings, ModelSettings, UserModuleSettings
+from ntkrun.settings.models import (
+    OF_FILES,
+    UNSET,
+    AnyModelSettings,
+    AnyNetworkSettings,
+    ModelSettings,
+    UserModuleSettings,
+)
 from ntkrun.settings.optimizers import AnyOptimizerSettings
 from ntkrun.settings.schema import local_settings
 from ntkrun.settings.sections import DescentSettings, EndSettings, FractionSettings, RecordSettings
@@ -169,8 +176,9 @@ class FreeSettings(RunSettings):
 
     @property
     def drawn_for(self) -> dict[str, Any]:
-        # an edited module starts from the same draws
-        return self.model.model_dump(mode="json", exclude={"source"})
+        # an edited module starts from the same draws, and stored parameters are not drawn
+        drawn = self.model.model_dump(mode="json", exclude={"parameters", *OF_FILES})
+        return {name: value for name, value in drawn.items() if name not in UNSET or value != UNSET[name]}
 
     @model_validator(mode="after")
     def _asked_for(self) -> "FreeSettings":
