@@ -33,7 +33,7 @@ def full_products(function: F) -> F:
     """
 
     @wraps(function)
-    def called(model: ModelLike, params: Params, *args: Any, **kwargs: Any) -> Any:
+    def called(model: Any, params: Params, *args: Any, **kwargs: Any) -> Any:
         network = network_of(model)
         params = jax.tree.map(_in_32_bits, params_of(network, params))
         with jax.default_matmul_precision("highest"):

@@ -17,12 +17,11 @@ from ntkrun.types import Array, Float, Params
 Path = tuple[str, ...]  # of a layer in the parameter tree
 
 
-def outputs_of(model: ModelLike, params: Params, x: Array) -> Array:
+def outputs_of(model: ModelLike, params: Params, x: Array) -> Any:
     """f(x, theta).  A program that JAX compiles for an NNX module would not see it change: `UserError`."""
     if is_nnx(model):
         raise UserError(f"{type(model).__name__} is an NNX module: pass f of f, params = ntkrun.as_function(module)")
-    output: Any = network_of(model).apply({"params": params}, x)
-    return output
+    return network_of(model).apply({"params": params}, x)
 
 
 def tapped_apply(model: Model, params: Params, perturbations: Any, x: Array) -> tuple[Array, Any]:

@@ -10,7 +10,7 @@ from ntkrun.kernels.precision import full_products
 from ntkrun.kernels.taps import outputs_of
 from ntkrun.models.functions import Model, ModelLike
 from ntkrun.models.parameters import named_leaves
-from ntkrun.types import Array, Float, NumpyArray, Params
+from ntkrun.types import Array, Float, Num, NumpyArray, Params
 
 AnyArray = Array | NumpyArray
 Watched = tuple[tuple[str, ...], int]  # a scalar weight: its path in the parameter tree, its flat index in that array
@@ -18,7 +18,7 @@ Watched = tuple[tuple[str, ...], int]  # a scalar weight: its path in the parame
 
 @full_products
 def weight_jacobian(
-    model: ModelLike, params: Params, x: Float[AnyArray, "n ..."], watched: tuple[Watched, ...]
+    model: ModelLike, params: Params, x: Num[AnyArray, "n ..."], watched: tuple[Watched, ...]
 ) -> Float[Array, "w n k"]:
     """df_a(x_i)/dtheta_w of single weights, each named by (path in `params`, flat index); (w, n, k).
 

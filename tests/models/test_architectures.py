@@ -30,7 +30,8 @@ def made(name: str) -> tuple[Any, Any]:
     about = ARCHITECTURES[name]
     kind = getattr(architectures, about.get("class", name))
     if issubclass(kind, nnx.Module):
-        f, params = as_function(kind(rngs=nnx.Rngs(1)))
+        module: Any = kind
+        f, params = as_function(module(rngs=nnx.Rngs(1)))
         return f, in_float64(params)
     module, call = kind(**about.get("fields", {})), about.get("call", {})
     variables = jax.jit(lambda key, x: module.init(key, x, **call))(jax.random.key(1), X)
