@@ -44,6 +44,8 @@ def build_user_module(
     if isinstance(named, nn.Module) or _is_pair(named):
         made, fields, given = named, {}, {}
         _check_fields(type(named).__name__, fields, args, offered)
+    elif is_nnx(named):
+        raise UserError(f"model.path={path} is a drawn module: name its class, or a function of rngs that makes it")
     elif callable(named):
         fields = _fields(path, named)
         _check_fields(_name(named), fields, args, offered)
@@ -97,7 +99,7 @@ def _check_fields(name: str, fields: dict[str, bool], args: dict[str, Any], offe
 
 def _check_complete(named: Callable[..., Any], fields: dict[str, bool], given: dict[str, Any]) -> None:
     lacking = [name for name, has_default in fields.items() if not has_default and name not in given]
-    if lacking and not isinstance(named, type) and len(fields) == 2:
+    if not isinstance(named, type) and len(lacking) == 2 and lacking == list(fields)[:2]:
         raise UserError(
             f"{_name(named)}({', '.join(fields)}) makes no network of settings: a function f(params, x) is named together "
             "with its init, as a pair: network = (init, f), and model.path=module:network"

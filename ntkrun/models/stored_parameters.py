@@ -38,7 +38,10 @@ def _checkpoint(path: Path) -> Any:
     import orbax.checkpoint as ocp  # takes a second
 
     with ocp.PyTreeCheckpointer() as checkpointer:
-        return checkpointer.restore(path.absolute())
+        tree: Any = checkpointer.metadata(path.absolute()).item_metadata.tree
+        # as they are, whatever devices they were written from
+        plain = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+        return checkpointer.restore(path.absolute(), restore_args=plain)
 
 
 def merged(variables: dict[str, Any], stored: dict[Name, NumpyArray], file: str) -> tuple[dict[str, Any], list[str]]:
