@@ -1,3 +1,5 @@
+# Flax types the result of apply as a union of output and state.
+# pyright: reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false, reportOperatorIssue=false
 """What `model.path` may name, what a network is called with, and parameters that come from a file."""
 
 import sys
