@@ -12,7 +12,7 @@ MADE := $(if $(filter file,$(origin PYTHON)),$(wildcard $(BIN)/python))
 VERSION := $(shell $(or $(MADE),$(PYTHON)) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 PINS := $(or $(wildcard constraints-$(VERSION).txt),constraints.txt)
 
-.PHONY: help setup another-python fig3 figures report readme settings-page origins-page check data test test-mutants test-faults test-slurm test-versions test-gpu-compile lint types bench clean
+.PHONY: help setup another-python fig3 figures report readme settings-page origins-page check data test test-settings test-mutants test-end-to-end test-faults test-slurm test-versions test-gpu-compile lint types bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,11 +55,18 @@ data: .venv/.ready ## download and prepare MNIST and CIFAR-10 through TensorFlow
 	.venv-data/bin/python -m pip install --quiet --disable-pip-version-check -e '.[prepare]'
 	.venv-data/bin/python scripts/prepare_data.py
 
-test: .venv/.ready ## all tests; NTKRUN_DATA_DIR=... for those on the real data
-	$(BIN)/python -m pytest -n auto
+test: .venv/.ready ## the tests; NTKRUN_DATA_DIR=... for those on the real data
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-end-to-end: .venv/.ready ## several processes and other machines: wheel, offline bundle, hosts, an accelerator's way
+	$(BIN)/python -m pytest -n auto --dist worksteal -m end_to_end
 
 test-faults: .venv/.ready ## kills, failing writes, corruption, wrong input at length; prints how many were tried
 	$(BIN)/python -m pytest -m faults -p no:xdist
+
+# Ten minutes on two idle cores, as estimated from a part of it; the suite tries each setting in one experiment alone.
+test-settings: .venv/.ready ## every setting of every experiment, changed alone: it changes the table or is refused
+	$(BIN)/python -m pytest -m settings -n auto tests/settings/test_every_setting.py
 
 test-mutants: .venv/.ready ## plausible bugs, one at a time in a copy of the project: each must be noticed (MUTANTS="ID ..." for some, or --jobs=2)
 	$(BIN)/python scripts/try_mutants.py $(MUTANTS)

@@ -1,38 +1,87 @@
 """The nonlinearities phi of equation (1), shared by networks and kernels.
 
-`models` applies phi and `kernels` integrates it; neither imports the other, so the names live in this leaf.  A
-function of the user's own is passed as `Activation("swish", jax.nn.swish)`: the network applies it, and its dual
-kernels are integrated numerically (`ntkrun.kernels.dual_closed_forms`).
+`models` applies phi and `kernels` integrates it; neither imports the other, so the functions live in this leaf, and the words
+for them in `activation_names`.  A function of the user's own is passed as `Activation("mish", jax.nn.mish)`: the network
+applies it, and its dual kernels are integrated numerically (`ntkrun.kernels.dual_closed_forms`).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache, reduce
 
 import jax
+import jax.numpy as jnp
 
 from ntkrun.errors import UserError
+from ntkrun.notation import activation_names
 from ntkrun.types import Array
+
+Phi = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
 class Activation:
-    """An elementwise phi: R -> R with the name under which closed forms of its dual kernels are looked up."""
+    """An elementwise phi: R -> R.
+
+    name   by which closed forms of its dual kernels are looked up, if phi is the registered one
+    kinks  where phi is continuous and phi', or a higher derivative, is not: (0.0,) for ELU.  Quadrature is split there
+    """
 
     name: str
-    phi: Callable[[Array], Array]
+    phi: Phi
+    kinks: tuple[float, ...] = ()
 
 
-ACTIVATIONS: dict[str, Activation] = {
-    "relu": Activation("relu", jax.nn.relu),
-    "erf": Activation("erf", jax.scipy.special.erf),
-    "tanh": Activation("tanh", jax.numpy.tanh),
+# name -> what makes phi of its parameters; at a kink, phi' is what JAX says: 0 for relu, abs, sign and step
+ACTIVATIONS: dict[str, Callable[..., Phi]] = {
+    "relu": lambda: jax.nn.relu,
+    "erf": lambda a, b, c: jax.scipy.special.erf if (a, b, c) == (1, 1, 0) else _erf(a, b, c),
+    "tanh": lambda: jnp.tanh,
+    "leaky_relu": lambda slope: lambda u: jnp.where(u < 0, slope * u, u),
+    "abs": lambda: jnp.abs,
+    "abrelu": lambda a, b: lambda u: jnp.where(u < 0, a * u, b * u),
+    "sign": lambda: jnp.sign,
+    "step": lambda: lambda u: (1 + jnp.sign(u)) / 2,
+    "gelu": lambda: lambda u: jax.nn.gelu(u, approximate=False),
+    "sin": lambda a, b, c: lambda u: a * jnp.sin(b * u + c),
+    "cos": lambda a, b, c: lambda u: a * jnp.cos(b * u + c),
+    "rbf": lambda gamma: lambda u: 2**0.5 * jnp.sin((2 * gamma) ** 0.5 * u + jnp.pi / 4),
+    "gaussian": lambda a, b: lambda u: a * jnp.exp(-b * u * u),
+    "identity": lambda: lambda u: u,
+    "monomial": lambda degree: lambda u: u ** int(degree),
+    "polynomial": lambda *coefficients: lambda u: reduce(lambda total, c: total * u + c, coefficients[::-1], 0 * u),
+    "rectified_monomial": lambda degree: lambda u: jax.nn.relu(u) ** int(degree),
+    "sigmoid_like": lambda: _erf(0.5, 1 / SIGMOID_LIKE, 0.5),
+    "sigmoid": lambda: jax.nn.sigmoid,
+    "softplus": lambda: jax.nn.softplus,
+    "swish": lambda: jax.nn.swish,
+    "elu": lambda alpha: lambda u: jax.nn.elu(u, alpha),
 }
+SIGMOID_LIKE = 2.4020563531719796  # brings (1 + erf(u/SIGMOID_LIKE))/2 closest to the logistic function
+_KINKS = {"elu": (0.0,)}  # of those without a closed form
+
+
+def _erf(a: float, b: float, c: float) -> Phi:
+    return lambda u: a * jax.scipy.special.erf(b * u) + c
+
+
+@lru_cache(maxsize=256)
+def _registered(word: str) -> Activation:
+    """One object for each word: what is equal is compiled once."""
+    name, parameters = activation_names.parse(word)
+    return Activation(word, ACTIVATIONS[name](*parameters), _KINKS.get(name, ()))
 
 
 def resolve_activation(activation: str | Activation) -> Activation:
-    """`activation` itself, or the one registered under that name; `UserError` for an unknown name."""
+    """`activation` itself, or the one registered under that word; `UserError` for an unknown one."""
     if isinstance(activation, Activation):
         return activation
-    if activation not in ACTIVATIONS:
-        raise UserError(f"unknown activation {activation!r}: choose one of {', '.join(sorted(ACTIVATIONS))}")
-    return ACTIVATIONS[activation]
+    return _registered(activation_names.canonical(activation))
+
+
+def is_registered(activation: Activation) -> bool:
+    """Whether it is what its name says, and no function of the user's under the same name."""
+    try:
+        return resolve_activation(activation.name) == activation
+    except UserError:
+        return False

@@ -21,6 +21,9 @@ HEAD = """# Where the settings come from
 - **recovered**: the paper does not say it, its plots show it; the last column says which.
 - **ours**: neither; the last column says why this value.
 
+"Fitted to" names the curves (figure/panel/curve of `paper_curves.csv`) by whose course a value was chosen. A claim that reads one
+of them is no test of a run with this value and is counted as fitted, apart from what is judged (docs/claims.md).
+
 "The paper" is its value as it has it, "here" what `scale=paper` uses: another one where our convention is another (the last column
 says how to convert), and where we chose so. Other scales differ from "here" as `configs/sizes` says.
 `ntkrun experiment=fig3 --cfg job` lists the same below the settings of a run. A picture names the paper for what is printed or
@@ -48,11 +51,12 @@ def table(name: str) -> list[str]:
 
 def cells(origin: Any, value: Any) -> tuple[str, str, str, str]:
     """origin, the paper's value, ours at scale=paper, where and why."""
+    fit = f"; fitted to {', '.join(f'`{curves}`' for curves in origin.fitted_to)}" if origin.fitted_to else ""
     if not origin.of_the_paper:
-        return origin.kind, "", f"`{in_words(value)}`", origin.where
+        return origin.kind, "", f"`{in_words(value)}`", origin.where + fit
     printed = f"{in_words(origin.paper)}; printed {in_words(origin.printed)}" if origin.printed is not None else ""
     why = f"{origin.where}; {origin.why}" if origin.why else origin.where
-    return origin.kind, f"`{printed or in_words(origin.paper)}`", f"`{in_words(value)}`", why
+    return origin.kind, f"`{printed or in_words(origin.paper)}`", f"`{in_words(value)}`", why + fit
 
 
 def page() -> str:

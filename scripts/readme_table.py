@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntkrun.experiments.figures import figure_names, load_experiment
+from ntkrun.report.counts import Counts
 from ntkrun.report.deviation import distance, rows_of
 
 ROOT = Path(__file__).parent.parent
@@ -36,13 +37,13 @@ def notes(name: str) -> list[str]:
 
 @dataclass
 class Committed:
-    """A report of one scale: its cells, how many the figure has, and the verdicts."""
+    """A report of one scale: its cells, how many the figure has, and how its claims fare."""
 
     folder: str
     scale: str
     cells: list[dict]
     of: int
-    verdicts: list[str]
+    counts: Counts
     distance: str  # of its curves from the paper's
 
     @classmethod
@@ -53,19 +54,20 @@ class Committed:
             return None
         told = json.loads(provenance)
         cells = told["cells"]
-        verdicts = [claim["verdict"] for claim in json.loads(claims)]
         apart = distance(rows_of(committed(f"{folder}/deviation.csv") or ""))
-        return cls(folder, scale, cells, len(cells) + len(told["missing_cells"]), verdicts, apart)
+        return cls(folder, scale, cells, len(cells) + len(told["missing_cells"]), Counts.of(json.loads(claims)), apart)
 
     @property
     def whole(self) -> bool:
         return len(self.cells) == self.of
 
     def judged(self) -> str:
-        passed, failed, left = (self.verdicts.count(kind) for kind in ("pass", "fail", "not_judged"))
+        n = self.counts
+        fitted = f", fitted {n.fitted_passed} of {n.fitted}" if n.fitted else ""
+        left = f", {n.not_judged} not judged" if n.not_judged else ""
         missing = "" if self.whole else f", of {len(self.cells)} of {self.of} cells"
         apart = f"; {self.distance}" if self.distance else ""
-        return f"{passed} of {passed + failed}" + (f", {left} not judged" if left else "") + missing + apart
+        return f"{n.passed} of {n.judged}{fitted}{left}{missing}{apart}"
 
     def picture(self, title: str) -> str:
         path = f"{self.folder}/figure.png"

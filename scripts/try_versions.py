@@ -144,7 +144,9 @@ class Trial:
     def suite(self) -> None:
         report = self.scratch / "suite.xml"
         # a flag that XLA does not know ends every process that starts, those that replace the first ones, too
-        pytest = ("-m", "pytest", "-n", "auto", "--max-worker-restart=4", f"--junitxml={report}")
+        tests = ("-m", "not faults and not slurm and not gpu_compile and not settings")  # wheel and bundle, too
+        how = ("-n", "auto", "--dist=worksteal", "--max-worker-restart=4", f"--junitxml={report}")
+        pytest = ("-m", "pytest", *tests, *how)
         well, seconds = self._call("suite", str(self.home / "bin/python"), *pytest)
         counted, failed = read_report(report) if report.exists() else ("none ran", [])
         self.row.tests = f"{counted}, {seconds:.0f} s"

@@ -1,6 +1,11 @@
 """Strict numerics for all tests: 64-bit arithmetic, no silent broadcasting, checked shapes, warnings as errors."""
 
+import compileall
+import copy
+import functools
+import gc
 import os
+import py_compile
 import shutil
 import signal
 import tempfile
@@ -25,6 +30,12 @@ _programs = Path(
 )  # workers inherit the first one
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_programs))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", ".1")
+
+# The source lines of every operation are looked up for XLA's messages; no test reads them there.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+
+# Tracing and imports make many objects and little garbage: a tenth of the time went into looking for it.
+gc.set_threshold(20_000, 20, 20)
 
 # While the hook below imports a module of ntkrun, the compiled bytecode of all that it imports in turn is looked for under
 # another name and not found: what is large comes first.
@@ -56,6 +67,15 @@ def pytest_configure(config: pytest.Config) -> None:
     # a relative NTKRUN_DATA_DIR must mean the same to tests that change the directory
     if os.environ.get("NTKRUN_DATA_DIR"):
         os.environ["NTKRUN_DATA_DIR"] = str(Path(os.environ["NTKRUN_DATA_DIR"]).resolve())
+    # for the subprocesses, each of which compiles all it imports where PYTHONDONTWRITEBYTECODE is set; an edit is seen by the
+    # text, as a file may change twice within the second that its time is kept to
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):  # of a whole run, once
+        mode = py_compile.PycInvalidationMode.CHECKED_HASH
+        compileall.compile_dir(ROOT / "ntkrun", quiet=2, invalidation_mode=mode)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what is imported stays
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -80,6 +100,12 @@ def root() -> Path:
 
 
 @pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of a few bytes: a report spends most of its time on painting, and many a test looks at no picture."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, file, **_: file.write(b"drawn"))
+
+
+@pytest.fixture
 def real_data() -> str:
     """The folder of prepared TFDS data, or a skip that says how to get it."""
     folder = os.environ.get("NTKRUN_DATA_DIR", "")
@@ -90,10 +116,12 @@ def real_data() -> str:
 
 @pytest.fixture(scope="session")
 def settings_of():
-    """Plain settings of an experiment at a scale, composed as the command line does."""
+    """Plain settings of an experiment at a scale, composed as the command line does; each once, a tenth of a second."""
     from ntkrun.cli.hydra.compose import compose
 
+    composed = functools.cache(lambda *overrides: compose(list(overrides)).settings)
+
     def settings(experiment: str, scale: str, *overrides: str) -> dict:
-        return compose([f"experiment={experiment}", f"scale={scale}", *overrides]).settings
+        return copy.deepcopy(composed(f"experiment={experiment}", f"scale={scale}", *overrides))
 
     return settings

@@ -10,7 +10,9 @@ from processes import ran
 from ntkrun.cli import main as cli
 from ntkrun.cli.all_figures import Outcome, run_all, summary
 from ntkrun.errors import UserError
+from ntkrun.report.counts import Counts
 
+pytestmark = pytest.mark.usefixtures("unpainted")
 ARGUMENTS = ["experiment=all", "scale=smoke"]
 
 
@@ -26,7 +28,7 @@ def figures(codes: dict[str, int | Exception | SystemExit]):
     def once(arguments: list[str], outcome: Outcome) -> int:
         called.append(arguments[0])
         outcome.ran, outcome.cached = 2, 1
-        outcome.judged(["pass", "fail", "not_judged", "pass"], "0.10 octaves")
+        outcome.judged(Counts(passed=2, failed=1, fitted_passed=1, not_judged=1), "0.10 octaves")
         end = codes[outcome.experiment]
         if isinstance(end, BaseException):
             raise end
@@ -58,8 +60,8 @@ def test_no_figure_stops_another_and_the_exit_code_says_it(codes, expected, caps
     out, err = capsys.readouterr()
     assert ("broken" in err) == any(isinstance(code, RuntimeError) for code in codes.values())
     *_, fig1, fig2, total = out.splitlines()
-    assert columns(fig1)[:3] == ["fig1", "2", "1"] and columns(fig2)[4:7] == ["2", "1", "1"]
-    assert columns(total) == ["all", "4", "2", "0 s", "4", "2", "2"]
+    assert columns(fig1)[:3] == ["fig1", "2", "1"] and columns(fig2)[4:8] == ["3", "1", "1", "1"]
+    assert columns(total) == ["all", "4", "2", "0 s", "6", "2", "2", "2"]
 
 
 @pytest.mark.parametrize("code", [0, 1])
@@ -83,7 +85,7 @@ def test_a_report_of_all_draws_what_is_stored_and_names_what_is_not(ntkrun, monk
     code, out, err = ntkrun(*report)
     assert code == 0 and "nothing is stored for these settings of fig3" in err
     *_, fig3, figs10, _ = out.splitlines()
-    assert fig3.endswith("nothing is stored") and sum(map(int, columns(figs10)[4:7])) > 0
+    assert fig3.endswith("nothing is stored") and sum(map(int, columns(figs10)[4:8])) > 0
     assert ntkrun("experiment=all", "scale=smoke", "stage=check")[0] == 1, "a claim is not judged by being away"
 
 
@@ -114,13 +116,14 @@ def test_what_is_left_is_told_over_all_figures_and_one_that_ends_early_is_taken_
 
 def test_jobs_of_other_processes_are_counted_and_the_last_report_is_what_is_judged():
     outcome = Outcome("fig1")
-    for job in (Outcome(ran=2, cached=1), Outcome(ran=1, passed=3, failed=1), Outcome(ran=1)):
+    for job in (Outcome(ran=2, cached=1), Outcome(ran=1, counts=Counts(3, 1)), Outcome(ran=1)):
         outcome.add(job)
-    assert (outcome.ran, outcome.cached, outcome.passed, outcome.failed, outcome.not_judged) == (4, 1, 3, 1, 0)
-    outcome.judged(["pass"] * 4, "")
-    assert (outcome.passed, outcome.failed) == (4, 0)
+    assert (outcome.ran, outcome.cached, outcome.counts) == (4, 1, Counts(passed=3, failed=1))
+    outcome.judged(Counts(passed=4), "")
+    assert outcome.counts == Counts(passed=4)
 
 
+@pytest.mark.end_to_end
 def test_a_run_of_all_over_processes_counts_their_cells_and_says_how_long_it_takes(ntkrun, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "figure_names", lambda: ["figs9"])
@@ -131,7 +134,7 @@ def test_a_run_of_all_over_processes_counts_their_cells_and_says_how_long_it_tak
     assert done.returncode == 0, done.stdout + done.stderr
     *_, figs9, total = done.stdout.splitlines()
     cells = int(columns(total)[1])
-    assert cells >= 2 and columns(total)[4:7] == columns(figs9)[4:7] and sum(map(int, columns(total)[4:7])) == 12
+    assert cells >= 2 and columns(total)[4:8] == columns(figs9)[4:8] and sum(map(int, columns(total)[4:8])) == 12
     code, out, err = ntkrun("experiment=all", "scale=smoke", "results_dir=again")
     assert code == 0 and f"all figures: 0 of {cells} cells" in out
     told = [line for line in err.splitlines() if line.endswith(" left")]

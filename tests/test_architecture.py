@@ -62,9 +62,6 @@ def test_nothing_unpickles_or_evaluates(path):
 # Raise a limit only with a reason.
 LIMITS = {
     "main.py": 100,  # the entry point is thin
-    "runs.py": 320,  # one class for each kind of run
-    # many kinds of claims, each of which says in a sentence what it claims and in another why its band is so wide
-    **dict.fromkeys(("fig2.py", "fig3.py", "figs4.py", "figs5.py", "figs6.py", "figs7.py"), 165),
 }
 
 

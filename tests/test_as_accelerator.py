@@ -10,6 +10,8 @@ import pytest
 
 from ntkrun.runner.store import read_table
 
+pytestmark = pytest.mark.end_to_end
+
 # eager operations were 57 programs of a cell of Figure 3 once; these are init, three kernels, the Jacobian, the analytic tile,
 # the start, the step and two observations, and single operations on the host, which this process cannot tell apart
 MOST_PROGRAMS = {"fig3": 40, "fig1": 20}

@@ -40,6 +40,24 @@ WRONG = {
     "cross_entropy": lambda: ntkrun.cross_entropy(np.zeros((3, 10)), np.array([[3], [1], [0]])),
     "ntk_gp": lambda: ntkrun.ntk_gp(*kernels, y, np.array([1.0])),
     "nngp_gp": lambda: ntkrun.nngp_gp(*kernels, y, np.array([1.0])),
+    "arrays in place of kernels": lambda: ntkrun.ntk_gp(*one, y[:, None], np.array([1.0])),
+    "arrays in place of K": lambda: ntkrun.nngp_gp(*map(jnp.asarray, one), y[:, None], np.array([1.0])),
+    "kernels of other inputs": lambda: ntkrun.ntk_gp(kernels[0], kernels[1], kernels[0], y[:, None], np.array([1.0])),
+    "ntk_gp, one time": lambda: ntkrun.ntk_gp(*kernels, y[:, None], 1.0),
+    "nngp_gp, one time": lambda: ntkrun.nngp_gp(*kernels, y[:, None], np.float64(1.0)),
+    "linear_flow, one time": lambda: linear_flow(one[0], y[:, None], y[:, None], 1.0, **solver),
+    "linear_flow, the loss": lambda: linear_flow(
+        one[0], y[:, None], y[:, None], np.array([1.0]), **solver | dict(loss_gradient=ntkrun.mse)),
+    "eta_critical": lambda: ntkrun.eta_critical(one[0], -1),
+    "sigma_w2 < 0": lambda: ntkrun.analytic_kernels(x, **net | dict(sigma_w2=-1.0)),
+    "sigma_w2 = 0": lambda: ntkrun.build_model("fc", width=8, n_outputs=1, **net | dict(sigma_w2=0.0)),
+    "sigma_w2, one a layer": lambda: ntkrun.analytic_kernels(x, **net | dict(sigma_w2=[1.0, 2.0])),
+    "sigma_b2 < 0": lambda: ntkrun.analytic_kernels(x, **net | dict(sigma_b2=-0.1)),
+    "sigma_b2 no number": lambda: ntkrun.build_model("fc", width=8, n_outputs=1, **net | dict(sigma_b2=float("nan"))),
+    "width < 0": lambda: ntkrun.analytic_kernels(x, parameterization="standard", width=-3, **net),
+    "width of a network": lambda: ntkrun.build_model("fc", width=-8, n_outputs=1, **net),
+    "width 2.5": lambda: ntkrun.build_model("cnn", width=2.5, n_outputs=1, **net),
+    "depth": lambda: ntkrun.analytic_kernels(x, **net | dict(depth=True)),
     "gradient_flow, targets (n,)": lambda: ntkrun.gradient_flow(one[0], y, y),
     "gradient_flow, f_0 a number": lambda: ntkrun.gradient_flow(one[0], y[:, None], 0.0),
     "linear_flow": lambda: linear_flow(one[0], y, y, np.array([1.0]), **solver),
@@ -62,6 +80,10 @@ moved(batches=ntkrun.MiniBatches(jax.random.key(0), 6, 4))
 watched = ((("layer_1", "omega"), 0),)
 plain, frozen = (ntkrun.weight_jacobian(model, params, x, watched) for params in (theta0, freeze(theta0)))
 np.testing.assert_array_equal(plain, frozen)
+from_jax = ntkrun.ntk_gp(*(ntkrun.Kernels(*map(jnp.asarray, pair)) for pair in kernels), y[:, None], np.array([1.0]))
+np.testing.assert_array_equal(from_jax.mean, ntkrun.ntk_gp(*kernels, y[:, None], np.array([1.0])).mean)
+assert ntkrun.gradient_flow(one[0], y[:, None], y[:, None]).train_at(1.0).shape == (6, 1)
+ntkrun.analytic_kernels(x, **net | dict(depth=np.int64(1), sigma_w2=jnp.float32(2.0), sigma_b2=0))
 mean = ntkrun.nngp_gp(*kernels, y[:, None], np.array([np.inf])).mean
 np.testing.assert_allclose(mean[0], one[1] @ np.asarray(y)[:, None])
 """

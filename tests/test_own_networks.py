@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
@@ -12,8 +13,11 @@ from test_bad_input import assert_refused
 from ntkrun.cli.arguments import completed
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import load_experiment
+from ntkrun.experiments.runs.prepare import set_up_training
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 from ntkrun.settings.custom_source import load, registered, source_hash
+from ntkrun.settings.runs import RunSettings
 
 TRACE = "from pathlib import Path\nPath('imported').touch()\n"  # what an import leaves behind
 NETWORK = "import flax.linen as nn\nclass Net(nn.Module):\n    width: int = 4\n"
@@ -139,6 +143,32 @@ def test_the_source_is_part_of_the_identity_and_of_nothing_that_is_drawn(files, 
     assert cell().config_hash != first.config_hash
     assert cell().settings.drawn_for == first.settings.drawn_for != width.settings.drawn_for
     assert first.settings.model_dump()["model"]["source"] != cell().settings.model_dump()["model"]["source"]
+
+
+@pytest.mark.parametrize("typed", ["model.width=32", "model.args.width=32"])
+def test_a_width_that_the_module_has_not_is_refused_where_it_is_typed(typed, files, settings_of):
+    """That of the scale is for networks that have one, and the user is told."""
+    files(seven_net="import flax.linen as nn\nclass Net(nn.Module):\n    n_outputs: int\n    @nn.compact\n"
+          "    def __call__(self, x): return nn.Dense(self.n_outputs)(x.reshape(len(x), -1))\n")  # fmt: skip
+    network = [
+        "model.path=seven_net:Net",
+        "allow_custom=true",
+        "data.source=stand_in",
+        "data.n_train=2",
+        "data.n_test=2",
+    ]
+
+    def setting_up(*overrides: str):
+        (cell,) = make_cells(
+            load_experiment("lockstep"), settings_of("lockstep", "smoke", *completed([*network, *overrides]))
+        )
+        return set_up_training(cast(RunSettings, cell.settings), Silent())
+
+    setting_up()
+    with pytest.raises(UserError, match=r"Net has no field width: leave model\.width=32 out"):
+        setting_up(typed)
+    with pytest.raises(UserError, match="keep one of the two"):
+        setting_up("model.width=32", "model.args.width=32")
 
 
 FREE = ["experiment=lockstep", "scale=smoke", "data.source=stand_in"]

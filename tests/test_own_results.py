@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
-from matplotlib.figure import Figure
 
 from ntkrun.runner.store import READ_ONLY
 
 SMOKE = ("experiment=lockstep", "scale=smoke", "data=mnist", "data.source=stand_in", "optimizer.steps=2")
+
+
+pytestmark = pytest.mark.usefixtures("unpainted")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -19,12 +21,6 @@ def contents(folder: Path) -> dict[str, bytes]:
         for p in sorted(folder.rglob("*"))
         if p.is_file() and p.name != ".guard"
     }
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_drawn(monkeypatch):
-    """What a picture shows does not matter here."""
-    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **_: file.write(b"drawn"))
 
 
 @pytest.fixture
@@ -84,6 +80,40 @@ def test_shipped_results_are_used_and_never_written(ntkrun, shipped, tmp_path):
     assert contents(shipped) == before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "results_dir=results/reference",
+        "results_dir=results/reference/cpu stage=report",
+        "results_dir='results/reference' minutes=9",
+        "results_dir=results/reference minutes=9 stage=run",
+        "-m results_dir=results/reference seed=0,1",
+        "-m results_dir=results,results/reference",
+        "-m results_dir=results/reference stage=check",
+        "--multirun hydra.sweep.dir=results/reference/sweeps",
+        "-m results_dir=results/reference hydra/launcher=local",
+        "stage=bundle into=results/reference/bundle",
+    ],
+)
+def test_no_form_of_a_command_line_writes_among_the_shipped_results(ntkrun, shipped, words):
+    before = contents(shipped)
+    for named in ("theorem21", "fig1,theorem21"):
+        code, out, err = ntkrun(f"experiment={named}", "scale=cpu", *words.split())
+        assert code == 2 and "holds the shipped results" in err and len(err.splitlines()) == 1 and not out, (out, err)
+    assert contents(shipped) == before
+
+
+def test_a_file_of_settings_does_not_name_them_either(ntkrun, shipped, tmp_path):
+    (tmp_path / "files" / "scale").mkdir(parents=True)
+    text = "# @package _global_\nscale: cpu\nresults_dir: results/reference\n"
+    (tmp_path / "files" / "scale" / "mine.yaml").write_text(text)
+    before = contents(shipped)
+    for flags in ([], ["-m"]):
+        code, out, err = ntkrun("experiment=theorem21", "scale=mine", "--config-dir", "files", *flags)
+        assert code == 2 and "holds the shipped results" in err and len(err.splitlines()) == 1 and not out, (out, err)
+    assert contents(shipped) == before
+
+
 def test_results_elsewhere_know_nothing_of_the_shipped_ones(ntkrun, shipped):
     code, _, err = ntkrun("experiment=theorem21", "scale=cpu", "stage=report", "results_dir=elsewhere")
     assert code == 2 and "nothing is stored" in err
@@ -92,7 +122,7 @@ def test_results_elsewhere_know_nothing_of_the_shipped_ones(ntkrun, shipped):
 def test_a_fresh_clone_says_what_is_not_shipped_and_goes_on(ntkrun, shipped):
     for stage in ("verify", "check", "report"):
         code, out, err = ntkrun("experiment=theorem21,fig3", "scale=cpu", f"stage={stage}")
-        failing = stage == "check" and "1 failed" in out
+        failing = stage == "check" and "failed 1" in out
         assert code == (1 if failing else 0), (stage, err)
         assert "holds the report alone, not the cells" in err and "nothing is stored" in out.splitlines()[-2], stage
         code, _, err = ntkrun("experiment=fig3", "scale=cpu", f"stage={stage}")

@@ -40,11 +40,12 @@ def test_a_row_says_what_the_report_says(script, readme, monkeypatch):
         if (scale == "paper" and name != "fig3") or (scale == "gpu" and name != "fig1"):
             return None
         verdicts = ["pass", "pass", "fail", "not_judged"] if name == "fig1" else ["pass"]
+        fitted = [{"verdict": "fail", "fitted_to": ["fig3/loss/train_network"]}] if name == "fig3" else []
         reports = {
             "provenance.json": json.dumps(
                 {"cells": [{"wall_seconds": 90.0}, {"wall_seconds": 30.0}], "missing_cells": missing}
             ),
-            "claims.json": json.dumps([{"verdict": verdict} for verdict in verdicts]),
+            "claims.json": json.dumps([*({"verdict": verdict} for verdict in verdicts), *fitted]),
             "deviation.csv": "median,unit,note\n0.1,octaves,\n" if name == "fig1" else "median,unit,note\n",
         }
         return None if name == "figs9" else reports[file]
@@ -58,7 +59,9 @@ def test_a_row_says_what_the_report_says(script, readme, monkeypatch):
     assert rows["figs1"].endswith("| with fig2 | 1 of 1 | not run |")
     assert rows["figs9"].endswith("| | not committed | not run |")
     assert "results/reference/gpu/fig1/figure.png" in rows["fig1"] and "[notes](docs/figure1.md)" in rows["fig1"]
-    assert rows["fig3"].endswith("| 1 of 1, of 2 of 3 cells (`scale=paper`) |"), "what is not whole says so"
+    assert rows["fig3"].endswith("| 1 of 1, fitted 0 of 1, of 2 of 3 cells (`scale=paper`) |"), (
+        "what is not whole says so"
+    )
     assert "results/reference/cpu/fig3/figure.png" in rows["fig3"], "and is not the picture"
 
 

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from processes import ran
 
 
+@pytest.mark.end_to_end
 def test_the_wheel_runs_anywhere(tmp_path: Path, root: Path):
     built, site, elsewhere = (tmp_path / name for name in ("built", "site", "elsewhere"))
     elsewhere.mkdir()

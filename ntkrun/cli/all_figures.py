@@ -4,13 +4,15 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from ntkrun.report.counts import Counts
 from ntkrun.runner.amounts import duration
 from ntkrun.runner.remaining_work import RemainingWork
 
 ALL = "experiment=all"
+COUNTED = ("judged", "fitted", "failed", "not judged")  # claims; fitted: a setting was chosen by the very curves
 
 
 def several(arguments: Sequence[str], figures: Callable[[], list[str]]) -> list[str]:
@@ -28,42 +30,41 @@ class Outcome:
     experiment: str = ""
     ran: int = 0
     cached: int = 0
-    passed: int = 0
-    failed: int = 0
-    not_judged: int = 0
+    counts: Counts = field(default_factory=Counts)
     distance: str = ""  # of its curves from the paper's
     seconds: float = 0.0
     code: int | None = None  # exit code; None: not reached
     absent: bool = False  # it was to be drawn, and nothing of it is stored
     remaining: RemainingWork | None = None  # of all figures, where this is one of them
+    # of the images that the cells to draw were computed from, by the cells' hashes; None: what is stored decides
+    fingerprints: Mapping[str, str] | None = None
 
-    def judged(self, verdicts: Iterable[str], distance: str) -> None:
+    def judged(self, counts: Counts, distance: str) -> None:
         """What the report in the folder says now: a later job of a sweep writes it anew."""
-        found, self.distance = list(verdicts), distance
-        self.passed, self.failed, self.not_judged = (found.count(kind) for kind in ("pass", "fail", "not_judged"))
+        self.counts, self.distance = counts, distance
 
     def add(self, job: "Outcome") -> None:
         """What one job of a sweep has made of its share of the cells."""
         self.ran, self.cached = self.ran + job.ran, self.cached + job.cached
         self.absent |= job.absent
-        if job.passed + job.failed + job.not_judged:  # the others left the report to it
-            self.passed, self.failed, self.not_judged = job.passed, job.failed, job.not_judged
-            self.distance = job.distance
+        if job.counts:  # the others left the report to it
+            self.judged(job.counts, job.distance)
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
     """One line a figure and their sum; without the counts where no figure ran, used or judged anything."""
-    total = Outcome("all")
-    for name in ("ran", "cached", "seconds", "passed", "failed", "not_judged"):
+    total = Outcome("all", counts=sum((o.counts for o in outcomes), Counts()))
+    for name in ("ran", "cached", "seconds"):
         setattr(total, name, sum(getattr(o, name) for o in outcomes))
-    counted = bool(total.ran + total.cached + total.passed + total.failed + total.not_judged)
-    header = ("figure", "cells run", "stored before", "time", "passed", "failed", "not judged", "from the paper", "")
+    counted = bool(total.ran + total.cached + bool(total.counts))
+    header = ("figure", "cells run", "stored before", "time", *COUNTED, "from the paper", "")
     lines: list[tuple[str, ...]] = [header, *(_line(o, o is total) for o in (*outcomes, total))]
-    shown = range(len(header)) if counted else (0, 3, 8)
+    last = len(header) - 1
+    shown = range(len(header)) if counted else (0, 3, last)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            line[place].ljust(widths[place]) if place in (0, 7, 8) else line[place].rjust(widths[place])
+            line[place].ljust(widths[place]) if place in (0, last - 1, last) else line[place].rjust(widths[place])
             for place in shown
         ).rstrip()
         for line in lines
@@ -73,7 +74,8 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 def _line(o: Outcome, is_total: bool) -> tuple[str, ...]:
     state = "" if is_total or o.code == 0 else "not reached" if o.code is None else f"exit code {o.code}"
     state = "nothing is stored" if o.absent else state
-    counts = (str(o.ran), str(o.cached), duration(o.seconds), *map(str, (o.passed, o.failed, o.not_judged)))
+    claims = (o.counts.judged, o.counts.fitted, o.counts.all_failed, o.counts.not_judged)
+    counts = (str(o.ran), str(o.cached), duration(o.seconds), *map(str, claims))
     return (o.experiment, *counts, o.distance, state)
 
 
@@ -123,7 +125,7 @@ def run_all(
         remaining.drop_experiment(outcome.experiment)
         if outcome.code > 128:
             break
-    if any(o.ran + o.cached + o.passed + o.failed + o.not_judged or o.code or o.absent for o in outcomes):
+    if any(o.ran + o.cached or o.counts or o.code or o.absent for o in outcomes):
         print(f"\n{summary(outcomes)}")
     codes = [outcome.code or 0 for outcome in outcomes if not outcome.absent] or [2]
     return max(codes) if max(codes) > 128 or len(set(codes)) == 1 else 1

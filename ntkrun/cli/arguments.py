@@ -77,18 +77,32 @@ def asks_for_text(arguments: list[str]) -> bool:
 
 def completed(arguments: list[str]) -> list[str]:
     """The same for Hydra where its configuration cannot know what they set: arguments of the user's own networks, for which
-    `model=own` is chosen, and what only some schedules have."""
+    `model=own` is chosen, and what only some schedules have.
+
+    The width of such a network is the module's field `width`: unlike that of a size, which is for networks that have one,
+    one that is typed is refused where there is no such field.
+    """
     given = {argument.partition("=")[0] for argument in arguments}
     found = ["model=own"] if "model.path" in given and "model" not in given else []
+    of_the_user = "model.path" in given or any(_chooses_own(argument) for argument in arguments)
+    if of_the_user and {"model.width", "model.args.width"} <= given:
+        raise UserError("model.width and model.args.width are the same setting: keep one of the two")
     for argument in arguments:
         key, _, value = argument.partition("=")
-        if key == "model" and value not in options("model") and value in registered():
+        if of_the_user and key == "model.width" and value not in ("", "null"):
+            found.append(f"++model.args.width={value}")
+        elif key == "model" and value not in options("model") and value in registered():
             found += ["model=own", f"model.path={value}"]
         elif key == "optimizer.schedule" and value.isidentifier():
             found.append(f"optimizer.schedule.name={value}")
         else:
             found.append(f"++{argument}" if key.startswith(ADDED) and key != "optimizer.schedule.name" else argument)
     return found
+
+
+def _chooses_own(argument: str) -> bool:
+    key, _, value = argument.partition("=")
+    return key == "model" and (value == "own" or (value not in options("model") and value in registered()))
 
 
 def with_scale_shown(arguments: list[str], resolve_scale: Callable[[], str]) -> list[str]:

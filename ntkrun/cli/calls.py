@@ -52,8 +52,9 @@ def expected_seconds(arguments: list[str]) -> tuple[str, dict[str, float]]:
         return "", {}
 
 
-def run_together(arguments: list[str], names: list[str], began: float) -> int:
-    """One call for all figures that are named, and not one for each; its exit code.
+def run_together(arguments: list[str], names: list[str], began: float) -> tuple[int, dict[str, str]]:
+    """One call for all figures that are named, and not one for each; its exit code, and the fingerprints of the images that
+    its cells were computed from, by their hashes.
 
     began  when the command line was called, by `time.monotonic`
     """
@@ -71,9 +72,9 @@ def run_together(arguments: list[str], names: list[str], began: float) -> int:
             variants = [variant_of(*pair, arguments) for pair in zip(settings, changed, strict=True)]
             return run_within(settings, variants, began)
         scaled = [item for item in arguments if not item.startswith("scale=")] + [f"scale={settings[0]['scale']}"]
-        return exchange(settings, scaled, everything)
+        return exchange(settings, scaled, everything), {}
     except Exception as error:
-        return _answered(error, arguments)
+        return _answered(error, arguments), {}
 
 
 def _composed(arguments: list[str]) -> Composed:

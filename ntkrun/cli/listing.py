@@ -11,6 +11,7 @@ from ntkrun.cli.hydra.errors import is_about_input, one_line
 from ntkrun.cli.messages import complain
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import experiment_names, in_the_papers_order
+from ntkrun.report.counts import Counts
 from ntkrun.runner.reports import StoredReport, reports_at
 from ntkrun.settings.choices import Scale, choices_of
 
@@ -78,8 +79,8 @@ def _row(report: StoredReport, scale: str) -> Row:
     start = (report.experiment, scale, "(shipped)" if report.shipped else report.run or "(no name)")
     try:
         told = report.provenance()
-        verdicts = [claim["verdict"] for claim in json.loads((report.folder / "claims.json").read_text())]
-        return Row((*start, *_numbers(told, verdicts), str(report.folder), ", ".join(_changed(told))), _files(told))
+        counts = Counts.of(json.loads((report.folder / "claims.json").read_text()))
+        return Row((*start, *_numbers(told, counts), str(report.folder), ", ".join(_changed(told))), _files(told))
     # a file that is no report of ours may hold anything
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return Row(
@@ -87,13 +88,12 @@ def _row(report: StoredReport, scale: str) -> Row:
         )
 
 
-def _numbers(told: dict[str, Any], verdicts: list[str]) -> Iterator[str]:
+def _numbers(told: dict[str, Any], counts: Counts) -> Iterator[str]:
     cells, missing = told["cells"], len(told["missing_cells"])
     yield max(cell["finished"] for cell in cells)[:16].replace("T", " ")
     yield f"{sum(cell['wall_seconds'] for cell in cells) / 60:.1f}"
     yield f"{len(cells)} of {len(cells) + missing}"
-    passed, failed, left = (verdicts.count(kind) for kind in ("pass", "fail", "not_judged"))
-    yield f"{passed} passed, {failed} failed, {left} not judged"
+    yield str(counts)
 
 
 def _changed(told: dict[str, Any]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Reads the command line and ends with an exit code; `ntkrun.cli.entry` comes before it."""
 
 import sys
+from collections.abc import Mapping
 
 from ntkrun import __version__
 from ntkrun.cli.all_figures import ALL, Outcome, run_all, several
@@ -10,6 +11,7 @@ from ntkrun.cli.calls import expected_seconds, run_once, run_together
 from ntkrun.cli.entry import guarded
 from ntkrun.cli.help_text import help_text
 from ntkrun.cli.messages import complain
+from ntkrun.cli.shipped_results import refuse_writing
 from ntkrun.cli.timed import LEFT_OVER
 from ntkrun.devices.numerics import pin
 from ntkrun.devices.platform import tell_xla
@@ -31,6 +33,8 @@ def run(arguments: list[str], began: float) -> int:
         return 0
     try:
         check_arguments(arguments)
+        if not asks_for_text(arguments) and not {"--cfg", "-c"} & set(arguments):
+            refuse_writing(arguments)
     except UserError as error:
         return complain(error)
     if {"--help", "-h"} & set(arguments):
@@ -46,18 +50,21 @@ def run(arguments: list[str], began: float) -> int:
     names = several(arguments, figure_names)
     shown = any(item.startswith("-") for item in arguments)  # settings or help
     if (asked_for(arguments) or has_time(arguments)) and not shown:
-        code = run_together(arguments, names, began)
+        code, fingerprints = run_together(arguments, names, began)
         if not has_time(arguments) or code not in (0, 1, LEFT_OVER) or "stage=run" in arguments:
             return code
-        drawn = _each(drawing(arguments), names)
+        drawn = _each(drawing(arguments), names, fingerprints)
         return code or drawn
     if names and asks_for_text(arguments):
         return run_once([item for item in arguments if item != ALL], Outcome())
     return _each(arguments, names)
 
 
-def _each(arguments: list[str], names: list[str]) -> int:
-    """One figure after the other; the experiment itself where only one is named."""
-    if names:
-        return run_all(arguments, names, run_once, expected_seconds)
-    return run_once(arguments, Outcome())
+def _each(arguments: list[str], names: list[str], fingerprints: Mapping[str, str] | None = None) -> int:
+    """One figure after the other; the experiment itself where only one is named.  fingerprints: see `Outcome`."""
+
+    def once(arguments: list[str], outcome: Outcome) -> int:
+        outcome.fingerprints = fingerprints
+        return run_once(arguments, outcome)
+
+    return run_all(arguments, names, once, expected_seconds) if names else once(arguments, Outcome())

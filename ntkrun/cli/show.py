@@ -5,34 +5,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntkrun.cli.all_figures import Outcome
+from ntkrun.cli.asked import Asked
 from ntkrun.errors import ComputeForbiddenError, UserError
-from ntkrun.settings.changes import Changes
-from ntkrun.settings.variant import Variant
 
 if TYPE_CHECKING:
     from ntkrun.cli.console import Console
-    from ntkrun.experiments.base import Experiment
-    from ntkrun.report.departures import Departures
-    from ntkrun.runner.plan import Cell
-    from ntkrun.runner.store import Store
 
 
-def check(
-    experiment: "Experiment",
-    cells: "list[Cell]",
-    store: "Store",
-    progress: "Console",
-    changed: Changes,
-    outcome: Outcome,
-) -> int:
+def check(asked: Asked, progress: "Console", outcome: Outcome) -> int:
     """Judge what is stored and write nothing; 1 when a judged claim fails.
 
     Nothing to judge is a fault, too, unless it is shipped results that are checked and these are not among them.
     """
-    from ntkrun.report.judge import claims_table
+    from ntkrun.report.counts import Counts
+    from ntkrun.report.judge import as_records, claims_table
     from ntkrun.report.render import gather, judge_stored
     from ntkrun.runner import data_sets
 
+    experiment, cells, store = asked.experiment, asked.cells, asked.store
     chosen = data_sets.stored(cells, store)
     for note in chosen.notes:
         progress.info(note)
@@ -42,14 +32,14 @@ def check(
         if store.shipped_folder is None or any(store.cells.glob("*.parquet")):
             raise UserError(str(error)) from error
         raise
-    verdicts = judge_stored(experiment, stored, cells[0].settings.scale, changed)
+    verdicts = judge_stored(experiment, stored, asked.first.scale, asked.changed)
     if stored.missing:
         progress.warn(f"{len(stored.missing)} of {len(cells)} cells are not there: the claims are judged without them")
     print(claims_table(verdicts))
     reports = (store.report(stand_in=bool(stored.stand_ins)), store.shipped_folder)
     distances = (reported_distance(folder) for folder in reports if folder)
-    outcome.judged((verdict.verdict for verdict in verdicts), next(filter(None, distances), ""))
-    return 1 if outcome.failed else 0
+    outcome.judged(Counts.of(as_records(verdicts)), next(filter(None, distances), ""))
+    return 1 if outcome.counts.all_failed else 0
 
 
 def reported_distance(folder: Path) -> str:
@@ -61,33 +51,30 @@ def reported_distance(folder: Path) -> str:
 
 
 def show(
-    experiment: "Experiment",
-    cells: "list[Cell]",
-    store: "Store",
-    progress: "Console",
-    differs: "Departures",
-    changed: Changes,
-    redraw: bool,
-    outcome: Outcome,
-    run: Variant,
-    fingerprints: Mapping[str, str] | None,
+    asked: Asked, progress: "Console", outcome: Outcome, *, redraw: bool, fingerprints: Mapping[str, str] | None
 ) -> None:
     """Draw and judge what is stored, and say what it is worth.
 
+    redraw        also where the picture that is there says the same
     fingerprints  of the images of the cells that were just run, by the cells' hashes; None: what is stored decides
     """
+    from ntkrun.report.counts import Counts
+    from ntkrun.report.departures import departures
     from ntkrun.report.gallery import write_gallery
-    from ntkrun.report.judge import claims_table
-    from ntkrun.report.render import report
+    from ntkrun.report.judge import as_records, claims_table
+    from ntkrun.report.render import About, report
     from ntkrun.runner import data_sets
 
+    cells, store = asked.cells, asked.store
     if fingerprints is None:
         chosen = data_sets.stored(cells, store)
         fingerprints = chosen.of
         for note in chosen.notes:
             progress.info(note)
-    made = report(experiment, cells, store, differs, changed, fingerprints, run, redraw)
-    outcome.judged((verdict.verdict for verdict in made.verdicts), reported_distance(made.picture.parent))
+    differs = departures(asked.experiment.name, asked.settings, asked.changed)
+    about = About(differs, asked.changed, asked.variant)
+    made = report(asked.experiment, cells, store, about, fingerprints, redraw)
+    outcome.judged(Counts.of(as_records(made.verdicts)), reported_distance(made.picture.parent))
     for name in made.stand_ins:
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data")
     for name, why in made.failed.items():

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.all_figures import Outcome
+from ntkrun.cli.asked import Asked
+from ntkrun.cli.collector import resting
 from ntkrun.errors import UserError
 from ntkrun.settings.changes import Changes
 from ntkrun.settings.choices import STAGES
@@ -113,12 +115,13 @@ def execute(
     from ntkrun.runner.plan import check_shared_settings
 
     check_shared_settings(settings)  # before the imports below, which take seconds
-    from ntkrun.cli.console import Console
-    from ntkrun.experiments.figures import computing, load_experiment
-    from ntkrun.runner.plan import make_cells
-    from ntkrun.runner.store import Store
+    with resting():
+        from ntkrun.cli.console import Console
+        from ntkrun.experiments.figures import computing, load_experiment
+        from ntkrun.runner.plan import make_cells
+        from ntkrun.runner.store import Store
 
-    experiment = load_experiment(settings["experiment"])
+        experiment = load_experiment(settings["experiment"])
     source = computing(experiment)
     cells = make_cells(source, settings | {"experiment": source.name})
     first, stage = cells[0].settings, STAGES[cells[0].settings.stage]
@@ -131,61 +134,40 @@ def execute(
             from ntkrun.cli.compute import assist
 
             return assist(source, cells)
-    run = run_of() if stage.draws else Variant()
-    store = Store(first.results_dir, first.scale, experiment.name, source.name, run.name)
-    progress = Console(outcome.remaining)
+    variant = run_of() if stage.draws else Variant()
+    store = Store(first.results_dir, first.scale, experiment.name, source.name, variant.name)
+    asked = Asked(experiment, source, settings, cells, store, changed, variant, command)
     print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
-    if not stage.computes and not stage.draws:
-        return look(experiment, source, cells, store, progress, changed, outcome)
-    return produce(experiment, source, settings, cells, store, progress, command, changed, run, outcome)
+    carry_out = produce if stage.computes or stage.draws else look
+    return carry_out(asked, Console(outcome.remaining), outcome)
 
 
-def produce(
-    experiment: "Experiment",
-    source: "Experiment",
-    settings: dict[str, Any],
-    cells: "list[Cell]",
-    store: "Store",
-    progress: "Console",
-    command: str,
-    changed: Changes,
-    run: Variant,
-    outcome: Outcome,
-) -> int:
+def produce(asked: Asked, progress: "Console", outcome: Outcome) -> int:
     """The stages that compute or draw."""
     from ntkrun.cli.compute import compute, nothing_to_draw
     from ntkrun.cli.show import show
-    from ntkrun.report.departures import departures
     from ntkrun.runner.reports import check_name_is_free
 
-    stage, code, fingerprints = STAGES[cells[0].settings.stage], 0, None
+    cells, store = asked.cells, asked.store
+    stage, code, fingerprints = STAGES[asked.first.stage], 0, outcome.fingerprints
     if stage.draws:
-        check_name_is_free(store, run)
+        check_name_is_free(store, asked.variant)
     if stage.computes:
-        code, fingerprints = compute(source, cells, store, progress, command, outcome)
+        code, fingerprints = compute(asked.source, cells, store, progress, asked.command, outcome)
         if code > 128 or not stage.draws or nothing_to_draw(cells, store, code, fingerprints):
             return code
-    differs = departures(experiment.name, settings, changed)
-    redraw = not stage.computes or outcome.ran > 0
-    show(experiment, cells, store, progress, differs, changed, redraw, outcome, run, fingerprints)
+    with resting():
+        show(asked, progress, outcome, redraw=not stage.computes or outcome.ran > 0, fingerprints=fingerprints)
     return code
 
 
-def look(
-    experiment: "Experiment",
-    source: "Experiment",
-    cells: "list[Cell]",
-    store: "Store",
-    progress: "Console",
-    changed: Changes,
-    outcome: Outcome,
-) -> int:
+def look(asked: Asked, progress: "Console", outcome: Outcome) -> int:
     """The stages that compute and write nothing."""
-    stage = cells[0].settings.stage
+    stage = asked.first.stage
     if stage == "verify":
-        return verify(store)
+        return verify(asked.store)
     if stage == "plan":
-        return plan(source, cells, store, progress)
+        return plan(asked.source, asked.cells, asked.store, progress)
     from ntkrun.cli.show import check
 
-    return check(experiment, cells, store, progress, changed, outcome)
+    return check(asked, progress, outcome)

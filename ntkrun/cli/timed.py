@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.exchange import Figure, figure_of
@@ -13,7 +13,7 @@ from ntkrun.errors import UserError
 from ntkrun.runner.amounts import duration
 from ntkrun.settings.base import WITHOUT_MINUTES
 from ntkrun.settings.choices import STAGES
-from ntkrun.settings.variant import Variant
+from ntkrun.settings.variant import DEFAULT, Variant
 
 if TYPE_CHECKING:
     from ntkrun.runner.budget import Budget, Job
@@ -25,8 +25,11 @@ DRAWING = 5.0  # seconds that stage=all reserves for drawing and judging each fi
 ON_AN_ACCELERATOR = 4  # processes by default: three may compile or load data while one computes
 
 
-def run_within(composed: Sequence[dict[str, Any]], variants: Sequence[Variant], began: float) -> int:
-    """Compute the missing cells of these experiments; returns the exit code.  Raises UserError for bad input.
+def run_within(
+    composed: Sequence[dict[str, Any]], variants: Sequence[Variant], began: float
+) -> tuple[int, dict[str, str]]:
+    """Compute the missing cells of these experiments; returns the exit code and the fingerprints of the images that each
+    cell, also one that was stored before, is computed from, by the cells' hashes.  Raises UserError for bad input.
 
     variants  which run of its experiment each is: its report is drawn later, by another call
     began  `time.monotonic()` at the start of the command: the minutes count from there
@@ -39,7 +42,8 @@ def run_within(composed: Sequence[dict[str, Any]], variants: Sequence[Variant], 
         raise UserError("minutes= is for the processes of one machine: leave out distributed=true")
     if STAGES[first.stage].draws:
         _check_names(figures, variants)
-    found = list(_missing(figures, composed))
+    fingerprints = _fingerprints(figures)
+    found = list(_missing(figures, composed, fingerprints))
     stored = sum(len(figure.cells) for figure in figures) - len(found)
     from ntkrun.runner.budget import Job
 
@@ -57,35 +61,47 @@ def run_within(composed: Sequence[dict[str, Any]], variants: Sequence[Variant], 
         budget.run(Worker)
     print(outcome_table(jobs, stored))
     if signum := budget.stopped():
-        return 128 + signum
-    if any(job.state == "failed" for job in jobs):
-        return 1
-    return LEFT_OVER if any(job.state != "stored" for job in jobs) else 0
+        return 128 + signum, fingerprints
+    states = {job.state for job in jobs}
+    return (1 if "failed" in states else LEFT_OVER if states - {"stored"} else 0), fingerprints
+
+
+def _fingerprints(figures: Sequence[Figure]) -> dict[str, str]:
+    """Of the images that a run would use now, by the hashes of all cells, those of other shards, too."""
+    from ntkrun.runner.data_sets import at_hand
+    from ntkrun.runner.plan import make_cells
+
+    found: dict[str, str] = {}
+    for figure in figures:
+        found |= at_hand(make_cells(figure.source, figure.raw | {"experiment": figure.source.name}), _store(figure)).of
+    return found
+
+
+def _store(figure: Figure, run: str = DEFAULT) -> "Store":
+    """Of the figure's cells and of a report of this name."""
+    from ntkrun.runner.store import Store
+
+    first = figure.cells[0].settings
+    return Store(first.results_dir, first.scale, figure.experiment.name, figure.source.name, run)
 
 
 def _check_names(figures: Sequence[Figure], variants: Sequence[Variant]) -> None:
     """UserError where a report could not be drawn in the end, because another run has its name."""
     from ntkrun.runner.reports import check_name_is_free
-    from ntkrun.runner.store import Store
 
     for figure, variant in zip(figures, variants, strict=True):
-        first = figure.cells[0].settings
-        store = Store(first.results_dir, first.scale, figure.experiment.name, figure.source.name, variant.name)
-        check_name_is_free(store, variant)
+        check_name_is_free(_store(figure, variant.name), variant)
 
 
 def _missing(
-    figures: Sequence[Figure], composed: Sequence[dict[str, Any]]
+    figures: Sequence[Figure], composed: Sequence[dict[str, Any]], fingerprints: Mapping[str, str]
 ) -> "Iterator[tuple[Figure, dict[str, Any], Cell, Store]]":
     """The cells that are not stored, each once even where two figures draw the same cells; UserError for one without images."""
-    from ntkrun.runner.data_sets import at_hand, check_images
-    from ntkrun.runner.store import Store
+    from ntkrun.runner.data_sets import check_images
 
     known = set()
     for figure, raw in zip(figures, composed, strict=True):
-        first = figure.cells[0].settings
-        store = Store(first.results_dir, first.scale, figure.experiment.name, figure.source.name)
-        fingerprints = at_hand(figure.cells, store).of
+        store = _store(figure)
         for cell in figure.cells:
             there = store.has(cell, fingerprints[cell.config_hash])
             if (figure.source.name, cell.config_hash) not in known and not there:

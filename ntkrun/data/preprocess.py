@@ -60,6 +60,7 @@ def preprocess(
         train, test: uint8 (taken as pixels / 255), or floating point, taken as pixels in [0, 1].
         rule: "global": (x - mean)/std with one scalar mean and std; ||x||^2 = n_0 on average over the training set.
             "sphere": x minus the training mean image, then each example scaled to ||x||^2 = n_0.
+            "per_image": (x - mean)/std with the mean and std of each image; ||x||^2 = n_0, and no other image matters.
             "zca": whitened as above, then as "sphere".
         zca_eps: added to the eigenvalues of C, in squared pixel units.
         dtype: of the result; statistics and arithmetic are float64 whichever it is.
@@ -73,7 +74,8 @@ def preprocess(
         raise UserError("data.preprocess needs at least one training example; raise data.n_train")
     if rule == "zca" and zca_eps <= 0:
         raise UserError(f"zca_eps={zca_eps} must be positive (pixels in [0, 1])")
-    transform = {"global": _global, "sphere": _sphere, "zca": partial(_zca, eps=zca_eps)}[rule](train)
+    rules = {"global": _global, "sphere": _sphere, "per_image": _per_image, "zca": partial(_zca, eps=zca_eps)}
+    transform = rules[rule](train)
     return _map_chunks(train, transform, dtype), _map_chunks(test, transform, dtype)
 
 
@@ -83,13 +85,13 @@ def rescale_to_sphere(x: Float[NumpyArray, "n ..."]) -> Float[NumpyArray, "n ...
     Figure 2 needs it again after interpolating between two inputs.
 
     Raises:
-        UserError: an example is 0 (after centring: it equals the mean image) or not finite.
+        UserError: an example is 0 (after centring: it is the mean image, or of one colour) or not finite.
     """
     squares = np.sum(np.square(x, dtype=np.float64), axis=tuple(range(1, x.ndim)), keepdims=True)
     if not (np.isfinite(squares).all() and (squares > _SMALLEST_SQUARE).all()):
         bad = int(np.flatnonzero(~(np.isfinite(squares) & (squares > _SMALLEST_SQUARE)))[0])
         raise UserError(
-            f"example {bad} cannot be scaled to a sphere: it is constant at the mean image, or not finite; "
+            f"example {bad} cannot be scaled to a sphere: it is the mean image, of one colour, or not finite; "
             "use more training examples or data.preprocess=global"
         )
     n0 = int(np.prod(x.shape[1:]))
@@ -119,6 +121,11 @@ def _global(train: NumpyArray) -> Transform:
 def _sphere(train: NumpyArray) -> Transform:
     mean = _mean_image(train)
     return lambda part: rescale_to_sphere(part - mean)
+
+
+def _per_image(_: NumpyArray) -> Transform:
+    """Scaling to the sphere divides by the standard deviation: ||x - mean||^2 = n_0 std^2."""
+    return lambda part: rescale_to_sphere(part - part.mean(axis=(1, 2, 3), keepdims=True))
 
 
 def _zca(train: NumpyArray, eps: float) -> Transform:

@@ -92,7 +92,7 @@ def record_steps(times: Float[NumpyArray, " points"], first_time: float, per_oct
 
     A step counts as being at a time that it misses by less than 1e-9 of it: sums of rates carry rounding.
     """
-    octaves = max(np.log2(times[-1] / first_time), 0.0)
+    octaves = np.log2(max(times[-1] / first_time, 1.0))
     wanted = first_time * 2.0 ** (np.arange(int(octaves * per_octave) + 1) / per_octave)
     wanted = wanted[wanted <= times[-1] * (1 + 1e-9)]
     found = np.searchsorted(times, wanted * (1 - 1e-9))

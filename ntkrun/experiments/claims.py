@@ -5,12 +5,13 @@ A claim's band [low, high] and its reason are written before the run; a failing 
 
 import fnmatch
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
+from ntkrun.reference import curves_named
 from ntkrun.settings.changes import Changes
 from ntkrun.settings.origins import origin_of, setting
 
@@ -41,6 +42,9 @@ class Claim:
                 cannot decide it.  None: those of the figure that are printed or recovered, except SIZES where it is
                 judged at several of the scales
     parts     of a figure that is made of parts: those that it is about, as patterns; (): all
+    reference  the paper's curves that it is judged against, as patterns of `ntkrun.reference`: where a setting of the run was
+               fitted to one of these the claim is no test of it, and is counted apart.  (): a property that the text or the
+               theory states, whatever the curves say
     """
 
     id: str
@@ -55,6 +59,7 @@ class Claim:
     real_data: bool = True
     depends_on: tuple[str, ...] | None = None
     parts: tuple[str, ...] = ()
+    reference: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class Verdict:
 
     combination  values of what is swept beyond what the figure shows apart, "n = 32, phi = tanh"; "" where nothing is
     reason  why it was not judged; why it fails, as far as that is known; "" where it passes
+    fitted_to  the paper's curves that it is judged against and that a setting of the run was fitted to
     """
 
     id: str
@@ -78,6 +84,7 @@ class Verdict:
     sentence: str = ""
     reason: str = ""
     combination: str = ""
+    fitted_to: Sequence[str] = ()
 
 
 def _finite(bound: float) -> float | None:
@@ -139,11 +146,13 @@ def judge(
     stand_in: bool,
     changed: Changes,
     incomplete: bool = False,
+    fitted: Collection[str] = (),
 ) -> Verdict:
     """Measure and compare; a claim that means nothing here (scale, stand-in data, settings) is measured but not judged.
 
     changed     the settings that are other than the shipped ones of this scale
     incomplete  cells are still missing
+    fitted      patterns of the paper's curves that settings of the run were fitted to
 
     A measure that is nan where the claim does apply is a fail: the run did not produce what the claim is about.  Unless cells
     are missing or settings are changed, the usual cause of it: then it is not judged.
@@ -169,4 +178,5 @@ def judge(
         why=claim.why,
         sentence=claim.sentence,
         reason=reason,
+        fitted_to=sorted(curves_named(claim.reference) & curves_named(fitted)),
     )

@@ -11,22 +11,26 @@ so that  Theta^1 = x.x'/n + 1/n,  Theta^{l+1} = T(K^l) + 1/n + sigma_w2 Theta^l 
 as n -> inf input weights and biases drop out.  K is the same in both parameterizations.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
-from ntkrun.devices.float64 import in_float64
+from ntkrun.devices.float64 import in_float64, require_float64
 from ntkrun.devices.placement import beyond_a_cpu, on_the_host
 from ntkrun.errors import UserError
 from ntkrun.kernels.dual import DualActivation, Rows
 from ntkrun.kernels.dual_closed_forms import dual_activation
+from ntkrun.models.numbers import check_numbers
 from ntkrun.nonlinearities import Activation
 from ntkrun.types import Array, Float, NumpyArray
 
 AnyArray = Array | NumpyArray
+Scalar = float | Array  # a number, or what JAX differentiates by
 
 # Working memory of one tile, about four arrays of its size.  8 MB: 512 x 512 in float64, fastest of 256 .. 3000 (L3
 # cache).
@@ -52,20 +56,20 @@ class Coefficients(NamedTuple):
     bias: Array
 
 
-@in_float64()
 def analytic_kernels(
     x1: Float[AnyArray, "n1 ..."],
     x2: Float[AnyArray, "n2 ..."] | None = None,
     *,
     depth: int,
     activation: str | Activation,
-    sigma_w2: float,
-    sigma_b2: float,
+    sigma_w2: Scalar,
+    sigma_b2: Scalar,
     parameterization: str = "ntk",
     width: int | None = None,
     trained: str = "all",
     tile_bytes: int = TILE_BYTES,
     dtype: Any = np.float64,
+    largest_variance: float | None = None,
 ) -> Kernels:
     """(K^{L+1}, Theta^{L+1}) of the readout, for L = depth hidden layers; (S24)-(S29), (S42).
 
@@ -74,32 +78,92 @@ def analytic_kernels(
     they are filled tile by tile: beside the result only `tile_bytes` (of a CPU; an accelerator takes as many times more
     as it has) and a few numbers per input are held (10,000 images: 1.6 GB).  Without sigma_b2 there are no biases.
 
+    Under jax.grad, jax.jvp, jax.jit or jax.vmap of x1, x2, sigma_w2 or sigma_b2: JAX arrays, each computed as one tile.
+    An activation without a closed form then needs `largest_variance`, a bound for all K^l(x, x), l <= L, whose values are
+    not known while JAX traces; inputs beyond it get nan.  `kernels.dual` says what derivatives are at equal inputs.
+
     parameterization "ntk": Theta as above, `width` is not used.  "standard": the limit of J J^T / n, with the terms of
     order 1/n if `width` = n is given (see the module).
 
     trained "readout": Theta of the last layer alone, the layers below it frozen; K stays what it is.
 
-    ReLU and erf are exact to rounding, every other activation to a relative 1e-9 if it is smooth (`kernels.dual_hermite`).
-    Known equal: the authors' library (tests/golden).  Raises `UserError` for depth < 1, inputs of unequal dimension,
+    Closed forms are exact to rounding, every other activation to a relative 1e-9 (`kernels.dual_closed_forms`).  `sign` and
+    `step` have an infinite Theta at equal inputs unless only the readout is trained.  Known equal: the authors' library
+    (tests/golden).  Raises `UserError` for numbers that no network has (`models.numbers`), inputs of unequal dimension,
     unknown activation or parameterization.
     """
     if trained not in ("all", "readout"):
         raise UserError(f"unknown choice of trained layers {trained!r}: choose all or readout")
-    if depth < 1:
-        raise UserError(f"depth = {depth}: the kernels need at least one hidden layer")
+    check_numbers(depth=depth, width=width, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
+    dual = dual_activation(activation)
+    how = _How(depth, parameterization, width, trained == "all", np.dtype(dtype))
+    if any(isinstance(one, Tracer) for one in (x1, x2, sigma_w2, sigma_b2)):
+        return _traced(x1, x2, dual, sigma_w2, sigma_b2, how, largest_variance)
+    return _in_tiles(x1, x2, dual, sigma_w2, sigma_b2, how, tile_bytes)
+
+
+class _How(NamedTuple):
+    """The arguments of `analytic_kernels` beside its numbers; below: whether layers below the readout are trained."""
+
+    depth: int
+    parameterization: str
+    width: int | None
+    below: bool
+    dtype: np.dtype
+
+
+@in_float64()
+def _in_tiles(
+    x1: AnyArray,
+    x2: AnyArray | None,
+    dual: DualActivation,
+    sigma_w2: Scalar,
+    sigma_b2: Scalar,
+    how: _How,
+    tile_bytes: int,
+) -> Kernels:
+    """NumPy arrays, filled tile by tile."""
     with on_the_host():  # what is one number an input
-        dual = dual_activation(activation)
-        first = _flat(x1, dtype)
-        second = first if x2 is None else _flat(x2, dtype)
-        if first.shape[1] != second.shape[1]:
-            raise UserError(f"inputs of {first.shape[1]} and of {second.shape[1]} dimensions have no kernel")
-        c = _coefficients(first.shape[1], sigma_w2, sigma_b2, parameterization, width, np.dtype(dtype))
-        variances = [_variances(x, c, dual, depth) for x in ((first,) if x2 is None else (first, second))]
+        first, second = _both_flat(x1, x2, how.dtype)
+        c = _coefficients(first.shape[1], sigma_w2, sigma_b2, how, partial(np.asarray, dtype=how.dtype))
+        variances = [_variances(x, c, dual, how.depth) for x in ((first,) if x2 is None else (first, second))]
         dual = dual.for_variances(np.concatenate([np.asarray(p, np.float64) for p in variances], axis=None))
-        side = _tile_side(beyond_a_cpu(tile_bytes), np.dtype(dtype).itemsize, max(len(first), len(second)))
+        side = _tile_side(beyond_a_cpu(tile_bytes), how.dtype.itemsize, max(len(first), len(second)))
         blocks = [_blocks(x, dual, p, side) for x, p in zip((first, second), variances, strict=False)]
-    kernels = _assemble(blocks, (len(first), len(second)), c, dual)
-    return _of_the_readout(kernels, c) if trained == "readout" else kernels
+    kernels = _assemble(blocks, (len(first), len(second)), c, dual, how.below)
+    return kernels if how.below else _of_the_readout(kernels, c)
+
+
+def _traced(
+    x1: AnyArray,
+    x2: AnyArray | None,
+    dual: DualActivation,
+    sigma_w2: Scalar,
+    sigma_b2: Scalar,
+    how: _How,
+    largest_variance: float | None,
+) -> Kernels:
+    """JAX arrays, as one tile: what jit, grad and vmap see."""
+    if how.dtype == np.float64:
+        require_float64("a kernel under jax.grad or jax.jit")
+    if dual.needs_variances and largest_variance is None:
+        raise UserError(
+            "under jax.grad or jax.jit the variances are not known, from which the quadrature of this activation chooses its "
+            "size: pass largest_variance=10.0, say, a bound for K^l(x, x) of all layers"
+        )
+    bound = np.inf if largest_variance is None else largest_variance
+    if dual.needs_variances:
+        with jax.ensure_compile_time_eval():
+            dual = dual.for_variances(bound * np.geomspace(1e-3, 1, 16))
+    first, second = _both_flat(x1, x2, how.dtype)
+    c = _coefficients(first.shape[1], sigma_w2, sigma_b2, how, partial(jnp.asarray, dtype=how.dtype))
+    p, q = (_variances(x, c, dual, how.depth) for x in (first, second))
+    tile = _tile(first, jax.vmap(dual.rows)(p), second, jax.vmap(dual.rows)(q), c, dual, how.below)
+    # the product x x^T is symmetric up to rounding only
+    kernels = Kernels(*(jnp.tril(one) + jnp.tril(one, -1).T if x2 is None else one for one in tile))
+    inside = jnp.all(p <= bound, axis=0)[:, None] & jnp.all(q <= bound, axis=0)[None, :]
+    kernels = Kernels(*(one * jnp.where(inside, 1, jnp.nan) for one in kernels))  # a factor is nan in derivatives, too
+    return kernels if how.below else _of_the_readout(kernels, c)
 
 
 def _of_the_readout(kernels: Kernels, c: Coefficients) -> Kernels:
@@ -107,8 +171,16 @@ def _of_the_readout(kernels: Kernels, c: Coefficients) -> Kernels:
 
     That is K itself in the NTK parameterization, (S20).
     """
-    t = (kernels.nngp - np.asarray(c.sigma_b2)) / np.asarray(c.sigma_w2)
-    return Kernels(kernels.nngp, np.asarray(c.weight) * t + np.asarray(c.bias))
+    t = (kernels.nngp - c.sigma_b2) / c.sigma_w2
+    return Kernels(kernels.nngp, c.weight * t + c.bias)
+
+
+def _both_flat(x1: AnyArray, x2: AnyArray | None, dtype: np.dtype) -> tuple[Array, Array]:
+    first = _flat(x1, dtype)
+    second = first if x2 is None else _flat(x2, dtype)
+    if first.shape[1] != second.shape[1]:
+        raise UserError(f"inputs of {first.shape[1]} and of {second.shape[1]} dimensions have no kernel")
+    return first, second
 
 
 def _flat(x: AnyArray, dtype: Any) -> Array:
@@ -117,17 +189,17 @@ def _flat(x: AnyArray, dtype: Any) -> Array:
 
 
 def _coefficients(
-    n0: int, sigma_w2: float, sigma_b2: float, parameterization: str, width: int | None, dtype: Any
+    n0: int, sigma_w2: Scalar, sigma_b2: Scalar, how: _How, asarray: Callable[[Any], Any]
 ) -> Coefficients:
     """The weights of the terms of Theta; derived in the module's docstring."""
-    inverse_width = 1 / width if width else 0.0
-    if parameterization == "ntk":
+    inverse_width = 1 / how.width if how.width else 0.0
+    if how.parameterization == "ntk":
         numbers = (sigma_w2 / n0, sigma_w2, sigma_b2)
-    elif parameterization == "standard":
-        numbers = (inverse_width, 1.0, inverse_width if sigma_b2 > 0 else 0.0)
+    elif how.parameterization == "standard":
+        numbers = (inverse_width, 1.0, inverse_width * (sigma_b2 > 0))  # no biases, no term
     else:
-        raise UserError(f"unknown parameterization {parameterization!r}: choose ntk or standard")
-    return Coefficients(*(np.asarray(number, dtype) for number in (sigma_w2, sigma_b2, *numbers)))  # type: ignore
+        raise UserError(f"unknown parameterization {how.parameterization!r}: choose ntk or standard")
+    return Coefficients(*(asarray(number) for number in (sigma_w2, sigma_b2, *numbers)))
 
 
 def _variances(x: Float[Array, "n d"], c: Coefficients, dual: DualActivation, depth: int) -> Float[Array, "depth n"]:
@@ -158,14 +230,20 @@ def _blocks(
     return [(x[i : i + side], jax.tree.map(lambda row, i=i: row[..., i : i + side], rows)) for i in starts]
 
 
-@partial(jax.jit, static_argnames=("dual",))
-def _tile(x1: Array, rows1: Rows, x2: Array, rows2: Rows, c: Coefficients, dual: DualActivation) -> tuple[Array, Array]:
-    """The recursion as a scan: unrolled, XLA computes a layer again for every use that the next one makes of it."""
+@partial(jax.jit, static_argnames=("dual", "below"))
+def _tile(
+    x1: Array, rows1: Rows, x2: Array, rows2: Rows, c: Coefficients, dual: DualActivation, below: bool
+) -> tuple[Array, Array]:
+    """The recursion as a scan: unrolled, XLA computes a layer again for every use that the next one makes of it.
+
+    below  whether layers below the readout are trained; Theta is nobody's otherwise, and Tdot, which may be infinite, not used
+    """
 
     def layer(kernels: tuple[Array, Array], rows: tuple[Rows, Rows]) -> tuple[tuple[Array, Array], None]:
         nngp, ntk = kernels
         t, tdot = dual.pair(*rows, nngp)
-        return (c.sigma_w2 * t + c.sigma_b2, c.weight * t + c.bias + c.sigma_w2 * ntk * tdot), None
+        ntk = c.weight * t + c.bias + c.sigma_w2 * ntk * tdot if below else ntk
+        return (c.sigma_w2 * t + c.sigma_b2, ntk), None
 
     gram = jnp.matmul(x1, x2.T, precision="highest")
     first = (c.sigma_w2 / x1.shape[1] * gram + c.sigma_b2, c.input_weight * gram + c.bias)
@@ -173,7 +251,7 @@ def _tile(x1: Array, rows1: Rows, x2: Array, rows2: Rows, c: Coefficients, dual:
 
 
 def _assemble(
-    blocks: list[list[tuple[Array, Rows]]], shape: tuple[int, int], c: Coefficients, dual: DualActivation
+    blocks: list[list[tuple[Array, Rows]]], shape: tuple[int, int], c: Coefficients, dual: DualActivation, below: bool
 ) -> Kernels:
     """All tiles, or those on and below the diagonal and their mirror images."""
     symmetric = len(blocks) == 1
@@ -183,7 +261,7 @@ def _assemble(
     pending: list[tuple[int, int, tuple[Array, Array]]] = []
     for i, j in pairs:
         # One tile is computed while the one before it is copied out.
-        pending.append((i, j, _tile(*blocks[0][i], *blocks[-1][j], c, dual)))
+        pending.append((i, j, _tile(*blocks[0][i], *blocks[-1][j], c, dual, below)))
         if len(pending) > 1:
             _store(out, side, symmetric, *pending.pop(0))
     _store(out, side, symmetric, *pending.pop())

@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ntkrun.errors import UserError
 from ntkrun.models.constants import digest
@@ -32,6 +33,8 @@ def in_blocks(block: Block, x1: Array, x2: Array | None, blocks: Blocks, kept: "
     rows, columns = blocks
     if len(rows) == len(columns) == 1 and kept is None:
         return block(x1, x2)
+    if isinstance(x1, Tracer):
+        return _looped(block, x1, x2, blocks)
     found: list[list[ByLayer]] = [[{} for _ in columns] for _ in rows]
     for i, some in enumerate(rows):
         for j, others in enumerate(columns):
@@ -46,6 +49,36 @@ def in_blocks(block: Block, x1: Array, x2: Array | None, blocks: Blocks, kept: "
         layer: jnp.concatenate([jnp.concatenate([one[layer] for one in row], axis=1) for row in found], axis=0)
         for layer in found[0][0]
     }
+
+
+def _looped(block: Block, x1: Array, x2: Array | None, blocks: Blocks) -> ByLayer:
+    """The same inside a caller's program, as loops over blocks: unrolled, its compilation would grow with their number."""
+    first = _of_blocks(x1, blocks[0])
+    second = first if x2 is None else _of_blocks(x2, blocks[1])
+    n1, n2 = len(first), len(second)
+
+    def pair(at: tuple[Array, Array]) -> ByLayer:
+        return block(first[at[0]], second[at[1]])
+
+    i, j = np.tril_indices(n1, -1) if x2 is None else np.indices((n1, n2)).reshape(2, -1)
+    off = jax.lax.map(pair, (i, j))
+    within = jax.lax.map(lambda x: block(x, None), first) if x2 is None else None
+    rows, columns = len(x1), len(x1 if x2 is None else x2)
+    found = {}
+    for layer, some in off.items():
+        whole = jnp.zeros((n1, n2, *some.shape[1:]), some.dtype).at[i, j].set(some)
+        if within is not None:
+            whole = whole.at[np.arange(n1), np.arange(n1)].set(within[layer]).at[j, i].set(jax.vmap(mirrored)(some))
+        whole = whole.swapaxes(1, 2)
+        found[layer] = whole.reshape(n1 * whole.shape[1], n2 * whole.shape[3], *whole.shape[4:])[:rows, :columns]
+    return found
+
+
+def _of_blocks(x: Array, blocks: list[slice]) -> Array:
+    """(blocks, examples of a block, ...); the last is filled up with zeros."""
+    size = blocks[0].stop
+    padded = jnp.pad(x, ((0, size * len(blocks) - len(x)), *((0, 0),) * (x.ndim - 1)))
+    return padded.reshape(len(blocks), size, *x.shape[1:])
 
 
 def kernel_hash(params: Params, x1: Array, x2: Array | None, settings: object) -> str:

@@ -12,13 +12,14 @@ lumped into rho^K (even k) and rho^(K+1) (odd k), which makes T exact at rho = +
 import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntkrun.devices.float64 import in_float64
-from ntkrun.kernels.dual import DualActivation, Rows, correlation, inverse_root
+from ntkrun.kernels.dual import DualActivation, Rows, correlation, inverse_root, root
 from ntkrun.nonlinearities import Activation
 from ntkrun.types import Array, Float, NumpyArray
 
@@ -52,34 +53,31 @@ class HermiteDual(DualActivation):
     1024 terms T errs by about 3e-5 and Tdot by 2e-3, worst close to rho = 1 but not at it, and a warning says so.
     """
 
+    needs_variances: ClassVar[bool] = True
     activation: Activation
     terms: int = 256
     parity: int | None = None
 
-    def rows(self, p: Float[Array, " n"]) -> Rows:
+    def rows(self, p: Float[Array, "*shape"]) -> Rows:
         weights, basis = jnp.asarray(_nodes()[1], p.dtype), jnp.asarray(_nodes()[2][: self.terms], p.dtype)
-        value, slope = (_with_remainder(samples, basis, weights) for samples in self._samples(p))
+        value, slope = (_with_remainder(samples, basis, weights) for samples in self._samples(jnp.ravel(p)))
         if self.parity is not None:
             value, slope = value[self.parity :: 2], slope[1 - self.parity :: 2]
-        return inverse_root(p), value, slope
+        return inverse_root(p), *(terms.reshape(-1, *p.shape) for terms in (value, slope))
 
-    def pair(
-        self, rows1: Rows, rows2: Rows, r: Float[Array, "n1 n2"]
-    ) -> tuple[Float[Array, "n1 n2"], Float[Array, "n1 n2"]]:
+    def elementwise(self, rows1: Rows, rows2: Rows, r: Array) -> tuple[Array, Array]:
         (inverse1, value1, slope1), (inverse2, value2, slope2) = rows1, rows2
         rho = correlation(inverse1, inverse2, r)
         power = rho if self.parity is None else rho * rho
 
         def horner(sums: tuple[Array, Array], a: tuple[Array, ...]) -> tuple[tuple[Array, Array], None]:
-            t = sums[0] * power + a[0][:, None] * a[1][None, :]
-            tdot = sums[1] * power + a[2][:, None] * a[3][None, :]
-            return (t, tdot), None
+            return (sums[0] * power + a[0] * a[1], sums[1] * power + a[2] * a[3]), None
 
         zero = jnp.zeros_like(rho)
         (t, tdot), _ = jax.lax.scan(horner, (zero, zero), (value1, value2, slope1, slope2), reverse=True, unroll=8)
         return (t * rho if self.parity == 1 else t), (tdot * rho if self.parity == 0 else tdot)
 
-    def second_moment(self, p: Float[Array, " n"]) -> Float[Array, " n"]:
+    def second_moment(self, p: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         return self._samples(p)[0] ** 2 @ jnp.asarray(_nodes()[1], p.dtype)
 
     @in_float64()  # its tolerance is below the rounding of float32
@@ -91,15 +89,16 @@ class HermiteDual(DualActivation):
         if enough.size == 0:
             warnings.warn(
                 f"activation {self.activation.name!r}: {_CHOICES[-1]} Hermite terms leave out {tails[-1]:.1e} of the "
-                "variance of phi or phi'; its kernels are approximate",
+                "variance of phi or phi', its kernels are approximate; if phi has kinks, say where: "
+                f"Activation({self.activation.name!r}, phi, kinks=(0.0,))",
                 stacklevel=2,
             )
         terms = _CHOICES[enough[0] if enough.size else -1]
         return replace(self, terms=terms, parity=_parity(value))
 
-    def _samples(self, p: Float[Array, " n"]) -> tuple[Float[Array, "n j"], Float[Array, "n j"]]:
+    def _samples(self, p: Float[Array, "*shape"]) -> tuple[Float[Array, "*shape j"], Float[Array, "*shape j"]]:
         """phi and phi' at sqrt(p) z_j."""
-        u = jnp.sqrt(p)[:, None] * jnp.asarray(_nodes()[0], p.dtype)[None, :]
+        u = root(p)[..., None] * jnp.asarray(_nodes()[0], p.dtype).reshape((1,) * p.ndim + (-1,))
         return jax.jvp(self.activation.phi, (u,), (jnp.ones_like(u),))
 
 
@@ -129,5 +128,5 @@ def _with_remainder(
     both, alternating = (samples**2) @ weights, (samples * samples[:, ::-1]) @ weights
     even = (both + alternating) / 2 - jnp.sum(coefficients[0::2] ** 2, axis=0)
     odd = (both - alternating) / 2 - jnp.sum(coefficients[1::2] ** 2, axis=0)
-    remainder = jnp.sqrt(jnp.maximum(jnp.stack([even, odd]), 0))
+    remainder = root(jnp.stack([even, odd]))
     return jnp.concatenate([coefficients, remainder])

@@ -6,6 +6,7 @@ from typing import Literal, overload
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
@@ -16,7 +17,7 @@ from ntkrun.kernels.method import Method, chosen_method, examples_are_apart
 from ntkrun.kernels.outputs import check_outputs
 from ntkrun.kernels.precision import full_products
 from ntkrun.kernels.structured import blocks_of, structured_block
-from ntkrun.kernels.taps import outputs_of, readout_taps
+from ntkrun.kernels.taps import check_readout, outputs_of, readout_taps
 from ntkrun.models import declarations
 from ntkrun.models.functions import Model, ModelLike, network_of
 from ntkrun.types import AnyArray, Array, Float, Num, Params
@@ -128,9 +129,12 @@ def empirical_nngp(
     """K_hat(x, x') = sigma_w2/n x^L(x).x^L(x') + sigma_b2: the covariance of the readout given the layers below it.
 
     x^L are the activations of the last hidden layer, n its width; known equal: a hand-written network (tests).  Raises
-    `UserError` for a network of other layers than those with taps.
+    `UserError` for a network of other layers than those with taps, and for one that changes what its readout returns.
     """
-    return _nngp(model, params, jnp.asarray(x1), None if x2 is None else jnp.asarray(x2))
+    first = jnp.asarray(x1)
+    if not any(isinstance(array, Tracer) for array in jax.tree.leaves((params, first))):
+        check_readout(model, params, first)
+    return _nngp(model, params, first, None if x2 is None else jnp.asarray(x2))
 
 
 def ntk_scale(model: ModelLike) -> float:

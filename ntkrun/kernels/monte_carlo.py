@@ -46,15 +46,21 @@ def sampled_kernels(
     with in_float64():
         x = jnp.asarray(x, declarations.of(model).dtype)
         group = group_size(model, x, draws)
+        if not declarations.of(
+            model
+        ).fully_connected:  # what is not known of a network is seen outside the program alone
+            empirical_nngp(model, model.init(key, x[:1])["params"], x[:1])
     total, record = np.zeros((2, len(x), len(x))), 1
     for first in range(0, draws, group):
         done = first
         with in_float64():  # and not while the caller has the word
             segments = np.asarray(segment_sums(model, x, key, jnp.asarray(first), group))
+            if not np.isfinite(segments).all() and is_projectable(model, len(x)):
+                segments = np.asarray(segment_sums(model, x, key, jnp.asarray(first), group, any_rank=True))
+        if not np.isfinite(segments).all():
+            raise UserError("kernels of drawn networks are not finite: the inputs, sigma_w2 or sigma_b2 are too large")
         for segment in segments:
             total += segment
-            if not np.isfinite(segment).all():
-                raise UserError("kernels of drawn networks are not finite: two inputs are equal, or one is 0")
             done += max(done - first, 1)
             if done == record:
                 yield record, Kernels(*(total / record))
@@ -77,14 +83,24 @@ def _shapes(model: Model, x: Array | jax.ShapeDtypeStruct) -> Params:
     return jax.eval_shape(model.init, jax.random.key(0), x)["params"]
 
 
-@partial(jax.jit, static_argnames=("model", "group"))
-def segment_sums(model: Model, x: Array, key: PRNGKeyArray, first: Array, group: int) -> Array:
-    """Sums of (K_hat, Theta_hat) over draws [0], [1], [2, 3], [4, .., 7], ... of a group; (segments, 2, n, n), float64."""
+@partial(jax.jit, static_argnames=("model", "group", "any_rank"))
+def segment_sums(model: Model, x: Array, key: PRNGKeyArray, first: Array, group: int, any_rank: bool = False) -> Array:
+    """Sums of (K_hat, Theta_hat) over draws [0], [1], [2, 3], [4, .., 7], ... of a group; (segments, 2, n, n), float64.
+
+    any_rank: a projected draw that meets a singular Gram matrix is drawn by a factor which that has; the others stay as
+    they are, whatever group they are in.
+    """
 
     def draw(index: Array) -> Array:
         if is_projectable(model, len(x)):
             layers, inner = jax.random.split(jax.random.fold_in(key, index))
-            return jnp.stack(projected_kernels(model, x, layers, drawn_projections(inner)))
+            drawn = partial(projected_kernels, model, x, layers, drawn_projections(inner))
+            kernels = jnp.stack(drawn())
+            return (
+                jnp.where(jnp.isfinite(kernels).all(), kernels, jnp.stack(drawn(full_rank=False)))
+                if any_rank
+                else kernels
+            )
         params = model.init(jax.random.fold_in(key, index), x[:1])["params"]
         theta_hat = ntk_scale(model) * empirical_ntk(model, params, x, trace_outputs=True)
         return jnp.stack([empirical_nngp(model, params, x), theta_hat])

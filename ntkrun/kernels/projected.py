@@ -51,18 +51,20 @@ def is_projectable(model: Model, n_inputs: int) -> bool:
 
 
 def projected_kernels(
-    model: Model, x: Float[Array, "n d"], key: PRNGKeyArray, projections: Projections
+    model: Model, x: Float[Array, "n d"], key: PRNGKeyArray, projections: Projections, *, full_rank: bool = True
 ) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
     """(K_hat, Theta_hat) of one network; its first layer, biases and readout are drawn from `key` as they are.
 
-    Float: everything (N, n) in the dtype of x, Cholesky factors in float64.  A singular Gram matrix (equal inputs) has
-    no Cholesky factor and gives nan.
+    Float: everything (N, n) in the dtype of x, factors of Gram matrices in float64.  A singular Gram matrix (of equal
+    inputs, of an input 0 without biases) has no Cholesky factor and gives nan; full_rank = False takes a factor that it
+    has, at the cost of an eigendecomposition a layer, and draws the same kernels in distribution.
 
     Raises `UserError` for a network that does not declare itself as equation (1).
     """
     net = declarations.of(model).fully_connected
     if net is None:
         raise UserError(f"{type(model).__name__} is not declared as equation (1): only its weights can be drawn")
+    factored = _factored if full_rank else _factored_of_any_rank
     n, scale = net.widths[0], (net.sigma_w2 / net.widths[0]) ** 0.5
     act, first = resolve_activation(net.activation).phi, jax.random.split(key, net.depth + 2)
     omega = jax.random.normal(first[0], (x.shape[1], n), x.dtype)
@@ -71,7 +73,7 @@ def projected_kernels(
     layers = []
     for layer in range(2, net.depth + 1):
         a, slope = jax.jvp(act, (h,), (jnp.ones_like(h),))
-        c, basis = _factored(a)
+        c, basis = factored(a)
         g = projections(layer, False, basis)
         layers.append((layer, slope, g, basis))
         grams.append(_product(net.sigma_w2 / n * a, a.T) + net.sigma_b2)
@@ -81,7 +83,7 @@ def projected_kernels(
     delta = scale * jax.random.normal(first[-1], (1, n), x.dtype) * slope
     ntk = nngp + grams[-1] * _product(delta, delta.T)
     for (layer, slope_below, g, basis), gram in zip(layers[::-1], grams[-2::-1], strict=True):
-        s, back = _factored(delta)
+        s, back = factored(delta)
         fresh = _product(s, projections(layer, True, back))
         rows = _product(_product(delta, g.T), basis) + fresh - _product(_product(fresh, basis.T), basis)
         delta = scale * rows * slope_below
@@ -94,6 +96,19 @@ def _factored(a: Float[Array, "n m"]) -> tuple[Float[Array, "n n"], Float[Array,
     c = cholesky(_product(a, a.T).astype(jnp.float64), lower=True)
     # the inverse, as products with n columns are ten times faster than triangular solves with them
     inverse = solve_triangular(c, jnp.eye(len(a), dtype=c.dtype), lower=True)
+    return c.astype(a.dtype), _product(inverse.astype(a.dtype), a)
+
+
+def _factored_of_any_rank(a: Float[Array, "n m"]) -> tuple[Float[Array, "n n"], Float[Array, "n m"]]:
+    """The same with C = V diag(sqrt lambda) of a a^T = V diag(lambda) V^T: any C with C C^T = a a^T will do.
+
+    Where lambda cannot be told from 0 the column of C and the row of Q^T are 0: nothing is seen in that direction.
+    """
+    values, vectors = jnp.linalg.eigh(_product(a, a.T).astype(jnp.float64))
+    seen = values > len(a) * jnp.finfo(a.dtype).eps * values[-1]
+    roots = jnp.sqrt(jnp.where(seen, values, 1.0))
+    c = jnp.where(seen, vectors * roots[None], 0.0)
+    inverse = jnp.where(seen[:, None], vectors.T / roots[:, None], 0.0)
     return c.astype(a.dtype), _product(inverse.astype(a.dtype), a)
 
 

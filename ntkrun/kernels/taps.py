@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntkrun.devices import float64
 from ntkrun.errors import UserError
@@ -101,3 +102,21 @@ def readout_taps(model: Model, params: Params, x: Array) -> dict[str, Array]:
             f"({', '.join(names)}): make them of `Dense` and `Conv` of ntkrun.models.layers, each used once"
         )
     return list(layers.values())[-1][0]
+
+
+def check_readout(model: Model, params: Params, x: Array) -> None:
+    """Raises `UserError` unless outputs move as what the last layer with taps returns does: seen at the first of these
+    inputs."""
+    zeros = zero_perturbations(model, x[:1])
+    last = list(uses_by_layer(tapped_apply(model, params, zeros, x[:1])[1]))[-1]
+
+    def moved(path: Any, h: Array) -> Array:
+        return jnp.ones_like(h) if tuple(part.key for part in path[:-1]) == last else jnp.zeros_like(h)
+
+    direction = jax.tree_util.tree_map_with_path(moved, zeros)
+    _, change = jax.jvp(lambda h: tapped_apply(model, params, h, x[:1])[0], (zeros,), (direction,))
+    if not np.allclose(change, 1.0, atol=1e-5):
+        raise UserError(
+            f"K_hat is read from the readout's input, and {type(model).__name__} changes what its last layer "
+            f"({'/'.join(last)}) returns: return it as it is"
+        )

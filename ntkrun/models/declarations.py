@@ -66,13 +66,25 @@ UNKNOWN = Declaration(tapped=False)  # of a function of which nothing more is kn
 
 
 def of(model: Any) -> Declaration:
-    """What the network declares, else `by_fields`.  Raises `UserError` for a `declaration` that is no `Declaration`."""
-    if not hasattr(type(model), "declaration"):
+    """What the network declares, else `by_fields`.  Raises `UserError` for a `declaration` that is no `Declaration`.
+
+    A declaration speaks of the function that its class computes: one that computes another, by a `__call__` or `setup` of
+    its own, has to declare anew.
+    """
+    if not _declares(type(model)):
         return by_fields(model)
     declared = model.declaration
     if not isinstance(declared, Declaration):
         raise UserError(f"{type(model).__name__}.declaration must be an ntkrun.models.declarations.Declaration")
     return declared
+
+
+def _declares(kind: type) -> bool:
+    """Whether the first class among its ancestors that says what is computed says what to know of it, too."""
+    classes = kind.__mro__
+    declared = next((place for place, one in enumerate(classes) if "declaration" in vars(one)), None)
+    computed = next((place for place, one in enumerate(classes) if {"__call__", "setup"} & vars(one).keys()), 0)
+    return declared is not None and declared <= computed
 
 
 def by_fields(model: Any) -> Declaration:

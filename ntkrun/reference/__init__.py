@@ -1,5 +1,7 @@
 """The paper's own curves, digitised from its vector plots: facts to draw and to measure against."""
 
+import fnmatch
+from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
 
@@ -16,6 +18,17 @@ def paper_curves() -> pd.DataFrame:
 def paper_panel(figure: str, panel: str) -> dict[str, pd.DataFrame]:
     """Curves of one panel by name, each a frame with x, y, y_err in the order of x; `figure` as in "fig3", "figs8"."""
     return dict(_panels(figure).get(panel, {}))
+
+
+def curves_named(patterns: Iterable[str]) -> frozenset[str]:
+    """The digitised curves that patterns of "figure/panel/curve" name: "fig3/loss/train_*" for two of Figure 3."""
+    return frozenset(name for pattern in patterns for name in fnmatch.filter(_names(), pattern))
+
+
+@cache
+def _names() -> list[str]:
+    named = paper_curves()[["figure", "panel", "curve"]].drop_duplicates().itertuples(index=False)
+    return [f"{figure.lower()}/{panel}/{curve}" for figure, panel, curve in named]
 
 
 @cache

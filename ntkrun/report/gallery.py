@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 from ntkrun.experiments import figures
 from ntkrun.experiments.claims import Verdict
 from ntkrun.report.beside import Differences, differences
+from ntkrun.report.counts import Counts
 from ntkrun.report.departures import Departures
 from ntkrun.report.deviation import distance, rows_of
 from ntkrun.report.report_files import (
@@ -70,7 +71,7 @@ class Entry:
     size: tuple[int, int] | None = None  # of the picture, pixels
     files: list[tuple[str, str, str]] = field(default_factory=list)  # label, link, size
     claims: list[dict[str, Any]] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(VERDICTS, 0))
+    counts: Counts = field(default_factory=Counts)
     departures: Departures | None = None  # None: a report of an earlier version, which does not tell them
     apart: list["PanelApart"] = field(default_factory=list)
     distance: str = ""  # of all curves together
@@ -109,7 +110,7 @@ def render(at_scale: Path) -> str:
     entries = [_sound(template, at_scale, report) for report in _reported(at_scale)]
     there = {entry.name for entry in entries}
     missing = [name for name in figures.figure_names() if name not in there]
-    total = {kind: sum(entry.counts[kind] for entry in entries) for kind in VERDICTS}
+    total = sum((entry.counts for entry in entries), Counts())
     return template.render(
         scale=at_scale.name, entries=entries, total=total, missing=missing, groups=list(_groups(entries))
     )
@@ -172,7 +173,8 @@ def _state(at_scale: Path) -> list[tuple[str, int, int]]:
 def _entry(at_scale: Path, report: StoredReport, told: dict[str, Any]) -> Entry:
     """What the files of a report say; raises anything where they are not as a report writes them."""
     name, folder, provenance = report.experiment, report.folder, report.provenance()
-    verdicts = [Verdict(**record) for record in json.loads((folder / "claims.json").read_text())]
+    records = json.loads((folder / "claims.json").read_text())
+    verdicts = [Verdict(**record) for record in records]
     cells = provenance["cells"]
     variant = provenance.get("run") or {"command": f"ntkrun experiment={name} scale={at_scale.name}", "changed": {}}
     path = folder / "deviation.csv"
@@ -187,7 +189,7 @@ def _entry(at_scale: Path, report: StoredReport, told: dict[str, Any]) -> Entry:
         size=picture_size(folder / "figure.png"),
         files=list(files_of(folder, told["link"])),
         claims=[claim_row(v) for v in verdicts],
-        counts={kind: sum(v.verdict == kind for v in verdicts) for kind in VERDICTS},
+        counts=Counts.of(records),
         departures=Departures.of_record(provenance["departures"]) if "departures" in provenance else None,
         apart=list(panels_apart(deviations)),
         distance=distance(deviations),

@@ -1,7 +1,7 @@
 """Tables -> verdicts: claims.json and the table that is printed."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict, judge
 from ntkrun.experiments.combinations import combinations
 from ntkrun.report.causes import cause_of
+from ntkrun.report.counts import Counts
 from ntkrun.settings.changes import Changes
 
 
@@ -22,13 +23,16 @@ def judge_all(
     stand_in: bool,
     changed: Changes,
     incomplete: bool = False,
+    fitted: Collection[str] = (),
 ) -> list[Verdict]:
     """Every claim of the experiment, for each combination of what is swept.
 
     changed     the settings that are other than the shipped ones of this scale
     incomplete  cells that it asks for are not stored yet
+    fitted      patterns of the paper's curves that settings of the run were fitted to
     """
     how: dict[str, Any] = {"scale": scale, "stand_in": stand_in, "changed": changed, "incomplete": incomplete}
+    how["fitted"] = fitted
     verdicts = [
         replace(judge(claim, experiment.name, part.table, **how), combination=part.label)
         for part in combinations(table, experiment.shown)
@@ -59,26 +63,37 @@ def named(verdict: Verdict) -> str:
 
 
 def claims_table(verdicts: Sequence[Verdict]) -> str:
-    """The verdicts as lines of text, measured beside expected, each claim's sentence below it, the reasons, and a count."""
+    """The verdicts as lines of text, measured beside expected, and a count.
+
+    Each claim's sentence stands once, below its verdict; where several combinations are judged, above theirs.
+    """
     header = ("claim", "verdict", "measured", "band", "paper / theory")
-    lines = [(named(v), v.verdict, number(v.measured), band(v), v.expected) for v in verdicts]
-    widths = [max(len(line[i]) for line in [header, *lines]) for i in range(len(header))]
+    blocks = [[v for v in verdicts if v.id == name] for name in dict.fromkeys(v.id for v in verdicts)]
+    lines = [header, *(_row(v, len(block) > 1) for block in blocks for v in block)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     text, *rows = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in [header, *lines]
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
     ]
-    text = [text]
-    for row, verdict in zip(rows, verdicts, strict=True):
-        text += [row, textwrap.fill(verdict.sentence, 120, initial_indent="    ", subsequent_indent="    ")]
+    text, below = [text], iter(rows)
+    for block in blocks:
+        said = textwrap.fill(block[0].sentence, 120, initial_indent="    ", subsequent_indent="    ")
+        shown = [next(below) for _ in block]
+        text += [*shown, said] if len(block) == 1 else [block[0].id, said, *shown]
     text += [textwrap.fill(line, 120, subsequent_indent="    ") for line in reasons(verdicts)]
-    count = {kind: sum(v.verdict == kind for v in verdicts) for kind in ("pass", "fail", "not_judged")}
-    text.append(f"{count['pass']} passed, {count['fail']} failed, {count['not_judged']} not judged")
-    return "\n".join(text)
+    return "\n".join([*text, str(Counts.of(as_records(verdicts)))])
+
+
+def _row(verdict: Verdict, one_of_several: bool) -> tuple[str, ...]:
+    name = f"  [{verdict.combination}]" if one_of_several else named(verdict)
+    decided = verdict.verdict + (", fitted" if verdict.fitted_to and verdict.verdict != "not_judged" else "")
+    return name, decided, number(verdict.measured), band(verdict), verdict.expected
 
 
 def reasons(verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """Why claims fail, one by one, and why others are not judged, together where the reason is the same."""
+    """Why claims fail, one by one; why others are not judged or no test, together where the reason is the same."""
     yield from (f"{named(v)} fails: {v.reason}" for v in verdicts if v.verdict == "fail")
     left = [v for v in verdicts if v.verdict == "not_judged"]
     for reason in dict.fromkeys(v.reason for v in left):
         yield f"not judged ({reason}): {', '.join(named(v) for v in left if v.reason == reason)}"
+    if fitted := [named(v) for v in verdicts if v.fitted_to and v.verdict != "not_judged"]:
+        yield f"fitted (a setting was chosen by the very curves, docs/origins.md): {', '.join(fitted)}"

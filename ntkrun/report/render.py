@@ -28,6 +28,7 @@ from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
 from ntkrun.runner.store import Store, parquet_bytes, read_table
 from ntkrun.settings.changes import Changes
+from ntkrun.settings.fitted import fitted_curves
 from ntkrun.settings.variant import Variant
 
 REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "deviation.csv", "provenance.json")
@@ -49,6 +50,20 @@ class Report:
 
 
 @dataclass(frozen=True)
+class About:
+    """What is to be said of a run beside its numbers.
+
+    departures  how its settings differ from the paper's
+    changed     those that are other than the shipped ones of its scale
+    variant     which run of the experiment it is
+    """
+
+    departures: Departures
+    changed: Changes
+    variant: Variant
+
+
+@dataclass(frozen=True)
 class Stored:
     """What the store holds of the cells: their tables as one, their provenance, and what is to be said about it."""
 
@@ -57,6 +72,7 @@ class Stored:
     missing: list[str]
     stand_ins: list[str]
     shipped: int  # cells that are shipped results
+    fitted: frozenset[str]  # the paper's curves that settings of the cells were fitted to
 
 
 def gather(experiment: Experiment, cells: Sequence[Cell], store: Store, fingerprints: Mapping[str, str]) -> Stored:
@@ -82,41 +98,37 @@ def gather(experiment: Experiment, cells: Sequence[Cell], store: Store, fingerpr
         missing=missing,
         stand_ins=sorted({f["facts"]["data"]["name"] for f in facts if f["data_source"] == "stand_in"}),
         shipped=sum(store.is_shipped(path) for _, path, *_ in stored),
+        fitted=fitted_curves(experiment.name, [(cell.part, cell.settings.identity) for cell, *_ in stored]),
     )
 
 
 def judge_stored(experiment: Experiment, stored: Stored, scale: str, changed: Changes) -> list[Verdict]:
     told = {"stand_in": bool(stored.stand_ins), "incomplete": bool(stored.missing)}
-    return judge_all(experiment, stored.table, scale=scale, changed=changed, **told)
+    return judge_all(experiment, stored.table, scale=scale, changed=changed, fitted=stored.fitted, **told)
 
 
 def report(
     experiment: Experiment,
     cells: Sequence[Cell],
     store: Store,
-    departures: Departures,
-    changed: Changes,
+    about: About,
     fingerprints: Mapping[str, str],
-    variant: Variant,
     redraw: bool = True,
 ) -> Report:
     """Draw and judge what is stored of `cells`; without `redraw` only where that would say anything new.
-
-    departures  how the settings differ from the paper's
-    changed     those that are other than the shipped ones of this scale
 
     Raises ComputeForbiddenError when nothing is stored at all.
     """
     stored, settings = gather(experiment, cells, store, fingerprints), cells[0].settings
     folder = report_folder(store, stand_in=bool(stored.stand_ins))
-    verdicts = judge_stored(experiment, stored, settings.scale, changed)
+    verdicts = judge_stored(experiment, stored, settings.scale, about.changed)
     failed = failed_cells(store, [cell for cell in cells if cell.name in stored.missing])
     provenance = {
         "experiment": experiment.name,
         "title": experiment.title,
         "scale": settings.scale,
-        "run": asdict(variant),
-        "departures": departures.as_record(),
+        "run": asdict(about.variant),
+        "departures": about.departures.as_record(),
         "stand_in_data": stored.stand_ins,
         "missing_cells": stored.missing,
         "shipped_cells": stored.shipped,
@@ -124,9 +136,15 @@ def report(
         "style": settings.style,
         "cells": stored.facts,
     } | ({"failed_cells": failed} if failed else {})
-    stamp = Stamp(alarms(stored, len(cells), list(failed)), settings.scale, departures)
+    stamp = Stamp(alarms(stored, len(cells), list(failed)), settings.scale, about.departures)
     if redraw or not _says_the_same(folder, provenance, verdicts):
-        write_all(experiment, store.report_lock(folder), settings.style, stored.table, verdicts, provenance, stamp)
+        pictures = draw(experiment, settings.style, stored.table, provenance, stamp)
+        numbers = {
+            "table.parquet": parquet_bytes(stored.table, provenance),
+            "claims.json": _json(as_records(verdicts)),
+            "provenance.json": _json(provenance),
+        }
+        write_all(store.report_lock(folder), pictures | numbers)
     return Report(folder / "figure.png", verdicts, stored.missing, stored.stand_ins, stored.shipped, failed)
 
 
@@ -182,15 +200,10 @@ def _among_them(failed: Sequence[str]) -> str:
     return f", of which {len(failed)} failed: {named}"
 
 
-def write_all(
-    experiment: Experiment,
-    lock: Lock,
-    style_name: str,
-    table: pd.DataFrame,
-    verdicts: Sequence[Verdict],
-    provenance: dict[str, Any],
-    stamp: Stamp,
-) -> None:
+def draw(
+    experiment: Experiment, style_name: str, table: pd.DataFrame, provenance: dict[str, Any], stamp: Stamp
+) -> dict[str, bytes]:
+    """The files that show the table, by name, and the one that says how far what they show is from the paper's."""
     with style(style_name):
         figure = experiment.plot(table)
         figure.set_size_inches(*(ENLARGED[style_name] * figure.get_size_inches()))
@@ -205,21 +218,19 @@ def write_all(
         )
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
         pdf = _saved(figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None})
+    deviation = apart.to_csv(index=False, float_format="%.4g").encode()
+    return {"figure.png": png, "figure.pdf": pdf, "deviation.csv": deviation}
+
+
+def write_all(lock: Lock, contents: Mapping[str, bytes]) -> None:
+    """Write the files into the lock's folder.  Raises UserError while another process writes them."""
     folder = lock.path.parent
     if not lock.acquire(judge=True, patience=PATIENCE):
         raise UserError(f"{folder} is being written by {lock.describe()}: wait for it, then use stage=report")
     with lock:
-        contents = {
-            "table.parquet": parquet_bytes(table, provenance),
-            "figure.png": png,
-            "figure.pdf": pdf,
-            "claims.json": _json(as_records(verdicts)),
-            "deviation.csv": apart.to_csv(index=False, float_format="%.4g").encode(),
-            "provenance.json": _json(provenance),
-        }
-        for name, content in contents.items():
+        for name in REPORT_FILES:
             remove_leftovers(folder / name)
-            write_bytes(folder / name, content)
+            write_bytes(folder / name, contents[name])
 
 
 def _stamp(figure: Figure, stamp: Stamp) -> None:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
 from ntkrun.settings.base import SETTINGS_OF_STAGE, CommonSettings
+from ntkrun.settings.descents import SupremaSettings
 from ntkrun.settings.parts import Setting, is_rule, leaves, parts_of, replaced
-from ntkrun.settings.runs import EnsembleSettings, FreeSettings, MonteCarloSettings, RunSettings, SupremaSettings
+from ntkrun.settings.runs import EnsembleSettings, FreeSettings, MonteCarloSettings, RunSettings
 from ntkrun.settings.schema import list_settings, local_settings, typed_names
 from ntkrun.settings.validation import validated
 

@@ -54,10 +54,10 @@ def shipped_beside(at_scale: Path) -> Path | None:
     return reference / at_scale.name if (reference / READ_ONLY).is_file() else None
 
 
-def refuse_shipped(folder: Path) -> None:
-    """UserError for a folder among the shipped results, which nobody writes to."""
+def refuse_shipped(folder: Path, setting: str = "results_dir") -> None:
+    """UserError for a folder among the shipped results, which nobody writes to; `setting` is what names it."""
     if is_shipped(folder):
-        raise UserError(f"{folder} holds the shipped results, which no run changes: choose another results_dir=...")
+        raise UserError(f"{folder} holds the shipped results, which no run changes: choose another {setting}=...")
 
 
 class Store:

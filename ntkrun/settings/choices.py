@@ -16,10 +16,14 @@ Device = Literal["auto", "cpu", "a100", "h100", "h200"]
 
 DataName = Literal["mnist", "cifar10"]
 DataSource = Literal["auto", "tfds", "stand_in"]
-Preprocess = Literal["global", "sphere", "zca"]
+Preprocess = Literal["global", "sphere", "per_image", "zca"]
 TargetKind = Literal["signed", "one_hot"]
 
-Activation = Literal["relu", "erf", "tanh"]
+Activation = Literal[
+    "relu", "erf", "tanh", "leaky_relu", "abs", "abrelu", "sign", "step", "gelu", "sin", "cos", "rbf", "gaussian",
+    "identity", "monomial", "polynomial", "rectified_monomial", "sigmoid_like", "sigmoid", "softplus", "swish",
+    "elu",
+]  # fmt: skip
 Parameterization = Literal["ntk", "standard"]
 Dtype = Literal["float32", "float64"]
 Trained = Literal["all", "readout"]

@@ -4,14 +4,44 @@ A new architecture with a class here, derived from `ModelSettings`, is known to 
 docs/settings.md; CONTRIBUTING.md has the whole walk.
 """
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, computed_field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    PrivateAttr,
+    WrapValidator,
+    computed_field,
+    model_validator,
+)
 
-from ntkrun.settings.choices import Activation, Dtype, Norm, Parameterization, Pool
+from ntkrun.errors import UserError
+from ntkrun.notation.activation_names import DECLARED, canonical, is_flat
+from ntkrun.settings.choices import Activation, Dtype, Norm, Parameterization, Pool, Trained
 from ntkrun.settings.custom_source import content_hash, is_path, source_hash
 from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Path, Positive, Section, one_of
+
+
+def _shortest_word(typed: Any, closed_list: Callable[[Any], str]) -> str:
+    """A word of the list, or one with parameters behind it, in its shortest form: one network, one name."""
+    if not (isinstance(typed, str) and ":" in typed):
+        return closed_list(typed)
+    try:
+        return canonical(typed)
+    except UserError as error:
+        raise ValueError(str(error)) from error
+
+
+ActivationWord = Annotated[
+    Activation,
+    WrapValidator(_shortest_word),
+    PlainSerializer(str),
+    Meanings({name: declared.told for name, declared in DECLARED.items()}),
+]
 
 
 class Network(Section):
@@ -37,7 +67,9 @@ class ModelSettings(Network):
     name: str = Field(description="kind of network")
     width: Count = Field(description="n, units or channels of every hidden layer")
     depth: Count = Field(description="L, hidden layers")
-    activation: Activation = Field(description="phi, the nonlinearity")
+    activation: ActivationWord = Field(
+        description="phi, the nonlinearity; other parameters than the usual ones follow it, leaky_relu:0.1"
+    )
     sigma_w2: Positive = Field(description="sigma_w^2, variance of the weights times their fan-in")
     sigma_b2: NonNegative = Field(description="sigma_b^2, variance of the biases")
     parameterization: Annotated[
@@ -50,6 +82,15 @@ class ModelSettings(Network):
         ),
     ] = Field(description="what of a weight is trained")
     dtype: Dtype = Field(description="floating-point type of parameters and training")
+
+
+def check_gradient(model: Network, trained: Trained = "all") -> None:
+    """ValueError where layers are trained that have no gradient."""
+    if trained == "all" and isinstance(model, ModelSettings) and is_flat(model.activation):
+        raise ValueError(
+            f"model.activation={model.activation} has no gradient, and an infinite NTK: only the layer behind it can be "
+            "trained, add trained=readout (experiment=lockstep), or take a continuous one, model.activation=erf:1:5, say"
+        )
 
 
 class FcSettings(ModelSettings):
@@ -119,6 +160,12 @@ class UserModuleSettings(Network):
         description="safetensors file, or folder of an Orbax checkpoint, with theta_0; null: drawn.  Its content enters"
     )
     dtype: Dtype = Field(description="floating-point type of parameters and inputs")
+    _width_asked: bool = PrivateAttr(default=False)  # whether the width is that of `args`
+
+    @property
+    def width_asked(self) -> bool:
+        """Whether the width was asked for by the name of the module's own field."""
+        return self._width_asked
 
     @property
     def is_custom(self) -> bool:
@@ -137,13 +184,15 @@ class UserModuleSettings(Network):
         """Hash of the stored parameters, as they were when the settings were read."""
         return None if self.parameters is None else content_hash(self.parameters, "model.parameters")
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _one_width(cls, raw: Any) -> Any:
+    def _one_width(cls, raw: Any, validate: ModelWrapValidatorHandler["UserModuleSettings"]) -> "UserModuleSettings":
         if isinstance(raw, dict) and isinstance(raw.get("args"), dict) and "width" in raw["args"]:
             args = dict(raw["args"])
-            return raw | {"width": args.pop("width"), "args": args}
-        return raw
+            made = validate(raw | {"width": args.pop("width"), "args": args})
+            made._width_asked = True
+            return made
+        return validate(raw)
 
     @model_validator(mode="after")
     def _named(self) -> "UserModuleSettings":

@@ -6,6 +6,9 @@
 
 `paper` is the paper's value as the paper has it.  Where scale=paper uses another one, `converted` is the same in our
 convention and `instead` another choice, with the reason `why`; `printed` is what the paper says where its plots say otherwise.
+`fitted_to` names the paper's curves ("fig3/loss/train_*", as in `ntkrun.reference`) by whose course a value was chosen: what is
+recovered says it always, [] where the value was read off without a run of ours (abscissae, counts, the first point); what is
+ours and fitted names the value as `here`.
 Names in quotes are patterns: "parts.L*.model.width" is said of the parts L1, L2, ...  `like` names the experiment that has the
 other settings, `alone` says why all are ours; what is in none of them is in common.toml.  "null" stands for no value.
 A picture names what is ours, but for values that are the `usual` one and settings that are `quiet`: they move no curve.
@@ -35,12 +38,13 @@ class Origin:
     kind     printed | recovered | ours
     where    where the paper has it; of ours: why this value
     paper    the paper's value as the paper has it, None: it has none (all images, full batches)
-    here     what scale=paper uses for it
+    here     what scale=paper uses for it; of ours: the value that was fitted
     same     whether `here` is the paper's value in our convention, and not another choice
     why      why `here` is not `paper`
     printed  what the paper says where its plots say otherwise; else None
     usual    of ours: the value that a picture need not name
     quiet    of ours: no value need be named
+    fitted_to  patterns of the paper's curves by whose course the value was chosen
     """
 
     kind: Kind
@@ -52,6 +56,7 @@ class Origin:
     printed: Any = None
     usual: Any = UNSET
     quiet: bool = False
+    fitted_to: tuple[str, ...] = ()
 
     @property
     def of_the_paper(self) -> bool:
@@ -59,10 +64,15 @@ class Origin:
 
     def __str__(self) -> str:
         if not self.of_the_paper:
-            return f"ours: {self.where}"
+            return f"ours: {self.where}{self.fit}"
         other = f"; here {in_words(self.here)}: {self.why}" if self.here != self.paper else ""
         other += f"; printed {in_words(self.printed)}" if self.printed is not None else ""
-        return f"{self.kind} {in_words(self.paper)}, {self.where}{other}"
+        return f"{self.kind} {in_words(self.paper)}, {self.where}{other}{self.fit}"
+
+    @property
+    def fit(self) -> str:
+        """The curves that it was fitted to, as the end of a sentence; "" where it was to none."""
+        return f"; fitted to {', '.join(self.fitted_to)}" if self.fitted_to else ""
 
 
 def in_words(value: Any) -> str:
@@ -108,11 +118,20 @@ def _entries(experiment: str) -> Iterator[tuple[str, Origin]]:
 
 
 def _origin(kind: Kind, told: dict[str, Any]) -> Origin:
+    curves = tuple(told.get("fitted_to", ()))
     if kind == "ours":
-        return Origin("ours", told["why"], usual=told.get("usual", UNSET), quiet=told.get("quiet", False))
+        usual, quiet = told.get("usual", UNSET), told.get("quiet", False)
+        return Origin("ours", told["why"], here=told.get("here"), usual=usual, quiet=quiet, fitted_to=curves)
     other = next((key for key in ("converted", "instead") if key in told), "paper")
     return Origin(
-        kind, told["where"], told["paper"], told[other], other != "instead", told.get("why", ""), told.get("printed")
+        kind,
+        told["where"],
+        told["paper"],
+        told[other],
+        same=other != "instead",
+        why=told.get("why", ""),
+        printed=told.get("printed"),
+        fitted_to=curves,
     )
 
 

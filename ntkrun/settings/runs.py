@@ -1,4 +1,4 @@
-"""The settings of each kind of run: networks that are drawn, trained, descended until f_lin has fitted."""
+"""The settings of each kind of run: of networks that are drawn or trained here, of descents in `ntkrun.settings.descents`."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 from ntkrun.settings import unused as not_used
 from ntkrun.settings.base import CommonSettings, RoundedProducts, check_products
 from ntkrun.settings.choices import LOSSES, InputBasis, LinearRoute, Loss, Trained
-from ntkrun.settings.data import DataSettings, SmallerImages
+from ntkrun.settings.data import DataSettings
+from ntkrun.settings.descents import FinalDistanceSettings
 from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Positive
 from ntkrun.settings.models import (
     OF_FILES,
@@ -17,10 +18,11 @@ from ntkrun.settings.models import (
     AnyNetworkSettings,
     ModelSettings,
     UserModuleSettings,
+    check_gradient,
 )
 from ntkrun.settings.optimizers import AnyOptimizerSettings
 from ntkrun.settings.schema import local_settings
-from ntkrun.settings.sections import DescentSettings, EndSettings, FractionSettings, RecordSettings
+from ntkrun.settings.sections import RecordSettings
 
 
 class MonteCarloSettings(CommonSettings):
@@ -44,6 +46,7 @@ class MonteCarloSettings(CommonSettings):
 
     @model_validator(mode="after")
     def _power_of_two(self) -> "MonteCarloSettings":
+        check_gradient(self.model)
         if self.draws & (self.draws - 1):
             raise ValueError(f"draws={self.draws} must be a power of two: averages are recorded at M = 1, 2, 4, ...")
         return self
@@ -153,6 +156,7 @@ class RunSettings(CommonSettings):
         if self.trained == "readout" and self.weight_decay > 0:
             raise ValueError("weight_decay would move the layers that trained=readout keeps: use trained=all")
         check_products(self.matmul, self.model.dtype)
+        check_gradient(self.model, self.trained)
         batch, n_train = self.optimizer.batch_size, self.data.n_train
         if batch is not None and n_train is not None and batch > n_train:
             raise ValueError(f"optimizer.batch_size={batch} is larger than data.n_train={n_train}")
@@ -227,41 +231,6 @@ class RateSettings(RunSettings):
     highest_rate: Positive = Field(description="eta_0 of the last")
 
 
-class FinalDistanceSettings(CommonSettings):
-    """One network on one data set, descended until f_lin has fitted it."""
-
-    unused: ClassVar[not_used.Values] = not_used.DESCENTS
-    data: DataSettings
-    model: AnyModelSettings
-    matmul: RoundedProducts = Field(description="matrix products of the training steps")
-    descent: DescentSettings
-
-    @property
-    def images(self) -> DataSettings:
-        return self.data
-
-    @property
-    def drawn_for(self) -> dict[str, Any]:
-        return self.model.model_dump(mode="json")
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        # cells that were stored before there was a choice have the products of the dtype
-        return {key: value for key, value in super().identity.items() if (key, value) != ("matmul", "as_dtype")}
-
-    @model_validator(mode="after")
-    def _products_exist(self) -> "FinalDistanceSettings":
-        check_products(self.matmul, self.model.dtype)
-        return self
-
-
-class ImageDistanceSettings(FinalDistanceSettings):
-    """Down to a train loss, on images that may be made smaller for convolutional networks."""
-
-    data: SmallerImages
-    descent: EndSettings
-
-
 class WidthChangeSettings(EnsembleSettings):
     """Ensembles of which every network's change of weights and kernels is followed."""
 
@@ -298,18 +267,9 @@ class OutputEnsembleSettings(EnsembleSettings):
     def _theory_holds(self) -> "OutputEnsembleSettings":
         if not self.flow_has_closed_form or self.model.parameterization != "ntk":
             raise ValueError("the theory here is for optimizer=gd, full batches, loss=mse, model.parameterization=ntk")
+        if self.converged is None:
+            not_used.check_looked_at(self.record)
         return self
-
-
-class SupremaSettings(FinalDistanceSettings):
-    """The suprema of Theorem 2.1: eta is a share of eta_critical(Theta), and training ends when f_lin with Theta has fitted."""
-
-    descent: FractionSettings
-    networks: Count = Field(description="networks of a cell, with seeds seed, seed + 1, ..., seed + networks - 1")
-
-    @property
-    def members(self) -> tuple["SupremaSettings", ...]:
-        return tuple(self.model_copy(update={"seed": self.seed + i}) for i in range(self.networks))
 
 
 def _with_derived(kind: type[CommonSettings]) -> Iterator[type[CommonSettings]]:
@@ -319,5 +279,6 @@ def _with_derived(kind: type[CommonSettings]) -> Iterator[type[CommonSettings]]:
 
 
 # every kind of run, each behind the one that it is derived from
-KINDS = tuple(_with_derived(CommonSettings))
+FAMILIES = (MonteCarloSettings, RunSettings, FinalDistanceSettings)
+KINDS = (CommonSettings, *(kind for family in FAMILIES for kind in _with_derived(family)))
 LOCAL_NAMES = frozenset(name for kind in KINDS for name in local_settings(kind))

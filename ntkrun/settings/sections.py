@@ -21,7 +21,7 @@ class RecordSettings(Section):
         Meanings(
             {
                 "examples": "the first output of the first images",
-                "logits": "all k outputs of the first image",
+                "logits": "the outputs of the first image",
                 "auto": "examples if k = 1, else logits",
             }
         ),
@@ -53,8 +53,8 @@ class TheorySettings(Section):
         "accelerator takes as many times more as it has"
     )
     diag_reg: NonNegative = Field(
-        description="output distributions (13)-(16), (S22), (S23): this multiple of the mean diagonal is added to the "
-        "driving kernel"
+        description="output distributions (13)-(16), (S22), (S23): this multiple of the mean of its diagonal is added to "
+        "the diagonal of the kernel of the training inputs, Theta or K, that is inverted; kernels to other inputs stay"
     )
     flow: FlowSettings
 

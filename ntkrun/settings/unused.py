@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ntkrun.settings.fields import Unused
-from ntkrun.settings.sections import FlowSettings
+from ntkrun.settings.sections import FlowSettings, RecordSettings
 
 Values = Mapping[str, Unused]
 
@@ -34,16 +34,32 @@ _TEST_IMAGES = _all({"data.n_test": 1, "record.chunk": 1024})
 _ALL_EXAMPLES = _all({"record.train_examples": None})
 _TIMES = _all({"record.first_time": 1.0, "record.per_octave": 1, "optimizer.time_per_eta": None})
 _RATE = _all({"optimizer.learning_rate": 1.0})
+_RECURSION = _all({"theory.tile_mb": 8.0})
 
 MONTE_CARLO = _DISTRIBUTION | _FLOW
 DESCENTS = _DISTRIBUTION | _FLOW | _AUGMENTATION
 TRAINING = _DISTRIBUTION
 # the solver runs, whether it is asked for or not, and its time is the flow's own
 _OWN_FLOW = _all({"theory.flow.by_solver": False, "optimizer.time_per_eta": None})
-FLOW_ROUTES = _DISTRIBUTION | _OWN_FLOW | _DECAY | _ROUTE | _BATCHES | _followed(5)
-RATES = _DISTRIBUTION | _FLOW | _ROUTE | _TIMES | _RATE | _followed(11) | _ALL_EXAMPLES
-WIDTH_CHANGES = _DISTRIBUTION | _FLOW | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1) | _ALL_EXAMPLES
+FLOW_ROUTES = _DISTRIBUTION | _OWN_FLOW | _RECURSION | _DECAY | _ROUTE | _BATCHES | _followed(5)
+RATES = _DISTRIBUTION | _FLOW | _RECURSION | _ROUTE | _TIMES | _RATE | _followed(11) | _ALL_EXAMPLES
+WIDTH_CHANGES = (
+    _DISTRIBUTION | _FLOW | _RECURSION | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1) | _ALL_EXAMPLES
+)
 OUTPUT_ENSEMBLE = _FLOW | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1) | _ALL_EXAMPLES
+
+# when it is looked whether networks have converged, in runs that record at times of their own
+LOOKED_AT = {"record.first_time": 1.0, "record.per_octave": 1}
+
+
+def check_looked_at(record: RecordSettings) -> None:
+    """ValueError for other times of looking than those in place where nothing is looked for."""
+    for name, value in LOOKED_AT.items():
+        if (given := getattr(record, name.partition(".")[2])) != value:
+            raise ValueError(
+                f"{name}={given} says when it is looked whether networks have converged, and converged is null: "
+                f"set converged=1e-4, say, or {name}={value}"
+            )
 
 
 def check_solver(flow: FlowSettings, could_run: bool) -> None:

@@ -69,11 +69,12 @@ def linear_flow(
     (for the squared loss h = 1/(N k)), so a horizon t takes at least t h lambda_max / 5 of them however smooth the
     late solution is.
 
-    Raises: UserError for unusable times or an incomplete pair of arguments, and if `max_steps` do not reach the last
-    time.
+    Raises: UserError for unusable times, an incomplete pair of arguments or a loss in place of its gradient, and if
+    `max_steps` do not reach the last time.
     """
     _check(times, ntk_test_train, f0_test, momentum, learning_rate)
     check_targets(ntk_train_train, y, f0_train)
+    _check_gradient(loss_gradient, np.shape(y))
     y, f0 = np.asarray(y, dtype=np.float64), np.asarray(f0_train, dtype=np.float64)
     ts, where = np.unique(np.asarray(times, dtype=np.float64), return_inverse=True)
     friction = None if momentum is None or learning_rate is None else (1.0 - momentum) / np.sqrt(learning_rate)
@@ -94,6 +95,8 @@ def linear_flow(
 
 def _check(times, ntk_test_train, f0_test, momentum: float | None, learning_rate: float | None) -> None:
     t = np.asarray(times)
+    if t.ndim != 1:
+        raise UserError(f"times of shape {t.shape}: give them in an array (T,), np.array([1.0]) for one")
     if t.size == 0 or not (np.isfinite(t) & (t >= 0)).all():
         raise UserError(f"times must be finite and >= 0, got {t.tolist()}; for t = inf use closed_form.gradient_flow")
     if (ntk_test_train is None) != (f0_test is None):
@@ -102,6 +105,16 @@ def _check(times, ntk_test_train, f0_test, momentum: float | None, learning_rate
         return
     if learning_rate is None or not learning_rate > 0 or not 0 <= momentum < 1:
         raise UserError(f"momentum needs 0 <= momentum < 1 and learning_rate > 0, got {momentum}, {learning_rate}")
+
+
+def _check_gradient(loss_gradient: LossGradient, shape: tuple[int, ...]) -> None:
+    outputs = jax.ShapeDtypeStruct(shape, jnp.float64)
+    found = jax.eval_shape(loss_gradient, outputs, outputs)
+    if getattr(found, "shape", None) != shape:
+        raise UserError(
+            f"loss_gradient returns {getattr(found, 'shape', found)} for outputs of shape {shape}: it must return dL/df of the "
+            "same shape; of a loss give jax.grad(loss)"
+        )
 
 
 @partial(jax.jit, static_argnames=("loss_gradient", "max_steps"))

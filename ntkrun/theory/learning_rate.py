@@ -64,6 +64,8 @@ def eta_critical(
     n = len(ntk_train_train)
     if np.ndim(ntk_train_train) == 4 and ntk_train_train.shape[2] != n_outputs:
         raise UserError(f"the kernel has {ntk_train_train.shape[2]} outputs, n_outputs says {n_outputs}")
+    if n_outputs < 1:
+        raise UserError(f"n_outputs = {n_outputs}: a network has at least one output")
     if loss not in CURVATURE:
         raise UserError(f"unknown loss {loss!r}: use {' or '.join(CURVATURE)}")
     if not 0.0 <= momentum < 1.0:

@@ -69,12 +69,19 @@ def ntk_gp(
     With `learning_rates` it is gradient descent instead, E_i = prod_{j<i} (I - eta_j Theta/(N k)), and `times` are the
     numbers of steps i: (14, 15) hold for any E that is a function of Theta.
 
-    Kernels (n, n), (m, n), (m, m); y_train (n, k).  `diag_reg` adds that multiple of the mean of diag Theta(X, X) to
-    its diagonal (K is untouched).  0 is safe for singular kernels: a null mode never moves an output, and t = inf
-    leaves it out.
+    Kernels (n, n), (m, n), (m, m); y_train (n, k).  `diag_reg` replaces Theta(X, X) in E and in the inverse by
 
-    Raises: UserError for a kernel that is not positive semi-definite or a negative time; NonFiniteError.
+        Theta(X, X) + r I,    r = diag_reg * mean of diag Theta(X, X),
+
+    so that it means the same whatever the kernel's scale; an amount r itself is diag_reg = r / mean of the diagonal.
+    Theta(x, X) and K stay as they are, at every x: at a training point the row is Theta(x, X) without r, and at t = inf
+    the mean there is Theta (Theta + r I)^-1 Y, short of the target.  0 is safe for singular kernels: a null mode never
+    moves an output, and t = inf leaves it out.
+
+    Raises: UserError for kernels of other shapes, one that is not positive semi-definite, or a negative time;
+    NonFiniteError.
     """
+    _check_kernels(train_train, test_train, test_test, ("nngp", "ntk"))
     check_targets(train_train.ntk, y_train)
     theta = _driving_spectrum(train_train.ntk, diag_reg)
     check_psd(train_train.nngp, "K(X, X)")
@@ -108,6 +115,7 @@ def nngp_gp(
     gives (1 - e)^2 - 2 (1 - e) = -(1 - e^2), whatever e is.  Arguments, shapes and errors as `ntk_gp`;
     `diag_reg` applies to K(X, X), and only `.nngp` is read.
     """
+    _check_kernels(train_train, test_train, test_test, ("nngp",))
     check_targets(train_train.nngp, y_train)
     spectrum_k = _driving_spectrum(train_train.nngp, diag_reg)
     check_psd(test_test.nngp, "K(x, x')")
@@ -123,6 +131,22 @@ def nngp_gp(
     return OutputDistribution(_mean(spectrum_k, b, gain, y_train), covariance)
 
 
+def _check_kernels(
+    train_train: KernelPair, test_train: KernelPair, test_test: KernelPair, read: tuple[str, ...]
+) -> None:
+    """UserError unless each has the kernels that are `read`, between the inputs that its name says."""
+    given = {"train_train": train_train, "test_train": test_train, "test_test": test_test}
+    for name, pair in given.items():
+        if not all(hasattr(pair, kernel) for kernel in read):
+            raise UserError(f"{name} is {type(pair).__name__}: give both kernels, ntkrun.Kernels(nngp=..., ntk=...)")
+    for kernel in read:
+        shapes = {name: np.shape(getattr(pair, kernel)) for name, pair in given.items()}
+        n, m = (shapes[name][:1] for name in ("train_train", "test_test"))
+        if len(n + m) < 2 or shapes != {"train_train": n + n, "test_train": m + n, "test_test": m + m}:
+            told = ", ".join(f"{name}.{kernel} {shape}" for name, shape in shapes.items())
+            raise UserError(f"kernels of shapes {told}: (n, n), (m, n), (m, m) for n training and m test inputs")
+
+
 def _float64(x: Float[AnyArray, "..."]) -> Float64[NumpyArray, "..."]:
     return np.asarray(x, dtype=np.float64)
 
@@ -135,6 +159,8 @@ def _gain(
 ) -> Float64[NumpyArray, "times n"]:
     """s = (1 - E)/lambda of flow after t/(N k), or of descent after that many steps of these rates."""
     t = _float64(times)
+    if t.ndim != 1:
+        raise UserError(f"times of shape {t.shape}: give them in an array (T,), np.array([1.0]) for one")
     if t.size == 0 or not (t >= 0).all():
         raise UserError(f"times must be at least one number >= 0 (inf allowed), got {t.tolist()}")
     if learning_rates is None:

@@ -79,6 +79,7 @@ def tables(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in folder.glob("*/*/cells/*.parquet")}
 
 
+@pytest.mark.end_to_end
 def test_a_bundle_runs_without_network_and_comes_back(
     ntkrun,
     tmp_path,
@@ -239,6 +240,7 @@ def test_a_network_of_the_users_goes_along_with_what_it_imports(ntkrun, tmp_path
     assert done.stdout.strip() == manifest["cells"][0]["config_hash"], done.stderr
 
 
+@pytest.mark.end_to_end
 @pytest.mark.parametrize(
     ("further", "said"),
     [

@@ -16,6 +16,8 @@ from ntkrun.bundle.target import PLATFORM, Target, read_packages
 from ntkrun.bundle.wheels import Closure, missing_wheels
 from ntkrun.errors import UserError
 
+real_pip = pytest.mark.end_to_end  # a process and a second each time it is asked
+
 
 @pytest.fixture
 def index(tmp_path, monkeypatch) -> Path:
@@ -38,6 +40,7 @@ def closure(folder: Path, roots: list[str], python: str = "3.12", **there: str |
     return named, found
 
 
+@real_pip
 def test_the_closure_on_the_target_less_what_is_there(index, tmp_path):
     """Markers are those of the target, whichever Python runs this; extras are followed; what is there is not brought."""
     on = ['b>=2 ; python_version == "3.{0}"', 'wrong ; python_version != "3.{0}"']
@@ -54,6 +57,7 @@ def test_the_closure_on_the_target_less_what_is_there(index, tmp_path):
     assert named == {"a 1.0", "b 2.5", "c 1.0", "d 3.0"} and found.there == ["there"] and not found.replaced
 
 
+@real_pip
 def test_versions_that_others_narrow_are_chosen_again_and_what_is_there_is_left_alone(index, tmp_path):
     """`core` stands for JAX: what asks for another one than there is is taken in an older version."""
     for version, core in (("1.0", "core>=1"), ("1.1", "core>=1,<3"), ("2.0", "core>=9"), ("2.1", "core>=9")):
@@ -65,6 +69,7 @@ def test_versions_that_others_narrow_are_chosen_again_and_what_is_there_is_left_
     assert named == {"flax 1.1", "late 1.0"} and found.there == ["core"] and not found.replaced
 
 
+@real_pip
 def test_what_is_there_in_a_wrong_version_is_brought_and_said(index, tmp_path):
     add_wheel(index, "old", "2.0", ["only>=1,<2", "new>=1", "plain[with]"])
     add_wheel(index, "only", "1.7")
@@ -79,6 +84,7 @@ def test_what_is_there_in_a_wrong_version_is_brought_and_said(index, tmp_path):
     ]
 
 
+@real_pip
 def test_where_no_version_leaves_what_is_there_alone_the_newest_brings_its_own(index, tmp_path):
     for version in ("1.0", "1.1"):
         add_wheel(index, "flax", version, ["core>=9"])
@@ -87,6 +93,7 @@ def test_where_no_version_leaves_what_is_there_alone_the_newest_brings_its_own(i
     assert named == {"flax 1.1", "core 9.0"} and found.replaced == ["core 2.0: flax needs core>=9"]
 
 
+@real_pip
 def test_what_has_no_wheel_is_built_if_it_runs_anywhere(index, tmp_path):
     add_wheel(index, "beside", "1.0")
     add_source(index, "source", "4.9.3")

@@ -34,6 +34,7 @@ def test_what_is_shipped_is_composed_only_where_a_setting_that_matters_is_typed(
         changed("experiment=fig3", "scale=cpu", "seed=1")
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_files_of_the_users_own_change_settings_too(ntkrun, tmp_path: Path):
     (tmp_path / "mine" / "sizes" / "gpu").mkdir(parents=True)
     small = "optimizer: {steps: 4}\nmodel: {width: 8}\ndata: {n_train: 8, n_test: 4}\n"

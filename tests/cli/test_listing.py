@@ -42,7 +42,7 @@ def test_every_run_is_listed_with_what_it_changed_and_the_shipped_ones_are_marke
         "2026-01-02 03:04",
         " 3.0 ",
         "2 of 3",
-        "1 passed, 1 failed, 0 not judged",
+        "judged 2, fitted 0, failed 1, not judged 0",
         "model.width=[32, 64], loss=mse",
     ):
         assert text in rows[2]
@@ -61,7 +61,7 @@ def test_a_report_that_cannot_be_read_hides_no_other(ntkrun, tmp_path):
         put(tmp_path / "results" / "cpu" / "fig2" / f"run{number}", {})
         (tmp_path / "results" / "cpu" / "fig2" / f"run{number}" / "provenance.json").write_text(text)
     code, out, _ = ntkrun("stage=list")
-    assert code == 0 and out.count("cannot be read") == 6 and out.count("1 passed, 1 failed") == 1
+    assert code == 0 and out.count("cannot be read") == 6 and out.count("judged 2, fitted 0, failed 1") == 1
 
 
 def test_what_has_no_meaning_for_a_list_is_refused_in_one_line(ntkrun):

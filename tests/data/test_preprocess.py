@@ -70,6 +70,14 @@ def test_zca_equals_the_dense_inverse_square_root(n, eps):
         np.testing.assert_allclose(got.reshape(white.shape), white, rtol=1e-9, atol=1e-10)
 
 
+def test_per_image_standardises_each_image_whatever_the_others_are():
+    train, test = random_images(20), random_images(9, seed=1)
+    got = preprocess(train, test, "per_image")[1]
+    np.testing.assert_allclose(got.mean(axis=(1, 2, 3)), 0, atol=1e-12)
+    np.testing.assert_allclose(got.std(axis=(1, 2, 3)), 1, rtol=1e-12)
+    np.testing.assert_array_equal(got[3:4], preprocess(train[:2], test[3:4], "per_image")[1])
+
+
 def test_zca_tends_to_sphere_for_large_eps():
     train, test = random_images(20), random_images(9, seed=1)
     whitened, plain = preprocess(train, test, "zca", zca_eps=1e8), preprocess(train, test, "sphere")
@@ -109,7 +117,7 @@ def test_constant_images_are_refused():
 
 
 def test_unknown_rule_and_empty_set():
-    with pytest.raises(UserError, match="global, sphere, zca"):
+    with pytest.raises(UserError, match="global, sphere, per_image, zca"):
         preprocess(random_images(3), random_images(3), "whiten")
     with pytest.raises(UserError, match="n_train"):
         preprocess(random_images(3)[:0], random_images(3), "sphere")

@@ -191,6 +191,8 @@ START_TOGETHER = {
 
 
 def _of_s2() -> Iterator[Control]:
+    for factor in (0.5, 2.0):
+        yield Control("figs2.half_time", "points", "a clock off by 2", kinds.clock(factor))
     why = "f_0 in place of f_lin: the distance is large at once and saturates"
     yield Control("figs2.rmse_growth", "points", why, kinds.held(LINEAR))
     why = "f_lin of another image: so is it"
@@ -228,6 +230,8 @@ def of_fig4() -> Iterator[Control]:
     why = "a rate ten times too small, as without k"
     yield Control("fig4.passes_plateau", "points", why, kinds.clock(10.0))
     yield Control("fig4.passes_plateau", "points", "ten times too large", kinds.clock(0.1))
+    for factor in (0.5, 2.0):
+        yield Control("fig4.overshoot_step", "points", "a clock off by 2", kinds.clock(factor))
     yield Control("fig4.accuracies_rise_together", "points", "f_0 in place of f_lin", kinds.held(LINEAR))
     network = kinds.in_place_of(curves.ACCURACY.of(NETWORK), curves.ACCURACY.of(LINEAR))
     yield Control("fig4.accuracies_rise_together", "points", "the network held against itself", network)
@@ -250,6 +254,9 @@ def of_figs4() -> Iterator[Control]:
     yield Control("figs4.end_slope", "points", "another n^-1/2", kinds.times_power_of("width", -0.5))
     yield Control("figs4.end_values", "points", "twice the logits, as under another loss", kinds.scaled(2.0, *DISTANCE))
     yield Control("figs4.end_values", "points", "narrow told as wide", kinds.widths_reversed)
+    for factor in (0.5, 2.0):
+        why = "an octave of the width is .6 octaves of the distance"
+        yield Control("figs4.end_shift", "points", why, kinds.of_another_width(factor))
 
 
 DISTANCE = (curves.RMS.of(LINEAR),)

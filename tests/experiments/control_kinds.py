@@ -90,11 +90,11 @@ def of_another_time(curve: str, there: float, here: float) -> Fault:
     return wrong
 
 
-def of_another_width(factor: int) -> Fault:
+def of_another_width(factor: float) -> Fault:
     """Networks of `factor` times the width that is told; the widths told are those of both."""
 
     def wrong(table: pd.DataFrame) -> pd.DataFrame:
-        moved = table.assign(width=table["width"] // factor)
+        moved = table.assign(width=(table["width"] / factor).astype(int))
         return moved[moved["width"].isin(table["width"].unique())]
 
     return wrong

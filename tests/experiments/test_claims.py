@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from ntkrun.cli.hydra.compose import compose
-from ntkrun.experiments.claims import ALL_SCALES, ANY_SETTING, Claim, judge
+from ntkrun.experiments.claims import ALL_SCALES, ANY_SETTING, Claim, changed_for, judge
 from ntkrun.experiments.figures import experiment_names, load_experiment
+from ntkrun.reference import curves_named
 from ntkrun.settings.changes import values_of
 from ntkrun.tables import empty
 
@@ -72,6 +73,25 @@ def test_registered_claims_are_well_formed(name):
         assert set(c.scales) <= set(ALL_SCALES) and c.scales
         assert len(c.why) > 10 and c.source and c.expected
         assert re.fullmatch(r"\S.{15,}\.", c.sentence), f"{c.id} says in no sentence what it claims"
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_a_claim_read_off_the_curves_names_them(name):
+    for c in load_experiment(name).claims:
+        assert c.reference or c.kind != "read_off", f"{c.id} is read off which curves?"
+        for pattern in c.reference:
+            assert curves_named([pattern]), f"{c.id}: the paper has no curve {pattern}"
+            assert pattern.startswith(f"{name}/"), f"{c.id} is about another figure"
+
+
+def test_a_claim_that_reads_a_curve_that_a_setting_was_fitted_to_is_fitted_whatever_its_verdict():
+    how: dict[str, Any] = dict(scale="cpu", stand_in=False, changed={}, fitted={"fig3/loss/train_*"})
+    reads = ("fig3/loss/train_network",)
+    for value, verdict in ((0.5, "pass"), (5.0, "fail")):
+        found = judge(claim(value, reference=reads), FIG3, TABLE, **how)
+        assert (found.verdict, found.fitted_to) == (verdict, ["fig3/loss/train_network"])
+    for reads in (("fig3/loss/test_network",), ()):
+        assert judge(claim(0.5, reference=reads), FIG3, TABLE, **how).fitted_to == [], "it reads no such curve"
 
 
 def test_scale_gpu_is_judged_as_the_papers_size():
@@ -140,6 +160,20 @@ def test_every_verdict_that_is_none_says_why():
         judge(claim(math.nan), FIG3, TABLE, scale="cpu", stand_in=False, changed={}, incomplete=True).reason,
     ]
     assert all(reasons) and len(set(reasons)) == len(reasons)
+
+
+@pytest.mark.parametrize(
+    ("changed", "judged"),
+    [
+        ({"model.activation": ("tanh", "relu")}, False),
+        ({"model.depth": (3, 2)}, False),
+        ({"model.width": (512, 64)}, True),
+        ({"data.n_train": (128, 64), "optimizer.learning_rate": (1.0, 0.5)}, True),
+    ],
+)
+def test_the_flat_start_of_figure_2_is_about_the_kernel_of_its_networks_alone(changed, judged):
+    (flat,) = (one for one in load_experiment("fig2").claims if one.id == "fig2.flat_start")
+    assert bool(changed_for(flat, "fig2", changed, TABLE)) != judged
 
 
 @pytest.mark.parametrize("name", experiment_names())

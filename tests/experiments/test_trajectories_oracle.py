@@ -28,6 +28,7 @@ STEP_BY_STEP = {
     "ntk-float32": ("model.dtype=float32", "optimizer=momentum", "optimizer.learning_rate=.2", "optimizer.batch_size=3"),
     "standard-momentum": (
         "model.parameterization=standard", "optimizer=momentum", "optimizer.learning_rate=.2", "record.train_examples=4",
+        "model.activation=tanh",
     ),
     "standard-nesterov": (
         "model.parameterization=standard", "optimizer=nesterov", "loss=cross_entropy", "optimizer.batch_size=3",
@@ -35,15 +36,8 @@ STEP_BY_STEP = {
     "ntk-adam": (
         "model.parameterization=ntk", "optimizer=adam", "loss=cross_entropy", "optimizer.batch_size=3", "weight_decay=.1",
     ),
-    "standard-decay": (
-        "model.parameterization=standard", "optimizer=momentum", "weight_decay=.3", "model.activation=tanh",
-    ),
     "standard-readout": (
         "model.parameterization=standard", "optimizer=gd", "trained=readout", "optimizer.learning_rate=2",
-    ),
-    "one-output": (
-        "data.classes=[0,1]", "optimizer=gd", "optimizer.batch_size=2", "record.train_examples=3",
-        "linear_route=function_space",
     ),
 }  # fmt: skip
 

@@ -17,7 +17,7 @@ from ntkrun.lockstep.loop import MiniBatches, run_lockstep
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
 from ntkrun.report.departures import Departures
-from ntkrun.report.render import report
+from ntkrun.report.render import About, report
 from ntkrun.runner import data_sets
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.run import Tally, run_cells
@@ -64,7 +64,7 @@ def run(cells: list[Cell], store: Store, *, figure: bool = False) -> Silent:
     progress = Silent()
     run_cells(experiment(), cells, store, progress, Tally(len(cells)))
     if figure:
-        report(experiment(), cells, store, NOTHING, {}, data_sets.stored(cells, store).of, Variant())
+        report(experiment(), cells, store, About(NOTHING, {}, Variant()), data_sets.stored(cells, store).of)
     return progress
 
 

@@ -15,6 +15,7 @@ from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.psd import check_psd
+from ntkrun.kernels.structured import blocks_of
 from ntkrun.kernels.weight_jacobian import weight_jacobian
 from ntkrun.models import build_model
 from ntkrun.models.layers import Dense
@@ -78,6 +79,24 @@ def test_the_symmetric_half_in_strips_equals_the_general_route(n, k, trace_outpu
     transposed = half.T if trace_outputs else half.transpose(1, 0, 3, 2)
     # blocks off the diagonal are mirrored; within the strips on it the compiler may multiply (i, j) and (j, i) in another order
     np.testing.assert_allclose(half, transposed, atol=1e-13 * np.abs(full).max())
+
+
+@pytest.mark.parametrize("trace_outputs", [False, True])
+@pytest.mark.parametrize("others", [False, True])
+def test_blocks_inside_a_program_are_those_outside_and_no_longer_to_compile_when_there_are_more(others, trace_outputs):
+    model, params = initialised(n_outputs=2)
+    x = np.random.default_rng(0).standard_normal((11, 5))
+    how: dict = dict(trace_outputs=trace_outputs, method="structured", memory_bytes=4000)
+
+    def kernel(params, x, z):
+        return empirical_ntk(model, params, x, z, **how)
+
+    pair = (jnp.asarray(x), jnp.asarray(x[:7]) if others else None)
+    assert len(blocks_of(model, params, *pair, memory_bytes=4000)[0]) > 2
+    np.testing.assert_allclose(jax.jit(kernel)(params, *pair), kernel(params, *pair), rtol=1e-12)
+    longer = (jnp.asarray(np.tile(x, (5, 1))), None if pair[1] is None else jnp.asarray(np.tile(x, (4, 1))))
+    few, many = (jax.make_jaxpr(kernel)(params, *of) for of in (pair, longer))
+    assert len(few.eqns) == len(many.eqns)
 
 
 @pytest.mark.parametrize("trace_outputs", [False, True])

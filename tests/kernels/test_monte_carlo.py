@@ -9,7 +9,7 @@ from ntkrun.data.span import span_coordinates
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk
-from ntkrun.kernels.monte_carlo import sampled_kernels
+from ntkrun.kernels.monte_carlo import sampled_kernels, segment_sums
 from ntkrun.models import build_model
 
 X = np.random.default_rng(0).standard_normal((5, 40))
@@ -56,6 +56,35 @@ def test_the_error_is_that_of_an_average_over_independent_units():
         assert abs(np.mean(ratios) - 1) < 5 * np.std(ratios) / np.sqrt(draws)
         together = np.sum((np.mean(kernels, axis=0) - target) ** 2) * width * draws / spread
         assert together < 20  # unbiased: of mean 1 and at worst a chi^2 with one degree of freedom
+
+
+@pytest.mark.parametrize("activation", ["relu", "erf"])
+def test_equal_and_zero_inputs_have_the_kernels_that_they_have_among_others(activation):
+    """Rows and columns of equal inputs are equal, of an input 0 without biases 0, and of the others those without them."""
+    model = build_model(
+        "fc", width=64, depth=2, n_outputs=1, activation=activation, sigma_w2=2.0, sigma_b2=0.0, dtype=jnp.float64
+    )
+    x = np.concatenate([X[:3], X[:2], np.zeros((1, 40))])
+    (*_, (count, found)) = sampled_kernels(model, x, KEY, 64)
+    assert count == 64
+    exact = analytic_kernels(x, depth=2, activation=activation, sigma_w2=2.0, sigma_b2=0.0)
+    for kernel, limit in zip(found, exact, strict=True):
+        np.testing.assert_allclose(kernel[:2], kernel[3:5], rtol=1e-8, atol=1e-12)
+        np.testing.assert_array_equal(kernel[5], 0.0)
+        # 64 draws of 64 units: 3 standard deviations of the mean, a unit's own being about its size
+        np.testing.assert_allclose(kernel, limit, atol=3 * np.abs(limit).max() / np.sqrt(64 * 64) * 2)
+
+
+def test_no_draw_changes_with_the_inputs_of_which_others_are_singular():
+    """A group that meets one singular Gram matrix keeps its other draws: the sums of full rank are the same either way."""
+    model, x = network(32, 2), jnp.asarray(REDUCED)
+    usual, any_rank = (segment_sums(model, x, KEY, jnp.asarray(0), 4, any_rank=it) for it in (False, True))
+    np.testing.assert_allclose(usual, any_rank, rtol=1e-12)
+
+
+def test_what_is_too_large_is_refused():
+    with pytest.raises(UserError, match="too large"):
+        next(sampled_kernels(network(32, 2), 1e200 * X, KEY, 1))
 
 
 def test_other_counts_than_powers_of_two_are_refused():

@@ -18,10 +18,16 @@ def network(width: int, depth: int, activation: str = "tanh", **changes):
     return build_model("fc", width=width, depth=depth, activation=activation, **fields)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4])
-def test_projections_of_given_weights_give_the_kernels_of_these_weights(depth):
+EQUAL = X[[0, 1, 2, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    "depth, inputs, full_rank",
+    [(1, X, True), (2, X, True), (4, X, True), (3, X, False), (1, EQUAL, False), (3, EQUAL, False)],
+)
+def test_projections_of_given_weights_give_the_kernels_of_these_weights(depth, inputs, full_rank):
     """G = Q^T omega and H = P^T omega^T of one omega: then the equations are identities, not laws."""
-    model, x = network(9, depth), jnp.asarray(X)
+    model, x = network(9, depth), jnp.asarray(inputs)
     split = jax.random.split(KEY, depth + 2)
     normal = jax.random.normal
     omega = {layer: normal(jax.random.fold_in(KEY, layer), (9, 9), jnp.float64) for layer in range(2, depth + 1)}
@@ -32,10 +38,11 @@ def test_projections_of_given_weights_give_the_kernels_of_these_weights(depth):
     params[f"layer_{depth + 1}"] = {"omega": readout, "beta": jnp.zeros(1)}
 
     def projections(layer, transposed, basis):
-        np.testing.assert_allclose(basis @ basis.T, np.eye(5), atol=1e-10)
+        seen = np.diag(np.arange(5) >= 5 - len(np.unique(inputs, axis=0)))  # of equal rows as many directions as of one
+        np.testing.assert_allclose(basis @ basis.T, seen, atol=1e-10)
         return basis @ (omega[layer].T if transposed else omega[layer])
 
-    nngp, ntk = projected_kernels(model, x, KEY, projections)
+    nngp, ntk = projected_kernels(model, x, KEY, projections, full_rank=full_rank)
     np.testing.assert_allclose(nngp, empirical_nngp(model, params, x), rtol=1e-10)
     exact = empirical_ntk(model, params, x, method="jacobian", trace_outputs=True)
     np.testing.assert_allclose(ntk, exact, rtol=1e-10, atol=1e-11)

@@ -16,6 +16,8 @@ from ntkrun.kernels.monte_carlo import sampled_kernels
 from ntkrun.kernels.projected import is_projectable, projected_kernels
 from ntkrun.models import build_model, declarations
 from ntkrun.models.declarations import Declaration, FullyConnected
+from ntkrun.models.fc import FC
+from ntkrun.models.functions import Model
 from ntkrun.models.layers import BuiltIn, Dense
 from ntkrun.models.registry import MODELS
 
@@ -69,11 +71,11 @@ class Declared(Undeclared):
         return Declaration(batch_dependent=False, tapped=True)
 
 
-def drawn(model: nn.Module):
+def drawn(model: Model):
     return model.init(KEY, X)["params"]
 
 
-def jacobian_product(model: nn.Module, params, x1, x2) -> np.ndarray:
+def jacobian_product(model: Model, params, x1, x2) -> np.ndarray:
     def flat(x):
         blocks = jax.tree.leaves(jax.jacrev(lambda theta: jnp.asarray(model.apply({"params": theta}, x)))(params))
         return np.concatenate([np.asarray(block).reshape(*block.shape[:2], -1) for block in blocks], axis=-1)
@@ -164,6 +166,30 @@ def test_kernels_of_any_tapped_network_are_drawn_and_averaged():
     np.testing.assert_allclose(both, np.mean(alone, axis=0), rtol=1e-10)
     with pytest.raises(UserError, match=r"layers without taps \(Dense_1\)"):
         empirical_nngp(Untapped(), drawn(Untapped()), X)
+
+
+class Doubled(FC, kw_only=True):
+    """Another function than its parent's, of which the parent's declaration says nothing."""
+
+    def __call__(self, x):
+        return 2 * super().__call__(x)
+
+
+class Renamed(FC, kw_only=True):
+    """The parent's function."""
+
+
+def test_a_declaration_is_not_inherited_by_another_function():
+    fields: dict[str, Any] = FIELDS | dict(width=16, depth=2, n_outputs=1)
+    parent, doubled, same = FC(**fields), Doubled(**fields), Renamed(**fields)
+    assert declarations.of(same) == declarations.of(parent)
+    assert declarations.of(doubled).fully_connected is None
+    params = drawn(parent)
+    np.testing.assert_allclose(empirical_ntk(doubled, params, X), 4 * empirical_ntk(parent, params, X), rtol=1e-10)
+    with pytest.raises(UserError, match="changes what its last layer"):
+        empirical_nngp(doubled, params, X)
+    with pytest.raises(UserError, match="changes what its last layer"):
+        next(sampled_kernels(doubled, X, KEY, 1))
 
 
 class Parallel(BuiltIn, kw_only=True):

@@ -162,6 +162,17 @@ def test_the_distance_from_the_paper_is_there_by_panel_and_curve(at_scale):
     assert text.count("<code>loss</code>, % of the panel; another draw") == 1 and "the report cannot be read" in text
 
 
+def test_a_claim_that_reads_a_curve_that_a_setting_was_fitted_to_is_counted_apart(at_scale):
+    path = at_scale / "fig1" / "claims.json"
+    fitted = [[], ["fig1/ntk_change_vs_time/n256"], []]
+    records = json.loads(path.read_text())
+    path.write_text(json.dumps([record | {"fitted_to": ids} for record, ids in zip(records, fitted, strict=True)]))
+    text = write_gallery(at_scale).read_text()
+    assert text.count("<b>No test:</b> a setting was fitted to fig1/ntk_change_vs_time/n256") == 1
+    assert "of <b>4</b> judged claims" in text and '<span class="fail">0 of 1</span> passed that read' in text
+    assert "✗ failed (2)" in text, "a fitted claim that fails is among those that failed"
+
+
 def test_a_claim_has_its_sentence_and_why_it_fails_or_is_not_judged_beside_it(at_scale):
     path = at_scale / "fig1" / "claims.json"
     told = [

@@ -5,6 +5,7 @@ import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
 from ntkrun import tables
+from ntkrun.cli.timed import LEFT_OVER
 from ntkrun.data.sources.load import load_images
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.runner.data_sets import at_hand, stored
@@ -82,6 +83,7 @@ def test_a_shipped_cell_counts_as_stored_and_one_of_ones_own_comes_first(cells, 
     assert len(store.tables()) == 2 and not Store(tmp_path / "own", "smoke", "fig3").has(cells[0], A)
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_run_and_its_figure_speak_of_the_images_at_hand_alone(ntkrun, cells, tmp_path):
     """Cells of other images lie there, newer and more: neither counted nor drawn."""
     store = Store(tmp_path / "results", "smoke", "lockstep")
@@ -99,3 +101,15 @@ def test_a_run_and_its_figure_speak_of_the_images_at_hand_alone(ntkrun, cells, t
     own.unlink()
     code, out, _ = ntkrun(*shard, "shard=1")
     assert code == 0 and "1 of 2 cells are left to other shards" in out
+
+
+def test_a_run_within_minutes_draws_its_own_images_though_others_are_more_complete(ntkrun, tmp_path):
+    command = ["experiment=lockstep", "scale=smoke", "data=mnist", "data.source=stand_in", "optimizer.steps=2"]
+    assert ntkrun(*command, "seed=[0,1]", "stage=run")[0] == 0
+    cells = tmp_path / "results" / "smoke" / "lockstep" / "cells"
+    for path in list(cells.glob("*.parquet")):
+        path.rename(path.with_name(path.name.split("-")[0] + "-00000000.parquet"))
+    assert ntkrun(*command, "stage=run")[0] == 0
+    code, out, err = ntkrun(*command, "seed=[0,1]", "minutes=1", "flop_rate=1")
+    assert code == LEFT_OVER and "0 of 2 cells finished now, 1 stored before, 1 left" in out, (out, err)
+    assert "1 of 2 cells are not there yet: seed=1" in err and "drawn from the images of fingerprint" not in err

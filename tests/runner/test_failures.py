@@ -119,6 +119,7 @@ def test_the_figure_the_plan_and_the_gallery_name_the_cell_that_failed(ntkrun, t
     assert ntkrun(*RATES, "stage=report", "retry=true")[0] == 2
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_shard_that_only_failed_leaves_the_drawing_to_no_one_else(ntkrun, tmp_path):
     assert ntkrun(*RATES, "shards=2", "shard=0")[0] == 1
     assert ntkrun(*RATES, "shards=2", "shard=1")[0] == 0

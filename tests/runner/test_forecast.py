@@ -218,7 +218,7 @@ def test_of_rates_that_nothing_is_known_of_nothing_is_said(settings_of, figure, 
 
 
 def test_the_plan_of_a_gpu_is_printed_without_one(ntkrun):
-    code, out, _ = ntkrun("experiment=fig1", "scale=paper", "stage=plan", "device=h100")
+    code, out, _ = ntkrun("experiment=fig1", "scale=paper", "model.width=[16,4096]", "stage=plan", "device=h100")
     lines = out.splitlines()
     assert code == 0 and lines[2].split()[:3] == ["cell", "parameters", "steps"]
     assert "on h100 (estimates, see docs/gpu.md)" in out and "131,072" in lines[3]

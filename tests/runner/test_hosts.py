@@ -66,6 +66,7 @@ def newest(folder: Path) -> int:
     return max((int(path.name) for path in kept if path.name.isdecimal()), default=0)
 
 
+@pytest.mark.end_to_end
 def test_two_processes_compute_one_run_and_one_of_them_writes_it(ntkrun, root, tmp_path):
     with two_processes(tmp_path, root, *RUN) as two:
         for done in ends(*two):
@@ -104,6 +105,7 @@ def test_processes_stopped_and_killed_in_mid_cell_go_on_bit_for_bit(root, tmp_pa
     assert found.equals(expected)
 
 
+@pytest.mark.end_to_end
 def test_a_cell_that_diverges_stops_no_other_and_all_processes_say_so(root, tmp_path):
     with two_processes(tmp_path, root, *RUN, "optimizer.learning_rate=[1e8,.1]") as two:
         leader, follower = ends(*two)
@@ -113,6 +115,7 @@ def test_a_cell_that_diverges_stops_no_other_and_all_processes_say_so(root, tmp_
     assert len(list(tmp_path.rglob("*.parquet"))) == 1
 
 
+@pytest.mark.end_to_end
 def test_a_leader_that_cannot_write_ends_all_with_one_line_each(root, tmp_path):
     (tmp_path / "process 0").write_text("a file where its folder of results would be")
     with two_processes(tmp_path, root, *RUN) as two:
@@ -134,7 +137,9 @@ main()
 """
 
 
-@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.faults)])
+@pytest.mark.parametrize(
+    "number", [pytest.param(0, marks=pytest.mark.end_to_end), pytest.param(1, marks=pytest.mark.faults)]
+)
 def test_a_process_that_fails_alone_says_why_and_no_other_waits_for_it_for_ever(root, tmp_path, number, monkeypatch):
     (tmp_path / "broken.py").write_text(BREAKS)
     monkeypatch.setenv("BREAKS", str(number))

@@ -59,7 +59,7 @@ def test_shards_are_a_partition(raw):
     [
         ("model.width", -5, "model.width"),
         ("model.width", "wide", "model.width"),
-        ("model.activation", "swish", "'relu', 'erf' or 'tanh'"),
+        ("model.activation", "sine", "'relu', 'erf', 'tanh'"),
         ("optimizer.learning_rate", 0, "optimizer.learning_rate"),
         ("optimizer.learning_rate", float("nan"), "optimizer.learning_rate"),
         ("optimizer.momentum", 0.9, "momentum"),

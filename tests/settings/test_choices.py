@@ -22,6 +22,7 @@ from ntkrun.experiments.runs.planned_work import EXAMPLES, IMAGES
 from ntkrun.models import build_model
 from ntkrun.models.registry import MODELS
 from ntkrun.nonlinearities import ACTIVATIONS
+from ntkrun.notation.activation_names import DECLARED
 from ntkrun.runner.machines import KNOWN
 from ntkrun.runner.plan import make_cells
 from ntkrun.settings import choices
@@ -47,6 +48,7 @@ IMPLEMENTED = {
     "declared losses": (LOSSES, choices_of(choices.Loss)),
     "declared stages": (STAGES, choices_of(choices.Stage)),
     "nonlinearities": (ACTIVATIONS, choices_of(choices.Activation)),
+    "declared nonlinearities": (DECLARED, choices_of(choices.Activation)),
     "rules of preprocessing": (preprocess.RULES, choices_of(choices.Preprocess)),
     "kinds of targets": (targets.KINDS, choices_of(choices.TargetKind)),
     "data sets": (locate.NAMES, choices_of(choices.DataName)),

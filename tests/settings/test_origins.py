@@ -9,6 +9,7 @@ import pytest
 
 from ntkrun.cli.hydra.compose import compose
 from ntkrun.experiments.figures import computing, experiment_names, load_experiment
+from ntkrun.reference import curves_named
 from ntkrun.report.departures import in_all
 from ntkrun.runner.plan import make_cells
 from ntkrun.settings import origins
@@ -43,9 +44,10 @@ def test_what_is_printed_or_recovered_is_what_scale_paper_uses(name):
     for part, settings in values_at_paper(name).items():
         for setting in settings:
             origin = origin_of(name, named(part, setting))
-            if origin and origin.of_the_paper:
+            if origin and (origin.of_the_paper or origin.fitted_to):
                 used = in_all(setting, settings)
                 assert used == origin.here, f"{name} {part} {setting}={used}, its origin says {origin.here}"
+            if origin and origin.of_the_paper:
                 assert origin.here == origin.paper or origin.why, f"{setting}: why not the paper's own value?"
             if origin:
                 assert origin.where, setting
@@ -72,10 +74,23 @@ def test_the_files_say_nothing_that_is_not_read(name, root):
     assert len(set(entries)) == len(entries), "a setting has one origin"
     for kind in ("printed", "recovered"):
         for told in file.get(kind, {}).values():
-            assert {"paper", "where"} <= set(told) <= {"paper", "where", "why", "converted", "instead", "printed"}
+            known = {"paper", "where", "why", "converted", "instead", "printed", "fitted_to"}
+            assert {"paper", "where"} <= set(told) <= known
             assert ("why" in told) == bool({"converted", "instead"} & set(told))
     for told in file.get("ours", {}).values():
-        assert {"why"} <= set(told) <= {"why", "usual", "quiet"}, "the paper has no value for what is ours"
+        known = {"why", "usual", "quiet", "here", "fitted_to"}
+        assert {"why"} <= set(told) <= known, "the paper has no value for what is ours"
+        assert ("here" in told) == ("fitted_to" in told), "a value that was fitted is named"
+
+
+@pytest.mark.parametrize("name", [COMMON, *experiment_names()])
+def test_what_is_recovered_says_from_which_curves_and_these_are_there(name, root):
+    file = tomllib.loads((root / "ntkrun" / "reference" / "origins" / f"{name}.toml").read_text())
+    for setting, told in file.get("recovered", {}).items():
+        assert "fitted_to" in told, f"{setting} of {name}: [] where it is read off without a run of ours"
+    for told in (one for kind in origins.KINDS for one in file.get(kind, {}).values()):
+        for pattern in told.get("fitted_to", []):
+            assert curves_named([pattern]), f"{name}: the paper has no curve {pattern}"
 
 
 def test_the_experiment_says_more_than_what_it_is_like_and_that_more_than_all():

@@ -3,13 +3,10 @@
 from functools import reduce
 from typing import Any
 
-import numpy as np
 import pytest
 
 from ntkrun.errors import UserError
-from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.figures import computing, experiment_names, load_experiment
-from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 from ntkrun.settings.parts import replaced
 from ntkrun.settings.validation import validated
@@ -60,27 +57,3 @@ def test_what_is_not_used_is_refused_and_an_experiment_that_uses_it_named(settin
 def test_the_solver_of_gradient_flow_is_set_only_where_it_runs(settings_of, typed, answer):
     with pytest.raises(UserError, match=answer):
         make_cells(load_experiment("lockstep"), settings_of("lockstep", "smoke", *typed))
-
-
-def numbers(experiment: Experiment, settings: Any) -> np.ndarray:
-    """The values of its table."""
-    return experiment.run.compute(settings, "cell", Silent()).table["value"].to_numpy()
-
-
-# of runs that share their compiled programs, which the settings below leave as they are: (experiment, setting, other value)
-SHARING = [
-    ("fig1", "seed", 1), ("fig1", "data.seed", 1), ("fig1", "data.preprocess", "sphere"),
-    ("figs10", "seed", 1),
-    ("lockstep", "seed", 1), ("lockstep", "data.seed", 1), ("lockstep", "data.preprocess", "global"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("name", sorted({name for name, *_ in SHARING}))
-def test_what_is_used_changes_numbers(settings_of, name):
-    experiment = load_experiment(name)
-    stand_in = [] if name == "figs10" else ["data.source=stand_in"]
-    cell = make_cells(experiment, settings_of(name, "smoke", *stand_in))[0]
-    raw, before = plain(cell.settings), numbers(experiment, cell.settings)
-    for other in (entry for entry in SHARING if entry[0] == name):
-        settings = validated(type(cell.settings), replaced(raw, tuple(other[1].split(".")), other[2]))
-        assert not np.array_equal(numbers(experiment, settings), before), other

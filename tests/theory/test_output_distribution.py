@@ -149,6 +149,9 @@ def test_diag_reg_is_relative_to_the_mean_diagonal():
     got = ntk_gp(tt, st, ss, y, TIMES, diag_reg=0.1)
     np.testing.assert_allclose(got.covariance, by_hand.covariance, atol=1e-13)
     np.testing.assert_allclose(got.mean, by_hand.mean, atol=1e-13)
+    # kernels to other inputs are as they were, at a training point too: at the end it is short of its target
+    end = ntk_gp(tt, tt, tt, y, np.array([np.inf]), diag_reg=0.1).mean[0]
+    np.testing.assert_allclose(end, tt.ntk @ np.linalg.solve(tt.ntk + ridge, y), atol=1e-12)
 
 
 def test_errors():

@@ -12,10 +12,11 @@ from typing import Any
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from ntkrun.cli.configs import CONFIGS
 from ntkrun.cli.hydra.compose import config_files
+from ntkrun.cli.shipped_results import refuse_writing
 from ntkrun.errors import UserError
 
 # what differs between any two command lines: what was typed, where it was called, and which option each group has
@@ -29,9 +30,12 @@ def check_composed(folder: Path, overrides: list[str]) -> None:
     """
     quoted = str(folder.resolve()).replace("\\", "\\\\").replace("'", "\\'")
     with config_files():
-        shipped = _hydra_node([item for item in overrides if item.startswith("hydra")])
+        shipped = _hydra_node(_composed([item for item in overrides if item.startswith("hydra")]))
         for job in _jobs(overrides, folder):
-            found = _hydra_node([*job, f"hydra.searchpath=['file://{quoted}']"])
+            composed = _composed([*job, f"hydra.searchpath=['file://{quoted}']"])
+            if "results_dir" in composed:  # Hydra makes its folder for a sweep there
+                refuse_writing([f"results_dir={composed.results_dir}", f"stage={composed.stage}"])
+            found = _hydra_node(composed)
             changed = sorted(key for key in {*found, *shipped} if found.get(key) != shipped.get(key))
             if changed:
                 raise UserError(
@@ -40,9 +44,12 @@ def check_composed(folder: Path, overrides: list[str]) -> None:
                 )
 
 
-def _hydra_node(overrides: list[str]) -> dict[str, Any]:
+def _composed(overrides: list[str]) -> DictConfig:
+    return hydra.compose("config", overrides, return_hydra_config=True)
+
+
+def _hydra_node(composed: DictConfig) -> dict[str, Any]:
     """Hydra's own settings as they are written, nothing resolved."""
-    composed = hydra.compose("config", overrides, return_hydra_config=True)
     node = OmegaConf.to_container(composed.hydra, resolve=False)
     assert isinstance(node, dict)
     job = {key: value for key, value in node["job"].items() if key != "override_dirname"}

@@ -10,10 +10,11 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average, power_law, smallest
-from ntkrun.experiments.style import PAPER_MARK, legend, paper_curve, seeds_band, seeds_entry
+from ntkrun.experiments.style import PAPER_MARK, legend, panel_letters, paper_curve, seeds_band, seeds_entry
 from ntkrun.reference import paper_panel
 
 LAYERS, SIZES = "model.depth", "data.n_train"
@@ -61,6 +62,24 @@ def shown_in(panels: Sequence[Panel], table: pd.DataFrame) -> list[Panel]:
         drawn |= (table["model.name"] == panel.net) & (table[held] == value)
     others = table.loc[~drawn, ["model.name", SIZES]].drop_duplicates().sort_values(["model.name", SIZES])
     return [*panels, *(Panel("", f"{net}, |D| = {n}", net, LAYERS, (SIZES, n), "L") for net, n in others.to_numpy())]
+
+
+def panels_size(panels: Sequence[Panel], table: pd.DataFrame) -> tuple[float, float]:
+    """Of `draw_panels`, inches."""
+    return 12.5, 4.6 * -(-len(shown_in(panels, table)) // len(panels))
+
+
+def draw_panels(figure: FigureBase, panels: Sequence[Panel], table: pd.DataFrame) -> None:
+    """These panels in a row, and below them those of other networks."""
+    shown = shown_in(panels, table)
+    axes = figure.subplots(-(-len(shown) // len(panels)), len(panels), squeeze=False)
+    for ax, panel in zip(axes.flat, shown, strict=False):
+        draw_panel(ax, panel, table)
+    panel_letters(axes.flat[: len(shown)])
+    for ax in axes.flat[len(shown) :]:
+        ax.set_axis_off()
+    for row in axes:
+        row[0].set_ylabel("final test RMSE, network to linearised")
 
 
 def draw_panel(ax: Axes, panel: Panel, table: pd.DataFrame) -> None:

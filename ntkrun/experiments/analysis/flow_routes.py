@@ -1,14 +1,24 @@
-"""When networks of many widths leave f_lin under cross-entropy: what is measured on the tables of `runs.flow_routes`."""
+"""When networks of many widths leave f_lin under cross-entropy: what is measured on the tables of `runs.flow_routes`, and its
+panels.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
 
 from ntkrun import tables
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average, largest, power_law, smallest
+from ntkrun.experiments.style import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, legend, panel_letters, paper_curve
 from ntkrun.reference import paper_panel
 
 POINTS = 5  # images of which the paper shows a logit
+OTHER_IMAGE = "another image: which the paper shows is not known"
+STYLES = {curves.NETWORK: NETWORK, curves.LINEAR: LINEAR}
+COLUMNS = 4  # of panels
 
 
 def distance_by_width(table: pd.DataFrame, time: float | None = None) -> pd.Series:
@@ -43,11 +53,73 @@ def end_slope(table: pd.DataFrame) -> float:
 
 def octaves_at_end(table: pd.DataFrame) -> float:
     """Mean over widths of |log2(ours / the paper's)| of the distance at the end."""
+    return average([abs(octaves) for octaves in _octaves_at_end(table)])
+
+
+def shift_at_end(table: pd.DataFrame) -> float:
+    """The same with its sign: what all widths have in common."""
+    return average(_octaves_at_end(table))
+
+
+def _octaves_at_end(table: pd.DataFrame) -> list[float]:
     found = []
     for width, ours in distance_by_width(table).items():
         ends = {name: float(points["y"].iloc[-1]) for name, points in paper_panel("figs4", f"n{width}").items()}
         if not ends:  # a width that the paper does not have
             continue
         theirs = [ends[f"logit{i}_network"] - ends[f"logit{i}_linear"] for i in range(POINTS)]
-        found.append(abs(np.log2(ours / np.sqrt(np.mean(np.square(theirs))))))
-    return average(found)
+        found.append(float(np.log2(ours / np.sqrt(np.mean(np.square(theirs))))))
+    return found
+
+
+def widths_of(table: pd.DataFrame, paper: Sequence[int]) -> list[int]:
+    """The paper's and ours."""
+    return sorted({*paper, *(int(width) for width in table["width"].unique())})
+
+
+def logits_size(table: pd.DataFrame, paper: Sequence[int]) -> tuple[float, float]:
+    """Of `draw_logits`, inches."""
+    return 13.0, 3.2 * -(-len(widths_of(table, paper)) // COLUMNS)
+
+
+def draw_logits(figure: FigureBase, table: pd.DataFrame, name: str, paper: Sequence[int]) -> None:
+    """A panel for each width, the paper's and ours; `name`: of the figure of the paper."""
+    widths = widths_of(table, paper)
+    axes = figure.subplots(-(-len(widths) // COLUMNS), COLUMNS)
+    for ax, width in zip(axes.flat, widths, strict=False):
+        draw_width(ax, table, name, width)
+    panel_letters(axes.flat[: len(widths)])
+    for ax in axes.flat[len(widths) :]:
+        ax.set_axis_off()
+    for ax in axes[:, 0]:
+        ax.set_ylabel("logit")
+    entries = {"network": dict(color="0.3", linestyle=NETWORK), "linearised": dict(color="0.3", linestyle=LINEAR)}
+    entries |= {"linearised, ODE": dict(color=BLACK, linestyle="none", marker=".", markersize=2.5)}
+    entries |= {"paper: network": PAPER_MARK | {"color": "0.3", "markersize": 2.4}}
+    entries |= {"paper: linearised": PAPER_MARK | {"color": "0.3", "markersize": 1.2}}
+    legend(axes[0, 0], entries, loc="upper left")
+
+
+def draw_width(ax: Axes, table: pd.DataFrame, name: str, width: int) -> None:
+    """The logits of one width, of its first seed, over the paper's."""
+    part = table[(table["width"] == width) & (table["time"] > 0)]
+    seeds = part["seed"].unique()
+    part = part[part["seed"] == part["seed"].min()]
+    logits = {
+        (rival, index): tables.series(part, curves.LOGIT.of(rival), index=index)
+        for index in range(POINTS)
+        for rival in (*STYLES, curves.FLOW)
+    }
+    for label, points in paper_panel(name, f"n{width}").items():
+        index, rival = int(label[5]), label.split("_")[1]
+        look = {"color": SERIES[index], "markersize": 2.4 if rival == curves.NETWORK else 1.2}
+        paper_curve(ax, points, (f"n{width}", label), logits[rival, index], OTHER_IMAGE, **look)
+    for index in range(POINTS):
+        for rival, line in STYLES.items():
+            curve = logits[rival, index]
+            ax.plot(curve.index, curve, color=SERIES[index], linestyle=line)
+        curve = logits[curves.FLOW, index][::3]
+        ax.plot(curve.index, curve, color=BLACK, linestyle="none", marker=".", markersize=2.5)
+    told = f", seed {seeds.min()}" if len(seeds) > 1 else "" if len(seeds) else " (not run: the paper's points only)"
+    ax.set_xscale("log")
+    ax.set(xlabel="t", title=f"n = {width}{told}")

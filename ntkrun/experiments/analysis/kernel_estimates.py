@@ -109,6 +109,7 @@ def factor_claim(figure: str, name: str, panel: Panel, paper: float, ratio: floa
         sentence=f"{name}: the error is the paper's at equal n M.",
         source=f"{figure}, {name}: geometric mean of error sqrt(n M)",
         kind="read_off",
+        reference=(f"{figure}/{name}/*",),
         measure=lambda table: prefactor(table, panel),
         expected=str(paper),
         band=(paper / ratio, paper * ratio),

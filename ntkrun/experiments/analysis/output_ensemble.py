@@ -11,6 +11,7 @@ from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import largest
+from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.probes import probes
 from ntkrun.experiments.style import BLUE, GREEN, PAPER_MARK, VERMILION, legend, paper_curve
 from ntkrun.reference import paper_panel
@@ -191,3 +192,38 @@ def nngp_distance(table: pd.DataFrame, time: float | int) -> float:
     gap = np.abs(curve(table, curves.MEAN.of(curves.NNGP), time) - f.mean(axis=0))
     inside = ~(sd <= 0.05)  # away from the training points; nan stays in
     return largest((gap / (sd / np.sqrt(len(f))))[inside])
+
+
+def calibrated(figure: str, time: int) -> tuple[Claim, Claim]:
+    """Mean and covariance of networks of which all layers are trained are those of the theory at that time."""
+    return (
+        Claim(
+            id=f"{figure}.mean_z_t{time}",
+            sentence=f"At t = {time} the mean of the trained networks is that of eq. (14).",
+            depends_on=ANY_SETTING,
+            parts=("all",),
+            source="eq. (14) against the ensemble's mean, whitened by (15) at five alphas",
+            kind="theory",
+            measure=lambda table: mean_z(all_layers(table), time),
+            expected="0 +- 1 (chi^2 with 5 degrees of freedom)",
+            band=(-1.51, 4.9),
+            why=(
+                "chi^2 between its 1 in 1000 points .21 and 20.5; a bias O(1/n) of .04 at n = 256, against standard errors of "
+                ".03 to .06, would add 1 to 2"
+            ),
+            real_data=False,
+        ),
+        Claim(
+            id=f"{figure}.variance_z_t{time}",
+            sentence=f"At t = {time} the covariance of the trained networks is that of eq. (15).",
+            depends_on=ANY_SETTING,
+            parts=("all",),
+            source="eq. (15) against the ensemble's covariance at five alphas",
+            kind="theory",
+            measure=lambda table: variance_z(all_layers(table), time),
+            expected="0 +- 1",
+            band=(-3.3, 3.3),
+            why="1 in 1000 of a standard normal; a relative bias of c/n in the variance adds 16 c/n, .6 at n = 256, c = 10",
+            real_data=False,
+        ),
+    )

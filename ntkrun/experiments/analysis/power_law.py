@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import SupportsFloat
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 
@@ -87,3 +88,10 @@ def largest(values: ArrayLike) -> float:
 def smallest(values: ArrayLike) -> float:
     """The minimum."""
     return -largest(-np.asarray(values, np.float64))
+
+
+def vertex(curve: pd.Series, place: int) -> tuple[float, float]:
+    """Abscissa and height of the parabola through a point of a positive curve and its two neighbours, logarithms on both axes."""
+    near = curve.iloc[place - 1 : place + 2]
+    a, b, c = np.polyfit(np.log(near.index / near.index[1]), np.log(near.to_numpy()), 2)
+    return float(near.index[1] * np.exp(-b / (2 * a))), float(np.exp(c - b**2 / (4 * a)))

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import PowerLaw, power_law
 from ntkrun.experiments.curves import Quantity
-from ntkrun.experiments.style import BLUE, GREEN, VERMILION
+from ntkrun.experiments.style import BLUE, GREEN, VERMILION, shades
 
 ACTIVATIONS = {"relu": BLUE, "erf": GREEN, "tanh": VERMILION}
 BEYOND = 30.0  # times the lowest tenth of a width; its 40 networks scatter by a factor of 3 where none diverges
@@ -36,8 +36,10 @@ def law(part: pd.DataFrame, quantity: Quantity) -> PowerLaw:
 
 def panel(ax: Axes, table: pd.DataFrame, quantity: Quantity, parameterization: str) -> None:
     """The suprema of every network against n, and the power laws of each activation."""
-    kinds = {activation: of_kind(table, activation, parameterization) for activation in ACTIVATIONS}
-    for place, (activation, colour) in enumerate(ACTIVATIONS.items()):
+    others = [activation for activation in table["model.activation"].unique() if activation not in ACTIVATIONS]
+    colours = ACTIVATIONS | dict(zip(others, shades(len(others)), strict=True))
+    kinds = {activation: of_kind(table, activation, parameterization) for activation in colours}
+    for place, (activation, colour) in enumerate(colours.items()):
         points, fitted = suprema(kinds[activation], quantity), law(kinds[activation], quantity)
         if points.empty:
             continue

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from ntkrun import tables
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.power_law import largest
+from ntkrun.experiments.analysis.power_law import largest, vertex
 from ntkrun.experiments.claims import ALL_SCALES, ANY_SETTING, Claim
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.style import (
@@ -247,9 +247,7 @@ def _bump(table: pd.DataFrame) -> tuple[float, float]:
     top = int(curve.to_numpy().argmax()) if len(curve) else 0
     if not 0 < top < len(curve) - 1:
         return float("nan"), float("nan")
-    near = curve.iloc[top - 1 : top + 2]
-    a, b, c = np.polyfit(np.log(near.index / near.index[1]), np.log(near.to_numpy()), 2)
-    return float(near.index[1] * np.exp(-b / (2 * a))), float(np.exp(c - b**2 / (4 * a)))
+    return vertex(curve, top)
 
 
 def bump_time(table: pd.DataFrame) -> float:

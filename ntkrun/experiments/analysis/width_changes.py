@@ -1,7 +1,7 @@
 """How far networks of many widths move, held against the width: what is measured on the tables of `runs.width_changes`, and
 its panels."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import PowerLaw, average, largest, power_law
@@ -22,6 +23,7 @@ from ntkrun.experiments.style import (
     PURPLE,
     VERMILION,
     legend,
+    panel_letters,
     paper_curve,
     shades,
 )
@@ -116,6 +118,27 @@ LAYER_COLOURS = (BLUE, GREEN, ORANGE, VERMILION)  # the input layer's first, the
 # by quantity: the kernel's symbol and colour
 KERNELS = {curves.NTK_CHANGE: (r"$\hat\Theta$", PURPLE), curves.NNGP_CHANGE: (r"$\hat K$", BLACK)}
 GUIDES: dict[str, tuple[float, Any]] = {r"$1/\sqrt{n}$": (-0.5, (0, (5, 3))), "$1/n$": (-1.0, (0, (1, 2)))}
+
+
+def rows_of(table: pd.DataFrame, named: Mapping[Net, str]) -> dict[Net, str]:
+    """The kinds of networks that are there, the `named` first, and what stands beside their rows."""
+    there = nets(table)
+    return {net: title for net, title in named.items() if net in there} | {n: str(n) for n in there if n not in named}
+
+
+def rows_size(table: pd.DataFrame, named: Mapping[Net, str]) -> tuple[float, float]:
+    """Of `draw_rows`, inches."""
+    return 13.5, 3.8 * len(rows_of(table, named))
+
+
+def draw_rows(figure: FigureBase, table: pd.DataFrame, name: str, named: Mapping[Net, str]) -> None:
+    """A row for each kind of network; `name`: of the figure of the paper."""
+    there = rows_of(table, named)
+    axes = figure.subplots(len(there), 4, squeeze=False)
+    for row, (net, title) in zip(axes, there.items(), strict=True):
+        draw_row(row, net.of(table), name, f"{net}_")
+        row[0].set_ylabel(title)
+    panel_letters(axes.flat)
 
 
 def draw_row(axes: Iterable[Axes], part: pd.DataFrame, figure: str, stem: str = "") -> None:

@@ -79,6 +79,7 @@ CLAIMS = (
             sentence=f"At t = {time} Theta_hat has changed by as much as in the paper, at every width.",
             source=f"Figure 1, change of Theta_hat over time, t = {time}",
             kind="read_off",
+            reference=("fig1/ntk_change_vs_time/*",),
             measure=worst_octaves(NET, "fig1", "ntk_change_vs_time", float(time)),
             expected="0 octaves between ours and the paper's, for every width",
             band=(0.0, 0.4),

@@ -19,6 +19,7 @@ from ntkrun.experiments.analysis.output_ensemble import (
     COLUMNS,
     all_layers,
     band_panels,
+    calibrated,
     data_point_sd,
     drawn,
     flatness,
@@ -35,45 +36,13 @@ from ntkrun.experiments.runs import OUTPUT_ENSEMBLE
 from ntkrun.settings.runs import OutputEnsembleSettings
 
 TIMES = (0, 16, 256, 65536)
+# what the NNGP kernel of inputs on the sphere depends on
+OF_K = ("model.name", "model.activation", "model.depth", "model.sigma_w2", "model.sigma_b2", "data.preprocess")
 PAPER_SD = {0: 0.642, 16: 0.448, 256: 0.279, 65536: 0.272}  # NTK band at alpha = -2
 
 
 def draw(figure: FigureBase, table: pd.DataFrame) -> None:
     band_panels(figure, drawn(table), "fig2")
-
-
-def _calibrated(time: int) -> tuple[Claim, Claim]:
-    return (
-        Claim(
-            id=f"fig2.mean_z_t{time}",
-            sentence=f"At t = {time} the mean of the trained networks is that of eq. (14).",
-            depends_on=ANY_SETTING,
-            parts=("all",),
-            source="eq. (14) against the ensemble's mean, whitened by (15) at five alphas",
-            kind="theory",
-            measure=lambda table: mean_z(all_layers(table), time),
-            expected="0 +- 1 (chi^2 with 5 degrees of freedom)",
-            band=(-1.51, 4.9),
-            why=(
-                "chi^2 between its 1 in 1000 points .21 and 20.5; a bias O(1/n) of .04 at n = 256, against standard errors of "
-                ".03 to .06, would add 1 to 2"
-            ),
-            real_data=False,
-        ),
-        Claim(
-            id=f"fig2.variance_z_t{time}",
-            sentence=f"At t = {time} the covariance of the trained networks is that of eq. (15).",
-            depends_on=ANY_SETTING,
-            parts=("all",),
-            source="eq. (15) against the ensemble's covariance at five alphas",
-            kind="theory",
-            measure=lambda table: variance_z(all_layers(table), time),
-            expected="0 +- 1",
-            band=(-3.3, 3.3),
-            why="1 in 1000 of a standard normal; a relative bias of c/n in the variance adds 16 c/n, .6 at n = 256, c = 10",
-            real_data=False,
-        ),
-    )
 
 
 def _posterior(what: str, measure: Callable[[pd.DataFrame, float], float], low: float, high: float) -> Claim:
@@ -100,6 +69,7 @@ def _sd(time: int) -> Claim:
         parts=("all",),
         source="Figure 2, NTK band at alpha = -2",
         kind="read_off",
+        reference=(f"fig2/t{time}/ntk_*",),
         measure=lambda table: sd_at_minus_2(all_layers(table), time),
         expected=f"{expected}",
         band=(0.75 * expected, 1.25 * expected),
@@ -108,7 +78,7 @@ def _sd(time: int) -> Claim:
 
 
 CLAIMS = (
-    *(claim for time in TIMES for claim in _calibrated(time)),
+    *(claim for time in TIMES for claim in calibrated("fig2", time)),
     *(_sd(time) for time in TIMES),
     _posterior("mean", mean_z, -1.51, 4.9),
     _posterior("variance", variance_z, -3.3, 3.3),
@@ -118,6 +88,7 @@ CLAIMS = (
         parts=("all",),
         source="Section 3 and Figure 2: the NNGP posterior differs visibly from networks with all layers trained",
         kind="stated",
+        reference=("fig2/t65536/ntk_*", "fig2/t65536/nngp_*"),
         measure=lambda table: nngp_distance(all_layers(table), TIMES[-1]),
         expected="the paper's means differ by .17 at alpha = -2: 6 of its standard errors",
         band=(3.0, 12.0),
@@ -129,6 +100,7 @@ CLAIMS = (
         parts=("all",),
         source="Figure 2, last panel, at the training points",
         kind="read_off",
+        reference=("fig2/t65536/nn_*",),
         measure=lambda table: data_point_sd(all_layers(table), TIMES[-1]),
         expected=".006 to .008 at the grid points nearest to them, 0 on them",
         band=(0.0, 0.01),
@@ -140,8 +112,10 @@ CLAIMS = (
         parts=("all",),
         source="Figure 2, first panel: the band is flat in alpha",
         kind="read_off",
+        reference=("fig2/t0/ntk_*",),
         measure=lambda table: flatness(all_layers(table)),
         expected="2 sd = 1.27 to 1.29",
+        depends_on=OF_K,
         band=(0.0, 0.01),
         scales=("smoke", "cpu", "paper"),
         why="K of tanh at ||x||^2 = n_0 gives 1.279; without re-normalising, 2 sd varies by several tenths",

@@ -11,19 +11,8 @@ Here     the paper's eta = .01 is .02 under our loss, its time t = .01 i half of
 """
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.trajectories import (
-    FLOW_RIVALS,
-    WEIGHTS,
-    Average,
-    Distance,
-    bump_height,
-    bump_time,
-    output_correlation,
-    outputs,
-    same_steps_to_flow,
-    starts_together,
-    worst_kernel_ratio,
-)
+from ntkrun.experiments.analysis import trajectories
+from ntkrun.experiments.analysis.trajectories import FLOW_RIVALS, WEIGHTS, Average, Distance, outputs, starts_together
 from ntkrun.experiments.analysis.trajectory_figure import RunFigure
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
@@ -39,7 +28,7 @@ CLAIMS = (
         sentence="The empirical kernel predicts the network better than the analytic one.",
         source="Section 3.1 and Figure 3: the empirical kernel predicts better than the analytic one",
         kind="stated",
-        measure=worst_kernel_ratio,
+        measure=trajectories.worst_kernel_ratio,
         expected="below 1 at every t >= 1 (the paper's curves: at most 0.49)",
         band=(0.0, 1.0),
         why="below 1 is what the sentence says; earlier times are ruled by the discretisation error that both share",
@@ -49,6 +38,7 @@ CLAIMS = (
         sentence="The network fits its training set.",
         source="Figure 3, loss panel",
         kind="read_off",
+        reference=("fig3/loss/train_network",),
         measure=lambda table: last(table, curves.LOSS.of(curves.NETWORK), "train"),
         expected="0 +- 2e-5 at t = 256",
         band=(0.0, 0.01),
@@ -59,7 +49,7 @@ CLAIMS = (
         sentence="The distance to gradient flow near t = .08 is the discretisation error of gradient descent.",
         source="docs/figure3.md: the bump of the RMSE at t = .08 is the discretisation error of gradient descent",
         kind="theory",
-        measure=same_steps_to_flow,
+        measure=trajectories.same_steps_to_flow,
         expected="towards 0 as n grows",
         band=(1e-4, 0.25),
         why="were the bump a width effect, the ratio would be 1; it grows at smaller n; below 1e-4 is float32: one model twice",
@@ -69,7 +59,8 @@ CLAIMS = (
         sentence="The distance to gradient flow has its early maximum at the paper's time.",
         source="Figure 3, RMSE panel: local maximum of the empirical curve",
         kind="read_off",
-        measure=bump_time,
+        reference=("fig3/rmse/empirical_kernel",),
+        measure=trajectories.bump_time,
         expected="t = 0.074",
         band=(0.05, 0.11),
         why="1 / fast rate, a tenth over draws of 256 images, a sixth over networks of n = 512: two; a clock off by 2 is out",
@@ -79,7 +70,7 @@ CLAIMS = (
         sentence="That maximum is as high as steps of this size make it.",
         source="Figure 3, RMSE panel: that maximum, in units of rms f_0 x (a step's time) / (2 e x the maximum's time)",
         kind="theory",
-        measure=bump_height,
+        measure=trajectories.bump_height,
         expected="below 1 (the paper's .032 is .81)",
         band=(0.4, 1.1),
         why=(
@@ -92,6 +83,7 @@ CLAIMS = (
         sentence="The slow modes decay at the paper's rates: the train loss at t = 10 is the paper's.",
         source="Figure 3, loss panel: train loss at t = 10 (the slow modes' rates)",
         kind="read_off",
+        reference=("fig3/loss/train_network",),
         measure=lambda table: at(table, curves.LOSS.of(curves.NETWORK), 10.0, "train"),
         expected="0.2037 (network), 0.1709 (linear)",
         band=(0.12, 0.30),
@@ -102,6 +94,7 @@ CLAIMS = (
         sentence="The test loss ends where the paper's does.",
         source="Figure 3, loss panel: test loss at the end",
         kind="read_off",
+        reference=("fig3/loss/test_network",),
         measure=lambda table: last(table, curves.LOSS.of(curves.NETWORK), "test"),
         expected="0.570 (network), 0.546 (linear)",
         band=(0.45, 0.70),
@@ -112,7 +105,8 @@ CLAIMS = (
         sentence="Single test outputs of the network end where those of its linearization do.",
         source="Figure 3, test outputs at the end, network against linear",
         kind="read_off",
-        measure=output_correlation,
+        reference=("fig3/test_output/*",),
+        measure=trajectories.output_correlation,
         expected="0.994 over the 11 drawn outputs",
         band=(0.95, 0.9985),
         why="1 - .006 is a quarter nearer 1 at half the rms distance, .95 at 2.9 times; n = 512 has 2 (1/sqrt n) to 4 times it",
@@ -123,6 +117,7 @@ CLAIMS = (
             sentence=f"The distance to gradient flow with the {kernel} kernel ends where the paper's does.",
             source=f"Figure 3, RMSE panel: {kernel} kernel at the end",
             kind="read_off",
+            reference=(f"fig3/rmse/{kernel}_kernel",),
             measure=lambda table, rival=rival: last(table, curves.RMSE.of(rival), "test"),
             expected=f"{expected} at n = 2048",
             band=band,

@@ -91,6 +91,7 @@ def claims_of(kernel: str) -> list[Claim]:
             sentence=f"The errors of {kernel} are the paper's at every n and M.",
             source=f"Figure S10, {kernel}: rms of log2(ours / paper's) over the grid points of both",
             kind="read_off",
+            reference=(f"figs10/{kernel}/*",),
             measure=lambda table: paper_distance(table, panel, "figs10", kernel),
             expected="two independent runs",
             band=(0.0, 0.49),

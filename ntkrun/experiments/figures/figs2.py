@@ -21,6 +21,7 @@ from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
 from ntkrun.tables import at, last, series
 
+FAST = 10.119  # a recorded time at which the fast modes are fitted
 SHOWN = six_panels("figs2", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]})
 
 
@@ -38,12 +39,35 @@ def largest_fall(table: pd.DataFrame) -> float:
     return largest(values[:-1] / values[1:])
 
 
+def half_time(table: pd.DataFrame) -> float:
+    """Time at which half of what the test loss of f_lin falls by until t = 10 is gone, between records."""
+    name = curves.LOSS.of(curves.LINEAR)
+    curve, end = series(table, name, "test"), at(table, name, FAST, "test")
+    left = (curve.to_numpy() - end) / (curve.iloc[0] - end) if len(curve) else np.empty(0)
+    below = int((left <= 0.5).argmax()) if (left <= 0.5).any() else 0
+    between = [below, below - 1]
+    known = below > 0 and np.isfinite(left[: below + 1]).all()
+    return float(np.interp(0.5, left[between], curve.index[between])) if known else float("nan")
+
+
 CLAIMS = (
+    Claim(
+        id="figs2.half_time",
+        sentence="The fast modes decay as early as in the paper.",
+        source="Figure S2, loss panel: time at which the test loss of f_lin has fallen half of its way to t = 10",
+        kind="read_off",
+        reference=("figs2/loss/test_linear",),
+        measure=half_time,
+        expected="t = 1.4 from the first step on, 1.2 from t = 0",
+        band=(0.92, 1.84),
+        why="goes with the root of a rate; 1.4 either way is a rate off by 2, beyond draws and channels; a clock off by 2 is out",
+    ),
     Claim(
         id="figs2.rmse_growth",
         sentence="The distance of network and linearization grows like a power of t between 1/2 and 2.",
         source="Figure S2, RMSE panel: d log RMSE / d log t over t = 40..1295",
         kind="read_off",
+        reference=("figs2/rmse/empirical_kernel",),
         measure=growth,
         expected="1.31 (.0027 at t = 40, .238 at 1295)",
         band=(0.6, 2.0),
@@ -57,6 +81,7 @@ CLAIMS = (
         sentence="The distance of network and linearization never falls.",
         source="Figure S2, RMSE panel: every recorded value is above the one before",
         kind="read_off",
+        reference=("figs2/rmse/empirical_kernel",),
         measure=largest_fall,
         expected="0.80 (t = 10 to 20)",
         band=(0.0, 1.0),
@@ -67,6 +92,7 @@ CLAIMS = (
         sentence="The distance of network and linearization ends where the paper's does.",
         source="Figure S2, RMSE panel: end",
         kind="read_off",
+        reference=("figs2/rmse/empirical_kernel",),
         measure=lambda table: last(table, curves.RMSE.of(curves.LINEAR), "test"),
         expected="0.238 at 512 channels",
         band=(0.12, 0.48),
@@ -78,7 +104,8 @@ CLAIMS = (
         sentence="The fast modes leave the paper's train loss at t = 10.",
         source="Figure S2, loss panel: train loss at t = 10, behind the fast modes",
         kind="read_off",
-        measure=lambda table: at(table, curves.LOSS.of(curves.LINEAR), 10.119, "train"),
+        reference=("figs2/loss/train_linear",),
+        measure=lambda table: at(table, curves.LOSS.of(curves.LINEAR), FAST, "train"),
         expected="0.4495",
         band=(0.37, 0.475),
         why="1/2 is f = 0, nothing fitted; the few modes that are take .10 of it, half to 2.6 times that over draws of images",
@@ -88,6 +115,7 @@ CLAIMS = (
         sentence="The linearization ends with the paper's train loss.",
         source="Figure S2, loss panel: train loss of f_lin at the end",
         kind="read_off",
+        reference=("figs2/loss/train_linear",),
         measure=lambda table: last(table, curves.LOSS.of(curves.LINEAR), "train"),
         expected="0.165 (network: 0.098)",
         band=(0.094, 0.29),
@@ -101,6 +129,7 @@ CLAIMS = (
         sentence="The network ends with the paper's test accuracy.",
         source="Figure S2, accuracy panel, network",
         kind="read_off",
+        reference=("figs2/accuracy/test_network",),
         measure=lambda table: last(table, curves.ACCURACY.of(curves.NETWORK), "test"),
         expected="0.711 (network), 0.719 (linear)",
         band=(0.60, 0.82),

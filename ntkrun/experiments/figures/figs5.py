@@ -20,9 +20,9 @@ from ntkrun.experiments.analysis.final_distance import (
     LAYERS,
     SIZES,
     Panel,
-    draw_panel,
+    draw_panels,
     octaves,
-    shown_in,
+    panels_size,
     slope_in,
     slopes,
 )
@@ -30,8 +30,7 @@ from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import REGIME, Claim
 from ntkrun.experiments.runs import FINAL_DISTANCE
-from ntkrun.experiments.style import panel_letters
-from ntkrun.settings.runs import ImageDistanceSettings
+from ntkrun.settings.descents import ImageDistanceSettings
 
 DEPTH = Panel("fc_depth", "fully connected, |D| = 128", "fc", LAYERS, (SIZES, 128), "L")
 SIZE = Panel("fc_dataset_size", "fully connected, L = 2", "fc", SIZES, (LAYERS, 2), "|D|")
@@ -41,19 +40,11 @@ PANELS = (DEPTH, CNN, RESNET, SIZE)
 
 
 def size(table: pd.DataFrame) -> tuple[float, float]:
-    return 12.5, 4.6 * -(-len(shown_in(PANELS, table)) // len(PANELS))
+    return panels_size(PANELS, table)
 
 
 def draw(figure: FigureBase, table: pd.DataFrame) -> None:
-    panels = shown_in(PANELS, table)
-    axes = figure.subplots(-(-len(panels) // len(PANELS)), len(PANELS), squeeze=False)
-    for ax, panel in zip(axes.flat, panels, strict=False):
-        draw_panel(ax, panel, table)
-    panel_letters(axes.flat[: len(panels)])
-    for ax in axes.flat[len(panels) :]:
-        ax.set_axis_off()
-    for row in axes:
-        row[0].set_ylabel("final test RMSE, network to linearised")
+    draw_panels(figure, PANELS, table)
 
 
 # the parts of configs/experiment/figs5.yaml that a panel shows
@@ -95,6 +86,7 @@ def values(name: str, panel: Panel, where: str, within: Callable[[int], bool], s
         sentence=f"The final distances are the paper's within a factor two on average ({where}).",
         source=f"Figure S5, {where}",
         kind="read_off",
+        reference=(f"figs5/{panel.name}/*",),
         measure=measure,
         expected="0 octaves",
         band=(0.0, 0.8),
@@ -125,6 +117,7 @@ CLAIMS = (
         parts=PARTS[SIZE],
         source="Figure S5, last panel: the error grows with |D|",
         kind="stated",
+        reference=(f"figs5/{SIZE.name}/*",),
         measure=lambda table: slope_in(table, SIZE),
         expected="slope in |D| .32 (n = 32) to .80 (n = 2048)",
         band=(0.1, 0.6),

@@ -15,36 +15,24 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.width_changes import (
     COLUMNS,
     Net,
-    draw_row,
+    draw_rows,
     late_rise,
     mean_octaves,
-    nets,
+    rows_size,
     slope,
     worst_octaves,
 )
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import WIDTH_CHANGES
-from ntkrun.experiments.style import panel_letters
 from ntkrun.settings.runs import WidthChangeSettings
 
 RELU, TANH = Net("relu", 1), Net("tanh", 3)
 ROWS = {RELU: "one hidden ReLU layer, CIFAR-10", TANH: "three hidden tanh layers, MNIST"}
 
 
-def rows_of(table: pd.DataFrame) -> dict[Net, str]:
-    """The kinds of networks that are there, the paper's first, and what stands beside their rows."""
-    there = nets(table)
-    return {net: title for net, title in ROWS.items() if net in there} | {n: str(n) for n in there if n not in ROWS}
-
-
 def draw(figure: FigureBase, table: pd.DataFrame) -> None:
-    there = rows_of(table)
-    axes = figure.subplots(len(there), 4, squeeze=False)
-    for row, (net, title) in zip(axes, there.items(), strict=True):
-        draw_row(row, net.of(table), "figs6", f"{net}_")
-        row[0].set_ylabel(title)
-    panel_letters(axes.flat)
+    draw_rows(figure, table, "figs6", ROWS)
 
 
 SLOPE_WHY = (
@@ -66,13 +54,12 @@ TIMES = (1, 16, 256, 1024)
 
 
 def weight_claims(net: Net) -> list[Claim]:
-    source = "Section 3.1: input and output weights change like n^-1/2, inner ones like n^-1"
     return [
         Claim(
             id=f"figs6.{net}_slope_{name}",
             sentence=f"{net}: the relative change of the {name} weights falls with the width like n^{power:g}.",
             parts=(str(net),),
-            source=source,
+            source="Section 3.1: input and output weights change like n^-1/2, inner ones like n^-1",
             kind="stated",
             measure=slope(net, curves.WEIGHT_CHANGE, index),
             expected=expected,
@@ -92,6 +79,7 @@ def time_claims(net: Net, time: int) -> list[Claim]:
             parts=(str(net),),
             source=f"Figure S6, {net}, change of Theta_hat, t = {time}",
             kind="read_off",
+            reference=(f"figs6/{panel}/*",),
             measure=worst_octaves(net, "figs6", panel, at),
             expected="0 octaves between ours and the paper's, for every width",
             band=(0.0, 0.4),
@@ -103,6 +91,7 @@ def time_claims(net: Net, time: int) -> list[Claim]:
             parts=(str(net),),
             source=f"Figure S6, {net}, change of Theta_hat, t = {time}",
             kind="read_off",
+            reference=(f"figs6/{panel}/*",),
             measure=mean_octaves(net, at),
             expected="0 octaves on average over the widths",
             band=(-0.25, 0.25),
@@ -137,6 +126,7 @@ CLAIMS = (
         sentence="relu1: Theta_hat does not change any more after t = 2^9.",
         source="Figure S6, top left: no change after t = 2^9",
         kind="read_off",
+        reference=("figs6/relu1_ntk_change_vs_time/*",),
         measure=lambda table: late_rise(RELU.of(table)),
         expected="0 octaves (the paper's .00 to .04)",
         band=(-0.25, 0.25),
@@ -152,7 +142,7 @@ EXPERIMENT = Experiment(
     title="Figure S6: change of weights and kernels, one hidden ReLU layer and three of tanh",
     run=WIDTH_CHANGES,
     draw=draw,
-    size=lambda table: (13.5, 3.8 * len(rows_of(table))),
+    size=lambda table: rows_size(table, ROWS),
     shown=("width", *COLUMNS),
     claims=CLAIMS,
     settings=WidthChangeSettings,

@@ -9,99 +9,20 @@ Here     a shorter run learns at larger eta: where accuracy begins to rise goes 
          (docs/figure_s7.md).
 """
 
-from typing import Any
-
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import FigureBase
 
-from ntkrun import tables
-from ntkrun.experiments import curves
-from ntkrun.experiments.analysis.power_law import largest
+from ntkrun.experiments.analysis.rate_scan import COLUMNS, best, draw_scans, parameterization_gap
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import RATE_SCAN
-from ntkrun.experiments.style import PAPER_MARK, SERIES, legend, panel_letter, paper_curve, seeds_band, seeds_entry
-from ntkrun.reference import paper_panel
 from ntkrun.settings.runs import RateSettings
 
-COLUMNS = ("data.name", "model.activation", "loss", "model.parameterization")
-SHORT = {"mse": "mse", "cross_entropy": "xent"}
-# (activation, loss) -> its name in the paper's curves and in the claims
-CASES = {(phi, loss): f"{phi}_{short}" for phi in ("relu", "tanh") for loss, short in SHORT.items()}
-STYLES = {"ntk": "-", "standard": (0, (4, 2))}
-MARKS = {"ntk": "o", "standard": "^"}
-
-
-def curve(table: pd.DataFrame, data: str, case: tuple[str, str], parameterization: str) -> pd.Series:
-    """Accuracy against eta of the networks that did not diverge."""
-    return spread(table, data, case, parameterization)["mean"]
-
-
-def spread(table: pd.DataFrame, data: str, case: tuple[str, str], parameterization: str) -> pd.DataFrame:
-    """The same, and the smallest and largest of the seeds' accuracies: columns mean, low, high."""
-    wanted = dict(zip(COLUMNS, (data, *case, parameterization), strict=True))
-    part = table[(table[list(wanted)] == pd.Series(wanted)).all(axis=1)]
-    found, finite = (
-        tables.over_seeds(part, quantity.of(curves.NETWORK), against="eta")
-        for quantity in (curves.ACCURACY, curves.FINITE)
-    )
-    return found[finite["low"] == 1.0]
-
-
-def cases_of(table: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """The paper's, and whatever else there is."""
-    there = table[["model.activation", "loss"]].drop_duplicates().itertuples(index=False)
-    return CASES | {(phi, loss): f"{phi}_{SHORT[loss]}" for phi, loss in there}
-
-
-def draw_data(ax: Axes, table: pd.DataFrame, data: str) -> None:
-    paper = paper_panel("figs7", data)
-    for (case, named), colour in zip(cases_of(table).items(), SERIES, strict=False):
-        for parameterization, line in STYLES.items():
-            accuracies = spread(table, data, case, parameterization)
-            ours, name = accuracies["mean"], f"{named}_{parameterization}"
-            if name in paper:
-                look = {"color": colour, "marker": MARKS[parameterization], "markersize": 1.6}
-                paper_curve(ax, paper[name], (data, name), ours, **look)
-            seeds_band(ax, accuracies, colour)
-            ax.plot(ours.index, ours, color=colour, linestyle=line)
-    ax.set_xscale("log")
-    ax.set_xlabel(r"$\eta$  ($\eta_{std} n$)")
-    ax.set_title(data)
+DATA = ("mnist", "cifar10")
 
 
 def draw(figure: FigureBase, table: pd.DataFrame) -> None:
-    axes = figure.subplots(1, 2)
-    for letter, ax, data in zip("ab", axes, ("mnist", "cifar10"), strict=True):
-        draw_data(ax, table, data)
-        panel_letter(ax, letter)
-    axes[0].set_ylabel("test accuracy")
-    entries: dict[str, dict[str, Any]] = {
-        case.replace("_", ", "): {"color": colour}
-        for case, colour in zip(cases_of(table).values(), SERIES, strict=False)
-    }
-    entries |= {"NTK": {"color": "0.3"}, "standard": {"color": "0.3", "linestyle": STYLES["standard"]}}
-    for parameterization, mark in MARKS.items():
-        look = PAPER_MARK | {"color": "0.3", "marker": mark}
-        entries[f"paper, {'NTK' if parameterization == 'ntk' else parameterization}"] = look
-    legend(figure, entries | seeds_entry(table), loc="outside right center")
-
-
-def parameterization_gap(data: str):
-    """Measure: rms over eta and the four cases of accuracy, standard less NTK, where both are finite."""
-
-    def measure(table: pd.DataFrame) -> float:
-        pairs = [[curve(table, data, case, p) for p in STYLES] for case in CASES]
-        gaps = [(standard - ntk)[standard.index.intersection(ntk.index)] for ntk, standard in pairs]
-        return float(np.sqrt(np.mean(np.concatenate(gaps) ** 2))) if all(map(len, gaps)) else float("nan")
-
-    return measure
-
-
-def best(data: str, case: tuple[str, str]):
-    return lambda table: largest(curve(table, data, case, "ntk"))
+    draw_scans(figure, table, "figs7", DATA)
 
 
 TOGETHER = (
@@ -117,6 +38,7 @@ CLAIMS = (
             parts=(data,),
             source=f"Figure S7, {data}: standard against NTK at eta_std n = eta",
             kind="read_off",
+            reference=(f"figs7/{data}/*",),
             measure=parameterization_gap(data),
             expected="rms .01 to .02 between running medians",
             band=(0.0, 0.05),
@@ -131,6 +53,7 @@ CLAIMS = (
         parts=("mnist",),
         source="Figure S7, MNIST, ReLU, cross-entropy",
         kind="read_off",
+        reference=("figs7/mnist/relu_xent_ntk",),
         measure=best("mnist", ("relu", "cross_entropy")),
         expected="0.982",
         band=(0.97, 0.99),

@@ -24,7 +24,7 @@ from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs import SUPREMA
 from ntkrun.experiments.style import panel_letter
-from ntkrun.settings.runs import SupremaSettings
+from ntkrun.settings.descents import SupremaSettings
 
 PARAMETERIZATIONS = ("ntk", "standard")
 QUANTITIES = {

@@ -47,7 +47,7 @@ from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.precision import full_precision
 from ntkrun.lockstep.loop import FullBatch, Observation, run_lockstep
 from ntkrun.lockstep.progress import Progress
-from ntkrun.settings.runs import ImageDistanceSettings
+from ntkrun.settings.descents import ImageDistanceSettings
 from ntkrun.theory.closed_form import gradient_descent, steps_to_loss
 from ntkrun.theory.learning_rate import eta_critical
 from ntkrun.types import Array, Float, NumpyArray

@@ -67,11 +67,16 @@ def interpolation(x: np.ndarray, points: tuple[int, int], alphas: np.ndarray) ->
 
 
 def panel_steps(axis: np.ndarray, times: tuple[float, ...]) -> list[int]:
-    """The steps at which the axis reads `times`; UserError where no step does."""
+    """The steps at which the axis reads `times`; UserError where no step does, and where steps follow the last."""
     steps = [int(np.argmin(np.abs(axis - t))) for t in times]
     for t, step in zip(times, steps, strict=True):
         if abs(axis[step] - t) > 1e-6 * max(t, 1.0):  # sums of float32 rates
             raise UserError(f"times: no step of this schedule ends at t = {t:g}; the nearest at {axis[step]:g}")
+    if (last := max(steps)) < len(axis) - 1:
+        raise UserError(
+            f"optimizer.steps={len(axis) - 1}: nothing is recorded after the last of times, at step {last}: "
+            f"use optimizer.steps={last}, or add a time"
+        )
     return steps
 
 

@@ -108,7 +108,7 @@ def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetu
     """The setup of a network that we have not written: what its kernel takes."""
     model, theta0, settings = setup.model, setup.theta0, setup.settings
     if settings.model.width is not None and not declarations.of(model).width:
-        progress.warn(f"{name_of(model)} has no field width: model.width={settings.model.width} is not used")
+        _without_width(settings.model, name_of(model), progress)
     if setup.routes.linear == "parameter_space":
         return setup
     if not sees_one_example(model, theta0, setup.x_train):
@@ -117,6 +117,12 @@ def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetu
             "use linear_route=parameter_space"
         )
     return replace(setup, contraction=contraction_of(model, theta0, setup.x_train))
+
+
+def _without_width(model: Any, name: str, progress: Progress) -> None:
+    if model.width_asked:
+        raise UserError(f"{name} has no field width: leave model.width={model.width} out, or set the field that it has")
+    progress.warn(f"{name} has no field width: model.width={model.width} of this scale is not used")
 
 
 @partial(jax.jit, static_argnames="model")

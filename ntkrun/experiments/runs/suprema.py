@@ -46,8 +46,8 @@ from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
 from ntkrun.lockstep.progress import Progress
+from ntkrun.settings.descents import SupremaSettings
 from ntkrun.settings.models import ModelSettings
-from ntkrun.settings.runs import SupremaSettings
 from ntkrun.theory.closed_form import gradient_descent, steps_to_loss
 from ntkrun.theory.learning_rate import eta_critical
 

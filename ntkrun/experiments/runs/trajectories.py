@@ -235,9 +235,9 @@ def stack(
 
 
 def shown(f: np.ndarray, count: int, follow: str = "auto") -> np.ndarray:
-    """The outputs that are followed one by one: the first of `count` examples, or all k of the first example."""
+    """The outputs that are followed one by one: the first of `count` examples, or `count` of the first example."""
     examples = follow == "examples" or (follow == "auto" and f.shape[1] == 1)
-    return f[:count, 0] if examples else f[0]
+    return f[:count, 0] if examples else f[0, :count]
 
 
 planned_work = training_work

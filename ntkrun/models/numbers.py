@@ -1,0 +1,36 @@
+"""What the numbers of equation (1) may be, for whoever calls the library: the settings' types say the same of what is typed."""
+
+import operator
+from typing import Any
+
+import numpy as np
+from jax.core import Tracer
+
+from ntkrun.errors import UserError
+
+
+def check_numbers(*, width: Any = None, **numbers: Any) -> None:
+    """UserError unless depth and width are whole numbers from 1 on, sigma_w2 > 0 and sigma_b2 >= 0, each one number.
+
+    width  None where none is given
+    numbers  of `depth`, `sigma_w2`, `sigma_b2` those that are given; what JAX traces has no value yet and is let pass
+    """
+    for name in ("depth", "width"):
+        value = width if name == "width" else numbers.get(name, 1)
+        if value is not None and not (_whole(value) and value >= 1):
+            raise UserError(f"{name} = {value!r}: it must be a whole number from 1 on")
+    for name, bound in (("sigma_w2", "> 0"), ("sigma_b2", ">= 0")):
+        value = numbers.get(name, 1.0)
+        if isinstance(value, Tracer):
+            continue
+        if not np.isrealobj(value) or np.ndim(value) or isinstance(value, str):
+            raise UserError(f"{name} = {value!r}: it must be one number, the same for every layer")
+        if not (np.isfinite(value) and (value > 0 if bound == "> 0" else value >= 0)):
+            raise UserError(f"{name} = {value}: this variance must be a finite number {bound}")
+
+
+def _whole(value: Any) -> bool:
+    try:
+        return operator.index(value) == value and not isinstance(value, bool)
+    except TypeError:
+        return False

@@ -1,0 +1,1 @@
+"""How a network is written down: the words for its nonlinearities."""

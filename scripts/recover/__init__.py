@@ -1,0 +1,1 @@
+"""Which settings the paper's digitised curves speak for, where its text is silent: `scripts/recover_settings.py`."""

@@ -1,0 +1,179 @@
+"""Every setting of an experiment, changed alone at tiny sizes: does the table change, is it refused, is it ignored?
+
+Which settings there are, and which other values they could have, is read off the settings' types.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd
+from test_identity import BASES, SCHEDULES, leaves
+
+from ntkrun.cli.hydra.compose import compose
+from ntkrun.errors import UserError
+from ntkrun.experiments.base import Experiment
+from ntkrun.experiments.figures import load_experiment
+from ntkrun.lockstep.progress import Silent
+from ntkrun.runner.plan import make_cells
+from ntkrun.settings.parts import replaced
+from ntkrun.settings.schema import Described, alternatives
+from ntkrun.settings.validation import validated
+
+# Settings that may leave every number as it is: they are no part of what is computed.
+NO_NUMBER = {
+    "experiment": "names the settings",
+    "theory.tile_mb": "memory in which analytic kernels are computed",
+    "record.chunk": "images evaluated at a time; a result depends on it under batch normalisation alone",
+}
+
+# Smaller than scale=smoke, where a run has the setting and uses it.
+TINY: dict[str, Any] = {
+    "data.source": "stand_in", "optimizer.batch_size": 3, "data.n_train": 6, "data.n_test": 4, "model.width": 4,
+    "optimizer.steps": 8, "networks": 2, "rates": 2, "inputs": 3, "input_dim": 5, "draws": 2, "alphas": 6,
+    "times": (0, 8), "descent.max_steps": 8, "record.train_examples": 5, "record.first_time": 0.1,
+}  # fmt: skip
+# Accuracies are told apart on many images only, and at rates that neither leave a network where it was nor destroy it.
+RATES: dict[str, Any] = {
+    "data.n_test": 1000,
+    "data.n_train": 12,
+    "rates": 3,
+    "lowest_rate": 0.1,
+    "highest_rate": 9.0,
+    "optimizer.steps": 24,
+}
+
+# The runs of which settings are changed, the quickest to compile first, so that a setting is tried where it costs least.
+TYPED = {name: typed for name, typed in BASES.items() if name != "model=own"}
+TYPED["until converged"] = ("fig2", "converged=2", "optimizer.steps=8")
+TYPED["by the solver"] = ("lockstep", "loss=cross_entropy", "theory.flow.by_solver=true")
+TYPED["batches"] = ("lockstep", "optimizer.batch_size=3")
+# what only some networks, optimizers and schedules have, where that compiles in a second
+TYPED |= {f"fig1, {name}": ("fig1", f"optimizer.schedule.name={name}", *rest) for name, rest in SCHEDULES.items()}
+TYPED["fig1, adam"] = ("fig1", "optimizer=adam")
+TYPED["figs5, cnn"] = ("figs5", "parts.L1=null", "parts.D32=null")
+TYPED["figs7, wide_resnet"] = ("figs7", "model=wide_resnet", "model.depth=10")
+ON_FIG1 = tuple(name for name in TYPED if name.startswith("fig1, "))
+QUICKEST = ("figs10", "figs7", "fig1", *ON_FIG1, "figs4", "figs5", "theorem21", "fig2", "until converged")
+QUICKEST += ("figs5, cnn", "figs7, wide_resnet", "by the solver")
+ORDER = (*QUICKEST, *(name for name in TYPED if name not in QUICKEST))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of a run as its type describes it, and the value that it has there."""
+
+    described: Described
+    value: Any
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.described.path)
+
+    @property
+    def declared(self) -> tuple[type, str]:
+        """The class that has it first, and its name there."""
+        kinds, name = reversed(self.described.section.__mro__), self.described.name
+        return next(kind for kind in kinds if name in vars(kind).get("__annotations__", {})), name
+
+    @property
+    def others(self) -> list[Any]:
+        """Other values to try, near and far; none where the type leaves no choice."""
+        kinds = alternatives(self.described.field.annotation)
+        found: list[Any] = [*self.described.choices]
+        found += [None] if type(None) in kinds else []
+        if isinstance(self.value, bool):
+            found += [not self.value]
+        elif isinstance(self.value, int):
+            near = [self.value + 1, 2 * self.value, self.value - 1]
+            found += [1, *near] if self.value > 1000 else [*near, 1]  # a limit shows once it is reached
+        elif isinstance(self.value, float):
+            found += [self.value * 1.3, self.value / 1.3, self.value + 0.1, self.value * 100]
+        elif isinstance(self.value, tuple):
+            numbers = all(isinstance(one, int | float) for one in self.value)
+            found += [tuple(one + 1 for one in self.value) if numbers else (0, 2), self.value[:-1]]
+        elif self.value is None:
+            found += [one for kind in kinds for one in {float: (0.25, 4.0), int: (2,)}.get(kind, ())]
+            found += [(0, 2)] if self.described.is_list else []
+        return [one for one in found if one != self.value]
+
+    @property
+    def is_word(self) -> bool:
+        """Whether it is one word of a closed list, each of which has to differ from this one: `auto` stands for another."""
+        return self.described.is_closed and "auto" not in self.described.choices
+
+
+def settings_of(settings: Any) -> Iterator[Setting]:
+    """Those that enter what a cell is found by; the others are marked as saying where and how it runs."""
+    return (Setting(one, value) for one, value in leaves(settings) if not one.local)
+
+
+def as_typed(settings: Any) -> dict[str, Any]:
+    return settings.model_dump(mode="json", by_alias=True) | {"from": None}
+
+
+@dataclass(frozen=True)
+class Base:
+    """A run of which one setting is changed at a time."""
+
+    experiment: Experiment
+    settings: Any
+
+    @classmethod
+    def of(cls, name: str) -> "Base":
+        experiment, *typed = TYPED[name]
+        found = load_experiment(experiment)
+        first = make_cells(found, compose([f"experiment={experiment}", "scale=smoke", *typed]).settings)[0].settings
+        there = {".".join(one.path): value for one, value in leaves(first)}
+        kept = {setting.partition("=")[0] for setting in typed}
+        for setting, value in (TINY | (RATES if "rates" in there else {})).items():
+            if isinstance(there.get(setting), type(value)) and setting not in kept:
+                with suppress(UserError):  # where the run does not use it
+                    first = validated(type(first), replaced(as_typed(first), tuple(setting.split(".")), value))
+        return cls(found, first)
+
+    def table(self, settings: Any) -> pd.DataFrame:
+        return self.experiment.run.compute(settings, "cell", Silent()).table
+
+    @cached_property
+    def before(self) -> pd.DataFrame:
+        return self.table(self.settings)
+
+    def with_value(self, one: Setting, value: Any) -> Any:
+        """The settings with another value of one of them; UserError where it is refused."""
+        return validated(type(self.settings), replaced(as_typed(self.settings), one.described.path, value))
+
+    def takes_another(self, one: Setting) -> bool:
+        """Whether it may be changed at all."""
+        for value in one.others:
+            with suppress(UserError):
+                self.with_value(one, value)
+                return True
+        return False
+
+    def outcome(self, one: Setting, value: Any) -> Literal["refused", "used", "ignored"]:
+        """With this value of the setting: no run, another table, or the same table."""
+        try:
+            settings = self.with_value(one, value)
+        except UserError:
+            return "refused"
+        try:
+            return "ignored" if self.table(settings).equals(self.before) else "used"
+        except UserError:  # a limit that is too low, a point that is not there
+            return "used"
+
+    def ignored(self, one: Setting, thorough: bool) -> list[Any]:
+        """The values that are taken and change nothing, of a setting that may not do so.
+
+        One value that changes the table shows that a number is used; of a closed list every word has to.
+        """
+        found = []
+        for value in one.others:
+            outcome = self.outcome(one, value)
+            if outcome == "used" and not (thorough and one.is_word):
+                return []
+            found += [value] if outcome == "ignored" else []
+        # `auto` is another name for one of the words
+        return [] if one.value == "auto" and len(found) == 1 else found
