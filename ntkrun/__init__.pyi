@@ -24,9 +24,12 @@ from .lockstep.loop import MiniBatches as MiniBatches
 from .lockstep.loop import run_lockstep as run_lockstep
 from .lockstep.progress import Silent as Silent
 from .models import build_model as build_model
+from .models.functions import as_function as as_function
 from .models.parameters import count_parameters as count_parameters
 from .models.parameters import ntk_to_standard as ntk_to_standard
 from .models.parameters import standard_rates as standard_rates
+from .models.taylor import linearize as linearize
+from .models.taylor import taylor_expand as taylor_expand
 from .networks.infinite_width import infinite_width_kernels as infinite_width_kernels
 from .nonlinearities import Activation as Activation
 from .reference import paper_panel as paper_panel

@@ -15,3 +15,8 @@ class NonFiniteError(UserError):
 
 class ComputeForbiddenError(UserError):
     """`stage=report` met a cell that has not been run."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """The type and the first 200 characters of what somebody else's error says."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).partition(" (https")[0][:200]

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
@@ -16,6 +17,7 @@ from ntkrun.experiments.runs.prepare import set_up_training
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 from ntkrun.settings.custom_source import load, registered, source_hash
+from ntkrun.settings.runs import RunSettings
 
 TRACE = "from pathlib import Path\nPath('imported').touch()\n"  # what an import leaves behind
 NETWORK = "import flax.linen as nn\nclass Net(nn.Module):\n    width: int = 4\n"
@@ -160,7 +162,7 @@ def test_a_width_that_the_module_has_not_is_refused_where_it_is_typed(typed, fil
         (cell,) = make_cells(
             load_experiment("lockstep"), settings_of("lockstep", "smoke", *completed([*network, *overrides]))
         )
-        return set_up_training(cell.settings, Silent())
+        return set_up_training(cast(RunSettings, cell.settings), Silent())
 
     setting_up()
     with pytest.raises(UserError, match=r"Net has no field width: leave model\.width=32 out"):

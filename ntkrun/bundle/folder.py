@@ -123,6 +123,10 @@ class Bundle:
         """The user's modules that cells name, with all that enters their hash; the bytes of them."""
         models = [getattr(cell.settings, "model", None) for _, cell in self.cells]
         total = 0
+        if stored := [m.parameters for m in models if isinstance(m, UserModuleSettings) and m.parameters]:
+            raise UserError(
+                f"model.parameters={stored[0]} is a file that a bundle does not carry: run it without a bundle"
+            )
         for path in dict.fromkeys(str(model.path) for model in models if isinstance(model, UserModuleSettings)):
             if not is_path(path):
                 raise UserError(

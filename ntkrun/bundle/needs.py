@@ -23,6 +23,7 @@ NOT_FOR_A_RUN = {
     "scikit-learn": "the same",
     "jinja2": "the gallery, which stage=report writes",
     "packaging": "stage=bundle",
+    "safetensors": "parameters from a file, which a bundle does not carry",
 }
 
 

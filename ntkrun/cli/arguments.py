@@ -33,7 +33,7 @@ VALUES: dict[str, set[str] | None] = {
 }
 INFO = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
 # settings that are there only for some networks of the user's, and some schedules
-ADDED = ("model.args.", "optimizer.schedule")
+ADDED = ("model.args.", "model.apply_arguments.", "optimizer.schedule")
 # what a value of a launcher may consist of: it ends up in a job script
 HARMLESS = re.compile(r"[\w.,:=@%/+\[\]{}()&|*$ '\"-]*")
 

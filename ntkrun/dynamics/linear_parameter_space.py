@@ -15,6 +15,7 @@ from ntkrun.data.batches import Batch
 from ntkrun.dynamics.metrics import loss_of
 from ntkrun.dynamics.network import InParameterSpace, examples, in_chunks, read_weights
 from ntkrun.kernels.precision import full_precision
+from ntkrun.kernels.taps import outputs_of
 from ntkrun.types import Array, Params
 
 
@@ -34,7 +35,7 @@ class LinearParameterSpace(InParameterSpace):
     def step(self, state: tuple[Params, Any], batch: Batch | None) -> tuple[Params, Any]:
         omega, optimizer_state = state
         x, y = examples(batch, self.x_train, self.y_train)
-        f0, tangent = jax.linearize(lambda theta: self.model.apply({"params": theta}, x), self.theta0)
+        f0, tangent = jax.linearize(lambda theta: outputs_of(self.model, theta, x), self.theta0)
         residual = jax.grad(lambda f: loss_of(self.loss)(f, y))(f0 + tangent(omega))
         (gradient,) = jax.linear_transpose(tangent, omega)(residual)
         theta = jax.tree.map(jnp.add, self.theta0, omega)
@@ -46,7 +47,7 @@ class LinearParameterSpace(InParameterSpace):
 
         def linearised(images: Array) -> Array:
             def f(theta: Params) -> Array:
-                return jnp.asarray(model.apply({"params": theta}, images))
+                return outputs_of(model, theta, images)
 
             f0, change = jax.jvp(f, (self.theta0,), (omega,))
             return f0 + change

@@ -7,14 +7,16 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from flax import struct
 
 from ntkrun.data.batches import Batch
 from ntkrun.dynamics.metrics import loss_of
 from ntkrun.errors import UserError
 from ntkrun.kernels.precision import full_precision
+from ntkrun.kernels.taps import outputs_of
 from ntkrun.lockstep.mesh import split
+from ntkrun.models.functions import ModelLike
+from ntkrun.models.parameters import named_leaves
 from ntkrun.types import Array, Float, Params
 
 # A watched scalar weight: its path in the parameter tree and its flat index in that array.
@@ -35,9 +37,9 @@ def in_chunks(
     return outputs.reshape(-1, outputs.shape[-1])[:n]
 
 
-def predict(model: nn.Module, params: Params, x: Float[Array, "n *d"], chunk: int = CHUNK) -> Float[Array, "n k"]:
+def predict(model: ModelLike, params: Params, x: Float[Array, "n *d"], chunk: int = CHUNK) -> Float[Array, "n k"]:
     """f(x, theta) in chunks; a network with batch normalisation is the function of each chunk that it is."""
-    return in_chunks(lambda images: jnp.asarray(model.apply({"params": params}, images)), x, chunk)
+    return in_chunks(lambda images: outputs_of(model, params, images), x, chunk)
 
 
 def examples(
@@ -54,12 +56,8 @@ def examples(
 
 def read_weights(params: Params, watched: tuple[Watched, ...]) -> Float[Array, " w"]:
     """The values of the watched weights."""
-    values = []
-    for path, index in watched:
-        leaf = params
-        for part in path:
-            leaf = leaf[part]
-        values.append(leaf.reshape(-1)[index])
+    leaves = named_leaves(params)
+    values = [leaves[path].reshape(-1)[index] for path, index in watched]
     return jnp.stack(values) if values else jnp.zeros(0)
 
 
@@ -77,7 +75,7 @@ class InParameterSpace:
     x_train: Array
     y_train: Array
     x_test: Array
-    model: nn.Module = struct.field(pytree_node=False)
+    model: ModelLike = struct.field(pytree_node=False)
     tx: optax.GradientTransformation = struct.field(pytree_node=False)
     loss: str = struct.field(pytree_node=False)
     watched: tuple[Watched, ...] = struct.field(pytree_node=False)
@@ -125,7 +123,7 @@ class Network(InParameterSpace):
         return jax.grad(partial(self._loss, x=x, y=y))(theta)
 
     def _loss(self, theta: Params, x: Array, y: Array) -> Array:
-        return loss_of(self.loss)(jnp.asarray(self.model.apply({"params": theta}, x)), y)
+        return loss_of(self.loss)(outputs_of(self.model, theta, x), y)
 
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
         return self.observer(self, state[0])

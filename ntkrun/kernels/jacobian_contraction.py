@@ -1,24 +1,63 @@
-"""Theta_hat = J J^T of any module, from gradients of single outputs."""
+"""Theta_hat = J J^T of any network, from gradients of single outputs.
 
-from functools import partial
+`jacobian_ntk` takes f(X; theta) as one function of the whole batch X, right for every network: a column Theta_hat[:, j, :, b]
+at a time, by a backward pass over x2 and a forward one over x1, without J.
 
-import flax.linen as nn
+`examples_ntk` is for networks whose output for one example does not depend on others: the gradients of each example by
+themselves, k P numbers for P parameters, then one product of them, in blocks of examples.
+"""
+
+from functools import lru_cache, partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
+from ntkrun.costs import Piece
+from ntkrun.devices.placement import working_bytes
+from ntkrun.kernels.blocks import WHOLE, ByLayer
+from ntkrun.kernels.contraction import gram, slices
+from ntkrun.kernels.leaves import moving, put, those
 from ntkrun.kernels.taps import outputs_of
+from ntkrun.models.functions import Model
 from ntkrun.types import Array, Float, Params
 
 _COLUMNS_PER_BLOCK = 8  # gradients held at once
 
 
+def groups(params: Params, by_layer: bool) -> dict[str, list[int]]:
+    """Places of the parameters of every layer, or of all of them under `WHOLE`."""
+    layers = moving(params)
+    return layers if by_layer else {WHOLE: [place for places in layers.values() for place in places]}
+
+
 @partial(jax.jit, static_argnames=("model", "trace_outputs"))
-def jacobian_ntk(
-    model: nn.Module, params: Params, x1: Array, x2: Array, trace_outputs: bool
+def jacobian_ntk(model: Model, params: Params, x1: Array, x2: Array, trace_outputs: bool) -> Float[Array, "n1 n2 *kk"]:
+    """Theta_hat of f(X; theta) as one function of each batch."""
+    return _batch_ntk(model, params, x1, x2, groups(params, by_layer=False)[WHOLE], trace_outputs)
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3))
+def batches_ntk(
+    model: Model, params: Params, trace_outputs: bool, by_layer: bool, x1: Array, x2: Array | None
+) -> ByLayer:
+    """The same by layer: as many passes again for each of them."""
+    second = x1 if x2 is None else x2
+    return {
+        layer: _batch_ntk(model, params, x1, second, places, trace_outputs)
+        for layer, places in groups(params, by_layer).items()
+    }
+
+
+def _batch_ntk(
+    model: Model, params: Params, x1: Array, x2: Array, places: list[int], trace_outputs: bool
 ) -> Float[Array, "n1 n2 *kk"]:
-    """One column Theta_hat[:, j, :, b] = J(x1) J(x2)_jb^T at a time: a backward pass over x2, a forward one over x1."""
-    output, vjp = jax.vjp(lambda theta: outputs_of(model, theta, x2), params)
-    _, jvp = jax.linearize(lambda theta: outputs_of(model, theta, x1), params)
+    def outputs(theta: list[Array], x: Array) -> Array:
+        return outputs_of(model, put(params, places, theta), x)
+
+    theta = those(params, places)
+    output, vjp = jax.vjp(partial(outputs, x=x2), theta)
+    _, jvp = jax.linearize(partial(outputs, x=x1), theta)
     n2, k = output.shape
 
     def column(index: Array) -> Array:
@@ -30,3 +69,61 @@ def jacobian_ntk(
     if trace_outputs:
         return columns.reshape(n2, k, -1).mean(axis=1).T
     return columns.reshape(n2, k, -1, k).transpose(2, 0, 3, 1)
+
+
+@partial(jax.jit, static_argnums=(0, 2, 3))
+def examples_ntk(
+    model: Model, params: Params, trace_outputs: bool, by_layer: bool, x1: Array, x2: Array | None
+) -> ByLayer:
+    """Theta_hat of f(x_i; theta), every example by itself; x2 = None is x1 with itself."""
+    places_of = groups(params, by_layer)
+    places = [place for found in places_of.values() for place in found]
+    first = dict(zip(places, example_gradients(model, params, x1, places), strict=True))
+    second = first if x2 is None else dict(zip(places, example_gradients(model, params, x2, places), strict=True))
+    return {
+        layer: _product([first[place] for place in found], [second[place] for place in found], trace_outputs)
+        for layer, found in places_of.items()
+    }
+
+
+def example_gradients(model: Model, params: Params, x: Array, places: list[int]) -> list[Float[Array, "n k p"]]:
+    """df_a(x_i)/dtheta, a leaf at a time: one forward pass and k backward passes for every example."""
+
+    def outputs(theta: list[Array], example: Array) -> Array:
+        return outputs_of(model, put(params, places, theta), example[None])[0]
+
+    gradients = jax.vmap(jax.jacrev(outputs), in_axes=(None, 0))(those(params, places), x)
+    return [leaf.reshape(*leaf.shape[:2], -1) for leaf in gradients]
+
+
+def _product(first: list[Array], second: list[Array], trace_outputs: bool) -> Array:
+    (n1, k, _), n2 = first[0].shape, second[0].shape[0]
+    rows = (lambda g: (g.shape[0], -1)) if trace_outputs else (lambda g: (g.shape[0] * k, -1))
+    total: Any = 0.0
+    for one, other in zip(first, second, strict=True):
+        total += gram(one.reshape(rows(one)), other.reshape(rows(other)))
+    return total / k if trace_outputs else total.reshape(n1, k, n2, k).transpose(0, 2, 1, 3)
+
+
+def example_blocks(
+    model: Model, params: Params, x1: Any, x2: Any = None, memory_bytes: int | None = None
+) -> tuple[list[slice], list[slice]]:
+    """The examples of x1 and of x2 (None: x1) that `examples_ntk` works on together; of arrays or of their shapes."""
+    most = max(1, int((memory_bytes or working_bytes()) // (2 * _bytes_per_example(model, params, x1))))
+    return slices(x1.shape[0], most), slices((x1 if x2 is None else x2).shape[0], most)
+
+
+def _bytes_per_example(model: Model, params: Params, x: Any) -> int:
+    """What is held at once for the gradients of one example, those included."""
+    leaves, structure = jax.tree.flatten(params)
+    shapes = [jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
+    return _bytes_of_shapes(model, structure, (*shapes, jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype)))
+
+
+@lru_cache(maxsize=256)
+def _bytes_of_shapes(model: Model, structure: Any, shapes: tuple[jax.ShapeDtypeStruct, ...]) -> int:
+    *leaves, x = shapes
+    params = jax.tree.unflatten(structure, leaves)
+    places = groups(params, by_layer=False)[WHOLE]
+    piece = Piece("gradients", lambda theta, x: example_gradients(model, theta, x, places), (params, x))
+    return max(1, piece.peak_bytes - sum(leaf.size * leaf.dtype.itemsize for leaf in leaves))

@@ -3,19 +3,20 @@
 from functools import partial
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from ntkrun.devices.numerics import GENERATOR
 from ntkrun.kernels.precision import full_products
-from ntkrun.types import AnyArray, Array, Float, Params
+from ntkrun.kernels.taps import outputs_of
+from ntkrun.models.functions import Model, ModelLike
+from ntkrun.types import AnyArray, Array, Num, Params
 
 _POWER_STEPS = 20  # the largest eigenvalue is 3 times the next one and more: (1/3)^40
 
 
 @full_products
-def largest_eigenvalue(model: nn.Module, params: Params, x: Float[AnyArray, "n ..."]) -> float:
+def largest_eigenvalue(model: ModelLike, params: Params, x: Num[AnyArray, "n ..."]) -> float:
     """lambda_max of Theta_hat = J J^T on x without the kernel, by power iteration; for any module, in the dtype of params.
 
     J is that of f(X; theta) as one function of theta, so batch normalisation over X is part of it.  The Rayleigh
@@ -25,8 +26,8 @@ def largest_eigenvalue(model: nn.Module, params: Params, x: Float[AnyArray, "n .
 
 
 @partial(jax.jit, static_argnames=("model",))
-def _power_iteration(model: nn.Module, params: Params, x: Array) -> Array:
-    outputs, forward = jax.linearize(lambda theta: jnp.asarray(model.apply({"params": theta}, x)), params)
+def _power_iteration(model: Model, params: Params, x: Array) -> Array:
+    outputs, forward = jax.linearize(lambda theta: outputs_of(model, theta, x), params)
     transposed = jax.linear_transpose(forward, params)
 
     def once(_: Any, pair: tuple[Array, Array]) -> tuple[Array, Array]:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +23,7 @@ from ntkrun.kernels.analytic import Kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.models import declarations
+from ntkrun.models.functions import Model
 from ntkrun.types import Array, Float, NumpyArray, Params, PRNGKeyArray
 
 # Numbers held by the networks drawn together on a CPU: 4 MB in float32.  Random bits are drawn in several passes over the
@@ -33,7 +33,7 @@ _LARGEST_GROUP = 64
 
 
 def sampled_kernels(
-    model: nn.Module, x: Float[NumpyArray | Array, "n ..."], key: PRNGKeyArray, draws: int
+    model: Model, x: Float[NumpyArray | Array, "n ..."], key: PRNGKeyArray, draws: int
 ) -> Iterator[tuple[int, Kernels]]:
     """(M, averages over the first M draws) for M = 1, 2, 4, ... up to `draws`; kernels (n, n), float64 whatever the
     precision of the caller's JAX.
@@ -67,7 +67,7 @@ def sampled_kernels(
                 record *= 2
 
 
-def group_size(model: nn.Module, x: Array | jax.ShapeDtypeStruct, draws: int) -> int:
+def group_size(model: Model, x: Array | jax.ShapeDtypeStruct, draws: int) -> int:
     """How many networks are drawn together, a power of two: one network's weights, activations and kernels count."""
     weights = sum(leaf.size for leaf in jax.tree.leaves(_shapes(model, x)))
     net = declarations.of(model).fully_connected
@@ -79,14 +79,12 @@ def group_size(model: nn.Module, x: Array | jax.ShapeDtypeStruct, draws: int) ->
     return 2 ** int(np.log2(np.clip(beyond_a_cpu(_GROUP_NUMBERS) // numbers, 1, most)))
 
 
-def _shapes(model: nn.Module, x: Array | jax.ShapeDtypeStruct) -> Params:
+def _shapes(model: Model, x: Array | jax.ShapeDtypeStruct) -> Params:
     return jax.eval_shape(model.init, jax.random.key(0), x)["params"]
 
 
 @partial(jax.jit, static_argnames=("model", "group", "any_rank"))
-def segment_sums(
-    model: nn.Module, x: Array, key: PRNGKeyArray, first: Array, group: int, any_rank: bool = False
-) -> Array:
+def segment_sums(model: Model, x: Array, key: PRNGKeyArray, first: Array, group: int, any_rank: bool = False) -> Array:
     """Sums of (K_hat, Theta_hat) over draws [0], [1], [2, 3], [4, .., 7], ... of a group; (segments, 2, n, n), float64.
 
     any_rank: a projected draw that meets a singular Gram matrix is drawn by a factor which that has; the others stay as

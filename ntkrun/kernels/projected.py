@@ -15,7 +15,6 @@ Source: conditioning on linear constraints, as in Yang 2019, "Tensor programs I"
 from collections.abc import Callable
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cholesky, solve_triangular
@@ -23,6 +22,7 @@ from jax.scipy.linalg import cholesky, solve_triangular
 from ntkrun.errors import UserError
 from ntkrun.models import declarations
 from ntkrun.models.declarations import FullyConnected
+from ntkrun.models.functions import Model
 from ntkrun.nonlinearities import resolve_activation
 from ntkrun.types import Array, Float, PRNGKeyArray
 
@@ -39,7 +39,7 @@ def drawn_projections(key: PRNGKeyArray) -> Projections:
     return draw
 
 
-def is_projectable(model: nn.Module, n_inputs: int) -> bool:
+def is_projectable(model: Model, n_inputs: int) -> bool:
     """Whether the model is equation (1) in the NTK parameterization with one output, wide enough.
 
     n >= 4 N: half of the units of ReLU are dead for an input, and Gram matrices must have full rank.
@@ -51,7 +51,7 @@ def is_projectable(model: nn.Module, n_inputs: int) -> bool:
 
 
 def projected_kernels(
-    model: nn.Module, x: Float[Array, "n d"], key: PRNGKeyArray, projections: Projections, *, full_rank: bool = True
+    model: Model, x: Float[Array, "n d"], key: PRNGKeyArray, projections: Projections, *, full_rank: bool = True
 ) -> tuple[Float[Array, "n n"], Float[Array, "n n"]]:
     """(K_hat, Theta_hat) of one network; its first layer, biases and readout are drawn from `key` as they are.
 

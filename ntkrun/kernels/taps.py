@@ -6,45 +6,46 @@ The protocol stands in `models.layers`; a network is asked for it here and nowhe
 from functools import lru_cache
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ntkrun.devices import float64
 from ntkrun.errors import UserError
+from ntkrun.models.functions import Model, ModelLike, is_nnx, network_of
 from ntkrun.types import Array, Float, Params
 
 Path = tuple[str, ...]  # of a layer in the parameter tree
 
 
-def outputs_of(model: nn.Module, params: Params, x: Array) -> Array:
-    """f(x, theta)."""
-    output: Any = model.apply({"params": params}, x)
-    return output
+def outputs_of(model: ModelLike, params: Params, x: Array) -> Any:
+    """f(x, theta).  A program that JAX compiles for an NNX module would not see it change: `UserError`."""
+    if is_nnx(model):
+        raise UserError(f"{type(model).__name__} is an NNX module: pass f of f, params = ntkrun.as_function(module)")
+    return network_of(model).apply({"params": params}, x)
 
 
-def tapped_apply(model: nn.Module, params: Params, perturbations: Any, x: Array) -> tuple[Array, Any]:
+def tapped_apply(model: Model, params: Params, perturbations: Any, x: Array) -> tuple[Array, Any]:
     """(f with `perturbations` added to every tapped h, what the layers sowed)."""
     variables = {"params": params, "perturbations": perturbations}
     output, state = model.apply(variables, x, mutable=["taps"])
     return output, state.get("taps", {})
 
 
-def zero_perturbations(model: nn.Module, x: Array) -> Any:
+def zero_perturbations(model: Model, x: Array) -> Any:
     """A zero for every tapped h on these examples."""
     shapes = shapes_at_start(model, x.shape[1:], x.dtype).get("perturbations", {})
     return jax.tree.map(lambda shape: jnp.zeros((x.shape[0], *shape.shape[1:]), shape.dtype), shapes)
 
 
-def shapes_at_start(model: nn.Module, image: tuple[int, ...], dtype: Any) -> dict[str, Any]:
+def shapes_at_start(model: Model, image: tuple[int, ...], dtype: Any) -> dict[str, Any]:
     """Of the parameters ("params"), and of h of one example in every tapped layer ("perturbations")."""
     return _shapes_at_start(model, image, dtype, float64.is_on())
 
 
 # A trace of the network takes as long as its kernel on small sets; its dtypes may depend on the precision of JAX.
 @lru_cache(maxsize=256)
-def _shapes_at_start(model: nn.Module, image: tuple[int, ...], dtype: Any, in_64_bits: bool) -> dict[str, Any]:
+def _shapes_at_start(model: Model, image: tuple[int, ...], dtype: Any, in_64_bits: bool) -> dict[str, Any]:
     return jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image), dtype))
 
 
@@ -75,9 +76,9 @@ def check_covered(params: Params, layers: dict[Path, Any]) -> None:
 
 
 def tapped_layers(
-    model: nn.Module, params: Params, x: Array
-) -> list[tuple[dict[str, Array], Float[Array, "n k *width"]]]:
-    """(what the layer sowed, delta) of every layer, delta[i, a] = df_a(x_i)/dh: one forward, one backward pass per output."""
+    model: Model, params: Params, x: Array
+) -> dict[str, tuple[dict[str, Array], Float[Array, "n k *width"]]]:
+    """Path of every layer -> (what it sowed, delta), delta[i, a] = df_a(x_i)/dh: one forward, one backward pass per output."""
     zeros = zero_perturbations(model, x)
     output, vjp, taps = jax.vjp(lambda h: tapped_apply(model, params, h, x), zeros, has_aux=True)
     layers = uses_by_layer(taps)
@@ -86,10 +87,10 @@ def tapped_layers(
     cotangents = jnp.broadcast_to(one_hot[:, None, :], (output.shape[1], *output.shape))
     (deltas,) = jax.vmap(vjp, out_axes=1)(cotangents)
     delta_of = last_leaf_by_layer(deltas)
-    return [(uses[0], delta_of[path]) for path, uses in layers.items()]
+    return {"/".join(path): (uses[0], delta_of[path]) for path, uses in layers.items()}
 
 
-def readout_taps(model: nn.Module, params: Params, x: Array) -> dict[str, Array]:
+def readout_taps(model: Model, params: Params, x: Array) -> dict[str, Array]:
     """What the last layer sowed.
 
     Raises `UserError` where parameters lie outside of tapped layers, so that the last tapped layer need not be the last.
@@ -103,7 +104,7 @@ def readout_taps(model: nn.Module, params: Params, x: Array) -> dict[str, Array]
     return list(layers.values())[-1][0]
 
 
-def check_readout(model: nn.Module, params: Params, x: Array) -> None:
+def check_readout(model: Model, params: Params, x: Array) -> None:
     """Raises `UserError` unless outputs move as what the last layer with taps returns does: seen at the first of these
     inputs."""
     zeros = zero_perturbations(model, x[:1])

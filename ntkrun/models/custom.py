@@ -1,114 +1,190 @@
-"""A user's own Flax module as a network of ours: built from settings, and checked for what the rivals need of it."""
+"""A user's own network from settings: built from what `model.path` names, and checked for what the rivals need of it.
+
+It names a class of linen or NNX modules, a linen module, a function that makes one of these, or a pair (init, f) of functions
+init(key, x) -> params and f(params, x) -> outputs.
+"""
 
 import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import jax
-import jax.numpy as jnp
 
-from ntkrun.errors import UserError
+from ntkrun.errors import UserError, in_one_line
 from ntkrun.models import declarations
+from ntkrun.models.constants import NOTHING, Constants
+from ntkrun.models.declarations import Declaration
+from ntkrun.models.functions import Function, LinenFunction, Model, PlainFunction, is_nnx
 from ntkrun.settings.custom_source import load
-from ntkrun.types import AnyArray, Params
 
-NEEDED = (
-    "__call__(self, x) for images x (n, height, width, channels), on `params` alone: without dropout or batch_stats"
-)
 BUILT_IN = {"trained": "all", "matmul": "as_dtype"}  # what a module without fields of these names does
+OF_FLAX = ("parent", "name", "rngs", "self")  # arguments of every module, which are no fields of the user's
+WANTED = "a linen or NNX module, a function that makes one, or a pair (init, f) with init(key, x) and f(params, x)"
 
 
-def build_user_module(path: str, source: str, args: dict[str, Any], **offered: Any) -> nn.Module:
-    """The module with the fields `args`, and those of `offered` (width, n_outputs, dtype, ...) that it has.
+def build_user_module(
+    path: str,
+    source: str,
+    args: dict[str, Any],
+    arguments: dict[str, Any] | None = None,
+    output: int | str | None = None,
+    **offered: Any,
+) -> Model:
+    """The network with the fields `args`, and those of `offered` (width, n_outputs, dtype, ...) that it has.
 
-    Raises `UserError` for what is no linen module, for fields that it has not or lacks, and for a setting among
+    arguments  of its call beside the images
+    output     which of several outputs is meant, None where there is one
+
+    Raises `UserError` for what is no network, for fields and arguments that it has not or lacks, and for a setting among
     `BUILT_IN` that it cannot follow.
     """
-    kind = load(path, source)
-    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
-        raise UserError(f"model.path={path} is no class derived from flax.linen.Module")
-    fields = {field.name: field for field in dataclasses.fields(kind) if field.init}
-    fields = {name: field for name, field in fields.items() if name not in ("parent", "name")}
+    named = load(path, source)
+    if isinstance(named, nn.Module) or _is_pair(named):
+        made, fields, given = named, {}, {}
+        _check_fields(type(named).__name__, fields, args, offered)
+    elif is_nnx(named):
+        raise UserError(f"model.path={path} is a drawn module: name its class, or a function of rngs that makes it")
+    elif callable(named):
+        fields = _fields(path, named)
+        _check_fields(_name(named), fields, args, offered)
+        given = {name: value for name, value in offered.items() if name in fields and value is not None} | args
+        _check_complete(named, fields, given)
+        made = _made(named, given)
+    else:
+        raise UserError(f"model.path={path} is {type(named).__name__}, no network: it has to be {WANTED}")
+    called = Constants(arguments or {})
+    if isinstance(made, nn.Module):
+        return _linen(made, called, output)
+    if _is_pair(made):
+        _check_call(made[1], 2, called.value)
+        return PlainFunction(made[1], made[0], called, output, _declared(given))
+    if is_nnx(made):
+        return _nnx(partial(named, **given), called, output, _declared(given))
+    raise UserError(f"{_name(named)} returns {type(made).__name__}, no network: it has to return {WANTED}")
+
+
+def _fields(path: str, named: Callable[..., Any]) -> dict[str, bool]:
+    """Name -> whether it has a default."""
+    if isinstance(named, type) and issubclass(named, nn.Module):
+        missing = (dataclasses.MISSING, dataclasses.MISSING)
+        found = {f.name: (f.default, f.default_factory) != missing for f in dataclasses.fields(named) if f.init}
+    else:
+        try:
+            parameters = _signature(named).values()
+        except (TypeError, ValueError) as error:
+            raise UserError(f"model.path={path} is {_name(named)}, no network: it has to be {WANTED}") from error
+        kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        found = {p.name: p.default is not p.empty for p in parameters if p.kind not in kinds}
+    return {name: has_default for name, has_default in found.items() if name not in OF_FLAX}
+
+
+def _signature(named: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    # classes of NNX are called through their metaclass, which tells no arguments
+    return inspect.signature(named.__init__ if isinstance(named, type) else named).parameters
+
+
+def _check_fields(name: str, fields: dict[str, bool], args: dict[str, Any], offered: dict[str, Any]) -> None:
     if unknown := sorted(args.keys() - fields.keys()):
-        raise UserError(f"model.args.{unknown[0]}: {kind.__name__} has no such field; it has {', '.join(fields)}")
-    for name, usual in BUILT_IN.items():
-        if name not in fields and offered.get(name, usual) != usual:
+        there = ", ".join(fields) or "none"
+        raise UserError(f"model.args.{unknown[0]}: {name} has no such field; it has {there}")
+    for setting, usual in BUILT_IN.items():
+        if setting not in fields and offered.get(setting, usual) != usual:
             raise UserError(
-                f"{name}={offered[name]} needs a field `{name}: str` in {kind.__name__}, "
-                f"used as ntkrun.models.layers does; without one there is {name}={usual}"
+                f"{setting}={offered[setting]} needs a field `{setting}: str` in {name}, "
+                f"used as ntkrun.models.layers does; without one there is {setting}={usual}"
             )
-    given = {name: value for name, value in offered.items() if name in fields and value is not None} | args
-    missing = (dataclasses.MISSING, dataclasses.MISSING)
-    for name, field in fields.items():
-        if name not in given and (field.default, field.default_factory) == missing:
-            raise UserError(f"model.args.{name} is not set, and {kind.__name__} has no default for it")
-    return _constructed(kind, given)
 
 
-def _constructed(kind: type[nn.Module], given: dict[str, Any]) -> nn.Module:
+def _check_complete(named: Callable[..., Any], fields: dict[str, bool], given: dict[str, Any]) -> None:
+    lacking = [name for name, has_default in fields.items() if not has_default and name not in given]
+    if not isinstance(named, type) and len(lacking) == 2 and lacking == list(fields)[:2]:
+        raise UserError(
+            f"{_name(named)}({', '.join(fields)}) makes no network of settings: a function f(params, x) is named together "
+            "with its init, as a pair: network = (init, f), and model.path=module:network"
+        )
+    if lacking:
+        raise UserError(f"model.args.{lacking[0]} is not set, and {_name(named)} has no default for it")
+
+
+def _made(named: Callable[..., Any], given: dict[str, Any]) -> Any:
+    """What it makes of these fields; an NNX module of shapes."""
     try:
-        model = kind(**given)
-        hash(model)
+        if "rngs" in _signature(named):
+            from ntkrun.models.nnx_functions import abstract
+
+            return abstract(partial(named, **given))
+        return named(**given)
+    except UserError:
+        raise
     except Exception as error:
-        raise UserError(f"{kind.__name__}({_listed(given)}) fails with {_short(error)}") from error
-    declared = declarations.of(model)
+        raise UserError(f"{_name(named)}({_listed(given)}) fails with {in_one_line(error)}") from error
+
+
+def _linen(module: nn.Module, arguments: Constants, output: int | str | None) -> Model:
+    name = type(module).__name__
+    _check_call(type(module).__call__, 2, arguments.value)
+    try:
+        lists = {
+            f.name: getattr(module, f.name) for f in dataclasses.fields(module) if f.init and f.name not in OF_FLAX
+        }
+        module = module.clone(**{key: _tuples(value) for key, value in lists.items() if isinstance(value, list)})
+        hash(module)
+    except Exception as error:
+        raise UserError(f"a field of {name} fails with {in_one_line(error)}") from error
+    declared = declarations.of(module)
     if declared.parameterization not in ("ntk", "standard"):
         raise UserError(
-            f"{kind.__name__}.parameterization={declared.parameterization!r} must be ntk or standard: it decides eta_0 or "
-            "eta_0/n"
+            f"{name}.parameterization={declared.parameterization!r} must be ntk or standard: it decides eta_0 or eta_0/n"
         )
     if declared.parameterization == "standard" and not declared.width:
-        raise UserError(
-            f"{kind.__name__} needs a field `width`: its standard parameterization steps with eta_0 / width"
-        )
-    return model
+        raise UserError(f"{name} needs a field `width`: its standard parameterization steps with eta_0 / width")
+    if arguments == NOTHING and output is None:
+        return module
+    return LinenFunction(module, arguments, output=output)
 
 
-def check_user_module(model: nn.Module, x: AnyArray | jax.ShapeDtypeStruct, k: int) -> None:
-    """UserError, naming what to write, unless f(params, x) is (n, k) for these images; from shapes alone."""
-    name = type(model).__name__
-    image, dtype = tuple(x.shape[1:]), x.dtype
-    two = jax.ShapeDtypeStruct((2, *image), dtype)
+def _nnx(make: Callable[..., Any], arguments: Constants, output: int | str | None, declared: Declaration) -> Function:
+    from ntkrun.models.nnx_functions import Maker, abstract, nnx_function
 
-    def outputs(images: Any) -> tuple[Params, Any]:
-        params: Any = model.init(jax.random.key(0), images).get("params", {})
-        return params, model.apply({"params": params}, images)
-
-    try:
-        params, f = jax.eval_shape(outputs, two)
-    except Exception as error:
-        raise UserError(
-            f"{name} does not run on images of shape {image}: {_short(error)}; it needs {NEEDED}"
-        ) from error
-    if not params:
-        raise UserError(f"{name} has no parameters: make them by layers in an `@nn.compact` __call__, or by self.param")
-    if getattr(f, "shape", None) != (2, k) or not jnp.issubdtype(f.dtype, jnp.floating):
-        returned = getattr(f, "shape", type(f).__name__)
-        raise UserError(
-            f"{name} returns {returned} for 2 images and k = {k} outputs: it must be (2, {k}); give it a field "
-            "`n_outputs: int`, which is set to k, for the features of its last layer"
-        )
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        where = jax.tree_util.keystr(path)
-        if not all(hasattr(part, "key") for part in path) or not jnp.issubdtype(leaf.dtype, jnp.floating):
-            raise UserError(f"{name}: params{where} must be an array of real numbers in nested dicts")
+    module = abstract(make)
+    _check_call(type(module).__call__, 2, arguments.value)
+    maker = Maker(make.func, Constants(make.keywords)) if isinstance(make, partial) else make
+    return nnx_function(module, arguments, output, maker, declared)[0]
 
 
-def sees_one_example(model: nn.Module, params: Params, x: AnyArray) -> bool:
-    """Whether the output of the first of these images is the same without the others."""
+def _check_call(call: Callable[..., Any], before: int, arguments: dict[str, Any]) -> None:
+    """UserError unless a call takes these arguments behind the first ones (self and x, or params and x), and needs no more."""
+    parameters = list(inspect.signature(call).parameters.values())
+    kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    further = {p.name: p.default is not p.empty for p in parameters[before:] if p.kind not in kinds}
+    name = getattr(call, "__qualname__", "the function").removesuffix(".__call__")
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    if not takes_any and (unknown := sorted(arguments.keys() - further.keys())):
+        there = f"it takes {', '.join(further)}" if further else "it takes none beside the images"
+        raise UserError(f"model.apply_arguments.{unknown[0]}: {name} has no such argument; {there}")
+    for argument, has_default in further.items():
+        if not has_default and argument not in arguments:
+            raise UserError(f"{name} is called with {argument}: set model.apply_arguments.{argument}=false, say")
 
-    @jax.jit
-    def first(images: Any) -> Any:
-        return model.apply({"params": params}, images)[0]  # type: ignore[index]
 
-    together, alone = first(x[:2]), first(x[:1])
-    # rounding in float32 is 1e-6 a layer; a batch's mean moves an output by parts of itself
-    return bool(jnp.max(jnp.abs(together - alone)) <= 1e-3 * jnp.max(jnp.abs(together)))
+def _declared(given: dict[str, Any]) -> Declaration:
+    width = given.get("width")
+    return Declaration(width=width if isinstance(width, int) else 0, tapped=False)
+
+
+def _is_pair(named: Any) -> bool:
+    return isinstance(named, tuple | list) and len(named) == 2 and all(callable(one) for one in named)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _name(named: Any) -> str:
+    return str(getattr(getattr(named, "func", named), "__name__", type(named).__name__))
 
 
 def _listed(given: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in given.items())
-
-
-def _short(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split()).partition(" (https")[0][:200]

@@ -5,9 +5,7 @@ the fields of these names that it may have: `width`, `parameterization`, `matmul
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
-
-import flax.linen as nn
+from typing import Any
 
 from ntkrun.errors import UserError
 from ntkrun.nonlinearities import Activation
@@ -64,7 +62,10 @@ class Declaration:
         return replace(self, **known)
 
 
-def of(model: nn.Module) -> Declaration:
+UNKNOWN = Declaration(tapped=False)  # of a function of which nothing more is known
+
+
+def of(model: Any) -> Declaration:
     """What the network declares, else `by_fields`.  Raises `UserError` for a `declaration` that is no `Declaration`.
 
     A declaration speaks of the function that its class computes: one that computes another, by a `__call__` or `setup` of
@@ -72,13 +73,13 @@ def of(model: nn.Module) -> Declaration:
     """
     if not _declares(type(model)):
         return by_fields(model)
-    declared = cast(Any, model).declaration
+    declared = model.declaration
     if not isinstance(declared, Declaration):
         raise UserError(f"{type(model).__name__}.declaration must be an ntkrun.models.declarations.Declaration")
     return declared
 
 
-def _declares(kind: type[nn.Module]) -> bool:
+def _declares(kind: type) -> bool:
     """Whether the first class among its ancestors that says what is computed says what to know of it, too."""
     classes = kind.__mro__
     declared = next((place for place, one in enumerate(classes) if "declaration" in vars(one)), None)
@@ -86,7 +87,7 @@ def _declares(kind: type[nn.Module]) -> bool:
     return declared is not None and declared <= computed
 
 
-def by_fields(model: nn.Module) -> Declaration:
+def by_fields(model: Any) -> Declaration:
     """What a module's fields say; a network with a `declaration` adds to it what else it knows."""
     width = getattr(model, "width", 0)
     return Declaration(

@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import jax
 
@@ -16,6 +17,16 @@ def natural_key(name: str) -> tuple[str | int, ...]:
 def layer_names(params: Params) -> tuple[str, ...]:
     """Top-level names of the tree in forward order, layer_1 .. layer_{L+1}."""
     return tuple(sorted(params, key=natural_key))
+
+
+def named_leaves(tree: Any) -> dict[tuple[str, ...], Any]:
+    """Path -> leaf of any tree, in the order of its leaves: keys of dicts, places in lists, names of fields."""
+    paths = jax.tree_util.tree_leaves_with_path(tree)
+    return {tuple(map(_part, path)): leaf for path, leaf in paths}
+
+
+def _part(key: Any) -> str:
+    return next(str(getattr(key, attribute)) for attribute in ("key", "idx", "name") if hasattr(key, attribute))
 
 
 def count_parameters(params: Params) -> int:

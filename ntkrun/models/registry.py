@@ -6,6 +6,7 @@ from ntkrun.errors import UserError
 from ntkrun.models.cnn import CNN
 from ntkrun.models.custom import build_user_module
 from ntkrun.models.fc import FC
+from ntkrun.models.functions import Model
 from ntkrun.models.numbers import check_numbers
 from ntkrun.models.wide_resnet import WideResNet
 from ntkrun.settings.custom_source import registered, source_hash
@@ -17,7 +18,7 @@ MODELS: dict[str, type[nn.Module]] = {
 }
 
 
-def build_model(name: str, **fields: object) -> nn.Module:
+def build_model(name: str, **fields: object) -> Model:
     """The registered module `name` with these fields; lists become tuples, because a module has to be hashable for jit.
 
     Raises `UserError`, naming the choices, for a name that is neither in `MODELS` nor an entry point of the group

@@ -16,6 +16,7 @@ from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.plan import config_hash
 from ntkrun.runner.store import Store, cell_file, content_hash, read_table, table_of
 from ntkrun.settings.base import CommonSettings
+from ntkrun.settings.models import OF_FILES
 from ntkrun.settings.schema import local_fields, typed_names
 from ntkrun.settings.validation import validated
 
@@ -95,7 +96,7 @@ def _settings(experiment: Experiment, facts: dict[str, Any], local: CommonSettin
     typed = typed_names(experiment.settings)
     model = recorded.get("model")
     if isinstance(model, dict) and model.get("name") == "own":  # the source here is what counts
-        recorded = recorded | {"model": {key: value for key, value in model.items() if key != "source"}}
+        recorded = recorded | {"model": {key: value for key, value in model.items() if key not in OF_FILES}}
     return validated(
         experiment.settings, {key: value for key, value in (BEFORE | here).items() if key in typed} | recorded
     )

@@ -60,6 +60,25 @@ def source_hash(name: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def content_hash(path: str, setting: str) -> str:
+    """16 hex digits over a file, or over all files of a folder and their names in it.
+
+    Raises `UserError`, naming the setting, where there is nothing to read.
+    """
+    found = Path(path).expanduser()
+    files = sorted(file for file in found.rglob("*") if file.is_file()) if found.is_dir() else [found]
+    digest = hashlib.sha256()
+    try:
+        for file in files:
+            digest.update(f"{file.relative_to(found)} {file.stat().st_size}\n".encode())
+            with file.open("rb") as content:
+                for part in iter(lambda: content.read(2**20), b""):
+                    digest.update(part)
+    except OSError as error:
+        raise UserError(f"{setting}={path} cannot be read ({error.strerror}): name a file that is there") from error
+    return digest.hexdigest()[:16]
+
+
 def sources(name: str) -> dict[str, Path]:
     """Module -> file of all that `source_hash` takes in."""
     module, _ = located(name)

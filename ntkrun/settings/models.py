@@ -22,8 +22,8 @@ from pydantic import (
 from ntkrun.errors import UserError
 from ntkrun.notation.activation_names import DECLARED, canonical, is_flat
 from ntkrun.settings.choices import Activation, AnalyticKernel, Dtype, Norm, Parameterization, Pool, Trained
-from ntkrun.settings.custom_source import is_path, source_hash
-from ntkrun.settings.fields import Count, Meanings, NonNegative, Positive, Section, one_of
+from ntkrun.settings.custom_source import content_hash, is_path, source_hash
+from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Path, Positive, Section, one_of
 
 
 def _shortest_word(typed: Any, closed_list: Callable[[Any], str]) -> str:
@@ -173,6 +173,15 @@ class UserModuleSettings(Network):
     args: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(
         description="the module's other fields, by name: model.args.depth=3"
     )
+    apply_arguments: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(
+        description="what the network is called with beside the images, by name: model.apply_arguments.train=false"
+    )
+    output: Index | str | None = Field(
+        description="which of several outputs is meant, by place or name; null: there is one"
+    )
+    parameters: Local[Path | None] = Field(
+        description="safetensors file, or folder of an Orbax checkpoint, with theta_0; null: drawn.  Its content enters"
+    )
     dtype: Dtype = Field(description="floating-point type of parameters and inputs")
     _width_asked: bool = PrivateAttr(default=False)  # whether the width is that of `args`
 
@@ -192,6 +201,12 @@ class UserModuleSettings(Network):
         """Hash of the source, as it was when the settings were read."""
         return source_hash(str(self.path))
 
+    @computed_field
+    @cached_property
+    def parameters_hash(self) -> str | None:
+        """Hash of the stored parameters, as they were when the settings were read."""
+        return None if self.parameters is None else content_hash(self.parameters, "model.parameters")
+
     @model_validator(mode="wrap")
     @classmethod
     def _one_width(cls, raw: Any, validate: ModelWrapValidatorHandler["UserModuleSettings"]) -> "UserModuleSettings":
@@ -208,6 +223,11 @@ class UserModuleSettings(Network):
             raise ValueError("model=own needs a network: set model.path=my_module:MyNet and allow_custom=true")
         return self
 
+
+# what the settings of the user's network say of its files: it follows from them
+OF_FILES = ("source", "parameters_hash")
+# of a network that needs nothing more than images: came later, and left draws as they were
+UNSET: dict[str, Any] = {"apply_arguments": {}, "output": None}
 
 if TYPE_CHECKING:
     AnyModelSettings = ModelSettings

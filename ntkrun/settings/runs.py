@@ -12,6 +12,8 @@ from ntkrun.settings.data import DataSettings
 from ntkrun.settings.descents import FinalDistanceSettings
 from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Positive
 from ntkrun.settings.models import (
+    OF_FILES,
+    UNSET,
     AnyModelSettings,
     AnyNetworkSettings,
     ModelSettings,
@@ -180,8 +182,9 @@ class FreeSettings(RunSettings):
 
     @property
     def drawn_for(self) -> dict[str, Any]:
-        # an edited module starts from the same draws
-        return self.model.model_dump(mode="json", exclude={"source"})
+        # an edited module starts from the same draws, and stored parameters are not drawn
+        drawn = self.model.model_dump(mode="json", exclude={"parameters", *OF_FILES})
+        return {name: value for name, value in drawn.items() if name not in UNSET or value != UNSET[name]}
 
     @model_validator(mode="after")
     def _asked_for(self) -> "FreeSettings":

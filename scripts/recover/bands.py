@@ -72,10 +72,10 @@ def _along_lines(
     )
 
 
-def evidence(pool: Pool, tried: Sequence[Images], draws: int, figure: str = "fig2") -> Iterator[dict[str, object]]:
+def evidence(pool: Pool, tried: Sequence[Images], draws: int) -> Iterator[dict[str, object]]:
     numbers = observed()
     for part, x, alike in groups(pool, tried):
         for one in alike:
             found = simulated(x, [draw(part, one, N_TRAIN, 1, seed) for seed in range(draws)], C)
             for c, fitted in zip(C, (fit(v, numbers, np.full(len(numbers), NUGGET)) for v in found), strict=True):
-                yield {"figure": figure, **asdict(one), "c": c, **asdict(fitted)}
+                yield {"figure": "fig2", **asdict(one), "c": c, **asdict(fitted)}

@@ -54,11 +54,11 @@ def kernels(x: NumpyArray, *, channels: int, networks: int, depth: int = 3, pool
     @jax.jit
     def gradients(params: dict, images: Array) -> tuple[Array, Array]:
         def of_one(image: Array) -> dict:
-            return jax.grad(lambda p: model.apply({"params": p}, image[None])[0, 0])(params)
+            return jax.grad(lambda p: jnp.sum(model.apply({"params": p}, image[None])))(params)
 
         found = jax.vmap(of_one)(images)
         rows = [[leaf.reshape(len(images), -1) for leaf in jax.tree.leaves(part)] for part in (found, found[readout])]
-        return tuple(jnp.concatenate(part, axis=1) for part in rows)
+        return jnp.concatenate(rows[0], axis=1), jnp.concatenate(rows[1], axis=1)
 
     for seed in range(networks):
         params = model.init(jax.random.key(seed), jnp.asarray(x[:1], jnp.float32))["params"]

@@ -21,7 +21,7 @@ WIDE = 256  # from this width on the paper's displacements are flat
 C = (1.0,)  # flow time a step; the end does not depend on it
 # Networks of width 1,024 whose weights the theory has within 2 % (docs/figure_s6.md).
 NUGGET = 0.02
-SIGMA_W2 = (1.5, 2.0)
+SIGMA_W2 = (1.0, 1.5, 2.0)
 
 
 def observed() -> Float64[NumpyArray, " numbers"]:

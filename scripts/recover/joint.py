@@ -28,8 +28,7 @@ def at_factor(evidence: pd.DataFrame, factor: float) -> pd.DataFrame:
         near = part[[bool(np.isclose(c, wanted).any()) for c in part["c"]]]
         if len(near):
             values = near["log_likelihood"].to_numpy()
-            best = near.loc[near["log_likelihood"].idxmax()]
-            rows.append([figure, *images, factor, averaged(values), best["p_value"]])
+            rows.append([figure, *images, factor, averaged(values), near["p_value"].to_numpy()[values.argmax()]])
     return pd.DataFrame(rows, columns=["figure", *IMAGES, "factor", "log_likelihood", "p_value"])
 
 
@@ -52,7 +51,7 @@ def chosen_by_the_others(by_classes: Mapping[str, pd.Series], printed: str) -> p
         chosen = str(others.idxmax())
         rows[figure] = {
             "chosen by the others": chosen,
-            "their log-odds for it": others[chosen] - others[printed],
-            "log-odds in this figure": wide.loc[chosen, figure] - wide.loc[printed, figure],
+            "their log-odds for it": others.loc[chosen] - others.loc[printed],
+            "log-odds in this figure": wide[figure].loc[chosen] - wide[figure].loc[printed],
         }
     return pd.DataFrame(rows).T

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ntkrun.experiments import curves
-from ntkrun.experiments.analysis import final_distance
+from ntkrun.experiments.analysis import final_distance, rate_scan
 from ntkrun.experiments.analysis.flow_routes import POINTS
-from ntkrun.experiments.figures import figs5, figs6, figs7, load_experiment
+from ntkrun.experiments.figures import figs5, figs6, load_experiment
 from ntkrun.reference import paper_panel
 from ntkrun.tables import AXES, COLUMNS, conform
 
@@ -124,12 +124,12 @@ def rates() -> pd.DataFrame:
     """Figure S7: running medians of its scattered points, at common rates."""
     frames = []
     for data in ("mnist", "cifar10"):
-        for (phi, loss), name in figs7.CASES.items():
-            for parameterization in figs7.STYLES:
+        for (phi, loss), name in rate_scan.CASES.items():
+            for parameterization in rate_scan.STYLES:
                 points = paper_panel("figs7", data)[f"{name}_{parameterization}"]
                 smooth = points["y"].rolling(9, center=True, min_periods=1).median()
                 found = np.interp(np.log(ETAS), np.log(points["x"]), smooth)
-                case = dict(zip(figs7.COLUMNS, (data, phi, loss, parameterization), strict=True))
+                case = dict(zip(rate_scan.COLUMNS, (data, phi, loss, parameterization), strict=True))
                 for quantity, values in ((curves.ACCURACY, found), (curves.FINITE, 1.0)):
                     frame = pd.DataFrame({"eta": ETAS, "value": values, "width": 1})
                     frames.append(frame.assign(curve=quantity.of(curves.NETWORK), split="test", **case))

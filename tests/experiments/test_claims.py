@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ntkrun.cli.hydra.compose import compose
-from ntkrun.experiments.claims import ALL_SCALES, ANY_SETTING, Claim, judge
+from ntkrun.experiments.claims import ALL_SCALES, ANY_SETTING, Claim, changed_for, judge
 from ntkrun.experiments.figures import experiment_names, load_experiment
 from ntkrun.reference import curves_named
 from ntkrun.settings.changes import values_of
@@ -160,6 +160,20 @@ def test_every_verdict_that_is_none_says_why():
         judge(claim(math.nan), FIG3, TABLE, scale="cpu", stand_in=False, changed={}, incomplete=True).reason,
     ]
     assert all(reasons) and len(set(reasons)) == len(reasons)
+
+
+@pytest.mark.parametrize(
+    ("changed", "judged"),
+    [
+        ({"model.activation": ("tanh", "relu")}, False),
+        ({"model.depth": (3, 2)}, False),
+        ({"model.width": (512, 64)}, True),
+        ({"data.n_train": (128, 64), "optimizer.learning_rate": (1.0, 0.5)}, True),
+    ],
+)
+def test_the_flat_start_of_figure_2_is_about_the_kernel_of_its_networks_alone(changed, judged):
+    (flat,) = (one for one in load_experiment("fig2").claims if one.id == "fig2.flat_start")
+    assert bool(changed_for(flat, "fig2", changed, TABLE)) != judged
 
 
 @pytest.mark.parametrize("name", experiment_names())

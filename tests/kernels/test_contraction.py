@@ -77,8 +77,8 @@ def test_kernels_of_convolutional_networks_are_jacobian_products(case):
 
     check(empirical_ntk(model, params, X1), symmetric)
     if case == "cnn":  # in blocks of 2 examples and 1
-        check(empirical_ntk(model, params, X1, memory_bytes=30_000), symmetric)
-        check(empirical_ntk(model, params, X1, X2, memory_bytes=30_000), cross)
+        check(empirical_ntk(model, params, X1, memory=30_000), symmetric)
+        check(empirical_ntk(model, params, X1, X2, memory=30_000), cross)
         traced = empirical_ntk(model, params, X1, X2, trace_outputs=True)
         check(traced, np.einsum("ijaa->ij", cross) / 2)
 

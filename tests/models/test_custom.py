@@ -12,11 +12,13 @@ import pytest
 
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import load_experiment
+from ntkrun.kernels.apart import sees_one_example
 from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.kernels.method import contraction_of
 from ntkrun.lockstep.progress import Silent
-from ntkrun.models.custom import build_user_module, check_user_module, sees_one_example
+from ntkrun.models.custom import build_user_module
 from ntkrun.models.layers import Dense
+from ntkrun.models.start import check_user_module
 from ntkrun.runner.plan import make_cells
 from ntkrun.tables import series
 
@@ -103,7 +105,9 @@ class Unhashable(Residual):
 def own(monkeypatch):
     """Builds a class of this file through its path, `own_nets:Class`."""
     module = ModuleType("own_nets")
-    module.__dict__.update({kind.__name__: kind for kind in (Plain, Residual, Unhashable)}, function=len)
+    module.__dict__.update(
+        {kind.__name__: kind for kind in (Plain, Residual, Unhashable)}, function=len, word="word", list=list
+    )
     monkeypatch.setitem(sys.modules, "own_nets", module)
     monkeypatch.setattr("ntkrun.settings.custom_source.source_hash", lambda name: "0")
     monkeypatch.setattr("ntkrun.settings.models.source_hash", lambda name: "0")
@@ -119,7 +123,9 @@ def test_a_module_is_given_what_it_has_fields_for(own):
 @pytest.mark.parametrize(
     ("name", "args", "offered", "says"),
     [
-        ("function", {}, {}, "no class derived from flax.linen.Module"),
+        ("function", {}, {}, "model.args.obj is not set"),
+        ("word", {}, {}, "word is str, no network: it has to be a linen or NNX module"),
+        ("list", {}, {}, "list returns list, no network"),
         ("Plain", {}, {}, "model.args.width is not set"),
         ("Plain", {"widht": 3}, {}, "it has width, n_outputs"),
         ("Plain", {"width": 3}, {"trained": "readout"}, "needs a field `trained: str`"),
@@ -138,9 +144,9 @@ def test_fields_that_will_not_do_are_named(own, name, args, offered, says):
     ("model", "says"),
     [
         (Running(), "batch_stats"),
-        (Dropping(), "without dropout"),
+        (Dropping(), "deterministic=true"),
         (Constant(), "no parameters"),
-        (Two(), "returns tuple"),
+        (Two(), "returns tuple, several outputs: pick one, model.output=0"),
         (Plain(width=4), r"returns \(2, 1\) .* `n_outputs: int`"),
     ],
     ids=lambda value: type(value).__name__,

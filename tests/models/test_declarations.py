@@ -17,6 +17,7 @@ from ntkrun.kernels.projected import is_projectable, projected_kernels
 from ntkrun.models import build_model, declarations
 from ntkrun.models.declarations import Declaration, FullyConnected
 from ntkrun.models.fc import FC
+from ntkrun.models.functions import Model
 from ntkrun.models.layers import BuiltIn, Dense
 from ntkrun.models.registry import MODELS
 
@@ -70,11 +71,11 @@ class Declared(Undeclared):
         return Declaration(batch_dependent=False, tapped=True)
 
 
-def drawn(model: nn.Module):
+def drawn(model: Model):
     return model.init(KEY, X)["params"]
 
 
-def jacobian_product(model: nn.Module, params, x1, x2) -> np.ndarray:
+def jacobian_product(model: Model, params, x1, x2) -> np.ndarray:
     def flat(x):
         blocks = jax.tree.leaves(jax.jacrev(lambda theta: jnp.asarray(model.apply({"params": theta}, x)))(params))
         return np.concatenate([np.asarray(block).reshape(*block.shape[:2], -1) for block in blocks], axis=-1)

@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from flax import linen as nn
 
 from ntkrun import tables
 from ntkrun.data.preprocess import rescale_to_sphere
@@ -52,6 +51,7 @@ from ntkrun.experiments.runs.trajectories import analytic_pair
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
 from ntkrun.lockstep.progress import Progress
+from ntkrun.models.functions import Model
 from ntkrun.settings.runs import OutputEnsembleSettings
 from ntkrun.theory.closed_form import gradient_descent
 from ntkrun.theory.output_distribution import OutputDistribution, nngp_gp, ntk_gp
@@ -115,7 +115,7 @@ def recorded_steps(settings: OutputEnsembleSettings) -> list[int]:
 
 
 def ensemble_of(
-    settings: OutputEnsembleSettings, model: nn.Module, theta0: Params, x: Array, y: Array, line: Array
+    settings: OutputEnsembleSettings, model: Model, theta0: Params, x: Array, y: Array, line: Array
 ) -> Ensemble:
     """Networks of theta0 with a leading axis s, observed on the line."""
     same: dict[str, Any] = dict(tx=Optimizer(settings.optimizer).scaled(1.0), loss=settings.loss, watched=())

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from ntkrun.costs import Piece
 from ntkrun.data.batches import Batch
@@ -32,12 +31,14 @@ from ntkrun.experiments.runs.prepare import (
 from ntkrun.experiments.runs.recursion import description_of
 from ntkrun.experiments.runs.routes import Wanted, routes_of
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
+from ntkrun.kernels.jacobian_contraction import example_blocks, examples_ntk
 from ntkrun.kernels.method import Method, covered_by_taps
 from ntkrun.kernels.structured import blocks_of
 from ntkrun.kernels.taps import shapes_at_start
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.progress import Silent
-from ntkrun.models.custom import check_user_module
+from ntkrun.models.functions import Model
+from ntkrun.models.start import check_user_module, planned
 from ntkrun.networks.infinite_width import Plan
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.models import UserModuleSettings
@@ -64,20 +65,20 @@ def span(data: DataSettings, examples: int) -> int:
     return min(examples - data.subtracts_mean_image, math.prod(IMAGES[data.name]))
 
 
-def parameter_shapes(model: nn.Module, image: tuple[int, ...], dtype: Any) -> Params:
+def parameter_shapes(model: Model, image: tuple[int, ...], dtype: Any) -> Params:
     """theta_0 without its numbers."""
     return shapes_at_start(model, image, dtype)["params"]
 
 
-def network_shapes(settings: RunSettings, model: nn.Module, image: tuple[int, ...], k: int) -> tuple[Params, Method]:
-    """theta_0 without its numbers, and by which contraction Theta_hat will be formed."""
+def network_shapes(settings: RunSettings, model: Model, image: tuple[int, ...], k: int) -> tuple[Model, Params, Method]:
+    """The network with what it holds, theta_0 without its numbers, and by which contraction Theta_hat will be formed."""
     dtype = jnp.dtype(settings.model.dtype)
     if not isinstance(settings.model, UserModuleSettings):
-        return parameter_shapes(model, image, dtype), "structured"
+        return model, parameter_shapes(model, image, dtype), "structured"
     two = shape(2, *image, dtype=dtype)
     check_user_module(model, two, k)
-    theta0 = parameter_shapes(model, image, dtype)
-    return theta0, covered_by_taps(model, theta0, two)
+    model, theta0 = planned(model, two, dtype)
+    return model, theta0, covered_by_taps(model, theta0, two)
 
 
 def count(params: Params) -> int:
@@ -195,7 +196,7 @@ def records_of(settings: RunSettings) -> int:
 
 
 def kernel_piece(
-    model: nn.Module,
+    model: Model,
     theta0: Params,
     x1: Any,
     x2: Any = None,
@@ -206,13 +207,18 @@ def kernel_piece(
 ) -> Piece:
     """`empirical_ntk` of x1 with x2; where it falls into blocks, the largest one as often as there are blocks."""
 
-    def kernel(theta: Params, *x: Any) -> Any:
-        return empirical_ntk(model, theta, *x, method=method, memory_bytes=memory_bytes)
-
     pair = (x1,) if x2 is None else (x1, x2)
-    if method == "jacobian":
-        return Piece("kernel", kernel, (theta0, *pair), times)
-    rows, columns = blocks_of(model, theta0, *pair, memory_bytes=memory_bytes)
+    if method == "jacobian":  # of examples apart: where an output depends on its batch there is no kernel in a run
+        rows, columns = example_blocks(model, theta0, *pair, memory_bytes=memory_bytes)
+    else:
+        rows, columns = blocks_of(model, theta0, *pair, memory_bytes=memory_bytes)
+
+    def kernel(theta: Params, *x: Any) -> Any:
+        if method == "jacobian":
+            with jax.default_matmul_precision("highest"):
+                return examples_ntk(model, theta, False, False, x[0], x[1] if len(x) > 1 else None)
+        return empirical_ntk(model, theta, *x, method=method, memory=memory_bytes)
+
     if len(rows) == len(columns) == 1:
         return Piece("kernel", kernel, (theta0, *pair), times)
     turns = len(rows) * (len(rows) + 1) // 2 if x2 is None else len(rows) * len(columns)
@@ -241,7 +247,7 @@ def training_work(settings: RunSettings, memory_bytes: int, wanted: Wanted = Wan
     n, m, k = sizes(settings.data, settings.loss)
     dtype, image = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
     model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
-    theta0, method = network_shapes(settings, model, image, k)
+    model, theta0, method = network_shapes(settings, model, image, k)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
     routes = routes_of(settings, n, k, wanted)
     watched, tx = choose_weights(theta0, settings.record.weights), optimizer.scaled(ntk_scale(model))

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, overload
 
 import jax
 import numpy as np
@@ -23,14 +23,18 @@ from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.runs.random_keys import cell_key
 from ntkrun.experiments.runs.routes import KERNEL_ROWS, Routes, Wanted, routes_of
+from ntkrun.kernels.apart import sees_one_example
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.largest_eigenvalue import largest_eigenvalue
 from ntkrun.kernels.method import Method, contraction_of
 from ntkrun.lockstep.executor import observed, start
 from ntkrun.lockstep.loop import FullBatch, MiniBatches
 from ntkrun.lockstep.progress import Progress
-from ntkrun.models import build_model
-from ntkrun.models.custom import build_user_module, check_user_module, sees_one_example
+from ntkrun.models import build_model, declarations
+from ntkrun.models.custom import build_user_module
+from ntkrun.models.functions import Model, name_of
+from ntkrun.models.parameters import named_leaves
+from ntkrun.models.start import check_user_module, started
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.models import ModelSettings, UserModuleSettings
 from ntkrun.settings.runs import RunSettings
@@ -48,7 +52,7 @@ class TrainingSetup:
 
     settings: RunSettings
     data: Dataset
-    model: nn.Module
+    model: Model
     theta0: Params
     x_train: Array
     x_test: Array
@@ -83,30 +87,33 @@ def set_up_training(settings: RunSettings, progress: Progress, wanted: Wanted = 
         raise UserError(f"optimizer.batch_size={batch} is larger than the {len(data.x_train)} training images")
     k, choices = data.y_train.shape[1], dict(matmul=settings.matmul, trained=settings.trained)
     routes = routes_of(settings, len(data.x_train), k, wanted)
-    model = model_from(settings.model, n_outputs=k, **choices)
+    model: Model = model_from(settings.model, n_outputs=k, **choices)
     x_train, x_test = on_device(data.x_train, dtype), on_device(data.x_test, dtype)
-    of_the_user = isinstance(settings.model, UserModuleSettings)
-    if of_the_user:
+    key, one = cell_key(settings, "theta0"), np.asarray(data.x_train[:1], dtype)
+    own = settings.model if isinstance(settings.model, UserModuleSettings) else None
+    if own is None:
+        theta0 = initial(model, key, one)
+    else:
         check_user_module(model, x_train, k)
-    theta0 = initial(model, cell_key(settings, "theta0"), np.asarray(data.x_train[:1], dtype))
+        model, theta0, notes = started(model, key, one, own.dtype, own.parameters)
+        for note in notes:
+            progress.warn(note)
     watched = choose_weights(theta0, settings.record.weights)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
     setup = TrainingSetup(settings, data, model, theta0, x_train, x_test, optimizer, watched, routes)
-    return set_up_user_module(setup, progress) if of_the_user else setup
+    return setup if own is None else set_up_user_module(setup, progress)
 
 
 def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetup:
-    """The setup of a module that we have not written: parameters in the dtype asked for, and what its kernel takes."""
-    model, settings = setup.model, setup.settings
-    if settings.model.width is not None and not hasattr(model, "width"):
-        _without_width(settings.model, type(model).__name__, progress)
-    theta0 = jax.tree.map(lambda leaf: leaf.astype(settings.model.dtype), setup.theta0)
-    setup = replace(setup, theta0=theta0)
+    """The setup of a network that we have not written: what its kernel takes."""
+    model, theta0, settings = setup.model, setup.theta0, setup.settings
+    if settings.model.width is not None and not declarations.of(model).width:
+        _without_width(settings.model, name_of(model), progress)
     if setup.routes.linear == "parameter_space":
         return setup
     if not sees_one_example(model, theta0, setup.x_train):
         raise UserError(
-            f"an output of {type(model).__name__} depends on the other images of its batch, and so does its kernel: "
+            f"an output of {name_of(model)} depends on the other images of its batch, and so does its kernel: "
             "use linear_route=parameter_space"
         )
     return replace(setup, contraction=contraction_of(model, theta0, setup.x_train))
@@ -119,13 +126,13 @@ def _without_width(model: Any, name: str, progress: Progress) -> None:
 
 
 @partial(jax.jit, static_argnames="model")
-def initial(model: nn.Module, key: PRNGKeyArray, x: Float[AnyArray, "1 ..."]) -> Params:
+def initial(model: Model, key: PRNGKeyArray, x: Float[AnyArray, "1 ..."]) -> Params:
     """theta_0 of a network on inputs like x: one program for all seeds."""
     return model.init(key, x)["params"]
 
 
 @partial(jax.jit, static_argnames="model")
-def initial_each(model: nn.Module, keys: Array, x: Float[AnyArray, "1 ..."]) -> Params:
+def initial_each(model: Model, keys: Array, x: Float[AnyArray, "1 ..."]) -> Params:
     """theta_0 of a network for each key, side by side."""
     return jax.vmap(lambda key: model.init(key, x)["params"])(keys)
 
@@ -136,7 +143,7 @@ def _unoptimised() -> Any:
     return jax.jit(lambda model, key, x: model.init(key, x)["params"], static_argnums=0, compiler_options=options)
 
 
-def drawn(model: nn.Module, key: PRNGKeyArray, x: Float[AnyArray, "1 ..."]) -> Params:
+def drawn(model: Model, key: PRNGKeyArray, x: Float[AnyArray, "1 ..."]) -> Params:
     """`initial` where it runs once: on the CPU the compiler is spared its optimisations, which take five times as long."""
     return _unoptimised()(model, key, x)
 
@@ -150,13 +157,26 @@ def batches_of(setup: TrainingSetup) -> FullBatch | MiniBatches:
     return MiniBatches(key, len(setup.data.x_train), size, flip=images.flip, crop=images.crop)
 
 
+@overload
+def model_from(
+    settings: ModelSettings, n_outputs: int, trained: str = "all", matmul: str = "as_dtype"
+) -> nn.Module: ...
+
+
+@overload
+def model_from(
+    settings: UserModuleSettings, n_outputs: int, trained: str = "all", matmul: str = "as_dtype"
+) -> Model: ...
+
+
 def model_from(
     settings: ModelSettings | UserModuleSettings, n_outputs: int, trained: str = "all", matmul: str = "as_dtype"
-) -> nn.Module:
+) -> Model:
     offered: dict[str, Any] = dict(n_outputs=n_outputs, trained=trained, matmul=matmul)
     if isinstance(settings, UserModuleSettings):
         offered |= dict(width=settings.width, dtype=settings.dtype)
-        return build_user_module(str(settings.path), settings.source, settings.args, **offered)
+        called = dict(arguments=settings.apply_arguments, output=settings.output)
+        return build_user_module(str(settings.path), settings.source, settings.args, **called, **offered)
     fields = settings.model_dump()
     return build_model(fields.pop("name"), **offered, **fields)
 
@@ -177,7 +197,7 @@ def outputs_at_start(
 
 def step_by_step(
     settings: RunSettings,
-    model: nn.Module,
+    model: Model,
     tx: optax.GradientTransformation,
     watched: tuple[Watched, ...],
     routes: Routes,
@@ -202,9 +222,9 @@ def choose_weights(theta0: Params, count: int) -> tuple[Watched, ...]:
 
     The same places for every seed: they select the compiled program, which the seeds of a sweep thus share.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(theta0)
+    leaves = list(named_leaves(theta0).items())
     chosen = [entry for entry in leaves if entry[1].ndim > 1] or leaves
-    matrices = [(tuple(part.key for part in path), leaf.size) for path, leaf in chosen]
+    matrices = [(path, leaf.size) for path, leaf in chosen]
     rng = np.random.default_rng(7)
     return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 
 from ntkrun import tables
 from ntkrun.devices.placement import on_device
@@ -32,6 +31,7 @@ from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.loop import run_lockstep
 from ntkrun.lockstep.progress import Progress
+from ntkrun.models.functions import Model
 from ntkrun.settings.runs import RateSettings
 from ntkrun.types import Array, Params
 
@@ -58,7 +58,7 @@ def compute(settings: RateSettings, cell: str, progress: Progress) -> CellResult
 
 def ensemble_of(
     settings: RateSettings,
-    model: nn.Module,
+    model: Model,
     theta0: Params,
     x: Array,
     y: Array,
