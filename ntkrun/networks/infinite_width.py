@@ -53,15 +53,15 @@ def infinite_width_kernels(
     """
     plan = Plan.of(network, np.shape(x1), None if x2 is None else np.shape(x2))
     inputs = [np.asarray(x, dtype).reshape(len(x), *plan.shape) for x in ((x1,) if x2 is None else (x1, x2))]
-    side = plan.side(beyond_a_cpu(tile_bytes), np.dtype(dtype).itemsize)
-    blocks = [list(_blocks(x, side)) for x in inputs]
+    sides = plan.sides(beyond_a_cpu(tile_bytes), np.dtype(dtype).itemsize)
+    blocks = [list(_blocks(x, side)) for x, side in zip(inputs, sides, strict=False)]
     variances = [[plan.variances(block) for block in part] for part in blocks]
     duals = plan.duals([found for part in variances for found in part])
     out = Kernels(*(np.zeros((len(inputs[0]), len(inputs[-1])), dtype) for _ in range(2)))
     for i, j in plan.tiles(len(blocks[0]), len(blocks[-1])):
         is_diagonal = x2 is None and i == j
         of = Between(is_diagonal, variances[0][i], variances[-1][j], duals)
-        _store(out, side, x2 is None, i, j, plan.tile(blocks[0][i], blocks[-1][j], of))
+        _store(out, sides, x2 is None, i, j, plan.tile(blocks[0][i], blocks[-1][j], of))
     return out
 
 
@@ -102,15 +102,18 @@ class Plan:
         count = math.prod(self.signal.positions)
         return count * count if self.needs == Needs.ALL else count
 
-    def side(self, tile_bytes: int, itemsize: int) -> int:
+    def sides(self, tile_bytes: int, itemsize: int) -> tuple[int, int]:
         """Inputs of a tile's rows, and of its columns: within the memory, and no more than symmetry can make use of."""
         most = max(1, int((tile_bytes / (ARRAYS_PER_TILE * itemsize * self.entries)) ** 0.5))
-        longest = max(self.rows, self.columns, 1)
+        longest = max(self.rows, self.columns)
         fewest = max(1, int((_NUMBERS_OF_A_TILE / self.entries) ** 0.5))
         side = min(most, max(fewest, -(-longest // _TILES_ALONG)))
         if not self.signal.positions:
-            return -(-min(side, longest) // _VECTORS_TOGETHER) * _VECTORS_TOGETHER
-        return -(-longest // -(-longest // side))  # as even as may be
+            side = -(-side // _VECTORS_TOGETHER) * _VECTORS_TOGETHER
+            rows, columns = (-(-n // _VECTORS_TOGETHER) * _VECTORS_TOGETHER for n in (self.rows, self.columns))
+            return min(side, max(rows, 1)), min(side, max(columns, 1))
+        rows, columns = (-(-n // max(1, -(-n // side))) for n in (self.rows, self.columns))  # as even as may be
+        return max(rows, 1), max(columns, 1)
 
     def tiles(self, rows: int, columns: int) -> list[tuple[int, int]]:
         """Of all blocks of rows and columns, or those on and below the diagonal."""
@@ -134,12 +137,12 @@ class Plan:
                 found[site] = dual_activation(layer.activation).for_variances(np.concatenate(p))
         return found
 
-    def tile_arguments(self, side: int) -> tuple[Any, ...]:
-        """Shapes of what `usual_tile` takes, for tiles of side^2 pairs of inputs."""
-        x = jax.ShapeDtypeStruct((side, *self.shape), np.float64)
+    def tile_arguments(self, sides: tuple[int, int]) -> tuple[Any, ...]:
+        """Shapes of what `usual_tile` takes, for tiles of so many rows and columns."""
+        x1, x2 = (jax.ShapeDtypeStruct((side, *self.shape), np.float64) for side in sides)
         found = [(site, math.prod(given.positions)) for site, _, given in sites(self.network, self.signal)]
-        variances = {site: jax.ShapeDtypeStruct((side, count), np.float64) for site, count in found}
-        return x, x, variances, variances
+        rows, columns = ({site: jax.ShapeDtypeStruct((n, count), np.float64) for site, count in found} for n in sides)
+        return x1, x2, rows, columns
 
     def usual_tile(self, x1: Array, x2: Array, rows: dict[Site, Any], columns: dict[Site, Any]) -> tuple[Array, Array]:
         """`tile` for duals at variance 1, which is typical: what a tile costs."""
@@ -215,13 +218,14 @@ def _gram_all(x1: Array, x2: Array) -> Array:
     return k.reshape(*x1.shape[:-1], *x2.shape[:-1])
 
 
-def _store(out: Kernels, side: int, symmetric: bool, i: int, j: int, tiles: tuple[Array, Array]) -> None:
+def _store(out: Kernels, sides: tuple[int, int], symmetric: bool, i: int, j: int, tiles: tuple[Array, Array]) -> None:
     for matrix, computed in zip(out, tiles, strict=True):
-        target = matrix[i * side : (i + 1) * side, j * side : (j + 1) * side]
+        rows, columns = (slice(place * side, (place + 1) * side) for place, side in zip((i, j), sides, strict=True))
+        target = matrix[rows, columns]
         tile = np.asarray(computed)[: target.shape[0], : target.shape[1]]
         if symmetric and i == j:
             target[:] = np.tril(tile) + np.tril(tile, -1).T  # symmetric up to rounding only
             continue
         target[:] = tile
         if symmetric:
-            matrix[j * side : (j + 1) * side, i * side : (i + 1) * side] = tile.T
+            matrix[columns, rows] = tile.T

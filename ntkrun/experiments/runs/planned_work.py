@@ -236,9 +236,9 @@ def recursion_pieces(settings: Any, image: tuple[int, ...], n: int, m: int) -> l
         plan = Plan.of(
             description_of(model, "all", model.width), (rows, *image), None if columns is None else (columns, *image)
         )
-        side = plan.side(tile_bytes, 8)
-        tiles = plan.tiles(-(-rows // side), -(-(columns or rows) // side))
-        pieces.append(Piece("recursion", plan.usual_tile, plan.tile_arguments(side), len(tiles)))
+        sides = plan.sides(tile_bytes, 8)
+        tiles = plan.tiles(-(-rows // sides[0]), -(-(columns or rows) // sides[1]))
+        pieces.append(Piece("recursion", plan.usual_tile, plan.tile_arguments(sides), len(tiles)))
     return pieces
 
 
