@@ -131,7 +131,7 @@ def empirical_nngp(
     x^L are the activations of the last hidden layer, n its width; known equal: a hand-written network (tests).  Raises
     `UserError` for a network of other layers than those with taps, and for one that changes what its readout returns.
     """
-    first = jnp.asarray(x1)
+    model, first = network_of(model), jnp.asarray(x1)
     if not any(isinstance(array, Tracer) for array in jax.tree.leaves((params, first))):
         check_readout(model, params, first)
     return _nngp(model, params, first, None if x2 is None else jnp.asarray(x2))

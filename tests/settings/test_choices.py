@@ -92,7 +92,7 @@ def test_every_loss_has_a_largest_stable_rate(loss):
 def test_every_word_that_a_network_may_be_told_is_understood(model, field, value):
     given: dict[str, Any] = dict(width=2, depth=10, n_outputs=1, activation="relu", sigma_w2=1.0, sigma_b2=0.0)
     given |= dict(parameterization="ntk") | {field: value}
-    network = build_model(model, **given)
+    network: Any = build_model(model, **given)
     assert field in {one.name for one in fields(network)}
     image = jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)
     jax.eval_shape(network.init, jax.random.key(0), image)
