@@ -30,6 +30,7 @@ from .models.parameters import ntk_to_standard as ntk_to_standard
 from .models.parameters import standard_rates as standard_rates
 from .models.taylor import linearize as linearize
 from .models.taylor import taylor_expand as taylor_expand
+from .networks.infinite_width import infinite_width_kernels as infinite_width_kernels
 from .nonlinearities import Activation as Activation
 from .reference import paper_panel as paper_panel
 from .theory.closed_form import gradient_descent as gradient_descent

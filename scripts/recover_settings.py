@@ -75,6 +75,10 @@ def learning_rates() -> pd.DataFrame:
     return pd.DataFrame(rates.evidence(pool("mnist", 200), "mnist"))
 
 
+def edges() -> pd.DataFrame:
+    return pd.DataFrame(rates.edges(pool("mnist", 60)))
+
+
 PARTS = {
     "losses": losses,
     "losses_of_classes": losses_of_classes,
@@ -84,6 +88,7 @@ PARTS = {
     "convolutional": convolutional,
     "lines": lines,
     "learning_rates": learning_rates,
+    "edges": edges,
 }
 
 

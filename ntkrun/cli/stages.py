@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.cli.asked import Asked
-from ntkrun.cli.collector import resting
 from ntkrun.errors import UserError
 from ntkrun.settings.changes import Changes
 from ntkrun.settings.choices import STAGES
@@ -115,13 +114,12 @@ def execute(
     from ntkrun.runner.plan import check_shared_settings
 
     check_shared_settings(settings)  # before the imports below, which take seconds
-    with resting():
-        from ntkrun.cli.console import Console
-        from ntkrun.experiments.figures import computing, load_experiment
-        from ntkrun.runner.plan import make_cells
-        from ntkrun.runner.store import Store
+    from ntkrun.cli.console import Console
+    from ntkrun.experiments.figures import computing, load_experiment
+    from ntkrun.runner.plan import make_cells
+    from ntkrun.runner.store import Store
 
-        experiment = load_experiment(settings["experiment"])
+    experiment = load_experiment(settings["experiment"])
     source = computing(experiment)
     cells = make_cells(source, settings | {"experiment": source.name})
     first, stage = cells[0].settings, STAGES[cells[0].settings.stage]
@@ -156,8 +154,7 @@ def produce(asked: Asked, progress: "Console", outcome: Outcome) -> int:
         code, fingerprints = compute(asked.source, cells, store, progress, asked.command, outcome)
         if code > 128 or not stage.draws or nothing_to_draw(cells, store, code, fingerprints):
             return code
-    with resting():
-        show(asked, progress, outcome, redraw=not stage.computes or outcome.ran > 0, fingerprints=fingerprints)
+    show(asked, progress, outcome, redraw=not stage.computes or outcome.ran > 0, fingerprints=fingerprints)
     return code
 
 

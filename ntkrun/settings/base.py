@@ -179,7 +179,10 @@ class CommonSettings(StageSettings):
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that determine numbers, in plain JSON types: what a cell is found by."""
-        return self.model_dump(mode="json", exclude=local_fields(type(self)))
+        found = self.model_dump(mode="json", exclude=local_fields(type(self)))
+        if found["theory"]["analytic_kernel"] == "auto":  # as cells are that were stored before there was a choice
+            del found["theory"]["analytic_kernel"]
+        return found
 
     @model_validator(mode="after")
     def _what_is_not_used_is_not_set(self) -> "CommonSettings":

@@ -36,6 +36,7 @@ LinearRoute = Literal["auto", "function_space", "parameter_space"]
 Flow = Literal["gradient", "momentum"]  # the continuous-time limit of an optimizer
 Follow = Literal["auto", "examples", "logits"]
 InputBasis = Literal["full", "span"]
+AnalyticKernel = Literal["auto", "always", "never"]
 
 
 def choices_of(closed_list: Any) -> tuple[str, ...]:

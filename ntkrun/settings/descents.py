@@ -8,7 +8,7 @@ from ntkrun.settings import unused as not_used
 from ntkrun.settings.base import CommonSettings, RoundedProducts, check_products
 from ntkrun.settings.data import DataSettings, SmallerImages
 from ntkrun.settings.fields import Count
-from ntkrun.settings.models import AnyModelSettings, check_gradient
+from ntkrun.settings.models import AnyModelSettings, check_gradient, check_theta
 from ntkrun.settings.sections import DescentSettings, EndSettings, FractionSettings
 
 
@@ -47,10 +47,20 @@ class ImageDistanceSettings(FinalDistanceSettings):
     data: SmallerImages
     descent: EndSettings
 
+    @model_validator(mode="after")
+    def _has_theta(self) -> "ImageDistanceSettings":
+        if self.theory.analytic_kernel == "never":
+            raise ValueError(
+                "theory.analytic_kernel=never changes nothing here, where Theta is asked for: leave it out"
+            )
+        check_theta(self.theory.analytic_kernel, self.model.no_analytic_kernel)
+        return self
+
 
 class SupremaSettings(FinalDistanceSettings):
     """The suprema of Theorem 2.1: eta is a share of eta_critical(Theta), and training ends when f_lin with Theta has fitted."""
 
+    unused: ClassVar[not_used.Values] = not_used.SUPREMA
     descent: FractionSettings
     networks: Count = Field(description="networks of a cell, with seeds seed, seed + 1, ..., seed + networks - 1")
 

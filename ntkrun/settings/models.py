@@ -21,7 +21,7 @@ from pydantic import (
 
 from ntkrun.errors import UserError
 from ntkrun.notation.activation_names import DECLARED, canonical, is_flat
-from ntkrun.settings.choices import Activation, Dtype, Norm, Parameterization, Pool, Trained
+from ntkrun.settings.choices import Activation, AnalyticKernel, Dtype, Norm, Parameterization, Pool, Trained
 from ntkrun.settings.custom_source import content_hash, is_path, source_hash
 from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Path, Positive, Section, one_of
 
@@ -47,13 +47,21 @@ ActivationWord = Annotated[
 class Network(Section):
     """What is known of a network before it is built; these values hold where nothing is known.
 
-    analytic_kernel  whether the recursion of `ntkrun.kernels.analytic` gives its kernels at infinite width
-    cheap_kernel     whether Theta_hat of a few hundred images costs little beside training: no weight is used at several
-                     positions of an image.  eta_critical comes from it, and otherwise from power iteration
+    no_analytic_kernel  why there are no kernels at infinite width (`experiments.runs.recursion`); None where there are
+    cheap_kernel        whether kernels of a few hundred images cost little beside training: no weight is used at several
+                        positions of an image.  eta_critical comes from Theta_hat, and otherwise from power iteration
     """
 
-    analytic_kernel: ClassVar[bool] = False
     cheap_kernel: ClassVar[bool] = False
+
+    @property
+    def no_analytic_kernel(self) -> str | None:
+        return "the layers of your network are not known"
+
+    @property
+    def analytic_kernel(self) -> bool:
+        """Whether it has kernels at infinite width."""
+        return self.no_analytic_kernel is None
 
     @property
     def batch_dependence(self) -> str | None:
@@ -83,6 +91,10 @@ class ModelSettings(Network):
     ] = Field(description="what of a weight is trained")
     dtype: Dtype = Field(description="floating-point type of parameters and training")
 
+    @property
+    def no_analytic_kernel(self) -> str | None:
+        return None
+
 
 def check_gradient(model: Network, trained: Trained = "all") -> None:
     """ValueError where layers are trained that have no gradient."""
@@ -93,10 +105,15 @@ def check_gradient(model: Network, trained: Trained = "all") -> None:
         )
 
 
+def check_theta(choice: AnalyticKernel, why_not: str | None) -> None:
+    """ValueError where a choice about f_lin with Theta decides nothing, because there is none."""
+    if why_not is not None and choice != "auto":
+        raise ValueError(f"theory.analytic_kernel={choice}: there is none to choose, {why_not}")
+
+
 class FcSettings(ModelSettings):
     """Fully-connected network, eq. (1)."""
 
-    analytic_kernel: ClassVar[bool] = True
     cheap_kernel: ClassVar[bool] = True
     name: Literal["fc"]
 
@@ -123,6 +140,12 @@ class WideResnetSettings(ModelSettings):
     @property
     def batch_dependence(self) -> str | None:
         return "model.norm=batch" if self.norm == "batch" else None
+
+    @property
+    def no_analytic_kernel(self) -> str | None:
+        if self.norm == "none":
+            return None
+        return "as batch normalisation makes an output depend on the whole batch: use model.norm=none"
 
     @model_validator(mode="after")
     def _whole_blocks(self) -> "WideResnetSettings":

@@ -19,6 +19,7 @@ from ntkrun.settings.models import (
     ModelSettings,
     UserModuleSettings,
     check_gradient,
+    check_theta,
 )
 from ntkrun.settings.optimizers import AnyOptimizerSettings
 from ntkrun.settings.schema import local_settings
@@ -157,6 +158,7 @@ class RunSettings(CommonSettings):
             raise ValueError("weight_decay would move the layers that trained=readout keeps: use trained=all")
         check_products(self.matmul, self.model.dtype)
         check_gradient(self.model, self.trained)
+        check_theta(self.theory.analytic_kernel, self.model.no_analytic_kernel or self.outside_function_space)
         batch, n_train = self.optimizer.batch_size, self.data.n_train
         if batch is not None and n_train is not None and batch > n_train:
             raise ValueError(f"optimizer.batch_size={batch} is larger than data.n_train={n_train}")

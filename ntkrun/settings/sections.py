@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ntkrun.settings.choices import Follow
+from ntkrun.settings.choices import AnalyticKernel, Follow
 from ntkrun.settings.fields import Count, Index, Meanings, NonNegative, Positive, Section, Share
 
 
@@ -56,6 +56,16 @@ class TheorySettings(Section):
         description="output distributions (13)-(16), (S22), (S23): this multiple of the mean of its diagonal is added to "
         "the diagonal of the kernel of the training inputs, Theta or K, that is inverted; kernels to other inputs stay"
     )
+    analytic_kernel: Annotated[
+        AnalyticKernel,
+        Meanings(
+            {
+                "auto": "in training runs, where it costs little: always for fc",
+                "always": "wherever the network has one, and a line that says why where not",
+                "never": "left out",
+            }
+        ),
+    ] = Field(description="whether f_lin with Theta of the infinitely wide network is drawn beside the network")
     flow: FlowSettings
 
     @property

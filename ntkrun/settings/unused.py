@@ -26,6 +26,7 @@ SOLVER = {"theory.flow.rtol": 1e-8, "theory.flow.atol": 1e-10, "theory.flow.max_
 
 _DISTRIBUTION = _all({"theory.diag_reg": 0.0}, used_by="fig2")
 _FLOW = _all({"theory.flow.by_solver": False} | SOLVER)
+_ANALYTIC = _all({"theory.analytic_kernel": "auto"})
 _DECAY = _all({"weight_decay": 0.0})
 _ROUTE = _all({"linear_route": "auto"})
 _AUGMENTATION = _all({"data.flip": False, "data.crop": 0})
@@ -34,10 +35,11 @@ _TEST_IMAGES = _all({"data.n_test": 1, "record.chunk": 1024})
 _ALL_EXAMPLES = _all({"record.train_examples": None})
 _TIMES = _all({"record.first_time": 1.0, "record.per_octave": 1, "optimizer.time_per_eta": None})
 _RATE = _all({"optimizer.learning_rate": 1.0})
-_RECURSION = _all({"theory.tile_mb": 8.0})
+_RECURSION = _all({"theory.tile_mb": 8.0}) | _ANALYTIC
 
-MONTE_CARLO = _DISTRIBUTION | _FLOW
+MONTE_CARLO = _DISTRIBUTION | _FLOW | _ANALYTIC
 DESCENTS = _DISTRIBUTION | _FLOW | _AUGMENTATION
+SUPREMA = DESCENTS | _ANALYTIC
 TRAINING = _DISTRIBUTION
 # the solver runs, whether it is asked for or not, and its time is the flow's own
 _OWN_FLOW = _all({"theory.flow.by_solver": False, "optimizer.time_per_eta": None})
@@ -46,7 +48,7 @@ RATES = _DISTRIBUTION | _FLOW | _RECURSION | _ROUTE | _TIMES | _RATE | _followed
 WIDTH_CHANGES = (
     _DISTRIBUTION | _FLOW | _RECURSION | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1) | _ALL_EXAMPLES
 )
-OUTPUT_ENSEMBLE = _FLOW | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1) | _ALL_EXAMPLES
+OUTPUT_ENSEMBLE = _ANALYTIC | _FLOW | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES | _followed(1) | _ALL_EXAMPLES
 
 # when it is looked whether networks have converged, in runs that record at times of their own
 LOOKED_AT = {"record.first_time": 1.0, "record.per_octave": 1}

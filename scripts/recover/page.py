@@ -13,7 +13,7 @@ from recover.rates import agreement
 
 KEPT = ["figure", *IMAGES, "sigma_w2", "c", "log_likelihood", "p_value"]
 AIRPLANE_HORSE = short(PRINTED)
-APART = ("learning_rates", "checks")  # not of the form of the other parts
+APART = ("learning_rates", "edges", "checks")  # not of the form of the other parts
 
 
 def read(into: Path, *parts: str) -> pd.DataFrame:
@@ -94,6 +94,9 @@ def pages(into: Path) -> Iterator[tuple[str, str]]:
         columns = [name for name in map(str, pd.read_parquet(into / "trained.parquet")) if name.startswith("t")]
         table = read(into, "trained").set_index(["rule", "sigma_w2", "c", "classes"])[["log_likelihood", *columns]]
         yield "Figure S6, trained", markdown(table.sort_values("log_likelihood", ascending=False), 2)
+    if "edges" in there:
+        table = pd.read_parquet(into / "edges.parquet").set_index(["depth", "sigma_w2", "sigma_b2"])
+        yield "Figure S7, where squared loss diverges", markdown(table)
     if "learning_rates" in there:
         table = pd.read_parquet(into / "learning_rates.parquet")
         keys = ["depth", "sigma_w2", "sigma_b2", "divided by 10", "halved"]

@@ -18,6 +18,8 @@ from ntkrun.types import Float64, NumpyArray
 from recover.pools import Pool, inputs
 
 N_TRAIN = 1500
+SETTINGS = [(depth, *variances) for depth in (1, 2, 3) for variances in ((1.0, 0.0), (1.5, 0.0), (2.0, 0.1))]
+BETA = 0.9  # ours: the paper names no momentum for this figure
 TIMES = 2.0 ** np.arange(-4, 14.01, 0.25)
 # eta at half and at nine tenths of the plateau, and the plateau, where the paper's running medians cross it
 PAPER = {
@@ -75,27 +77,29 @@ def crossing(accuracy: Float64[NumpyArray, " times"], level: float) -> float:
 def evidence(pool: Pool, name: str, draws: int = 1) -> Iterator[dict[str, object]]:
     """log2 of the steps T/(1 - beta) that each of the paper's rates implies."""
     x = inputs(pool, "global", 1.0)
-    for depth in (1, 2, 3):
-        for sigma_w2, sigma_b2 in ((1.0, 0.0), (1.5, 0.0), (2.0, 0.1)):
-            for activation in ("relu", "tanh"):
-                for seed in range(draws):
-                    rng = np.random.default_rng(seed)
-                    rows = rng.permutation(len(x))
-                    labels = pool.labels[rows]
-                    kernels = analytic_kernels(
-                        x[rows], depth=depth, activation=activation, sigma_w2=sigma_w2, sigma_b2=sigma_b2
-                    )
-                    found = accuracies(kernels, np.eye(10)[labels[:N_TRAIN]], labels[N_TRAIN:], rng)
-                    for loss, accuracy in found.items():
-                        half, most, plateau = PAPER[name, activation, loss]
-                        for share, eta in ((0.5, half), (0.9, most)):
-                            steps = crossing(accuracy, share * plateau) - np.log2(eta)
-                            yield {"depth": depth, "sigma_w2": sigma_w2, "sigma_b2": sigma_b2, "seed": seed} | {
-                                "activation": activation,
-                                "loss": loss,
-                                "share": share,
-                                "log2_steps": steps,
-                            }
+    for setting, activation, seed in product(SETTINGS, ("relu", "tanh"), range(draws)):
+        named = dict(zip(("depth", "sigma_w2", "sigma_b2"), setting, strict=True))
+        rng = np.random.default_rng(seed)
+        rows = rng.permutation(len(x))
+        labels = pool.labels[rows]
+        kernels = analytic_kernels(x[rows], activation=activation, **named)
+        found = accuracies(kernels, np.eye(10)[labels[:N_TRAIN]], labels[N_TRAIN:], rng)
+        for loss, accuracy in found.items():
+            half, most, plateau = PAPER[name, activation, loss]
+            for share, eta in ((0.5, half), (0.9, most)):
+                steps = crossing(accuracy, share * plateau) - np.log2(eta)
+                how = {"activation": activation, "loss": loss, "share": share}
+                yield {**named, "seed": seed, **how, "log2_steps": steps}
+
+
+def edges(pool: Pool) -> Iterator[dict[str, object]]:
+    """The rate above which heavy ball diverges on squared loss that is not halved: 2 (1 + beta)/(lambda_max/(N k))/2."""
+    x = inputs(pool, "global", 1.0)
+    for depth, sigma_w2, sigma_b2 in SETTINGS:
+        setting = {"depth": depth, "sigma_w2": sigma_w2, "sigma_b2": sigma_b2}
+        kernels = {name: analytic_kernels(x, activation=name, **setting).ntk for name in ("relu", "tanh")}
+        largest = {name: np.linalg.eigvalsh(kernel)[-1] / len(x) / 10 for name, kernel in kernels.items()}
+        yield setting | {name: (1 + BETA) / value for name, value in largest.items()}
 
 
 def agreement(steps: pd.DataFrame, scatter: float = 0.4) -> pd.DataFrame:

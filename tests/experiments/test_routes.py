@@ -43,6 +43,29 @@ def test_what_follows_from_the_settings(settings_of, overrides, expected):
     assert routes_of(settings(settings_of, *overrides), 8, 1, Wanted()) == expected
 
 
+@pytest.mark.parametrize(
+    ("overrides", "analytic"),
+    [
+        (("model=cnn", "model.pool=flatten"), True),
+        (("model=cnn", "model.pool=average"), False),  # a thousand times as much
+        (("model=cnn", "model.pool=average", "theory.analytic_kernel=always"), True),
+        (("model=wide_resnet", "model.norm=none"), False),
+        (("model=cnn", "model.pool=flatten", "theory.analytic_kernel=never"), False),
+        (("model=fc", "theory.analytic_kernel=never"), False),
+    ],
+)
+def test_theta_of_convolutions_is_a_rival_where_it_is_cheap_or_asked_for(settings_of, overrides, analytic):
+    found = routes_of(settings(settings_of, *FULL_BATCH, *overrides), 8, 1, Wanted())
+    assert (found.analytic, found.kernels) == (analytic, True)
+
+
+@pytest.mark.parametrize("choice", ["always", "never"])
+def test_a_choice_about_a_kernel_that_is_not_there_is_refused(settings_of, choice):
+    for overrides in (("model=wide_resnet", "model.norm=batch"), ("optimizer=adam",)):
+        with pytest.raises(UserError, match=rf"theory.analytic_kernel={choice}: there is none to choose"):
+            settings(settings_of, *overrides, f"theory.analytic_kernel={choice}")
+
+
 def test_a_kernel_that_is_too_large_is_no_rival_and_an_error_where_f_lin_needs_it(settings_of):
     in_parameter_space = settings(settings_of, *FULL_BATCH, "linear_route=parameter_space")
     found = routes_of(in_parameter_space, KERNEL_ROWS + 1, 1, Wanted())

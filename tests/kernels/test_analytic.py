@@ -152,7 +152,7 @@ def test_standard_parameterization_reweights_the_terms_of_s42(sigma_b2):
 @pytest.mark.parametrize(
     ("x2", "changes", "message"),
     [
-        (None, {"depth": 0}, "at least one hidden layer"),
+        (None, {"depth": 0}, "whole number from 1 on"),
         (None, {"activation": "sine"}, "unknown activation"),
         (None, {"parameterization": "mup"}, "choose ntk or standard"),
         (np.ones((2, 3)), {}, "30 and of 3 dimensions"),

@@ -4,6 +4,7 @@ import re
 from dataclasses import fields
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
@@ -92,7 +93,8 @@ def test_every_loss_has_a_largest_stable_rate(loss):
 def test_every_word_that_a_network_may_be_told_is_understood(model, field, value):
     given: dict[str, Any] = dict(width=2, depth=10, n_outputs=1, activation="relu", sigma_w2=1.0, sigma_b2=0.0)
     given |= dict(parameterization="ntk") | {field: value}
-    network: Any = build_model(model, **given)
+    network = build_model(model, **given)
+    assert isinstance(network, nn.Module)
     assert field in {one.name for one in fields(network)}
     image = jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)
     jax.eval_shape(network.init, jax.random.key(0), image)
@@ -134,8 +136,8 @@ def test_a_cell_is_found_by_every_setting_but_those_that_say_where_and_how_to_ru
     experiment = computing(load_experiment(name))
     cell = make_cells(experiment, settings_of(experiment.name, "smoke"))[0]
     whole, identity = cell.settings.model_dump(mode="json", by_alias=True), cell.settings.identity
-    # cells that were stored before there was a choice of products have those of the dtype
-    before = {"matmul"} if whole.get("matmul") == "as_dtype" else set()
+    # cells that were stored before there was a choice of products and of Theta have those of the dtype, and auto
+    before = {"theory.analytic_kernel"} | ({"matmul"} if whole.get("matmul") == "as_dtype" else set())
     left_out = set(dotted(whole)) - set(dotted(identity)) - before
     assert left_out <= WHERE_AND_HOW and left_out >= WHERE_AND_HOW - {"allow_custom", "data.source"}
 

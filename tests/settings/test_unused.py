@@ -26,7 +26,8 @@ def others(kind: Any, raw: dict[str, Any], name: str) -> list[Any]:
     """Values that the setting could have elsewhere."""
     value = reduce(lambda section, key: section[key], name.split("."), raw)
     if isinstance(value, str):
-        return {"linear_route": ["parameter_space"], "record.follow": ["examples", "logits"]}[name]
+        words = {"linear_route": ["parameter_space"], "record.follow": ["examples", "logits"]}
+        return (words | {"theory.analytic_kernel": ["always", "never"]})[name]
     return [not value] if isinstance(value, bool) else [OTHER[type(value)]]
 
 

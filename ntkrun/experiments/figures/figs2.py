@@ -22,7 +22,7 @@ from ntkrun.experiments.runs import TRAJECTORIES
 from ntkrun.tables import at, last, series
 
 FAST = 10.119  # a recorded time at which the fast modes are fitted
-SHOWN = six_panels("figs2", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]})
+SHOWN = six_panels("figs2", STEP_RIVALS)
 
 
 def growth(table: pd.DataFrame) -> float:

@@ -36,6 +36,7 @@ from ntkrun.experiments.runs.planned_work import (
     kernel_piece,
     parameter_shapes,
     planned_images,
+    recursion_pieces,
     shape,
     sizes,
     span,
@@ -48,7 +49,7 @@ from ntkrun.kernels.precision import full_precision
 from ntkrun.lockstep.loop import FullBatch, Observation, run_lockstep
 from ntkrun.lockstep.progress import Progress
 from ntkrun.settings.descents import ImageDistanceSettings
-from ntkrun.theory.closed_form import gradient_descent, steps_to_loss
+from ntkrun.theory.closed_form import ClosedForm, gradient_descent, steps_to_loss
 from ntkrun.theory.learning_rate import eta_critical
 from ntkrun.types import Array, Float, NumpyArray
 
@@ -90,28 +91,48 @@ def compute(settings: ImageDistanceSettings, cell: str, progress: Progress) -> C
     rivals, label = {curves.NETWORK: network}, f"{settings.experiment} {cell}"
     lockstep = run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
     seen = [found[curves.NETWORK] for _, found in lockstep]
-    outputs = {"train": linear.train_at(np.asarray(steps)), "test": linear.test_at(np.asarray(steps), f0_test, test)}
+
+    def of_linear(moved: ClosedForm, kernel: np.ndarray) -> dict[str, np.ndarray]:
+        return {"train": moved.train_at(np.asarray(steps)), "test": moved.test_at(np.asarray(steps), f0_test, kernel)}
+
+    outputs = {curves.LINEAR: of_linear(linear, test)}
+    if settings.theory.analytic_kernel == "always":
+        theta, theta_test = thetas(settings, data)
+        infinite = gradient_descent(theta, data.y_train, f0, np.full(descent.max_steps, eta))
+        outputs[curves.LINEAR_ANALYTIC] = of_linear(infinite, theta_test)
     frames = compared(seen, outputs, data, steps, eta)
     table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
     facts = {"eta": eta, "steps": end, "loss_reached": end < descent.max_steps, "data": data.describe()}
     return CellResult(table, facts)
 
 
+def thetas(settings: ImageDistanceSettings, data: Dataset) -> tuple[NumpyArray, NumpyArray]:
+    """Theta(X, X) and Theta(x, X) of the infinitely wide network."""
+    model, theory = settings.model, settings.theory
+    train, test = (
+        recursion_kernels(model, theory, *x, width=model.width) for x in ((data.x_train,), (data.x_test, data.x_train))
+    )
+    return np.asarray(train.ntk), np.asarray(test.ntk)
+
+
 @on_the_host()
 def compared(
-    seen: Sequence[Observation], linear: dict[str, np.ndarray], data: Dataset, steps: list[int], eta: float
+    seen: Sequence[Observation], rivals: dict[str, dict[str, np.ndarray]], data: Dataset, steps: list[int], eta: float
 ) -> list[pd.DataFrame]:
-    """Rows of the distance of network and f_lin, and of the losses of both, on both splits."""
+    """Rows of the distance of the network to each f_lin, and of the losses of all, on both splits."""
     frames, targets = [], {"train": data.y_train, "test": data.y_test}
 
     def add(quantity: Quantity, rival: str, split: str, values: Sequence[float]) -> None:
         frames.append(tables.rows(quantity.of(rival), split, steps, [eta * i for i in steps], np.asarray(values)))
 
-    for split, f_lin in linear.items():
-        f = [np.asarray(observation[split], np.float64) for observation in seen]
-        add(curves.RMSE, curves.LINEAR, split, [float(metrics.rmse(a, b)) for a, b in zip(f, f_lin, strict=True)])
-        add(curves.LOSS, curves.NETWORK, split, [float(metrics.mse(a, targets[split])) for a in f])
-        add(curves.LOSS, curves.LINEAR, split, [float(metrics.mse(a, targets[split])) for a in f_lin])
+    network = {split: [np.asarray(observation[split], np.float64) for observation in seen] for split in targets}
+    for rival, outputs in rivals.items():
+        for split, f_lin in outputs.items():
+            f, y = network[split], targets[split]
+            add(curves.RMSE, rival, split, [float(metrics.rmse(a, b)) for a, b in zip(f, f_lin, strict=True)])
+            if rival == curves.LINEAR:
+                add(curves.LOSS, curves.NETWORK, split, [float(metrics.mse(a, y)) for a in f])
+            add(curves.LOSS, rival, split, [float(metrics.mse(a, y)) for a in f_lin])
     return frames
 
 
@@ -135,6 +156,8 @@ def planned_work(settings: ImageDistanceSettings, block_bytes: int) -> PlannedWo
     lockstep = Lockstep.of(rivals, theta0, x, y, x_test, steps=steps, records=records)
     both = shape(n + m, *image, dtype=dtype)
     programs = (kernel_piece(model, theta0, both, x, memory_bytes=block_bytes),)
+    if settings.theory.analytic_kernel == "always":
+        programs += tuple(recursion_pieces(settings, image, n, m))
     return PlannedWork(count(theta0), lockstep, programs, (n * k,), "at most" if end is None else "about")
 
 
@@ -142,9 +165,9 @@ def steps_expected(settings: ImageDistanceSettings) -> int | None:
     """The first step at which f_lin of the infinitely wide network has the wanted train loss, in the mean over f_0.
 
     A network's own Theta_hat_0 has smaller eigenvalues the narrower and deeper it is, and takes longer.  None for networks
-    without an analytic kernel, and where the images are not there.
+    without an analytic kernel that costs little, and where the images are not there.
     """
-    if not settings.model.analytic_kernel:
+    if not (settings.model.analytic_kernel and settings.model.cheap_kernel):
         return None
     same: Any = settings.model_copy(update={"model": settings.model.model_copy(update={"width": 1}), "seed": 0})
     return _steps_expected(same)

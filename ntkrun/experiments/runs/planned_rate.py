@@ -17,10 +17,10 @@ LOADED = 2000
 def planned_eta_critical(settings: RunSettings) -> float | None:
     """eta_critical of Theorem 2.1 as far as it is known before theta_0 is drawn, to tens of per cent for narrow networks.
 
-    None without a recursion for the kernel, for steps that are not linear in the gradient, without images, and where eta is
-    what a run varies by itself.
+    None without a recursion for the kernel that costs little, for steps that are not linear in the gradient, without images,
+    and where eta is what a run varies by itself.
     """
-    if isinstance(settings, RateSettings) or not settings.model.analytic_kernel:
+    if isinstance(settings, RateSettings) or not (settings.model.analytic_kernel and settings.model.cheap_kernel):
         return None
     if not settings.optimizer.linear_in_gradient:
         return None

@@ -20,6 +20,7 @@ from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
+from ntkrun.experiments.runs.image_sizes import EXAMPLES, IMAGES
 from ntkrun.experiments.runs.prepare import (
     CRITICAL_SAMPLE,
     choose_weights,
@@ -27,6 +28,7 @@ from ntkrun.experiments.runs.prepare import (
     model_from,
     step_by_step,
 )
+from ntkrun.experiments.runs.recursion import description_of
 from ntkrun.experiments.runs.routes import Wanted, routes_of
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.jacobian_contraction import example_blocks, examples_ntk
@@ -37,13 +39,11 @@ from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models.functions import Model
 from ntkrun.models.start import check_user_module, planned
+from ntkrun.networks.infinite_width import Plan
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.models import UserModuleSettings
 from ntkrun.settings.runs import RunSettings
 from ntkrun.types import Params
-
-IMAGES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3)}
-EXAMPLES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}  # train, test; CIFAR-10's classes are of equal size
 
 
 def shape(*sizes: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
@@ -226,6 +226,22 @@ def kernel_piece(
     return Piece("kernel", kernel, (theta0, *block), times * turns)
 
 
+def recursion_pieces(settings: Any, image: tuple[int, ...], n: int, m: int) -> list[Piece]:
+    """Theta(X, X) and Theta(x, X) of an infinitely wide network with convolutions, a tile at a time."""
+    model, tile_bytes = settings.model, settings.theory.tile_bytes
+    if model.name == "fc":
+        return []
+    pieces = []
+    for rows, columns in ((n, None), (m, n)):
+        plan = Plan.of(
+            description_of(model, "all", model.width), (rows, *image), None if columns is None else (columns, *image)
+        )
+        side = plan.side(tile_bytes, 8)
+        tiles = plan.tiles(-(-rows // side), -(-(columns or rows) // side))
+        pieces.append(Piece("recursion", plan.usual_tile, plan.tile_arguments(side), len(tiles)))
+    return pieces
+
+
 def training_work(settings: RunSettings, memory_bytes: int, wanted: Wanted = Wanted()) -> PlannedWork:  # noqa: B008 frozen
     """`trajectories.compute`.  Left out: the ODE solver, and power iteration for eta_critical of convolutions."""
     n, m, k = sizes(settings.data, settings.loss)
@@ -264,4 +280,6 @@ def training_work(settings: RunSettings, memory_bytes: int, wanted: Wanted = Wan
         how: Any = dict(memory_bytes=memory_bytes, method=method)
         programs += [kernel_piece(model, theta0, *of, **how) for of in ((x,), (x_test, x))]
         spectra += [n * k, *([n] if routes.analytic else [])] if routes.flow == "spectrum" else []
+    if routes.analytic:
+        programs += recursion_pieces(settings, image, n, m)
     return PlannedWork(count(theta0), lockstep, tuple(programs), tuple(spectra))

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ntkrun.errors import UserError
+from ntkrun.experiments.runs.image_sizes import EXAMPLES, IMAGES
+from ntkrun.experiments.runs.recursion import recursion_numbers
 from ntkrun.settings.runs import RunSettings
 
 # Kernels over all training examples are built up to this many (example, output) pairs: 8192^2 float64 are 512 MB.
 KERNEL_ROWS = 8192
+# Theta of networks with convolutions is a rival by itself up to this many numbers: on two cores a few seconds with ReLU, half
+# a minute with tanh
+RECURSION_NUMBERS = 2**28
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,7 @@ def routes_of(settings: RunSettings, n: int, k: int, wanted: Wanted) -> Routes:
             f"linear_route=function_space needs the kernel of all {n} x {k} outputs, more than {KERNEL_ROWS} rows: "
             "use linear_route=parameter_space or a smaller data.n_train"
         )
-    has_analytic = settings.model.analytic_kernel and not settings.outside_function_space
-    analytic = wanted.analytic and has_analytic and fits
+    analytic = wanted.analytic and has_analytic_rival(settings, n, fits)
     by_solver = settings.theory.flow.by_solver if wanted.solver is None else wanted.solver
     return Routes(
         linear="function_space" if in_function_space else "parameter_space",
@@ -66,6 +70,24 @@ def routes_of(settings: RunSettings, n: int, k: int, wanted: Wanted) -> Routes:
         flow=_flow(settings, by_solver) if fits and (in_function_space or analytic) else None,
         critical_rate=_critical_rate(settings),
     )
+
+
+def has_analytic_rival(settings: RunSettings, n: int, fits: bool) -> bool:
+    """Whether f_lin with Theta is a rival, as theory.analytic_kernel says; UserError where it is to be one and is too large."""
+    choice, model = settings.theory.analytic_kernel, settings.model
+    if choice == "always" and not fits:
+        raise UserError(
+            f"theory.analytic_kernel=always: the kernel of {n} images is too large: use a smaller data.n_train"
+        )
+    if choice == "never" or not fits or not model.analytic_kernel or settings.outside_function_space:
+        return False
+    return choice == "always" or model.cheap_kernel or _few_numbers(settings, n)
+
+
+def _few_numbers(settings: RunSettings, n: int) -> bool:
+    data = settings.data
+    m = EXAMPLES[data.name][1] if data.n_test is None else data.n_test
+    return recursion_numbers(settings.model, IMAGES[data.name], n, m) <= RECURSION_NUMBERS
 
 
 def _in_function_space(settings: RunSettings) -> bool:

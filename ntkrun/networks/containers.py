@@ -1,0 +1,127 @@
+"""Networks of several layers: one behind the other, and sums of two beside each other."""
+
+from dataclasses import dataclass, replace
+
+from ntkrun.errors import UserError
+from ntkrun.networks.base import Layer
+from ntkrun.networks.covariances import Covariances, Needs, Signal
+from ntkrun.networks.module import Scope
+from ntkrun.networks.statistics import Statistics
+from ntkrun.types import Array
+
+
+def _checked(layers: tuple, what: str) -> tuple[Layer, ...]:
+    for layer in layers:
+        if not isinstance(layer, Layer):
+            raise UserError(
+                f"{what}: {layer!r} is no layer of ntkrun.networks; write Activation('relu') for a nonlinearity"
+            )
+    return layers
+
+
+@dataclass(frozen=True, init=False)
+class Sequential(Layer):
+    """Layers one behind the other: Sequential(Dense(512), Activation("relu"), Dense(1)).
+
+    name  of a folder of the parameter tree that holds theirs; None: none of their own
+    """
+
+    layers: tuple[Layer, ...]
+    name: str | None
+
+    def __init__(self, *layers: Layer, name: str | None = None) -> None:
+        object.__setattr__(self, "layers", _checked(layers, "Sequential"))
+        object.__setattr__(self, "name", name)
+
+    def signal(self, given: Signal) -> Signal:
+        for layer in self.layers:
+            given = layer.signal(given)
+        return given
+
+    def given_to_parts(self, given: Signal) -> tuple[Signal, ...]:
+        found = [given]
+        for layer in self.layers[:-1]:
+            found.append(layer.signal(found[-1]))
+        return tuple(found[: len(self.layers)])
+
+    def needs(self, after: Needs, own: bool) -> Needs:
+        for layer in self.layers[::-1]:
+            after = layer.needs(after, own)
+        return after
+
+    def forward(self, x: Array, scope: Scope) -> Array:
+        if self.name is not None:
+            return scope.folder(self.name, Sequential(*self.layers), x)
+        for layer in self.layers:
+            x = layer.forward(x, scope)
+        return x
+
+    def covariances(self, k: Covariances, of: Statistics, after: Needs) -> Covariances | None:
+        behind = [after]  # each layer
+        for layer in self.layers[:0:-1]:
+            behind.append(layer.needs(behind[-1], of.own))
+        found: Covariances | None = k
+        for place, (layer, needed) in enumerate(zip(self.layers, behind[::-1], strict=True)):
+            found = layer.propagate(found, of.at(place), needed)
+        return found
+
+    @property
+    def parts(self) -> tuple[Layer, ...]:
+        return self.layers
+
+
+@dataclass(frozen=True, init=False)
+class Residual(Layer):
+    """x + branch(x), branch the given layers; with a `shortcut`, shortcut(x) + branch(x).
+
+    All but one of the two must end in fresh weights (a Dense or Conv with nothing but pools, Flatten or Dropout behind):
+    then K and Theta are the sums of theirs.
+    """
+
+    branch: Sequential
+    shortcut: Layer
+    name: str | None
+
+    def __init__(self, *branch: Layer, shortcut: Layer | None = None, name: str | None = None) -> None:
+        object.__setattr__(self, "branch", Sequential(*branch))
+        object.__setattr__(self, "shortcut", *_checked((shortcut or Sequential(),), "Residual"))
+        object.__setattr__(self, "name", name)
+
+    def signal(self, given: Signal) -> Signal:
+        branch, shortcut = self.branch.signal(given), self.shortcut.signal(given)
+        sizes = [(*signal.positions, signal.features) for signal in (branch, shortcut)]
+        if sizes[0] != sizes[1]:
+            raise UserError(
+                f"Residual: the branch gives {sizes[0]} and the shortcut {sizes[1]}: make them equal, by "
+                "shortcut=Conv(...) or shortcut=Dense(...), say"
+            )
+        if not (branch.centred or shortcut.centred):
+            raise UserError("Residual: end the branch or the shortcut with Dense or Conv; else the two are correlated")
+        gaussian, centred = branch.gaussian and shortcut.gaussian, branch.centred and shortcut.centred
+        return replace(branch, gaussian=gaussian, centred=centred)
+
+    def given_to_parts(self, given: Signal) -> tuple[Signal, ...]:
+        return given, given
+
+    def needs(self, after: Needs, own: bool) -> Needs:
+        return max(self.branch.needs(after, own), self.shortcut.needs(after, own))
+
+    def forward(self, x: Array, scope: Scope) -> Array:
+        if self.name is not None:
+            return scope.folder(self.name, Residual(*self.branch.layers, shortcut=self.shortcut), x)
+        branch = self.branch.forward(x, scope)
+        return self.shortcut.forward(x, scope) + branch
+
+    def covariances(self, k: Covariances, of: Statistics, after: Needs) -> Covariances | None:
+        first, second = (
+            part.propagate(k, of.at(place), after) for place, part in enumerate((self.branch, self.shortcut))
+        )
+        if first is None or second is None:
+            return None  # nothing is needed of the sum
+        thetas = [term.ntk for term in (first, second) if term.ntk is not None]
+        ntk = sum(thetas[1:], thetas[0]) if thetas else None
+        return replace(first, nngp=first.nngp + second.nngp, ntk=ntk)
+
+    @property
+    def parts(self) -> tuple[Layer, ...]:
+        return self.branch, self.shortcut
