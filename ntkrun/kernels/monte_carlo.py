@@ -33,7 +33,7 @@ _LARGEST_GROUP = 64
 
 
 def sampled_kernels(
-    model: Model, x: Float[NumpyArray | Array, "n d"], key: PRNGKeyArray, draws: int
+    model: Model, x: Float[NumpyArray | Array, "n ..."], key: PRNGKeyArray, draws: int
 ) -> Iterator[tuple[int, Kernels]]:
     """(M, averages over the first M draws) for M = 1, 2, 4, ... up to `draws`; kernels (n, n), float64 whatever the
     precision of the caller's JAX.

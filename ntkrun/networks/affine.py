@@ -11,7 +11,6 @@ derivatives of h by the weights are sqrt(sigma_w2/fan_in) x and x, those by the 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from ntkrun.errors import UserError
 from ntkrun.models.layers import check_parameterization
@@ -19,10 +18,8 @@ from ntkrun.networks import module
 from ntkrun.networks.base import Layer
 from ntkrun.networks.covariances import Covariances, Needs, Signal
 from ntkrun.networks.statistics import Statistics
-from ntkrun.networks.windows import Padding, Window, counts, window_sums, windows
+from ntkrun.networks.windows import Window, counts, window_sums, windows
 from ntkrun.types import Array
-
-Parameterization = Literal["ntk", "standard"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class AffineLayer(Layer):
     features: int
     sigma_w2: float = 1.0
     sigma_b2: float = 0.0
-    parameterization: Parameterization = "ntk"
+    parameterization: str = "ntk"
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -93,7 +90,7 @@ class Conv(AffineLayer):
 
     size: Sequence[int] = (3, 3)
     strides: Sequence[int] | None = None  # 1 along every axis
-    padding: Padding = "SAME"
+    padding: str = "SAME"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -57,12 +57,12 @@ class Sequential(Layer):
         return x
 
     def covariances(self, k: Covariances, of: Statistics, after: Needs) -> Covariances | None:
-        behind = [after]  # each layer
+        needed = [after]  # behind the last layer, the one before, ...
         for layer in self.layers[:0:-1]:
-            behind.append(layer.needs(behind[-1], of.own))
+            needed.append(layer.needs(needed[-1], of.own))
         found: Covariances | None = k
-        for place, (layer, needed) in enumerate(zip(self.layers, behind[::-1], strict=True)):
-            found = layer.propagate(found, of.at(place), needed)
+        for place, layer in enumerate(self.layers):
+            found = layer.propagate(found, of.at(place), needed.pop())
         return found
 
     @property
@@ -95,7 +95,8 @@ class Residual(Layer):
                 f"Residual: the branch gives {sizes[0]} and the shortcut {sizes[1]}: make them equal, by "
                 "shortcut=Conv(...) or shortcut=Dense(...), say"
             )
-        if not (branch.centred or shortcut.centred):
+        seen = replace(given, centred=False)  # both terms depend on what is given
+        if not (self.branch.signal(seen).centred or self.shortcut.signal(seen).centred):
             raise UserError("Residual: end the branch or the shortcut with Dense or Conv; else the two are correlated")
         gaussian, centred = branch.gaussian and shortcut.gaussian, branch.centred and shortcut.centred
         return replace(branch, gaussian=gaussian, centred=centred)

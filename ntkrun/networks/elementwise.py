@@ -77,19 +77,20 @@ class LayerNorm(Layer):
     No scale and offset are trained.
     """
 
-    axes: Sequence[int] = (-1,)
+    axes: int | Sequence[int] = -1
     epsilon: float = 1e-12
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "axes", (self.axes,) if isinstance(self.axes, int) else tuple(self.axes))
+        object.__setattr__(self, "axes", self.axes if isinstance(self.axes, int) else tuple(self.axes))
 
     def _over(self, positions: int) -> tuple[int, ...]:
         """The axes of positions, counted from 0, over which the variance is averaged."""
         ndim = positions + 2
-        axes = {axis % ndim if -ndim <= axis < ndim else 0 for axis in self.axes}
+        given = (self.axes,) if isinstance(self.axes, int) else self.axes
+        axes = {axis % ndim if -ndim <= axis < ndim else 0 for axis in given}
         if 0 in axes or ndim - 1 not in axes:
             raise UserError(
-                f"LayerNorm: axes={tuple(self.axes)} of inputs (n, ..., channels) with {positions} axes of positions must "
+                f"LayerNorm: axes={self.axes} of inputs (n, ..., channels) with {positions} axes of positions must "
                 "have the channels, -1, among them and not the inputs, 0"
             )
         return tuple(sorted(axis - 1 for axis in axes if axis != ndim - 1))

@@ -28,8 +28,9 @@ from ntkrun.networks.positions import Flatten
 from ntkrun.networks.statistics import Between, Own, Site
 from ntkrun.types import AnyArray, Array, NumpyArray
 
-# K and Theta before and after a layer, those of a shortcut, and one number more in between
-ARRAYS_PER_TILE = 7
+# K and Theta in front of a layer, with a border, summed along one axis, behind it; those of a shortcut; T and Tdot.  Tiles of
+# half the size and of twice the size take a third longer on two cores
+ARRAYS_PER_TILE = 14
 _VECTORS_TOGETHER = 8  # sides of tiles of vectors are multiples of it: fewer shapes to compile
 _TILES_ALONG = 8  # a symmetric kernel computes half of its tiles and all of those on the diagonal, an eighth more
 _NUMBERS_OF_A_TILE = 2**16  # fewer cost more by their programs' starts

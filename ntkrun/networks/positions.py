@@ -13,7 +13,7 @@ from ntkrun.networks.base import Layer
 from ntkrun.networks.covariances import Covariances, Needs, Signal
 from ntkrun.networks.module import Scope
 from ntkrun.networks.statistics import Statistics
-from ntkrun.networks.windows import Padding, Window, counts, window_sums, windows
+from ntkrun.networks.windows import Window, counts, window_sums, windows
 from ntkrun.types import Array
 
 
@@ -26,7 +26,7 @@ class AveragePool(Layer):
 
     size: Sequence[int] = (2, 2)
     strides: Sequence[int] | None = None
-    padding: Padding = "VALID"
+    padding: str = "VALID"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
