@@ -11,7 +11,7 @@ import pytest
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import analytic_kernels
 from ntkrun.kernels.empirical import ntk_scale
-from ntkrun.models import build_model
+from ntkrun.models.registry import MODELS
 from ntkrun.networks.built_in import described
 from ntkrun.networks.infinite_width import infinite_width_kernels
 
@@ -27,7 +27,7 @@ NETWORKS: dict[str, Any] = {
 
 
 def built(name: str, **others: Any) -> Any:
-    return build_model(name.split()[0], **(FIELDS | NETWORKS[name] | others))
+    return MODELS[name.split()[0]](**(FIELDS | NETWORKS[name] | others))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
