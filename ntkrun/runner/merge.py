@@ -22,7 +22,7 @@ from ntkrun.settings.validation import validated
 
 MERGED = "merged"
 # What a setting was before there was one.  A wrong value here gives another hash, and the cell is refused.
-BEFORE = {"matmul": "as_dtype"}
+BEFORE: dict[str, Any] = {"matmul": "as_dtype", "theory": {"analytic_kernel": "auto"}}
 EQUAL = "there already (equal)"
 DIFFERENT = "there already (different numbers; compare with stage=compare)"
 
@@ -97,8 +97,13 @@ def _settings(experiment: Experiment, facts: dict[str, Any], local: CommonSettin
     model = recorded.get("model")
     if isinstance(model, dict) and model.get("name") == "own":  # the source here is what counts
         recorded = recorded | {"model": {key: value for key, value in model.items() if key not in OF_FILES}}
+    before = {
+        key: value | recorded.get(key, {}) if isinstance(value, dict) else recorded.get(key, value)
+        for key, value in BEFORE.items()
+    }
+    of_then = {key: value for key, value in (before | here).items() if key in typed}
     return validated(
-        experiment.settings, {key: value for key, value in (BEFORE | here).items() if key in typed} | recorded
+        experiment.settings, of_then | recorded | {key: before[key] for key in recorded.keys() & before.keys()}
     )
 
 

@@ -56,7 +56,8 @@ def test_the_solver_gives_the_flow_that_small_steps_follow(settings_of, extra):
 
 def test_what_is_followed_is_one_output_of_many_images_or_all_outputs_of_one():
     f = np.arange(12.0).reshape(4, 3)
-    assert shown(f, 2).tolist() == shown(f, 2, "logits").tolist() == [0, 1, 2]
+    assert shown(f, 2).tolist() == shown(f, 2, "logits").tolist() == [0, 1]
+    assert shown(f, 9).tolist() == [0, 1, 2]
     assert shown(f, 2, "examples").tolist() == [0, 3]
     assert shown(f[:, :1], 2).tolist() == [0, 3] and shown(f[:, :1], 2, "logits").tolist() == [0]
 

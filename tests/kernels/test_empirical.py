@@ -86,7 +86,7 @@ def test_the_symmetric_half_in_strips_equals_the_general_route(n, k, trace_outpu
 def test_blocks_inside_a_program_are_those_outside_and_no_longer_to_compile_when_there_are_more(others, trace_outputs):
     model, params = initialised(n_outputs=2)
     x = np.random.default_rng(0).standard_normal((11, 5))
-    how: dict = dict(trace_outputs=trace_outputs, method="structured", memory_bytes=4000)
+    how: dict = dict(trace_outputs=trace_outputs, method="structured", memory=4000)
 
     def kernel(params, x, z):
         return empirical_ntk(model, params, x, z, **how)

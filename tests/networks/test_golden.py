@@ -1,6 +1,7 @@
 """Kernels of composed networks against the authors' library (tests/golden/README.md)."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -97,9 +98,9 @@ def network_of(case: dict[str, Any]) -> Sequential:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
-        from conftest import GOLDEN
-
-        metafunc.parametrize("case", cases(GOLDEN, "kernel"), ids=lambda case: case["name"])
+        metafunc.parametrize(
+            "case", cases(Path(__file__).parent.parent / "golden", "kernel"), ids=lambda case: case["name"]
+        )
 
 
 def test_kernels(values, case):

@@ -146,7 +146,11 @@ def test_local_settings_and_lists_are_read_off_the_types():
     assert {"scale", "from", "into", "data.source", "allow_custom"} <= local_settings(FreeSettings)
     assert not {"seed", "experiment", "loss", "data.name", "theory.tile_mb"} & local_settings(FreeSettings)
     excluded = local_fields(FreeSettings)
-    assert excluded["data"] == {"source": True} and excluded["taken_from"] is True and "model" not in excluded
+    assert (
+        excluded["data"] == {"source": True}
+        and excluded["taken_from"] is True
+        and excluded["model"] == {"parameters": True}
+    )
     lists = {path for kind in KINDS for path in list_settings(kind)}
     schedule = {("optimizer", "schedule", "boundaries"), ("optimizer", "schedule", "factors")}
     assert lists == {("times",), ("points",), ("data", "classes")} | schedule

@@ -73,7 +73,7 @@ def test_gradient_flow_by_the_solver(values, name, loss):
         learning_rate=rate, rtol=1e-9, atol=1e-11, max_steps=100_000, ntk_test_train=of["ntk_td"], f0_test=of["f0_test"],
     )  # fmt: skip
     np.testing.assert_allclose(found.train, of["train"], atol=1e-5)  # its integrator's tolerance is 1.4e-8 a step
-    np.testing.assert_allclose(found.test, of["test"], atol=1e-5)
+    np.testing.assert_allclose(np.asarray(found.test), of["test"], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["ens_relu_k1", "ens_erf_k2", "ens_relu_k1_regabs"])
