@@ -27,8 +27,8 @@ def test_an_unreadable_data_directory_is_named(ntkrun, monkeypatch):
 
 def test_debug_shows_the_traceback(ntkrun, monkeypatch):
     monkeypatch.setenv("NTKRUN_DEBUG", "1")
-    with pytest.raises(Exception, match="swish"):
-        ntkrun("experiment=fig3", "model.activation=swish")
+    with pytest.raises(Exception, match="swoosh"):
+        ntkrun("experiment=fig3", "model.activation=swoosh")
 
 
 def test_the_whole_setting_is_shown_with_the_scale_resolved(ntkrun):

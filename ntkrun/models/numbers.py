@@ -12,11 +12,11 @@ from ntkrun.errors import UserError
 def check_numbers(*, width: Any = None, **numbers: Any) -> None:
     """UserError unless depth and width are whole numbers from 1 on, sigma_w2 > 0 and sigma_b2 >= 0, each one number.
 
-    width  None where none is given
+    width  None where none is given; a tuple holds one a layer
     numbers  of `depth`, `sigma_w2`, `sigma_b2` those that are given; what JAX traces has no value yet and is let pass
     """
-    for name in ("depth", "width"):
-        value = width if name == "width" else numbers.get(name, 1)
+    widths = width if isinstance(width, tuple) else (width,)
+    for name, value in (("depth", numbers.get("depth", 1)), *(("width", one) for one in widths)):
         if value is not None and not (_whole(value) and value >= 1):
             raise UserError(f"{name} = {value!r}: it must be a whole number from 1 on")
     for name, bound in (("sigma_w2", "> 0"), ("sigma_b2", ">= 0")):

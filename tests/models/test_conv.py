@@ -189,7 +189,7 @@ def test_bfloat16_products_keep_float32_parameters_and_outputs():
     ("changes", "message"),
     [
         (dict(name="cnn", pool="max"), "pool average or flatten"),
-        (dict(name="cnn", depth=0), "depth >= 1"),
+        (dict(name="cnn", depth=0), "depth = 0"),
         (dict(name="wide_resnet", depth=12), "6 N \\+ 4"),
         (dict(name="wide_resnet", depth=10, norm="layer"), "norm batch or none"),
         (dict(name="cnn", matmul="float16"), "matmul=float16 is not known"),

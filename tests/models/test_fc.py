@@ -85,7 +85,7 @@ def test_an_activation_of_the_users_own():
         ("fcc", {}, "unknown model 'fcc': choose one of cnn, fc, wide_resnet"),
         ("fc", {"heads": 3}, "model 'fc': .*heads"),
         ("fc", {"activation": "sine"}, "unknown activation 'sine': choose one of abrelu, abs"),
-        ("fc", {"depth": 0}, "depth >= 1"),
+        ("fc", {"depth": 0}, "depth = 0"),
         ("fc", {"width": (4, 4, 4)}, "one width per hidden layer"),
     ],
 )
