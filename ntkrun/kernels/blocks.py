@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from ntkrun.devices.placement import working_bytes
 from ntkrun.errors import UserError
 from ntkrun.models.constants import digest
 from ntkrun.types import AnyArray, Array, Params
@@ -21,6 +22,18 @@ ByLayer = dict[str, Array]
 WHOLE = ""  # the one key where layers are not told apart
 Blocks = tuple[list[slice], list[slice]]  # the examples of x1, and those of x2, that are worked on together
 Block = Callable[[Array, Array | None], ByLayer]  # of some examples of x1 with some of x2; None: with themselves
+
+
+def slices(n: int, most: int) -> list[slice]:
+    """As few and as equal slices of n examples as hold at most `most` each."""
+    size = -(-n // -(-n // most))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def blocks_within(bytes_per_example: int, x1: Any, x2: Any, memory_bytes: int | None) -> Blocks:
+    """The examples of x1 and of x2 (None: x1) that are worked on together, both within the memory (None: the device's)."""
+    most = max(1, int((memory_bytes or working_bytes()) // (2 * bytes_per_example)))
+    return slices(x1.shape[0], most), slices((x1 if x2 is None else x2).shape[0], most)
 
 
 def mirrored(kernel: Array) -> Array:

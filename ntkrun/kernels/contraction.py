@@ -23,12 +23,6 @@ Layer = dict[str, Array]  # arrays with the examples in front, and scalar coeffi
 PATCH_NUMBERS = 2**22  # of a pair-of-positions product held at once on a CPU: 32 MB in float64
 
 
-def slices(n: int, most: int) -> list[slice]:
-    """As few and as equal slices of n examples as hold at most `most` each."""
-    size = -(-n // -(-n // most))
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
-
-
 def gram(a: Float[Array, "n1 d"], b: Float[Array, "n2 d"]) -> Float[Array, "n1 n2"]:
     return jnp.matmul(a, b.T, precision="highest")
 

@@ -14,9 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from ntkrun.costs import Piece
-from ntkrun.devices.placement import working_bytes
-from ntkrun.kernels.blocks import WHOLE, ByLayer
-from ntkrun.kernels.contraction import gram, slices
+from ntkrun.kernels.blocks import WHOLE, ByLayer, blocks_within
+from ntkrun.kernels.contraction import gram
 from ntkrun.kernels.leaves import moving, put, those
 from ntkrun.kernels.taps import outputs_of
 from ntkrun.models.functions import Model
@@ -109,8 +108,7 @@ def example_blocks(
     model: Model, params: Params, x1: Any, x2: Any = None, memory_bytes: int | None = None
 ) -> tuple[list[slice], list[slice]]:
     """The examples of x1 and of x2 (None: x1) that `examples_ntk` works on together; of arrays or of their shapes."""
-    most = max(1, int((memory_bytes or working_bytes()) // (2 * _bytes_per_example(model, params, x1))))
-    return slices(x1.shape[0], most), slices((x1 if x2 is None else x2).shape[0], most)
+    return blocks_within(_bytes_per_example(model, params, x1), x1, x2, memory_bytes)
 
 
 def _bytes_per_example(model: Model, params: Params, x: Any) -> int:

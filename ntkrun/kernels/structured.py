@@ -14,9 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ntkrun.devices.placement import working_bytes
-from ntkrun.kernels.blocks import WHOLE, ByLayer, in_blocks, mirrored
-from ntkrun.kernels.contraction import Layer, contribution, prepared, slices
+from ntkrun.kernels.blocks import WHOLE, ByLayer, blocks_within, in_blocks, mirrored
+from ntkrun.kernels.contraction import Layer, contribution, prepared
 from ntkrun.kernels.taps import (
     check_covered,
     last_leaf_by_layer,
@@ -64,8 +63,7 @@ def blocks_of(
     model: Model, params: Params, x1: Any, x2: Any = None, memory_bytes: int | None = None
 ) -> tuple[list[slice], list[slice]]:
     """The examples of x1 and of x2 (None: x1) that are worked on together; of arrays or of their shapes."""
-    most = max(1, int((memory_bytes or working_bytes()) // (2 * _bytes_per_example(model, params, x1))))
-    return slices(x1.shape[0], most), slices((x1 if x2 is None else x2).shape[0], most)
+    return blocks_within(_bytes_per_example(model, params, x1), x1, x2, memory_bytes)
 
 
 def _bytes_per_example(model: Model, params: Params, x: Any) -> int:

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from ntkrun.errors import UserError
-from ntkrun.kernels.contraction import slices
+from ntkrun.kernels.blocks import slices
 from ntkrun.kernels.psd import check_psd
 from ntkrun.theory.closed_form import AnyArray, Spectrum, check_targets, descent_gain, spectrum
 from ntkrun.types import Float, Float64, NumpyArray
