@@ -16,7 +16,7 @@ from matplotlib.textpath import text_to_path
 from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict
-from ntkrun.experiments.style import ALARM, ENLARGED, style
+from ntkrun.experiments.style import ALARM, ENLARGED, style, ticks_at_powers
 from ntkrun.report.departures import Departures
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
@@ -209,6 +209,7 @@ def draw(
         figure.set_size_inches(*(ENLARGED[style_name] * figure.get_size_inches()))
         apart = deviations(figure, experiment.name)
         _stamp(figure, stamp)
+        ticks_at_powers(figure)
         record = json.dumps(provenance)
         if (layout := figure.get_layout_engine()) is not None:
             layout.execute(figure)
