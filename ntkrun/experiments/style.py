@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
+from matplotlib.scale import LogTransform
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 # Okabe and Ito's palette, safe for the common kinds of colour blindness.
@@ -113,9 +114,9 @@ def ticks_at_powers(figure: Figure) -> None:
     """
     for axis in (axis for ax in figure.get_axes() for axis in (ax.xaxis, ax.yaxis)):
         low, high = axis.get_view_interval()
-        if axis.get_scale() == "log" and high >= 1e3 * low:
+        if isinstance(scale := axis.get_transform(), LogTransform) and high >= 1e3 * low:
             axis.set_minor_locator(NullLocator())
-            axis.set_major_formatter(FuncFormatter(partial(_power, float(axis.get_transform().base))))
+            axis.set_major_formatter(FuncFormatter(partial(_power, float(scale.base))))
 
 
 def _power(base: float, x: float, pos: int | None = None) -> str:

@@ -6,7 +6,7 @@ from ntkrun.experiments import style
 
 
 def test_log_axes_of_many_decades_have_ticks_at_powers_alone():
-    figure = Figure()
+    figure = Figure(figsize=(15, 4))
     wide, binary, narrow = figure.subplots(1, 3)
     wide.set(xscale="log", xlim=(1e-3, 10.0))
     binary.set_xscale("log", base=2)
