@@ -6,7 +6,8 @@ Setting  airplane (+1) / horse (-1), N = 128, squared loss, full batch, heavy ba
          convolutions 3 x 3 of 512 channels, average pooling, sigma_w^2 = 2, sigma_b^2 = .1, NTK parameterization.
 Theory   f_lin in function space by (S2) with Theta_hat_0 of the convolutional network; parameter space gives the same to
          1e-9 over 50 steps (tests).
-Here     the classes are easier than the paper's curves say (docs/figure_s2.md).
+Here     scale=cpu has frog (+1) / horse (-1), which other figures prefer; airplane / horse are easier than the paper's curves
+         say (docs/figure_s2.md).
 """
 
 import numpy as np
