@@ -1,0 +1,201 @@
+"""The documentation as a site: README, docs/, a page for every figure, the public names with their docstrings.
+
+    python scripts/docs_site.py [--into build/site]        make site; open build/site/index.html
+
+Pages are gathered below build/site_source and built strictly: a link that leads nowhere ends it with exit code 1.  A figure's
+page opens with its picture, says what it shows (the docstring of its file), how to run it, what its claims measured, from
+claims.json, where its settings come from, and ends with the notes of docs/.  The site is read from a folder or a server
+alike and loads nothing from elsewhere.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+from origins_page import table as settings_table
+from PIL import Image
+from readme_table import notes
+
+from ntkrun.experiments.figures import figure_names, load_experiment
+from ntkrun.report.report_files import caption_of
+
+ROOT = Path(__file__).parent.parent
+SCALES = ("paper", "gpu", "cpu")  # the paper's own size first
+GITHUB = ("CONTRIBUTING.md", "CHANGELOG.md")
+WIDTH = 1600  # of a picture on a page, pixels
+PAGES = {
+    "Using it": {
+        "Questions": "faq.md",
+        "Any combination": "lockstep.md",
+        "A network of your own": "own_network.md",
+        "Settings": "settings.md",
+        "How claims are judged": "claims.md",
+        "When something breaks": "robustness.md",
+        "Versions": "versions.md",
+    },
+    "As a library": {
+        "In a notebook": "notebook.md",
+        "Infinite width": "theory.md",
+        "Composed networks": "kernels.md",
+        "Fitted kernels": "fitted_kernels.md",
+        "Coming from Neural Tangents": "from_neural_tangents.md",
+        "Public names": "api.md",
+    },
+    "Machines": {
+        "Clusters": "cluster.md",
+        "GPUs": "gpu.md",
+        "Without a network": "no_network.md",
+        "Within so many minutes": "budget.md",
+        "Speed": "speed.md",
+    },
+    "The paper": {
+        "Conventions": "conventions.md",
+        "Where settings come from": "origins.md",
+        "Settings recovered together": "recovered_settings.md",
+    },
+    "Taking part": {"Contributing": "CONTRIBUTING.md", "Changes": "CHANGELOG.md"},
+}
+
+
+def gather(source: Path) -> dict:
+    """Write all pages below `source`; what mkdocs needs to know of them."""
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(ROOT / "docs", source)
+    for name in GITHUB:
+        (source / name).write_text(at_the_top((ROOT / name).read_text()))
+    (source / "index.md").write_text(at_the_top((ROOT / "README.md").read_text()))
+    shutil.copy(ROOT / "CITATION.cff", source)
+    figures = {load_experiment(name).title.split(":")[0]: f"figure_pages/{name}.md" for name in figure_names()}
+    for name in figure_names():
+        path = source / "figure_pages" / f"{name}.md"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(figure_page(name, source)))
+    for picture in re.findall(r'src="(results/[^"]+)"|\]\((results/[^)]+\.png)\)', (ROOT / "README.md").read_text()):
+        shown("".join(picture), source)
+    (source / "api.md").write_text("\n".join(public_names()))
+    known = {page for group in PAGES.values() for page in group.values()} | {"index.md", *figures.values()}
+    noted = {Path(note).name for name in figure_names() for note in notes(name)}
+    if left_out := {str(path.relative_to(source)) for path in source.rglob("*.md")} - known - noted:
+        raise SystemExit(f"PAGES of scripts/docs_site.py does not say where to put {', '.join(sorted(left_out))}")
+    groups = [{title: [{name: page} for name, page in pages.items()]} for title, pages in PAGES.items()]
+    return {
+        "site_name": "ntkrun",
+        "docs_dir": str(source),
+        "use_directory_urls": False,
+        "theme": {
+            "name": "material",
+            "font": False,
+            "palette": palettes(),
+            "features": ["navigation.top", "content.code.copy"],
+        },
+        "plugins": ["search", {"mkdocstrings": {"handlers": {"python": {"paths": [str(ROOT)], "options": OPTIONS}}}}],
+        "markdown_extensions": [
+            "tables",
+            "admonition",
+            "pymdownx.superfences",
+            {"toc": {"permalink": True, "toc_depth": 3}},
+        ],
+        "validation": {"links": {"not_found": "warn", "anchors": "warn"}},
+        "not_in_nav": "/figure*.md\n/theorem21.md",
+        "nav": [{"Start": "index.md"}, {"Figures": [{title: page} for title, page in figures.items()]}, *groups],
+    }
+
+
+OPTIONS = {"show_root_heading": True, "heading_level": 3, "show_source": False, "docstring_style": "google"}
+
+
+def palettes() -> list[dict]:
+    """Light and dark, as the system has it, and a switch."""
+    return [
+        {"media": f"(prefers-color-scheme: {kind})", "scheme": scheme, "toggle": {"icon": icon, "name": f"to {other}"}}
+        for kind, scheme, icon, other in (
+            ("light", "default", "material/weather-night", "dark"),
+            ("dark", "slate", "material/weather-sunny", "light"),
+        )
+    ]
+
+
+def at_the_top(text: str) -> str:
+    """Links of a page of the project's root, which becomes a neighbour of those of docs/."""
+    return text.replace("](docs/", "](").replace("](README.md", "](index.md").replace("](LICENSE", "](index.md")
+
+
+def shown(picture: str, source: Path) -> None:
+    """A picture of results/reference, no wider than a page needs it."""
+    path = source / picture
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(ROOT / picture) as image:
+        image.thumbnail((WIDTH, 10 * WIDTH))
+        image.save(path, optimize=True)
+
+
+def figure_page(name: str, source: Path) -> Iterator[str]:
+    experiment, caption = load_experiment(name), caption_of(name, ROOT / "results")
+    scales = [scale for scale in SCALES if (ROOT / f"results/reference/{scale}/{name}/claims.json").is_file()]
+    yield f"# {experiment.title}\n"
+    for scale in scales[:1]:
+        picture = f"results/reference/{scale}/{name}/figure.png"
+        shown(picture, source)
+        yield f"[![{experiment.title}](../{picture})](../{picture})\n\n*`scale={scale}`; light dots: the paper's own curves.*\n"
+    yield caption.headline + "\n"
+    for label, text in caption.parts.items():
+        yield f"**{label}.** {text}\n"
+    yield "## Running it\n"
+    yield f"    ntkrun experiment={name}                 # a size for this machine\n    ntkrun experiment={name} scale=paper stage=plan   # what the paper's size takes here\n"
+    for scale in scales:
+        yield f"## What `scale={scale}` says\n"
+        yield from claims(json.loads((ROOT / f"results/reference/{scale}/{name}/claims.json").read_text()))
+    yield "## Where its settings come from\n"
+    yield from settings_table(name)
+    yield "\n## Notes\n"
+    yield from (
+        f"- [{(ROOT / note).read_text().splitlines()[0].lstrip('# ')}](../{Path(note).name})" for note in notes(name)
+    )
+
+
+def claims(records: list[dict]) -> Iterator[str]:
+    yield "| claim | verdict | measured | band | the paper, or theory |\n|---|---|---|---|---|"
+    for one in records:
+        verdict = one["verdict"].replace("_", " ") + (", fitted" if one["fitted_to"] else "")
+        measured = "" if one["measured"] is None else f"{one['measured']:.3g}"
+        band = f"{one['low']:.3g} to {one['high']:.3g}" if None not in (one["low"], one["high"]) else ""
+        reason = f"<br>*{one['reason'].strip()}*" if one["reason"] else ""
+        cells = [f"{one['sentence']}{reason}", verdict, measured, band, one["expected"]]
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    yield ""
+
+
+def public_names() -> Iterator[str]:
+    """Every name of ntkrun/__init__.pyi with its docstring, by package."""
+    yield "# Public names\n\n`import ntkrun` offers these; each is imported when it is first used.\n"
+    package = ""
+    for module, name in re.findall(
+        r"^from \.([\w.]+) import (\w+) as", (ROOT / "ntkrun/__init__.pyi").read_text(), re.M
+    ):
+        if module.split(".")[0] != package:
+            package = module.split(".")[0]
+            yield f"## {package}\n"
+        yield f"::: ntkrun.{module}.{name}\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Build the documentation as a site.")
+    parser.add_argument("--into", type=Path, default=ROOT / "build" / "site")
+    into = parser.parse_args().into.absolute()
+    source = into.parent / f"{into.name}_source"
+    settings = into.parent / f"{into.name}.yml"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(yaml.safe_dump(gather(source), sort_keys=False))
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-f", str(settings), "-d", str(into)]
+    ).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
