@@ -147,7 +147,8 @@ def figure_page(name: str, source: Path) -> Iterator[str]:
     for label, text in caption.parts.items():
         yield f"**{label}.** {text}\n"
     yield "## Running it\n"
-    yield f"    ntkrun experiment={name}                 # a size for this machine\n    ntkrun experiment={name} scale=paper stage=plan   # what the paper's size takes here\n"
+    yield f"    ntkrun experiment={name}                          # a size for this machine"
+    yield f"    ntkrun experiment={name} scale=paper stage=plan   # what the paper's size takes here\n"
     for scale in scales:
         yield f"## What `scale={scale}` says\n"
         yield from claims(json.loads((ROOT / f"results/reference/{scale}/{name}/claims.json").read_text()))
