@@ -6,7 +6,7 @@ Setting  airplane (+1) / horse (-1), N = 256, squared loss, full-batch gradient 
          sigma_w^2 = 2, sigma_b^2 = .1, standard parameterization (S36), eta = .005 / n.
 Theory   as Figure 3, with Theta_hat = J J^T / n (S42) and the rate eta_0 = n eta.
 Here     eta_0 = .035 and t = .01 i, read off the curves, which the printed rate cannot give: the reason stands in
-         configs/experiment/figs8.yaml, the results in docs/figure3.md.
+         configs/experiment/figs8.yaml, the results in docs/figure3.md.  Images at scale=cpu as in Figure 3.
 """
 
 from ntkrun.experiments import curves
