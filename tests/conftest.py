@@ -49,7 +49,7 @@ import pydantic  # noqa: E402, F401
 import scipy.stats  # noqa: E402, F401
 
 # Before any module of ntkrun is imported.
-_hook = install_import_hook("ntkrun", "beartype.beartype")
+_hook = install_import_hook("ntkrun", "annotations.checked")
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
