@@ -1,7 +1,9 @@
 """Strict numerics for all tests: 64-bit arithmetic, no silent broadcasting, checked shapes, warnings as errors."""
 
 import compileall
+import contextlib
 import copy
+import ctypes
 import functools
 import gc
 import os
@@ -12,6 +14,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
 import pytest
 from jaxtyping import install_import_hook
 
@@ -80,6 +83,16 @@ def pytest_collection_finish() -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(_programs, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _memory():
+    """Compiled programs are let go where they fill memory: all of the suite's are 6 GB and more a process."""
+    yield
+    if psutil.Process().memory_info().rss > 2**31:
+        jax.clear_caches()
+        with contextlib.suppress(AttributeError):  # of glibc alone, which keeps what is freed
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +97,7 @@ def pairs(p, q, rho, dtype=jnp.float64):
     return tuple(jnp.asarray(a, dtype) for a in ([[p]], np.full((1, r.size), q), r[None, :]))
 
 
+@cache
 def prepared(activation, *variances):
     return dual_activation(activation).for_variances(np.array(variances or (P, Q)))
 
@@ -133,7 +135,7 @@ def test_every_name_is_held_against_quadrature():
 def test_duals_are_the_expectations(word, moments):
     t, tdot = prepared(word).moments(*pairs(P, Q, CORRELATIONS))
     expected = moments[WORDS.index(word)]
-    size = np.sqrt(np.prod([np.asarray(prepared(word).second_moment(jnp.array(p))) for p in (P, Q)]))
+    size = np.sqrt(np.prod(prepared(word).second_moment(jnp.array([P, Q]))))
     np.testing.assert_allclose(t[0], expected[0], atol=2e-11 * size)
     if word in STEEP:
         np.testing.assert_allclose(tdot[0], expected[1], rtol=1e-9, atol=2e-11 * max(size, 1))
