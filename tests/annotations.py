@@ -9,7 +9,7 @@ _made: dict[tuple, Callable] = {}
 
 
 def checked(bare: Callable) -> Callable:
-    """`bare` with its arguments checked.  jaxtyping hands over a function that has another's name and signature and does nothing."""
+    """`bare` with its arguments checked; jaxtyping hands over functions that have another's name and signature and do nothing."""
     if "<locals>" not in bare.__qualname__:
         return beartype(bare)
     key = (bare.__module__, bare.__qualname__, inspect.signature(bare))
