@@ -248,7 +248,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(ntkrun, tmp_path: P
 
 
 def test_a_killed_cell_goes_on_from_its_checkpoint_bit_for_bit(ntkrun, tmp_path: Path):
-    longer = [*SMOKE, "stage=run", "optimizer.steps=6000", "optimizer.batch_size=4"]
+    longer = [*SMOKE, "stage=run", "optimizer.steps=3000", "optimizer.batch_size=4"]
 
     with command(*longer, "checkpoint_minutes=.001", "results_dir=killed", cwd=tmp_path) as run:
         until(lambda: checkpoints(tmp_path), run)
