@@ -37,7 +37,7 @@ class Used:
     def __str__(self) -> str:
         """ "mnist (tfds): 60000 of 60000 train, 512 of 10000 test"."""
         counts = (f"{len(self.rows[split])} of {total} {split}" for split, total in self.totals.items())
-        return f"{self.images.name} ({self.images.source}): {', '.join(counts)}"
+        return f"{self.images.label} ({self.images.source}): {', '.join(counts)}"
 
 
 def images_used(cells: Iterable[Cell]) -> list[Used]:
@@ -46,7 +46,7 @@ def images_used(cells: Iterable[Cell]) -> list[Used]:
     for wanted in (cell.settings.images for cell in cells):
         if wanted is None:
             continue
-        images = load_images(wanted.name, wanted.source)
+        images = load_images(wanted.name, wanted.source, path=wanted.path)
         used = found.setdefault(images.fingerprint, Used(images))
         used.add(*rows_of(images, wanted.classes, wanted.n_train, wanted.n_test, wanted.seed))
     return list(found.values())

@@ -145,7 +145,7 @@ def _images(cell: dict[str, Any]) -> str:
     data = cell["facts"].get("data")
     if data is None:
         return "random inputs, no images"
-    return f"{data['name']} ({data['source']}), fingerprint {data['fingerprint'][:12]}"
+    return f"{data.get('file', data['name'])} ({data['source']}), fingerprint {data['fingerprint'][:12]}"
 
 
 def minutes_of(cells: list[dict[str, Any]]) -> float:
