@@ -18,7 +18,7 @@ from ntkrun.experiments.figures import experiment_names
 from ntkrun.settings.custom_source import registered
 from ntkrun.settings.runs import KINDS
 from ntkrun.settings.schema import described
-from ntkrun.settings.stages import asked_for, has_time, lists, stages_between_machines
+from ntkrun.settings.stages import asked_for, asks_any_run, has_time, stages_between_machines
 
 SHOWN = {"job", "hydra", "all"}
 # flag -> the values that it takes (None: any), or no entry in VALUES for one that takes none
@@ -66,7 +66,7 @@ def check_arguments(arguments: list[str]) -> None:
     )
     if one_call and {"-m", "--multirun", "--config-dir", "-cd", "hydra", "hydra/launcher"} & words:
         raise UserError(f"{one_call} one call, without -m, --config-dir and settings of Hydra: type lists, seed=[0,1]")
-    if "experiment" not in given and not asks_for_text(arguments) and not lists(arguments):
+    if "experiment" not in given and not asks_for_text(arguments) and not asks_any_run(arguments):
         raise UserError(f"no experiment named; type ntkrun experiment=NAME with one of {', '.join(experiment_names())}")
 
 

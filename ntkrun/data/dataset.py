@@ -26,7 +26,7 @@ class Dataset:
     Attributes:
         labels_train, labels_test: 0 .. len(class_names) - 1, in the order of `class_names`; None for a set without classes.
         indices_train, indices_test: rows of the image set's splits the examples are.
-        name, requested, source, fingerprint, file: the image set's.
+        name, requested, source, fingerprint, file, split: the image set's.
         settings: n_train, n_test, preprocess, targets, seed, dtype as used.
     """
 
@@ -45,6 +45,7 @@ class Dataset:
     fingerprint: str
     settings: dict[str, int | str]
     file: str = ""
+    split: str = ""
 
     @property
     def is_stand_in(self) -> bool:
@@ -59,6 +60,7 @@ class Dataset:
         """What the arrays are, in plain JSON types; `classes` are those truly used, also on a stand-in."""
         origin = {key: getattr(self, key) for key in ("name", "requested", "source", "fingerprint")}
         origin |= {"file": Path(self.file).name} if self.file else {}
+        origin |= {"split": self.split} if self.split else {}
         return {**origin, "classes": list(self.class_names), **self.settings}
 
 
@@ -109,7 +111,7 @@ def load_dataset(
         indices_train=rows_train,
         indices_test=rows_test,
         class_names=tuple(images.class_names[index] for index in chosen),
-        **{key: getattr(images, key) for key in ("name", "requested", "source", "fingerprint", "file")},
+        **{key: getattr(images, key) for key in ("name", "requested", "source", "fingerprint", "file", "split")},
         settings=settings | {"seed": seed, "dtype": np.dtype(dtype).name},
     )
 

@@ -60,6 +60,7 @@ def write_carried(folder: Path, images: ImageSet, rows: Mapping[str, Int[NumpyAr
         few = np.asarray(rows[split], np.int32)
         arrays |= {f"{split}_rows": few, f"{split}_images": np.asarray(pixels[few]), f"{split}_labels": labels}
     meta: dict[str, Any] = {field: getattr(images, field) for field in _TEXTS}
+    meta |= {"split": images.split} if images.split else {}
     meta |= {"format": _FORMAT, "class_names": list(images.class_names)}
     meta["sha256"] = _digest(meta, arrays)
     stored = arrays | {f"{split}_images": _differences(arrays[f"{split}_images"]) for split in whole}
@@ -123,7 +124,12 @@ def _image_set(path: Path, meta: dict[str, Any], arrays: dict[str, NumpyArray]) 
         rows, pixels, labels = (arrays[f"{split}_{what}"] for what in ("rows", "images", "labels"))
         origin = f"{path} ({split})"
         splits |= {f"{split}_images": SomeImages(rows, pixels, len(labels), origin), f"{split}_labels": labels}
-    return ImageSet(**{field: str(meta[field]) for field in _TEXTS}, **splits, class_names=tuple(meta["class_names"]))
+    return ImageSet(
+        **{field: str(meta[field]) for field in _TEXTS},
+        **splits,
+        class_names=tuple(meta["class_names"]),
+        split=str(meta.get("split", "")),
+    )
 
 
 def _digest(meta: dict[str, Any], arrays: Mapping[str, NumpyArray]) -> str:

@@ -65,6 +65,7 @@ class ImageSet:
         class_names: () for a set without classes.
         fingerprint: sha256 of the four whole arrays, see `fingerprint_of`.
         file: the user's, as it was named.
+        split: how training and test set were told apart, where the source does not say.
     """
 
     name: str
@@ -77,6 +78,7 @@ class ImageSet:
     class_names: tuple[str, ...]
     fingerprint: str
     file: str = ""
+    split: str = ""
 
     @property
     def is_stand_in(self) -> bool:

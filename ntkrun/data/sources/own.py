@@ -19,6 +19,7 @@ from ntkrun.settings.own_data import content_of
 from ntkrun.types import NumpyArray
 
 SPLIT_SEED, TEST_SHARE = 0, 5  # one of so many examples is a test example
+DRAWN = f"split here: one of {TEST_SHARE}, drawn by seed {SPLIT_SEED}, is a test example"
 MOST_CLASSES = 10_000  # a number of classes beyond it is a number of something else
 SPLITS = ("train", "test")
 
@@ -78,7 +79,16 @@ def _image_set(path: str, arrays: Arrays) -> ImageSet:
     found = [np.ascontiguousarray(array) for array in (x_train, y_train, x_test, y_test)]
     for array in found:
         array.flags.writeable = False
-    return ImageSet("own", "own", "own", *found, class_names=names, fingerprint=fingerprint_of(found), file=path)
+    return ImageSet(
+        "own",
+        "own",
+        "own",
+        *found,
+        class_names=names,
+        fingerprint=fingerprint_of(found),
+        file=path,
+        split=DRAWN if whole else "",
+    )
 
 
 def _inputs(x: NumpyArray, name: str) -> NumpyArray:
