@@ -137,7 +137,8 @@ def report(
         "drawn_by": code_version(),
         "style": settings.style,
         "cells": stored.facts,
-    } | ({"failed_cells": failed} if failed else {})
+    }
+    provenance |= ({"failed_cells": failed} if failed else {}) | ({"own_data": stored.own} if stored.own else {})
     stamp = Stamp(alarms(stored, len(cells), list(failed)), settings.scale, about.departures)
     if redraw or not _says_the_same(folder, provenance, verdicts):
         pictures = draw(experiment, settings.style, stored.table, provenance, stamp)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ntkrun.errors import UserError
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.store import NO_IMAGES, Store, read_table
 
@@ -64,7 +65,12 @@ def check_images(cell: Cell) -> None:
     if wanted is not None:
         images = load_images(wanted.name, wanted.source, path=wanted.path)
         check_examples(images, wanted.classes, wanted.n_train, wanted.n_test, wanted.seed)
-        check_fits(images, cell.settings)
+        try:
+            check_fits(images, cell.settings)
+        except UserError as error:
+            if cell.part:
+                raise UserError(f"{error}; or leave this part out, parts.{cell.part}=null") from error
+            raise
 
 
 def stored(cells: Sequence[Cell], store: Store) -> Fingerprints:
