@@ -18,6 +18,7 @@ from ntkrun.experiments.figures import computing, experiment_names, load_experim
 from ntkrun.experiments.runs.planned_work import sizes, span
 from ntkrun.experiments.runs.prepare import load
 from ntkrun.lockstep.progress import Silent
+from ntkrun.report.report_files import origin_of, warnings_of
 from ntkrun.runner.data_sets import check_images
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import read_table
@@ -58,7 +59,8 @@ def test_a_run_on_own_data_says_so_and_is_judged_by_no_claim(ntkrun, here):
     assert data["file"] == "three.npz" and data["source"] == "own" and data["classes"] == ["0", "1", "2"]
     assert "seed 0" in data["split"] and told["cells"][0]["data_fingerprint"] == data["fingerprint"]
     assert told["own_data"] == ["three.npz"]
-    assert "Drawn from own data, three.npz" in (here / "results" / "smoke" / "index.html").read_text()
+    assert any("own data, three.npz" in line for line in warnings_of(told))
+    assert ("data", "three.npz (own), fingerprint " + data["fingerprint"][:12]) in list(origin_of(told))
     assert "data.path=three.npz" in told["run"]["command"]
 
 
