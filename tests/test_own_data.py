@@ -181,6 +181,15 @@ def test_the_stage_data_needs_no_experiment_and_writes_nothing(ntkrun, here):
     assert not (here / "results").exists()
 
 
+def test_a_part_that_has_a_data_set_of_its_own_takes_a_file_by_its_own_settings(ntkrun, here):
+    figure = ["experiment=figs6", "scale=smoke", "stage=data", "data.n_train=8", "parts.tanh3=null"]
+    own = ["parts.relu1.data.name=own", "parts.relu1.data.path=two.npz", "parts.relu1.data.classes=null"]
+    code, out, err = ntkrun(*figure, *own)
+    assert code == 0 and "two.npz (own)" in out, err
+    code, _, err = ntkrun(*figure[:-1], "data.path=two.npz")
+    assert code == 2 and "in parts that have a data.name of their own set it to own" in err
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_bundle_carries_the_arrays_and_what_the_file_is_known_by(here, settings_of, monkeypatch, name):
     raw = settings_of("lockstep", "smoke", "data=own", f"data.path={name}", "data.n_train=8", "data.n_test=3")

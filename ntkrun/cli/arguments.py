@@ -34,6 +34,7 @@ VALUES: dict[str, set[str] | None] = {
 INFO = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
 # settings that are there only for some networks of the user's, and some schedules
 ADDED = ("model.args.", "model.apply_arguments.", "optimizer.schedule")
+OF_A_PART = re.compile(r"parts\.\w+\.data\.path")  # of a part with a data set of its own
 # what a value of a launcher may consist of: it ends up in a job script
 HARMLESS = re.compile(r"[\w.,:=@%/+\[\]{}()&|*$ '\"-]*")
 
@@ -97,7 +98,8 @@ def completed(arguments: list[str]) -> list[str]:
         elif key == "optimizer.schedule" and value.isidentifier():
             found.append(f"optimizer.schedule.name={value}")
         else:
-            found.append(f"++{argument}" if key.startswith(ADDED) and key != "optimizer.schedule.name" else argument)
+            added = key.startswith(ADDED) and key != "optimizer.schedule.name"
+            found.append(f"++{argument}" if added or OF_A_PART.fullmatch(key) else argument)
     return found
 
 
