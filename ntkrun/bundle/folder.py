@@ -87,9 +87,8 @@ class Bundle:
         )
         self.closure = missing_wheels(requirements(), self.target, wheels)
         self.sizes.add("other wheels", sum(wheel.path.stat().st_size for wheel in self.closure.wheels))
-        write_list(
-            images, (path for _, cell in self.cells if cell.settings.images and (path := cell.settings.images.path))
-        )
+        typed = [cell.settings.images.path for _, cell in self.cells if cell.settings.images is not None]
+        self.sizes.add("names of your files", write_list(images, filter(None, typed)))
         for used in self.used:
             size = write_carried(images, used.images, used.rows).stat().st_size
             self.sizes.add(f"images of {used.images.label}", size)

@@ -42,11 +42,11 @@ class Used:
 
 def images_used(cells: Iterable[Cell]) -> list[Used]:
     """Of every image set the rows that the cells use.  UserError where `load_dataset` would raise one."""
-    found: dict[str, Used] = {}
+    found: dict[tuple[str, str | None], Used] = {}
     for wanted in (cell.settings.images for cell in cells):
         if wanted is None:
             continue
         images = load_images(wanted.name, wanted.source, path=wanted.path)
-        used = found.setdefault(images.fingerprint, Used(images))
+        used = found.setdefault((images.fingerprint, wanted.content), Used(images))
         used.add(*rows_of(images, wanted.classes, wanted.n_train, wanted.n_test, wanted.seed))
     return list(found.values())

@@ -73,11 +73,10 @@ def write_carried(folder: Path, images: ImageSet, rows: Mapping[str, Int[NumpyAr
     return path
 
 
-def write_list(folder: Path, files: Iterable[str]) -> None:
-    """What the user's files, named as they were typed, are known by where they are not."""
+def write_list(folder: Path, files: Iterable[str]) -> int:
+    """What the user's files, named as they were typed, are known by where they are not; returns its bytes."""
     known = {path: content_of(path) for path in files}
-    if known:
-        (folder / LIST).write_text(json.dumps(known, indent=1))
+    return (folder / LIST).write_bytes(json.dumps(known, indent=1).encode()) if known else 0
 
 
 def _file_name(name: str, kind: str) -> str:
