@@ -23,7 +23,7 @@ from ntkrun.bundle.needs import requirements
 from ntkrun.bundle.own_wheel import own_wheel
 from ntkrun.bundle.target import PLATFORM, Target, read_packages
 from ntkrun.bundle.wheels import Closure, missing_wheels
-from ntkrun.data.sources.carried import expected_bytes, write_carried
+from ntkrun.data.sources.carried import expected_bytes, write_carried, write_list
 from ntkrun.errors import UserError
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import code_version
@@ -83,13 +83,15 @@ class Bundle:
         self.sizes.add("modules of yours", self._own_modules(folder / "own"))
         # known by a sample of the images: what is far too large is not begun
         self.sizes.expect(
-            {f"images of {used.images.name}": 0.8 * expected_bytes(used.images, used.rows) for used in self.used}
+            {f"images of {used.images.label}": 0.8 * expected_bytes(used.images, used.rows) for used in self.used}
         )
         self.closure = missing_wheels(requirements(), self.target, wheels)
         self.sizes.add("other wheels", sum(wheel.path.stat().st_size for wheel in self.closure.wheels))
+        typed = [cell.settings.images.path for _, cell in self.cells if cell.settings.images is not None]
+        self.sizes.add("names of your files", write_list(images, filter(None, typed)))
         for used in self.used:
             size = write_carried(images, used.images, used.rows).stat().st_size
-            self.sizes.add(f"images of {used.images.name}", size)
+            self.sizes.add(f"images of {used.images.label}", size)
         script, text = folder / "run.sh", files("ntkrun.bundle").joinpath("run.sh").read_text()
         script.write_text(text.replace("@PYTHON@", self.target.python).replace("@COMMAND@", shlex.join(self.command)))
         script.chmod(0o755)

@@ -37,16 +37,16 @@ class Used:
     def __str__(self) -> str:
         """ "mnist (tfds): 60000 of 60000 train, 512 of 10000 test"."""
         counts = (f"{len(self.rows[split])} of {total} {split}" for split, total in self.totals.items())
-        return f"{self.images.name} ({self.images.source}): {', '.join(counts)}"
+        return f"{self.images.label} ({self.images.source}): {', '.join(counts)}"
 
 
 def images_used(cells: Iterable[Cell]) -> list[Used]:
     """Of every image set the rows that the cells use.  UserError where `load_dataset` would raise one."""
-    found: dict[str, Used] = {}
+    found: dict[tuple[str, str | None], Used] = {}
     for wanted in (cell.settings.images for cell in cells):
         if wanted is None:
             continue
-        images = load_images(wanted.name, wanted.source)
-        used = found.setdefault(images.fingerprint, Used(images))
+        images = load_images(wanted.name, wanted.source, path=wanted.path)
+        used = found.setdefault((images.fingerprint, wanted.content), Used(images))
         used.add(*rows_of(images, wanted.classes, wanted.n_train, wanted.n_test, wanted.seed))
     return list(found.values())

@@ -18,7 +18,7 @@ from ntkrun.experiments.figures import experiment_names
 from ntkrun.settings.custom_source import registered
 from ntkrun.settings.runs import KINDS
 from ntkrun.settings.schema import described
-from ntkrun.settings.stages import asked_for, has_time, lists, stages_between_machines
+from ntkrun.settings.stages import asked_for, asks_any_run, has_time, stages_between_machines
 
 SHOWN = {"job", "hydra", "all"}
 # flag -> the values that it takes (None: any), or no entry in VALUES for one that takes none
@@ -34,6 +34,7 @@ VALUES: dict[str, set[str] | None] = {
 INFO = {"all", "config", "defaults", "defaults-tree", "plugins", "searchpath"}
 # settings that are there only for some networks of the user's, and some schedules
 ADDED = ("model.args.", "model.apply_arguments.", "optimizer.schedule")
+OF_A_PART = re.compile(r"parts\.\w+\.data\.path")  # of a part with a data set of its own
 # what a value of a launcher may consist of: it ends up in a job script
 HARMLESS = re.compile(r"[\w.,:=@%/+\[\]{}()&|*$ '\"-]*")
 
@@ -66,7 +67,7 @@ def check_arguments(arguments: list[str]) -> None:
     )
     if one_call and {"-m", "--multirun", "--config-dir", "-cd", "hydra", "hydra/launcher"} & words:
         raise UserError(f"{one_call} one call, without -m, --config-dir and settings of Hydra: type lists, seed=[0,1]")
-    if "experiment" not in given and not asks_for_text(arguments) and not lists(arguments):
+    if "experiment" not in given and not asks_for_text(arguments) and not asks_any_run(arguments):
         raise UserError(f"no experiment named; type ntkrun experiment=NAME with one of {', '.join(experiment_names())}")
 
 
@@ -76,14 +77,15 @@ def asks_for_text(arguments: list[str]) -> bool:
 
 
 def completed(arguments: list[str]) -> list[str]:
-    """The same for Hydra where its configuration cannot know what they set: arguments of the user's own networks, for which
-    `model=own` is chosen, and what only some schedules have.
+    """The same for Hydra where its configuration cannot know what they set: arguments of the user's own networks and data, for
+    which `model=own` and `data=own` are chosen, and what only some schedules have.
 
     The width of such a network is the module's field `width`: unlike that of a size, which is for networks that have one,
     one that is typed is refused where there is no such field.
     """
     given = {argument.partition("=")[0] for argument in arguments}
     found = ["model=own"] if "model.path" in given and "model" not in given else []
+    found += ["data=own"] if "data.path" in given and not {"data", "data.name"} & given else []
     of_the_user = "model.path" in given or any(_chooses_own(argument) for argument in arguments)
     if of_the_user and {"model.width", "model.args.width"} <= given:
         raise UserError("model.width and model.args.width are the same setting: keep one of the two")
@@ -96,7 +98,8 @@ def completed(arguments: list[str]) -> list[str]:
         elif key == "optimizer.schedule" and value.isidentifier():
             found.append(f"optimizer.schedule.name={value}")
         else:
-            found.append(f"++{argument}" if key.startswith(ADDED) and key != "optimizer.schedule.name" else argument)
+            added = key.startswith(ADDED) and key != "optimizer.schedule.name"
+            found.append(f"++{argument}" if added or OF_A_PART.fullmatch(key) else argument)
     return found
 
 

@@ -59,6 +59,22 @@ def plan(experiment: "Experiment", cells: "list[Cell]", store: "Store", progress
     return 0
 
 
+def tell_data(cells: "list[Cell]") -> int:
+    """Print what the images of the cells are; UserError where a cell cannot use them."""
+    from ntkrun.data.sources.load import load_images
+    from ntkrun.data.summary import summary
+    from ntkrun.runner.data_sets import check_images
+
+    found = {}
+    for images in filter(None, (cell.settings.images for cell in cells)):
+        held = load_images(images.name, images.source, path=images.path)
+        found[held.fingerprint] = summary(held)
+    print("\n\n".join(found.values()) or "random inputs, no images")
+    for cell in cells:
+        check_images(cell)
+    return 0
+
+
 def expected(settings: dict[str, Any]) -> tuple[str, dict[str, float]]:
     """(experiment that computes, seconds to expect by cell) of what `execute` would run; UserError for bad input."""
     from ntkrun.experiments.figures import computing, load_experiment
@@ -165,6 +181,8 @@ def look(asked: Asked, progress: "Console", outcome: Outcome) -> int:
         return verify(asked.store)
     if stage == "plan":
         return plan(asked.source, asked.cells, asked.store, progress)
+    if stage == "data":
+        return tell_data(asked.cells)
     from ntkrun.cli.show import check
 
     return check(asked, progress, outcome)

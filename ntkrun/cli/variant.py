@@ -2,10 +2,12 @@
 
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ntkrun.settings.changes import Changes, own_values
 from ntkrun.settings.custom_source import source_hash
+from ntkrun.settings.own_data import content_of
 from ntkrun.settings.parts import leaves
 from ntkrun.settings.runs import LOCAL_NAMES
 from ntkrun.settings.variant import Variant, name_of
@@ -25,9 +27,27 @@ def variant_of(settings: dict[str, Any], differs: Changes, typed: Sequence[str])
     for name, path in [*changed.items()]:
         if name.endswith("model.path") and isinstance(path, str):  # an edited module is another network
             changed[f"{name.removesuffix('path')}source"] = source_hash(path)[:8]
+        if name.endswith("data.path") and path is not None:
+            changed[f"{name.removesuffix('path')}content"] = [content_of(one)[:8] for one in _listed(path)]
     known = [".".join(map(str, path)) for path, _ in leaves(settings)]
-    name = name_of(changed, known) if settings["name"] is None else str(settings["name"])
+    name = name_of(_named(changed), known) if settings["name"] is None else str(settings["name"])
     return Variant(name, changed, command_of(typed, settings["scale"]))
+
+
+def _named(changed: dict[str, Any]) -> dict[str, Any]:
+    """What is changed, in the words of a folder's name: data of the user's by file and content, wherever the file lies."""
+    found = dict(changed)
+    for content in [name for name in changed if name.endswith("data.content")]:
+        data = content.removesuffix("content")
+        files = [Path(str(one)).stem for one in _listed(changed[f"{data}path"])]
+        for name in ("name", "path", "content"):
+            found.pop(f"{data}{name}", None)
+        found[f"{data.removesuffix('data.')}own-data"] = [*files, *changed[content]]
+    return found
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def command_of(typed: Sequence[str], scale: str) -> str:

@@ -12,7 +12,7 @@ from ntkrun.data.preprocess import preprocess as preprocess_images
 from ntkrun.data.preprocess import shrunk
 from ntkrun.data.sources.image_set import ImageSet, SomeImages
 from ntkrun.data.sources.load import load_images
-from ntkrun.data.targets import make_targets
+from ntkrun.data.targets import GIVEN, make_targets
 from ntkrun.errors import UserError
 from ntkrun.types import Float, Float64, Int, NumpyArray
 
@@ -21,21 +21,21 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 
 @dataclass(frozen=True)
 class Dataset:
-    """Inputs x with ||x||^2 = h w c (on average) and targets y.
+    """Inputs x with ||x||^2 = n_0 = h w c (on average), or d for vectors, and targets y.
 
     Attributes:
-        labels_train, labels_test: 0 .. len(class_names) - 1, in the order of `class_names`.
+        labels_train, labels_test: 0 .. len(class_names) - 1, in the order of `class_names`; None for a set without classes.
         indices_train, indices_test: rows of the image set's splits the examples are.
-        name, requested, source, fingerprint: the image set's.
+        name, requested, source, fingerprint, file, split: the image set's.
         settings: n_train, n_test, preprocess, targets, seed, dtype as used.
     """
 
-    x_train: Float[NumpyArray, "n h w c"] = field(repr=False)
+    x_train: Float[NumpyArray, "n ..."] = field(repr=False)
     y_train: Float64[NumpyArray, "n k"] = field(repr=False)
-    x_test: Float[NumpyArray, "m h w c"] = field(repr=False)
+    x_test: Float[NumpyArray, "m ..."] = field(repr=False)
     y_test: Float64[NumpyArray, "m k"] = field(repr=False)
-    labels_train: Int[NumpyArray, " n"] = field(repr=False)
-    labels_test: Int[NumpyArray, " m"] = field(repr=False)
+    labels_train: Int[NumpyArray, " n"] | None = field(repr=False)
+    labels_test: Int[NumpyArray, " m"] | None = field(repr=False)
     indices_train: Int[NumpyArray, " n"] = field(repr=False)
     indices_test: Int[NumpyArray, " m"] = field(repr=False)
     class_names: tuple[str, ...]
@@ -44,14 +44,23 @@ class Dataset:
     source: str
     fingerprint: str
     settings: dict[str, int | str]
+    file: str = ""
+    split: str = ""
 
     @property
     def is_stand_in(self) -> bool:
         return self.source == "stand_in"
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether outputs can be right or wrong; not so for the targets of a regression."""
+        return self.labels_train is not None
+
     def describe(self) -> dict[str, object]:
         """What the arrays are, in plain JSON types; `classes` are those truly used, also on a stand-in."""
         origin = {key: getattr(self, key) for key in ("name", "requested", "source", "fingerprint")}
+        origin |= {"file": Path(self.file).name} if self.file else {}
+        origin |= {"split": self.split} if self.split else {}
         return {**origin, "classes": list(self.class_names), **self.settings}
 
 
@@ -66,17 +75,18 @@ def load_dataset(
     targets: str,
     seed: int,
     averaged: int = 1,
+    path: str | None = None,
     cache_dir: Path | None = None,
     dtype: DTypeLike = np.float64,
 ) -> Dataset:
     """Choose classes and examples, preprocess by the chosen training examples alone, build targets.
 
     Args:
-        name, source, cache_dir: see `images.load_images`.
+        name, source, cache_dir, path: see `load.load_images`.
         classes: names or indices, in the order of the labels; None = all.  On `photos` see `select_classes`.
         n_train, n_test: how many; None = all there are.  For one seed a smaller set is the beginning of a larger one.
         preprocess: see `preprocess.RULES`.
-        targets: see `targets.KINDS`.
+        targets: see `targets.KINDS`; GIVEN for a set without classes.
         seed: of the choice of examples, >= 0.
         averaged: images become smaller, each pixel the mean over a square of so many by so many.
         dtype: of the inputs; all 50,000 of CIFAR-10 take 1.2 GB in float64, half of that in float32.
@@ -84,38 +94,52 @@ def load_dataset(
     Raises:
         UserError: any of the above that does not fit; the line says what does.
     """
-    images = load_images(name, source, cache_dir)
-    chosen = select_classes(images, classes)
+    images = load_images(name, source, cache_dir, path)
     rows_train, rows_test = rows_of(images, classes, n_train, n_test, seed)
     pixels = (shrunk(images.train_images[rows_train], averaged), shrunk(images.test_images[rows_test], averaged))
     x_train, x_test = preprocess_images(*pixels, preprocess, dtype=dtype)
-    labels_train, labels_test = (
-        _renumber(labels, chosen) for labels in (images.train_labels[rows_train], images.test_labels[rows_test])
-    )
+    chosen, labels, y = _answers(images, classes, (rows_train, rows_test), targets)
     settings = {"n_train": len(rows_train), "n_test": len(rows_test), "preprocess": preprocess, "targets": targets}
     settings |= {"averaged": averaged} if averaged > 1 else {}
     return Dataset(
-        x_train,
-        make_targets(labels_train, len(chosen), targets),
-        x_test,
-        make_targets(labels_test, len(chosen), targets),
-        *(labels_train, labels_test, rows_train, rows_test),
+        x_train=x_train,
+        y_train=y[0],
+        x_test=x_test,
+        y_test=y[1],
+        labels_train=labels[0],
+        labels_test=labels[1],
+        indices_train=rows_train,
+        indices_test=rows_test,
         class_names=tuple(images.class_names[index] for index in chosen),
-        **{key: getattr(images, key) for key in ("name", "requested", "source", "fingerprint")},
+        **{key: getattr(images, key) for key in ("name", "requested", "source", "fingerprint", "file", "split")},
         settings=settings | {"seed": seed, "dtype": np.dtype(dtype).name},
     )
 
 
-def dataset_fingerprint(name: str, source: str, cache_dir: Path | None = None) -> str:
+def _answers(
+    images: ImageSet, classes: Sequence[str | int] | None, rows: Sequence[NumpyArray], targets: str
+) -> tuple[tuple[int, ...], list[NumpyArray | None], list[NumpyArray]]:
+    """(chosen classes, labels, targets), of the training and of the test rows each."""
+    found = [labels[of] for labels, of in zip((images.train_labels, images.test_labels), rows, strict=True)]
+    if (targets == GIVEN) != (not images.class_names):
+        needs = f"targets={GIVEN}" if not images.class_names else "one of the kinds of targets of classes"
+        raise UserError(f"{images.label} needs {needs}, not targets={targets}: leave data.targets out")
+    if not images.class_names:
+        return (), [None, None], found
+    chosen = select_classes(images, classes)
+    labels = [_renumber(of, chosen) for of in found]
+    return chosen, [*labels], [make_targets(of, len(chosen), targets) for of in labels]
+
+
+def dataset_fingerprint(name: str, source: str, cache_dir: Path | None = None, path: str | None = None) -> str:
     """`ImageSet.fingerprint` of what `load_dataset` would use now; milliseconds once the images are cached."""
-    return load_images(name, source, cache_dir).fingerprint
+    return load_images(name, source, cache_dir, path).fingerprint
 
 
 def check_examples(
-    name: str, source: str, classes: Sequence[str | int] | None, n_train: int | None, n_test: int | None, seed: int
+    images: ImageSet, classes: Sequence[str | int] | None, n_train: int | None, n_test: int | None, seed: int
 ) -> None:
     """UserError for classes or examples that `load_dataset` would refuse."""
-    images = load_images(name, source)
     for part, rows in zip(
         (images.train_images, images.test_images), rows_of(images, classes, n_train, n_test, seed), strict=True
     ):
@@ -141,6 +165,10 @@ def select_classes(images: ImageSet, classes: Sequence[str | int] | None) -> tup
         UserError: a class that neither the set nor the data set it stands in for has, none at all, or one twice.
     """
     names = images.class_names
+    if not names and classes is not None:
+        raise UserError(
+            f"data.classes={list(classes)}: {images.label} holds targets and no classes; use data.classes=null"
+        )
     if classes is None:
         return tuple(range(len(names)))
     if isinstance(classes, str) or not classes:
@@ -148,7 +176,7 @@ def select_classes(images: ImageSet, classes: Sequence[str | int] | None) -> tup
     known = set(names) | (set(CIFAR10_CLASSES) if images.name == "photos" else set())
     for item in classes:
         if not (item in known if isinstance(item, str) else 0 <= item < len(names)):
-            raise UserError(f"data.classes has no class {item}; {images.name} has: {', '.join(sorted(known))}")
+            raise UserError(f"data.classes has no class {item}; {images.label} has: {', '.join(sorted(known))}")
     if any(isinstance(item, str) and item not in names for item in classes):
         chosen = tuple(range(len(classes)))
     else:
@@ -166,12 +194,12 @@ def _choose(images: ImageSet, split: str, chosen: tuple[int, ...], count: int | 
     # The name keeps data sets of equal size from sharing one order; its hash is a number that is the same everywhere.
     tag = int.from_bytes(hashlib.sha256(f"{split}/{images.name}".encode()).digest()[:8], "big")
     order = np.random.default_rng([seed, tag]).permutation(len(labels))
-    rows = order[np.isin(labels[order], chosen)]
+    rows = order[np.isin(labels[order], chosen)] if images.class_names else order
     if count is None:
         return rows
     if not 1 <= count <= len(rows):
         raise UserError(
-            f"data.n_{split}={count} asked for, but {images.name} has {len(rows)} {split} examples of these classes; "
+            f"data.n_{split}={count} asked for, but {images.label} has {len(rows)} {split} examples of these classes; "
             f"use data.n_{split}=1..{len(rows)}"
         )
     return rows[:count]

@@ -1,4 +1,4 @@
-"""Images as network inputs: ||x||^2 = n_0 = h w c, the scale at which the paper's kernels are O(1).
+"""Examples as network inputs: ||x||^2 = n_0, h w c for images, at which scale the paper's kernels are O(1).
 
 Every statistic is one of the training examples alone and is applied to the test set as it is.
 
@@ -47,21 +47,23 @@ CHUNK = 1024
 
 
 def preprocess(
-    train: Num[NumpyArray, "n h w c"],
-    test: Num[NumpyArray, "m h w c"],
+    train: Num[NumpyArray, "n ..."],
+    test: Num[NumpyArray, "m ..."],
     rule: str,
     *,
     zca_eps: float = ZCA_EPS,
     dtype: DTypeLike = np.float64,
-) -> tuple[Float[NumpyArray, "n h w c"], Float[NumpyArray, "m h w c"]]:
+) -> tuple[Float[NumpyArray, "n ..."], Float[NumpyArray, "m ..."]]:
     """Training and test inputs under one of `RULES`.
 
     Args:
-        train, test: uint8 (taken as pixels / 255), or floating point, taken as pixels in [0, 1].
+        train, test: images or vectors; uint8 (taken as pixels / 255), or floating point, taken as pixels in [0, 1].
         rule: "global": (x - mean)/std with one scalar mean and std; ||x||^2 = n_0 on average over the training set.
             "sphere": x minus the training mean image, then each example scaled to ||x||^2 = n_0.
             "per_image": (x - mean)/std with the mean and std of each image; ||x||^2 = n_0, and no other image matters.
             "zca": whitened as above, then as "sphere".
+            "standardize": (x - mean)/std of each coordinate; 0 where it is one number in all training examples.  ||x||^2 is
+            on average the number of the other coordinates.
         zca_eps: added to the eigenvalues of C, in squared pixel units.
         dtype: of the result; statistics and arithmetic are float64 whichever it is.
 
@@ -75,6 +77,7 @@ def preprocess(
     if rule == "zca" and zca_eps <= 0:
         raise UserError(f"zca_eps={zca_eps} must be positive (pixels in [0, 1])")
     rules = {"global": _global, "sphere": _sphere, "per_image": _per_image, "zca": partial(_zca, eps=zca_eps)}
+    rules |= {"standardize": _standardize}
     transform = rules[rule](train)
     return _map_chunks(train, transform, dtype), _map_chunks(test, transform, dtype)
 
@@ -98,7 +101,7 @@ def rescale_to_sphere(x: Float[NumpyArray, "n ..."]) -> Float[NumpyArray, "n ...
     return (x * np.sqrt(n0 / squares)).astype(x.dtype, copy=False)
 
 
-def shrunk(images: Num[NumpyArray, "n h w c"], size: int) -> Num[NumpyArray, "n h_small w_small c"]:
+def shrunk(images: Num[NumpyArray, "n ..."], size: int) -> Num[NumpyArray, "n ..."]:
     """Pixels in [0, 1] (uint8 are taken as pixels / 255), each the mean over a square of size x size; as they are for 1.
 
     Raises:
@@ -106,6 +109,8 @@ def shrunk(images: Num[NumpyArray, "n h w c"], size: int) -> Num[NumpyArray, "n 
     """
     if size == 1:
         return images
+    if images.ndim != 4:
+        raise UserError(f"data.averaged={size}: vectors have no squares of pixels; use data.averaged=1")
     n, h, w, c = images.shape
     if size < 1 or h % size or w % size:
         raise UserError(f"data.averaged={size}: squares of that size do not fill images of {h} x {w} pixels")
@@ -125,13 +130,26 @@ def _sphere(train: NumpyArray) -> Transform:
 
 def _per_image(_: NumpyArray) -> Transform:
     """Scaling to the sphere divides by the standard deviation: ||x - mean||^2 = n_0 std^2."""
-    return lambda part: rescale_to_sphere(part - part.mean(axis=(1, 2, 3), keepdims=True))
+    return lambda part: rescale_to_sphere(part - part.mean(axis=tuple(range(1, part.ndim)), keepdims=True))
 
 
 def _zca(train: NumpyArray, eps: float) -> Transform:
     mean = _mean_image(train)
     whiten = _whitening(train, mean, eps)
     return lambda part: rescale_to_sphere(whiten((part - mean).reshape(len(part), -1)).reshape(part.shape))
+
+
+def _standardize(train: NumpyArray) -> Transform:
+    mean = _mean_image(train)
+    std = np.sqrt(sum(np.square(part - mean).sum(axis=0) for part in _chunks(train)) / len(train))
+    varies = std > 1e-12 * np.maximum(
+        1.0, np.abs(mean)
+    )  # rounding leaves more than 0 of a coordinate that is one number
+    if not (np.isfinite(std).all() and varies.any()):
+        raise UserError(
+            "the training inputs are all the same or not finite, so nothing can be scaled; raise data.n_train"
+        )
+    return lambda part: np.where(varies, part - mean, 0.0) / np.where(varies, std, 1.0)
 
 
 def _whitening(train: NumpyArray, mean: NumpyArray, eps: float) -> Transform:

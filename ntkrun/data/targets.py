@@ -7,6 +7,7 @@ from ntkrun.settings.choices import TargetKind, choices_of
 from ntkrun.types import Float64, Int, NumpyArray
 
 KINDS = choices_of(TargetKind)
+GIVEN = "given"  # of a set without classes: the numbers that it holds
 
 
 def make_targets(labels: Int[NumpyArray, " n"], n_classes: int, kind: str) -> Float64[NumpyArray, "n k"]:

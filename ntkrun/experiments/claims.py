@@ -104,8 +104,7 @@ def changed_for(claim: Claim, figure: str, changed: Changes, table: pd.DataFrame
 
 
 def _depends(claim: Claim, figure: str, name: str) -> bool:
-    part = name.split(".")[1] if name.startswith("parts.") else ""
-    if claim.parts and part and not any(fnmatch.fnmatchcase(part, pattern) for pattern in claim.parts):
+    if not _is_about(claim, name):
         return False
     plain = setting(name)
     if claim.depends_on is not None:
@@ -114,6 +113,12 @@ def _depends(claim: Claim, figure: str, name: str) -> bool:
         return False
     origin = origin_of(figure, name)
     return origin is None or origin.of_the_paper
+
+
+def _is_about(claim: Claim, name: str) -> bool:
+    """Whether a setting is not one of a part that the claim does not speak of."""
+    part = name.split(".")[1] if name.startswith("parts.") else ""
+    return not (claim.parts and part) or any(fnmatch.fnmatchcase(part, pattern) for pattern in claim.parts)
 
 
 def _among(name: str, listed: tuple[str, ...]) -> bool:
@@ -133,6 +138,8 @@ def why_not(claim: Claim, figure: str, table: pd.DataFrame, *, scale: str, stand
         return f"it is about scale={' and '.join(claim.scales)}"
     if claim.real_data and stand_in:
         return "stand-in images"
+    if own := [name for name in changed if setting(name) == "data.path" and _is_about(claim, name)]:
+        return f"{', '.join(own)} changed"
     names = changed_for(claim, figure, changed, table)
     return f"{', '.join(names)} changed" if names else ""
 

@@ -86,6 +86,8 @@ def empirical_ntk(
     model = network_of(model)
     first, second = jnp.asarray(x1), None if x2 is None else jnp.asarray(x2)
     check_outputs(model, params, first)
+    if not jax.tree.leaves(params):
+        raise UserError("the network has no parameters, and a kernel is a sum over them: give it a Dense or Conv layer")
     if second is not None and first.shape[1:] != second.shape[1:]:
         raise UserError(f"x1 holds examples of shape {first.shape[1:]}, x2 of {second.shape[1:]}: they must be alike")
     method = chosen_method(model, params, first) if method == "auto" else method

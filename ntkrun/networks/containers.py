@@ -19,6 +19,14 @@ def _checked(layers: tuple, what: str) -> tuple[Layer, ...]:
     return layers
 
 
+def _check_sizes(branch: tuple[int, ...], shortcut: tuple[int, ...]) -> None:
+    if branch != shortcut:
+        raise UserError(
+            f"Residual: the branch gives {branch} and the shortcut {shortcut}: make them equal, by shortcut=Conv(...) or "
+            "shortcut=Dense(...), say"
+        )
+
+
 @dataclass(frozen=True, init=False)
 class Sequential(Layer):
     """Layers one behind the other: Sequential(Dense(512), Activation("relu"), Dense(1)).
@@ -89,12 +97,7 @@ class Residual(Layer):
 
     def signal(self, given: Signal) -> Signal:
         branch, shortcut = self.branch.signal(given), self.shortcut.signal(given)
-        sizes = [(*signal.positions, signal.features) for signal in (branch, shortcut)]
-        if sizes[0] != sizes[1]:
-            raise UserError(
-                f"Residual: the branch gives {sizes[0]} and the shortcut {sizes[1]}: make them equal, by "
-                "shortcut=Conv(...) or shortcut=Dense(...), say"
-            )
+        _check_sizes(*((*signal.positions, signal.features) for signal in (branch, shortcut)))
         seen = replace(given, centred=False)  # both terms depend on what is given
         if not (self.branch.signal(seen).centred or self.shortcut.signal(seen).centred):
             raise UserError("Residual: end the branch or the shortcut with Dense or Conv; else the two are correlated")
@@ -111,7 +114,9 @@ class Residual(Layer):
         if self.name is not None:
             return scope.folder(self.name, Residual(*self.branch.layers, shortcut=self.shortcut), x)
         branch = self.branch.forward(x, scope)
-        return self.shortcut.forward(x, scope) + branch
+        shortcut = self.shortcut.forward(x, scope)
+        _check_sizes(branch.shape[1:], shortcut.shape[1:])
+        return shortcut + branch
 
     def covariances(self, k: Covariances, of: Statistics, after: Needs) -> Covariances | None:
         first, second = (

@@ -71,6 +71,7 @@ class Stored:
     facts: list[dict[str, Any]]
     missing: list[str]
     stand_ins: list[str]
+    own: list[str]  # files of the user's
     shipped: int  # cells that are shipped results
     fitted: frozenset[str]  # the paper's curves that settings of the cells were fitted to
 
@@ -97,6 +98,7 @@ def gather(experiment: Experiment, cells: Sequence[Cell], store: Store, fingerpr
         facts=facts,
         missing=missing,
         stand_ins=sorted({f["facts"]["data"]["name"] for f in facts if f["data_source"] == "stand_in"}),
+        own=sorted({f["facts"]["data"]["file"] for f in facts if f["data_source"] == "own"}),
         shipped=sum(store.is_shipped(path) for _, path, *_ in stored),
         fitted=fitted_curves(experiment.name, [(cell.part, cell.settings.identity) for cell, *_ in stored]),
     )
@@ -135,7 +137,8 @@ def report(
         "drawn_by": code_version(),
         "style": settings.style,
         "cells": stored.facts,
-    } | ({"failed_cells": failed} if failed else {})
+    }
+    provenance |= ({"failed_cells": failed} if failed else {}) | ({"own_data": stored.own} if stored.own else {})
     stamp = Stamp(alarms(stored, len(cells), list(failed)), settings.scale, about.departures)
     if redraw or not _says_the_same(folder, provenance, verdicts):
         pictures = draw(experiment, settings.style, stored.table, provenance, stamp)
@@ -183,10 +186,12 @@ class Stamp:
 
 
 def alarms(stored: Stored, total: int, failed: Sequence[str] = ()) -> list[str]:
-    """Stand-in data, missing and failed cells."""
+    """Stand-in data and the user's own, missing and failed cells."""
     lines = []
     if stored.stand_ins:
         lines.append(f"STAND-IN DATA: {', '.join(stored.stand_ins)} in place of the paper's images")
+    if stored.own:
+        lines.append(f"OWN DATA: {', '.join(stored.own)}, not the paper's images")
     if stored.missing:
         lines.append(f"INCOMPLETE: {len(stored.missing)} of {total} cells are missing" + _among_them(failed))
     return lines

@@ -106,6 +106,8 @@ def files_of(folder: Path, link: str) -> Iterator[tuple[str, str, str]]:
 def warnings_of(provenance: dict[str, Any]) -> Iterator[str]:
     for name in provenance["stand_in_data"]:
         yield f"Drawn from the stand-in images {name}, not from the paper's data."
+    for name in provenance.get("own_data", []):
+        yield f"Drawn from own data, {name}, not from the paper's."
     for cell, why in provenance.get("failed_cells", {}).items():
         yield f"Without {cell}, which failed: {why}."
     missing, there = provenance["missing_cells"], len(provenance["cells"])
@@ -145,7 +147,7 @@ def _images(cell: dict[str, Any]) -> str:
     data = cell["facts"].get("data")
     if data is None:
         return "random inputs, no images"
-    return f"{data['name']} ({data['source']}), fingerprint {data['fingerprint'][:12]}"
+    return f"{data.get('file', data['name'])} ({data['source']}), fingerprint {data['fingerprint'][:12]}"
 
 
 def minutes_of(cells: list[dict[str, Any]]) -> float:

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ntkrun.errors import UserError
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.store import NO_IMAGES, Store, read_table
 
-Asked = tuple[str, str]  # data.name, data.source
+Asked = tuple[str, str, str | None]  # data.name, data.source, data.path
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,10 @@ def at_hand(cells: Sequence[Cell], store: Store) -> Fingerprints:
         if asked is None:
             fingerprint = NO_IMAGES
         else:
-            images = load_images(*asked)
+            name, source, path = asked
+            images = load_images(name, source, path=path)
             fingerprint = images.fingerprint
-            if images.is_stand_in and asked[1] == "auto" and (whole := _whole(group, store)):
+            if images.is_stand_in and source == "auto" and (whole := _whole(group, store)):
                 fingerprint = whole
                 notes.append(
                     f"{asked[0]} is not prepared on this machine, but every cell of it is stored: nothing is left to run"
@@ -50,16 +52,25 @@ def fingerprint_here(cell: Cell) -> str:
     from ntkrun.data.dataset import dataset_fingerprint
 
     images = cell.settings.images
-    return NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source)
+    return NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source, path=images.path)
 
 
 def check_images(cell: Cell) -> None:
     """UserError where the cell asks for more images than there are, or for classes that there are not."""
     from ntkrun.data.dataset import check_examples
+    from ntkrun.data.sources.load import load_images
+    from ntkrun.runner.own_data import check_fits
 
-    images = cell.settings.images
-    if images is not None:
-        check_examples(images.name, images.source, images.classes, images.n_train, images.n_test, images.seed)
+    wanted = cell.settings.images
+    if wanted is not None:
+        images = load_images(wanted.name, wanted.source, path=wanted.path)
+        check_examples(images, wanted.classes, wanted.n_train, wanted.n_test, wanted.seed)
+        try:
+            check_fits(images, cell.settings)
+        except UserError as error:
+            if cell.part:
+                raise UserError(f"{error}; or leave this part out, parts.{cell.part}=null") from error
+            raise
 
 
 def stored(cells: Sequence[Cell], store: Store) -> Fingerprints:
@@ -87,7 +98,7 @@ def _by_data_set(cells: Sequence[Cell]) -> dict[Asked | None, list[Cell]]:
     groups: dict[Asked | None, list[Cell]] = {}
     for cell in cells:
         images = cell.settings.images
-        groups.setdefault(None if images is None else (images.name, images.source), []).append(cell)
+        groups.setdefault(None if images is None else (images.name, images.source, images.path), []).append(cell)
     return groups
 
 

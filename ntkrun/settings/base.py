@@ -182,6 +182,8 @@ class CommonSettings(StageSettings):
         found = self.model_dump(mode="json", exclude=local_fields(type(self)))
         if found["theory"]["analytic_kernel"] == "auto":  # as cells are that were stored before there was a choice
             del found["theory"]["analytic_kernel"]
+        if self.images is not None:
+            found["data"] = self.images.identity_of(found["data"])
         return found
 
     @model_validator(mode="after")

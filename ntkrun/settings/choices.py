@@ -10,13 +10,13 @@ from typing import Any, Literal, get_args
 
 Scale = Literal["smoke", "cpu", "gpu", "paper"]
 Style = Literal["paper", "slides"]
-Stage = Literal["run", "report", "all", "verify", "plan", "check", "list", "bundle", "merge", "compare"]
+Stage = Literal["run", "report", "all", "verify", "plan", "data", "check", "list", "bundle", "merge", "compare"]
 Order = Literal["shortest", "listed"]
 Device = Literal["auto", "cpu", "a100", "h100", "h200"]
 
 DataName = Literal["mnist", "cifar10"]
 DataSource = Literal["auto", "tfds", "stand_in"]
-Preprocess = Literal["global", "sphere", "per_image", "zca"]
+Preprocess = Literal["global", "sphere", "per_image", "zca", "standardize"]
 TargetKind = Literal["signed", "one_hot"]
 
 Activation = Literal[
@@ -52,6 +52,7 @@ class StageDeclaration:
     computes  whether missing cells are computed
     draws     whether the figure is drawn and the claims are judged
     lists     whether it is about the runs that are there, and needs no experiment
+    any_run   whether it may be typed without an experiment: it is then about lockstep, what else is typed decides
     needs     for a stage that moves results between machines: which setting it cannot do without, and what to type
     """
 
@@ -59,6 +60,7 @@ class StageDeclaration:
     computes: bool = False
     draws: bool = False
     lists: bool = False
+    any_run: bool = False
     needs: tuple[str, str] | None = None
 
     @property
@@ -73,6 +75,7 @@ STAGES: dict[Stage, StageDeclaration] = {
     "all": StageDeclaration("run, then report", computes=True, draws=True),
     "verify": StageDeclaration("check every stored table against its recorded hash and schema"),
     "plan": StageDeclaration("tell what the cells will cost and compute nothing"),
+    "data": StageDeclaration("tell what the images of the run are and whether it can use them", any_run=True),
     "check": StageDeclaration("judge the claims on what is stored and write nothing: exit code 1 when one fails"),
     "list": StageDeclaration("list the runs that are there, of all experiments unless one is named", lists=True),
     "bundle": StageDeclaration(

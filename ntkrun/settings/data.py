@@ -1,17 +1,26 @@
 """The settings of the images: which, how many, how they are scaled, what the network is to say of them."""
 
-from typing import Annotated, Literal
+from functools import cached_property
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from ntkrun.settings.choices import LOSSES, DataName, DataSource, Preprocess, TargetKind
-from ntkrun.settings.fields import Count, Index, Local, Meanings, Section, Seed
+from ntkrun.settings.fields import Count, Index, Local, Meanings, Path, Section, Seed, TfdsName
+from ntkrun.settings.own_data import content_of
+
+OWN = "own"  # the name of a file of the user's
 
 
 class DataSettings(Section):
     """Which images, how many, how they are scaled; what is not in the file of the set is refused."""
 
-    name: DataName = Field(description="data set")
+    name: DataName | Literal["own"] | TfdsName = Field(
+        description="data set; also any other of TensorFlow Datasets that is prepared on this machine, fashion_mnist"
+    )
+    path: Path | None = Field(
+        description="with data=own: .npz or .parquet file of yours (docs/own_data.md).  Its content enters, not where it lies"
+    )
     # local, because the fingerprint of the images themselves is hashed in its place
     source: Annotated[
         Local[DataSource],
@@ -36,6 +45,7 @@ class DataSettings(Section):
                 "sphere": "less the mean image, each image scaled to ||x||^2 = n_0",
                 "per_image": "(x - mean) / std, the mean and std of each image: its own",
                 "zca": "whitened by (C + I)^(-1/2) with C the pixels' covariance, then scaled as by sphere",
+                "standardize": "(x - mean) / std of each coordinate; 0 where it is the same in all of them",
             }
         ),
     ] = Field(description="how pixels become inputs x; every statistic is the training images' own")
@@ -45,7 +55,8 @@ class DataSettings(Section):
             {
                 "signed": "+1 and -1 for two classes, k = 1",
                 "one_hot": "0 and 1, k classes",
-                "auto": "signed for two classes where the loss takes it, else one_hot",
+                "auto": "signed for two classes where the loss takes it, else one_hot; the file's own numbers where data.path "
+                "has no classes",
             }
         ),
     ] = Field(description="y, what the outputs are trained towards")
@@ -61,11 +72,40 @@ class DataSettings(Section):
             raise ValueError(f"classes={list(self.classes)} must name two or more classes, each once (null: all)")
         return self
 
-    def target_kind(self, loss: str) -> TargetKind:
-        """What `targets` stands for under this loss."""
+    @model_validator(mode="after")
+    def _own_has_a_file(self) -> "DataSettings":
+        if self.path is None and self.name == OWN:
+            raise ValueError("data=own needs a file: set data.path=my.npz")
+        if self.path is not None and self.name != OWN:
+            raise ValueError(
+                f"data.path={self.path} is read with data.name={OWN}, not {self.name}: leave data and data.name out (in parts "
+                f"that have a data.name of their own set it to {OWN})"
+            )
+        if self.is_own and self.source != "auto":
+            raise ValueError(f"data.source={self.source} is not for data.path={self.path}: leave it out")
+        _ = self.content  # UserError if it is not there
+        return self
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a file of the user's."""
+        return self.name == OWN
+
+    @cached_property
+    def content(self) -> str | None:
+        """Hash of the user's file, as it was when the settings were read."""
+        return None if self.path is None else content_of(self.path)
+
+    def identity_of(self, dumped: dict[str, Any]) -> dict[str, Any]:
+        """The dumped settings as they identify a cell: the user's file by its content."""
+        others = {name: value for name, value in dumped.items() if name != "path"}
+        return others if self.path is None else others | {"content": self.content}
+
+    def target_kind(self, loss: str, classes: int | None = None) -> TargetKind:
+        """What `targets` stands for under this loss.  classes: how many the data set has, where none are chosen."""
         if self.targets != "auto":
             return self.targets
-        two_classes = self.classes is not None and len(self.classes) == 2
+        two_classes = (classes if self.classes is None else len(self.classes)) == 2
         return "signed" if two_classes and "signed" in LOSSES[loss].targets else "one_hot"
 
     @property

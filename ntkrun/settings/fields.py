@@ -61,6 +61,8 @@ class PathMark:
     """The setting names a file or a folder."""
 
 
+# a data set of TensorFlow Datasets, with its configuration where it has several: fashion_mnist, emnist/letters
+TfdsName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(/[A-Za-z0-9_-]+)?$")]
 Path = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]+$"), PathMark()]
 T = TypeVar("T")
 Local = Annotated[T, LocalMark()]

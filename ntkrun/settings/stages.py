@@ -20,6 +20,11 @@ def lists(arguments: list[str]) -> bool:
     return any(f"stage={name}" in arguments for name, stage in STAGES.items() if stage.lists)
 
 
+def asks_any_run(arguments: list[str]) -> bool:
+    """Whether a command line names a stage that needs no experiment to be named."""
+    return any(f"stage={name}" in arguments for name, stage in STAGES.items() if stage.any_run or stage.lists)
+
+
 def stages_between_machines() -> list[str]:
     """The stages that move or compare results of several machines."""
     return [name for name, stage in STAGES.items() if stage.between_machines]

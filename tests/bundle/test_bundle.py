@@ -11,6 +11,7 @@ import tarfile
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
@@ -238,6 +239,40 @@ def test_a_network_of_the_users_goes_along_with_what_it_imports(ntkrun, tmp_path
         [sys.executable, "-c", script, *manifest["command"][1:]], env=environment, capture_output=True, text=True
     )
     assert done.stdout.strip() == manifest["cells"][0]["config_hash"], done.stderr
+
+
+def test_data_of_the_users_go_along(ntkrun, tmp_path, packages, monkeypatch):
+    rng = np.random.default_rng(0)
+    (tmp_path / "mine").mkdir()
+    for name, seed in (("a", 0), ("b", 1)):
+        np.savez(tmp_path / "mine" / f"{name}.npz", x=rng.normal(size=(20, 4)), y=np.arange(20) % (2 + seed))
+    shutil.copy(tmp_path / "mine" / "a.npz", tmp_path / "mine" / "c.npz")
+    files = "data.path=[mine/a.npz,mine/b.npz]"
+    small = ["experiment=lockstep", "scale=smoke", "data.n_train=8", "data.n_test=3", "optimizer.steps=2"]
+    code, out, err = ntkrun(*small, files, "stage=bundle", "into=bundle", f"target={packages}")
+    whole = sum(path.stat().st_size for path in (tmp_path / "bundle").rglob("*") if path.is_file())
+    assert (
+        code == 0 and "mine/a.npz (own): 8 of 16 train, 3 of 4 test" in out and f"{whole / 1e6:.3f} MB  all" in out
+    ), err
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    shutil.rmtree(tmp_path / "mine")
+    monkeypatch.setenv(carried.VARIABLE, str(tmp_path / "bundle" / "images"))
+    code, out, err = ntkrun(*manifest["command"][1:], "stage=data")
+    assert code == 0 and all(one["fingerprint"][:12] in out for one in manifest["images"]), err
+    assert len({cell["file"] for cell in manifest["cells"]}) == len(manifest["images"]) == 2
+    code, _, err = ntkrun(*small, "data.path=mine/c.npz", "stage=data")
+    assert code == 2 and "carries no data.path=mine/c.npz" in err and err.count("\n") == 1
+
+
+def test_parameters_in_a_file_are_not_carried_and_said_so(ntkrun, tmp_path, packages, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "stored_net.py").write_text("class Net:\n    pass\n")
+    (tmp_path / "theta.safetensors").write_bytes(b"theta")
+    own = ["model.path=stored_net:Net", "allow_custom=true", "model.parameters=theta.safetensors"]
+    free = ["experiment=lockstep", "scale=smoke", "data.source=stand_in", *own, "stage=bundle", f"target={packages}"]
+    code, _, err = ntkrun(*free, "into=bundle")
+    assert code == 2 and "model.parameters=theta.safetensors is a file that a bundle does not carry" in err
+    assert err.count("\n") == 1 and not (tmp_path / "bundle").exists(), err
 
 
 @pytest.mark.end_to_end

@@ -99,7 +99,7 @@ def test_airplane_and_horse_on_photos_are_two_named_photographs():
         ({"n_test": 1001}, r"data\.n_test=1001.*1000"),
         ({"n_train": 0}, r"data\.n_train=0"),
         ({"targets": "signed"}, "two classes"),
-        ({"preprocess": "none"}, "global, sphere, per_image, zca"),
+        ({"preprocess": "none"}, "global, sphere, per_image, zca, standardize"),
         ({"seed": -1}, "seed=-1"),
     ],
 )

@@ -23,7 +23,7 @@ def square_norms(x: np.ndarray) -> np.ndarray:
 def test_inputs_have_square_norm_n0(rule):
     train, test = preprocess(random_images(40), random_images(7, seed=1), rule)
     assert train.shape == (40, 6, 5, 2) and test.shape == (7, 6, 5, 2) and train.dtype == np.float64
-    if rule == "global":
+    if rule in ("global", "standardize"):
         np.testing.assert_allclose(square_norms(train).mean(), 60, rtol=1e-12)
         np.testing.assert_allclose(train.mean(), 0, atol=1e-12)
     else:
@@ -54,6 +54,24 @@ def test_global_is_one_shift_and_one_scale():
     train, test = random_images(40), random_images(9, seed=1)
     x_test = preprocess(train, test, "global")[1]
     np.testing.assert_allclose(x_test, (test - train.mean()) / train.std(), rtol=1e-11, atol=1e-11)
+
+
+def test_standardize_is_one_shift_and_one_scale_a_coordinate():
+    rng = np.random.default_rng(0)
+    train, test = rng.normal([5, -1, 0], [100, 0.01, 1], (30, 3)), rng.normal([5, -1, 0], [100, 0.01, 1], (4, 3))
+    train[:, 2] = test[0, 2] = 0.1 + 0.2
+    x_train, x_test = preprocess(train, test, "standardize")
+    expected = (test - train.mean(axis=0))[:, :2] / train.std(axis=0)[:2]
+    np.testing.assert_allclose(x_test[:, :2], expected, rtol=1e-10)
+    assert not x_train[:, 2].any() and not x_test[:, 2].any()
+
+
+@pytest.mark.parametrize("rule", ["global", "sphere", "zca", "standardize"])
+def test_vectors_are_images_of_one_row(rule):
+    train, test = random_images(40), random_images(7, seed=1)
+    flat = preprocess(train.reshape(40, -1), test.reshape(7, -1), rule)
+    for vectors, images in zip(flat, preprocess(train, test, rule), strict=True):
+        np.testing.assert_allclose(vectors, images.reshape(len(images), -1), rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("n", [20, 200])

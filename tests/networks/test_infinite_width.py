@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 import ntkrun
 from ntkrun.errors import UserError
+from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.kernels.psd import check_psd
 from ntkrun.networks import (
     Activation,
@@ -112,6 +114,38 @@ def test_frozen_layers_leave_the_readout_alone():
 def test_what_has_no_kernel_says_what_to_write(network, line):
     with pytest.raises(UserError, match=line):
         infinite_width_kernels(network, X)
+
+
+@pytest.mark.parametrize(
+    ("network", "x", "sizes"),
+    [
+        (Sequential(Conv(3), Residual(Conv(4)), Flatten(), Dense(1)), X, r"\(4, 3, 4\) and the shortcut \(4, 3, 3\)"),
+        (Sequential(Conv(3), Residual(Conv(3), shortcut=Dense(1))), X, r"\(4, 3, 3\) and the shortcut \(4, 3, 1\)"),
+        (Sequential(Dense(4), Residual(Dense(5)), Dense(1)), X.reshape(len(X), -1), r"\(5,\) and the shortcut \(4,\)"),
+        (Residual(Dense(5), name="sum"), X.reshape(len(X), -1), r"the branch gives \(5,\)"),
+    ],
+)
+def test_a_sum_of_unequal_sizes_is_refused_by_kernel_and_network_alike(network, x, sizes):
+    for asked in (lambda: infinite_width_kernels(network, x), lambda: network.module().init(jax.random.key(0), x)):
+        with pytest.raises(UserError, match=sizes) as error:
+            asked()
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("network", [Sequential(), Residual(), Sequential(name="none"), RELU])
+def test_a_network_without_parameters_has_no_kernel(network):
+    with pytest.raises(UserError, match="has no parameters"):
+        empirical_ntk(network.module(), {}, X.reshape(len(X), -1))
+
+
+def test_an_empty_sequential_changes_nothing():
+    around = Sequential(Sequential(), Flatten(), Dense(3), Sequential(name="none"), RELU, Dense(1))
+    for found, expected in zip(
+        infinite_width_kernels(around, X),
+        infinite_width_kernels(Sequential(Flatten(), Dense(3), RELU, Dense(1)), X),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-13)  # other programs round differently
 
 
 @pytest.mark.parametrize(

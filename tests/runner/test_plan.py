@@ -66,7 +66,7 @@ def test_shards_are_a_partition(raw):
         ("optimizer.name", "momentum", "momentum"),
         ("optimizer.batch_size", 64, "batch_size"),
         ("data.n_train", 0, "data.n_train"),
-        ("data.name", "svhn", "data.name"),
+        ("data.name", "SVHN!", "data.name"),
         ("loss", "hinge", "loss"),
         ("shard", 3, "shard"),
         ("seed", [], "seed"),

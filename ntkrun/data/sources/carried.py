@@ -1,9 +1,11 @@
-"""Images in a bundle: of every set the rows that some cells use, all labels, and the fingerprint of the whole.
+"""Images in a bundle: of every set the rows that some cells use, all labels or targets, and the fingerprint of the whole.
 
 <set>.npz   arrays train_rows, train_images, train_labels, test_..., and `meta`, JSON as bytes, with a sha256 of all of it.
             NumPy's format, compressed by LZMA.  Colour images are stored as what is new in a pixel beside its neighbours,
             d(i, j) = x(i, j) - x(i-1, j) - x(i, j-1) + x(i-1, j-1) modulo 256, red and blue less green before that:
-            1.7 kB an image of CIFAR-10 in place of 2.3.  Digits are larger so, and are stored as they are.
+            1.7 kB an image of CIFAR-10 in place of 2.3.  Digits are larger so, and are stored as they are, like all that is
+            not uint8.
+own.json    what files of the user's are known by (`settings.own_data`)
 
 $NTKRUN_IMAGES names the folder.  Where it is set, images come from there alone.
 """
@@ -12,9 +14,9 @@ import functools
 import hashlib
 import json
 import lzma
-import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +24,26 @@ import numpy as np
 
 from ntkrun.data.sources.image_set import ImageSet, SomeImages, fingerprint_of
 from ntkrun.errors import UserError
-from ntkrun.types import Int, NumpyArray, UInt8
+from ntkrun.settings.own_data import CARRIED as VARIABLE
+from ntkrun.settings.own_data import LIST, content_of
+from ntkrun.types import Int, Num, NumpyArray
 
-VARIABLE = "NTKRUN_IMAGES"
 _FORMAT = 1
 _ARRAYS = tuple(f"{split}_{what}" for split in ("train", "test") for what in ("rows", "images", "labels"))
 _TEXTS = ("name", "requested", "source", "fingerprint")
 
 
-def carried_folder() -> Path | None:
-    """Where the images of this bundle lie; None outside of one."""
-    named = os.environ.get(VARIABLE)
-    return Path(named).expanduser() if named else None
-
-
-def load_carried(folder: Path, name: str, source: str) -> ImageSet:
-    """The set asked for, "mnist" or "cifar10", of a `source` as in `images.load_images`.
+def load_carried(folder: Path, name: str, source: str, own: str | None = None) -> ImageSet:
+    """The set asked for, of a `source` as in `load.load_images`; own: the user's file, as it was typed.
 
     Raises:
         UserError: the folder does not carry it, or not as it was written.
     """
+    if own is not None:
+        return replace(carried_images(folder / _file_name("own", content_of(own))), file=own)
     kinds = {"auto": ("tfds", "stand_in")}.get(source, (source,))
     for kind in kinds:
-        path = folder / f"{name}-{kind}.npz"
+        path = folder / _file_name(name, kind)
         if path.is_file():
             return carried_images(path)
     raise UserError(
@@ -60,17 +59,28 @@ def write_carried(folder: Path, images: ImageSet, rows: Mapping[str, Int[NumpyAr
     for split, (pixels, labels) in whole.items():
         few = np.asarray(rows[split], np.int32)
         arrays |= {f"{split}_rows": few, f"{split}_images": np.asarray(pixels[few]), f"{split}_labels": labels}
-    meta = {field: getattr(images, field) for field in _TEXTS}
+    meta: dict[str, Any] = {field: getattr(images, field) for field in _TEXTS}
+    meta |= {"split": images.split} if images.split else {}
     meta |= {"format": _FORMAT, "class_names": list(images.class_names)}
     meta["sha256"] = _digest(meta, arrays)
     stored = arrays | {f"{split}_images": _differences(arrays[f"{split}_images"]) for split in whole}
     stored |= {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}
-    path = folder / f"{images.requested}-{images.source}.npz"
+    path = folder / _file_name(images.requested, content_of(images.file) if images.file else images.source)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         for array_name, array in stored.items():
             with archive.open(f"{array_name}.npy", "w") as file:
                 np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
     return path
+
+
+def write_list(folder: Path, files: Iterable[str]) -> int:
+    """What the user's files, named as they were typed, are known by where they are not; returns its bytes."""
+    known = {path: content_of(path) for path in files}
+    return (folder / LIST).write_bytes(json.dumps(known, indent=1).encode()) if known else 0
+
+
+def _file_name(name: str, kind: str) -> str:
+    return f"{name.replace('/', '+')}-{kind}.npz"
 
 
 def expected_bytes(images: ImageSet, rows: Mapping[str, Int[NumpyArray, " r"]]) -> int:
@@ -113,7 +123,12 @@ def _image_set(path: Path, meta: dict[str, Any], arrays: dict[str, NumpyArray]) 
         rows, pixels, labels = (arrays[f"{split}_{what}"] for what in ("rows", "images", "labels"))
         origin = f"{path} ({split})"
         splits |= {f"{split}_images": SomeImages(rows, pixels, len(labels), origin), f"{split}_labels": labels}
-    return ImageSet(**{field: str(meta[field]) for field in _TEXTS}, **splits, class_names=tuple(meta["class_names"]))
+    return ImageSet(
+        **{field: str(meta[field]) for field in _TEXTS},
+        **splits,
+        class_names=tuple(meta["class_names"]),
+        split=str(meta.get("split", "")),
+    )
 
 
 def _digest(meta: dict[str, Any], arrays: Mapping[str, NumpyArray]) -> str:
@@ -121,8 +136,10 @@ def _digest(meta: dict[str, Any], arrays: Mapping[str, NumpyArray]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def _differences(images: UInt8[NumpyArray, "r h w c"]) -> UInt8[NumpyArray, "r c h w"]:
-    """What is new in every pixel, channel by channel; grey images as they are."""
+def _differences(images: Num[NumpyArray, "r ..."]) -> Num[NumpyArray, "r ..."]:
+    """What is new in every pixel, channel by channel; grey images as they are, and all that is not uint8."""
+    if images.ndim != 4 or images.dtype != np.uint8:
+        return images
     planes = images.transpose(0, 3, 1, 2).copy()
     if planes.shape[1] == 3:
         planes[:, ::2] -= planes[:, 1:2]
@@ -131,8 +148,10 @@ def _differences(images: UInt8[NumpyArray, "r h w c"]) -> UInt8[NumpyArray, "r c
     return planes
 
 
-def _undone(planes: UInt8[NumpyArray, "r c h w"]) -> UInt8[NumpyArray, "r h w c"]:
+def _undone(planes: Num[NumpyArray, "r ..."]) -> Num[NumpyArray, "r ..."]:
     """`_differences` undone."""
+    if planes.ndim != 4 or planes.dtype != np.uint8:
+        return planes
     if planes.shape[1] == 3:
         for axis in (3, 2):
             planes = np.cumsum(planes, axis=axis, dtype=np.uint8)

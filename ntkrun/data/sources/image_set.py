@@ -1,4 +1,4 @@
-"""Two splits of labelled images, and the hash that identifies them."""
+"""Two splits of examples with their labels or targets, and the hash that identifies them."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ntkrun.errors import UserError
-from ntkrun.types import Int, NumpyArray, UInt8
+from ntkrun.types import Float64, Int, Num, NumpyArray
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class SomeImages:
     """
 
     rows: Int[NumpyArray, " r"]
-    pixels: UInt8[NumpyArray, "r h w c"]
+    pixels: Num[NumpyArray, "r ..."]
     total: int
     origin: str
 
@@ -36,7 +36,7 @@ class SomeImages:
     def __len__(self) -> int:
         return self.total
 
-    def __getitem__(self, rows: Int[NumpyArray, " n"]) -> UInt8[NumpyArray, "n h w c"]:
+    def __getitem__(self, rows: Int[NumpyArray, " n"]) -> Num[NumpyArray, "n ..."]:
         return self.pixels[self.places(rows)]
 
     def places(self, rows: Int[NumpyArray, " n"]) -> Int[NumpyArray, " n"]:
@@ -53,31 +53,46 @@ class SomeImages:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled images as they were decoded: 0..255, in the order of their source.
+    """Labelled images as they were decoded: 0..255, in the order of their source; or what a file of the user's holds.
 
     Attributes:
-        name: what the images truly are: "mnist", "cifar10", "mnist5k" or "photos".
-        requested: what was asked for: "mnist" or "cifar10".
-        source: "tfds" or "stand_in".
-        train_images, test_images: uint8 (n, h, w, c), read-only; memory-mapped when they come from the cache, some rows
-            only when they come from a bundle.
-        train_labels, test_labels: int64 (n,), indices into `class_names`.
+        name: what the images truly are: "mnist", "cifar10", "mnist5k", "photos", "own" or a name of TFDS.
+        requested: what was asked for: "mnist", "cifar10", "own" or a name of TFDS.
+        source: "tfds", "stand_in" or "own".
+        train_images, test_images: uint8 (n, h, w, c), of the user's also floating point and vectors (n, d); read-only,
+            memory-mapped when they come from the cache, some rows only when they come from a bundle.
+        train_labels, test_labels: int64 (n,), indices into `class_names`; targets, float64 (n, k), of a set without classes.
+        class_names: () for a set without classes.
         fingerprint: sha256 of the four whole arrays, see `fingerprint_of`.
+        file: the user's, as it was named.
+        split: how training and test set were told apart, where the source does not say.
     """
 
     name: str
     requested: str
     source: str
-    train_images: UInt8[NumpyArray, "n h w c"] | SomeImages
-    train_labels: Int[NumpyArray, " n"]
-    test_images: UInt8[NumpyArray, "m h w c"] | SomeImages
-    test_labels: Int[NumpyArray, " m"]
+    train_images: Num[NumpyArray, "n ..."] | SomeImages
+    train_labels: Int[NumpyArray, " n"] | Float64[NumpyArray, "n k"]
+    test_images: Num[NumpyArray, "m ..."] | SomeImages
+    test_labels: Int[NumpyArray, " m"] | Float64[NumpyArray, "m k"]
     class_names: tuple[str, ...]
     fingerprint: str
+    file: str = ""
+    split: str = ""
 
     @property
     def is_stand_in(self) -> bool:
         return self.source == "stand_in"
+
+    @property
+    def label(self) -> str:
+        """What it is called in messages."""
+        return self.file or self.name
+
+    @property
+    def has_images(self) -> bool:
+        """Whether examples are images (h, w, c), not vectors (d,)."""
+        return len(self.train_images.shape) == 4
 
 
 def fingerprint_of(arrays: Iterable[NumpyArray]) -> str:

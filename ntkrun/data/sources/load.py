@@ -1,45 +1,51 @@
-"""MNIST and CIFAR-10 as TFDS prepared them, or, where they are not on this machine, real images that stand in."""
+"""Images as TFDS prepared them; where MNIST or CIFAR-10 are not on this machine, real images that stand in; the user's own."""
 
 import functools
 import sys
 from pathlib import Path
 
 from ntkrun.data.sources import cache
-from ntkrun.data.sources.carried import carried_folder, carried_images, load_carried
+from ntkrun.data.sources.carried import carried_images, load_carried
 from ntkrun.data.sources.image_set import ImageSet
-from ntkrun.data.sources.locate import check_name, find_prepared, how_to_get
+from ntkrun.data.sources.locate import NAMES, find_prepared, how_to_get, not_prepared
+from ntkrun.data.sources.own import forget_own, load_own
 from ntkrun.data.sources.prepare import prepare
 from ntkrun.data.sources.records import read_records
 from ntkrun.data.sources.stand_ins import build_stand_in
 from ntkrun.devices.cache_folder import cache_folder
 from ntkrun.errors import UserError
 from ntkrun.settings.choices import DataSource, choices_of
+from ntkrun.settings.own_data import carried_folder
 
 __all__ = ["SOURCES", "ImageSet", "load_images", "stand_in_warning"]
 
 SOURCES = choices_of(DataSource)
 
 
-def load_images(name: str, source: str = "auto", cache_dir: Path | None = None) -> ImageSet:
+def load_images(name: str, source: str = "auto", cache_dir: Path | None = None, path: str | None = None) -> ImageSet:
     """All images of a data set, decoded at most once per machine; in a bundle those that it carries (`data.carried`).
 
     Args:
-        name: "mnist" or "cifar10".
-        source: "tfds" (prepared data, downloaded if there are none), "stand_in" (mnist5k or photos) or "auto"
-            (prepared data if there are any, else the stand-in; nothing is downloaded, and it is the caller who shows
-            `stand_in_warning`).
+        name: "mnist", "cifar10", "own", or the name of another set of images and labels that TFDS has prepared here.
+        source: "tfds" (prepared data; MNIST and CIFAR-10 are downloaded if there are none), "stand_in" (mnist5k or photos)
+            or "auto" (prepared data if there are any, else the stand-in; nothing is downloaded, and it is the caller who
+            shows `stand_in_warning`).
         cache_dir: where decoded arrays are kept; None = `devices.cache_folder`.  If it cannot be
             written to, the arrays stay in memory.
+        path: file of "own" (`data.own`).
 
     Raises:
         UserError: unknown name or source, unreadable $NTKRUN_DATA_DIR, damaged records, or no network to prepare.
     """
-    check_name(name)
     if source not in SOURCES:
         raise UserError(f"data.source={source} is not known; use one of: {', '.join(SOURCES)}")
     if (carried := carried_folder()) is not None:
-        return load_carried(carried, name, source)
+        return load_carried(carried, name, source, path)
+    if path is not None:
+        return load_own(path)
     directory = None if source == "stand_in" else find_prepared(name)
+    if directory is None and name not in NAMES:
+        raise UserError(not_prepared(name, source))
     if directory is None and source == "tfds":
         directory = prepare(name)
     if directory is None:
@@ -79,3 +85,4 @@ def forget_images() -> None:
     """As a new process: the next call reads images again."""
     _entry.cache_clear()
     carried_images.cache_clear()
+    forget_own()

@@ -53,6 +53,20 @@ def prepared_in(data_dir: Path, name: str) -> Path | None:
     return max(versions, key=_version_key, default=None)
 
 
+def not_prepared(name: str, source: str) -> str:
+    """What to say of a set that is neither prepared here nor one that can be had otherwise."""
+    if source == "stand_in":
+        return (
+            f"data.source=stand_in has images for {' and '.join(NAMES)} alone, not for data.name={name}: leave it out"
+        )
+    folder = default_data_dir()
+    there = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    return (
+        f"data.name={name} is not known: use one of {', '.join(NAMES)}, or a set of TensorFlow Datasets that is prepared as "
+        f"{folder / name}/<version> (there: {', '.join(there[:SHOWN]) or 'nothing'}), or data.path=FILE for data of yours"
+    )
+
+
 def how_to_get(name: str) -> str:
     """A sentence on where the set was looked for and what to do for the real images."""
     if find_prepared(name) is not None:

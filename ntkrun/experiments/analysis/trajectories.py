@@ -143,6 +143,11 @@ class Average:
     quantity: Quantity
 
     def draw(self, ax: Axes, table: pd.DataFrame, paper: str | None) -> None:
+        ax.set_title(self.quantity)
+        if not table["curve"].isin([self.quantity.of(rival) for rival in STYLES]).any():  # targets have no accuracy
+            ax.set_axis_off()
+            ax.text(0.5, 0.5, f"no {self.quantity} without classes", ha="center", transform=ax.transAxes)
+            return
         drawn = False
         for split, colour in SPLIT_COLOURS.items():
             for rival, line in STYLES.items():
@@ -156,7 +161,6 @@ class Average:
         if drawn:
             entries["paper"] = PAPER_MARK | {"color": "0.3"}
         legend(ax, entries | seeds_entry(table), loc="best")
-        ax.set_title(self.quantity)
 
     def compared(self) -> list[Compared]:
         labels = {curves.NETWORK: "network", curves.LINEAR: "linearised"}

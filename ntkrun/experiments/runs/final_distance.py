@@ -28,8 +28,8 @@ from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
+from ntkrun.experiments.runs.image_sizes import input_shape
 from ntkrun.experiments.runs.planned_work import (
-    IMAGES,
     Lockstep,
     PlannedWork,
     count,
@@ -138,9 +138,10 @@ def compared(
 
 def planned_work(settings: ImageDistanceSettings, block_bytes: int) -> PlannedWork:
     n, m, k = sizes(settings.data, "mse")
-    dtype, (h, w, c) = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
+    dtype, image = jnp.dtype(settings.model.dtype), input_shape(settings.data)
     side, net = settings.data.averaged, settings.model.name
-    image: tuple[int, ...] = (h // side, w // side, c)
+    if side > 1:
+        image = (image[0] // side, image[1] // side, image[2])
     if net == "fc" and n + m < math.prod(image):
         image = (span(settings.data, n + m),)
     model = model_from(settings.model, n_outputs=k, matmul=settings.matmul)

@@ -20,7 +20,7 @@ from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
-from ntkrun.experiments.runs.image_sizes import EXAMPLES, IMAGES
+from ntkrun.experiments.runs.image_sizes import counts, input_shape, outputs
 from ntkrun.experiments.runs.prepare import (
     CRITICAL_SAMPLE,
     choose_weights,
@@ -52,9 +52,7 @@ def shape(*sizes: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
 
 def sizes(data: DataSettings, loss: str) -> tuple[int, int, int]:
     """(n, m, k): training and test images, outputs."""
-    classes = 10 if data.classes is None else len(data.classes)
-    train, test = (count * classes // 10 for count in EXAMPLES[data.name])
-    return data.n_train or train, data.n_test or test, 1 if data.target_kind(loss) == "signed" else classes
+    return (*counts(data), outputs(data, loss))
 
 
 def span(data: DataSettings, examples: int) -> int:
@@ -62,7 +60,7 @@ def span(data: DataSettings, examples: int) -> int:
 
     Less their mean image, where `preprocess` subtracts it, training inputs add up to 0, whatever else scales them.
     """
-    return min(examples - data.subtracts_mean_image, math.prod(IMAGES[data.name]))
+    return min(examples - data.subtracts_mean_image, math.prod(input_shape(data)))
 
 
 def parameter_shapes(model: Model, image: tuple[int, ...], dtype: Any) -> Params:
@@ -245,7 +243,7 @@ def recursion_pieces(settings: Any, image: tuple[int, ...], n: int, m: int) -> l
 def training_work(settings: RunSettings, memory_bytes: int, wanted: Wanted = Wanted()) -> PlannedWork:  # noqa: B008 frozen
     """`trajectories.compute`.  Left out: the ODE solver, and power iteration for eta_critical of convolutions."""
     n, m, k = sizes(settings.data, settings.loss)
-    dtype, image = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
+    dtype, image = jnp.dtype(settings.model.dtype), input_shape(settings.data)
     model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
     model, theta0, method = network_shapes(settings, model, image, k)
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)

@@ -21,6 +21,7 @@ from ntkrun.dynamics.network import Network, Watched
 from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
+from ntkrun.experiments.runs.image_sizes import target_kind
 from ntkrun.experiments.runs.random_keys import cell_key
 from ntkrun.experiments.runs.routes import KERNEL_ROWS, Routes, Wanted, routes_of
 from ntkrun.kernels.apart import sees_one_example
@@ -37,6 +38,7 @@ from ntkrun.models.parameters import named_leaves
 from ntkrun.models.start import check_user_module, started
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.models import ModelSettings, UserModuleSettings
+from ntkrun.settings.own_data import content_of
 from ntkrun.settings.runs import RunSettings
 from ntkrun.theory.learning_rate import eta_critical, stable_rate
 from ntkrun.types import AnyArray, Array, Float, Params, PRNGKeyArray
@@ -67,10 +69,12 @@ class TrainingSetup:
 
 
 def load(options: DataSettings, loss: str, progress: Progress, dtype: DTypeLike = np.float64) -> Dataset:
-    """The images of a run; says so when they are stand-ins."""
-    names = {"name", "source", "classes", "n_train", "n_test", "preprocess", "seed", "averaged"}
+    """The images of a run; says so when they are stand-ins.  Raises UserError where the user's file is no longer what it was."""
+    if options.path is not None and content_of(options.path) != options.content:
+        raise UserError(f"data.path={options.path} has changed since the run began: start it again")
+    names = {"name", "source", "classes", "n_train", "n_test", "preprocess", "seed", "averaged", "path"}
     fields = options.model_dump(include=names)
-    data = load_dataset(**fields, targets=options.target_kind(loss), dtype=dtype)
+    data = load_dataset(**fields, targets=target_kind(options, loss), dtype=dtype)
     if data.is_stand_in:
         progress.warn(stand_in_warning(data.name, data.requested))
     return data

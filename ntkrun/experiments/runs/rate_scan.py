@@ -16,8 +16,8 @@ from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
+from ntkrun.experiments.runs.image_sizes import input_shape
 from ntkrun.experiments.runs.planned_work import (
-    IMAGES,
     Lockstep,
     PlannedWork,
     batch_shapes,
@@ -74,7 +74,7 @@ def ensemble_of(
 
 def planned_work(settings: RateSettings, block_bytes: int) -> PlannedWork:
     n, m, k = sizes(settings.data, settings.loss)
-    dtype, image = jnp.dtype(settings.model.dtype), IMAGES[settings.data.name]
+    dtype, image = jnp.dtype(settings.model.dtype), input_shape(settings.data)
     model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
     theta0 = parameter_shapes(model, image, dtype)
     sets = ((n, *image), (n, k), (m, *image), (m, k), (settings.rates,))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ntkrun.errors import UserError
-from ntkrun.experiments.runs.image_sizes import EXAMPLES, IMAGES
+from ntkrun.experiments.runs.image_sizes import all_examples, input_shape
 from ntkrun.experiments.runs.recursion import recursion_numbers
 from ntkrun.settings.runs import RunSettings
 
@@ -86,8 +86,8 @@ def has_analytic_rival(settings: RunSettings, n: int, fits: bool) -> bool:
 
 def _few_numbers(settings: RunSettings, n: int) -> bool:
     data = settings.data
-    m = EXAMPLES[data.name][1] if data.n_test is None else data.n_test
-    return recursion_numbers(settings.model, IMAGES[data.name], n, m) <= RECURSION_NUMBERS
+    m = all_examples(data)[1] if data.n_test is None else data.n_test
+    return recursion_numbers(settings.model, input_shape(data), n, m) <= RECURSION_NUMBERS
 
 
 def _in_function_space(settings: RunSettings) -> bool:

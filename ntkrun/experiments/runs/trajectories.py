@@ -227,7 +227,8 @@ def stack(
             outputs = [np.asarray(o[split], np.float64)[: len(y)] for o in observations]
             add(curves.OUTPUT, split, [shown(f, record.outputs, record.follow) for f in outputs])
             add(curves.LOSS, split, [float(loss(f, y)) for f in outputs])
-            add(curves.ACCURACY, split, [float(metrics.accuracy(f, y)) for f in outputs])
+            if setup.data.has_classes:
+                add(curves.ACCURACY, split, [float(metrics.accuracy(f, y)) for f in outputs])
             if rival != curves.NETWORK:
                 network = [np.asarray(o[split], np.float64)[: len(y)] for o in seen[curves.NETWORK]]
                 add(curves.RMSE, split, [float(metrics.rmse(f, g)) for f, g in zip(outputs, network, strict=True)])

@@ -25,8 +25,8 @@ from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
+from ntkrun.experiments.runs.image_sizes import input_shape
 from ntkrun.experiments.runs.planned_work import (
-    IMAGES,
     Lockstep,
     PlannedWork,
     count,
@@ -142,7 +142,7 @@ def check_learning_rates(
 def planned_work(settings: WidthChangeSettings, block_bytes: int) -> PlannedWork:
     n, _, k = sizes(settings.data, settings.loss)
     dtype = jnp.dtype(settings.model.dtype)
-    d = span(settings.data, n) if settings.inputs == "span" else math.prod(IMAGES[settings.data.name])
+    d = span(settings.data, n) if settings.inputs == "span" else math.prod(input_shape(settings.data))
     model = model_from(settings.model, n_outputs=k, trained=settings.trained, matmul=settings.matmul)
     x, y = (shape(n, size, dtype=dtype) for size in (d, k))
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), settings.networks))

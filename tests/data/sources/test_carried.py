@@ -126,9 +126,10 @@ def test_inside_a_bundle_images_come_from_it_alone(tmp_path, monkeypatch, opened
         load_dataset(source="tfds", **options)
     with pytest.raises(UserError, match="carries no mnist"):
         load_images("mnist")
-    check_examples("cifar10", "auto", None, 30, 10, 3)
+    inside = load_images("cifar10")
+    check_examples(inside, None, 30, 10, 3)
     with pytest.raises(UserError, match="are not among the"):
-        check_examples("cifar10", "auto", None, 30, 10, 4)
+        check_examples(inside, None, 30, 10, 4)
 
 
 def test_a_photograph_takes_less_than_its_pixels_and_about_what_was_expected(tmp_path):

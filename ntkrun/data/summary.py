@@ -1,0 +1,50 @@
+"""What a data set holds, in a few lines for a person: sizes, classes or targets, the range of the numbers."""
+
+from collections import Counter
+
+import numpy as np
+
+from ntkrun.data.sources.image_set import ImageSet, SomeImages
+from ntkrun.types import NumpyArray
+
+SHOWN = 12  # classes that are named
+
+
+def summary(images: ImageSet) -> str:
+    """Name and fingerprint, inputs, split, and classes with their numbers of examples or targets."""
+    lines = [
+        f"{images.label} ({images.source}), fingerprint {images.fingerprint[:12]}",
+        f"inputs: {_shape(images)}, {images.train_images.dtype}, {_spread(_numbers(images.train_images))} in the training set",
+        f"examples: {len(images.train_labels)} train, {len(images.test_labels)} test"
+        + (f" ({images.split})" if images.split else ""),
+        _classes(images) if images.class_names else _targets(images),
+    ]
+    return "\n".join(lines)
+
+
+def _shape(images: ImageSet) -> str:
+    size = images.train_images.shape[1:]
+    return (
+        f"images of {' x '.join(map(str, size))} (h x w x c)" if images.has_images else f"vectors of {size[0]} numbers"
+    )
+
+
+def _numbers(part: NumpyArray | SomeImages) -> NumpyArray:
+    return part.pixels if isinstance(part, SomeImages) else part
+
+
+def _spread(x: NumpyArray) -> str:
+    mean, deviation = (float(of(x, dtype=np.float64)) for of in (np.mean, np.std))
+    return f"{float(x.min()):.4g} .. {float(x.max()):.4g}, mean {mean:.4g}, standard deviation {deviation:.4g}"
+
+
+def _classes(images: ImageSet) -> str:
+    train, test = (Counter(labels.tolist()) for labels in (images.train_labels, images.test_labels))
+    told = [f"{name} ({train[i]} train, {test[i]} test)" for i, name in enumerate(images.class_names[:SHOWN])]
+    left = len(images.class_names) - len(told)
+    return f"{len(images.class_names)} classes: {', '.join(told)}{f' and {left} more' if left else ''}"
+
+
+def _targets(images: ImageSet) -> str:
+    y = images.train_labels
+    return f"targets of a regression: k = {y.shape[1]}, {_spread(y)} in the training set"
