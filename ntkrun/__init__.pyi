@@ -10,7 +10,9 @@ from .dynamics.metrics import mse as mse
 from .dynamics.metrics import rmse as rmse
 from .dynamics.network import Network as Network
 from .dynamics.network import predict as predict
+from .dynamics.sharpness import sharpness as sharpness
 from .experiments.analysis.power_law import power_law as power_law
+from .experiments.runs.linearity import LinearityRecorder as LinearityRecorder
 from .kernels.analytic import Kernels as Kernels
 from .kernels.analytic import analytic_kernels as analytic_kernels
 from .kernels.empirical import empirical_nngp as empirical_nngp
