@@ -178,7 +178,15 @@ class FreeSettings(RunSettings):
     allow_custom: Local[bool] = Field(
         description="model.path=my_module:MyNet may import a module of yours; for the command line only"
     )
+    linearity: bool = Field(
+        description="record how linear the run is, for some 50 steps a record point (docs/linearity.md)"
+    )
     model: AnyNetworkSettings  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        # cells that were stored before there was a choice have no such curves
+        return {key: value for key, value in super().identity.items() if (key, value) != ("linearity", False)}
 
     @property
     def drawn_for(self) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_a_record_says_what_explicit_kernels_and_derivatives_say():
     table = recorder.table()
     start, end = (np.asarray(ntkrun.empirical_ntk(MODEL, p, X, method="jacobian")) for p in (THETA0, theta))
     drift = np.linalg.norm(end - start) / np.linalg.norm(start)
-    np.testing.assert_allclose(values(table, "ntk_change/network"), [0, drift], atol=1e-14)
+    np.testing.assert_allclose(values(table, "ntk_change/network"), [0, float(drift)], atol=1e-14)
     for split, x in (("train", X), ("test", X_TEST)):
         apart = float(ntkrun.rmse(f(theta, x), ntkrun.linearize(MODEL, THETA0)(theta, x)))
         np.testing.assert_allclose(values(table, "rmse/expansion", split), [0, apart], atol=1e-14)

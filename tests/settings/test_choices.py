@@ -136,8 +136,8 @@ def test_a_cell_is_found_by_every_setting_but_those_that_say_where_and_how_to_ru
     experiment = computing(load_experiment(name))
     cell = make_cells(experiment, settings_of(experiment.name, "smoke"))[0]
     whole, identity = cell.settings.model_dump(mode="json", by_alias=True), cell.settings.identity
-    # cells that were stored before there was a choice of products and of Theta have those of the dtype, and auto
-    before = {"theory.analytic_kernel"} | ({"matmul"} if whole.get("matmul") == "as_dtype" else set())
+    # cells that were stored before there was a choice of products, of Theta and of linearity have those of the dtype, auto, none
+    before = {"theory.analytic_kernel", "linearity"} | ({"matmul"} if whole.get("matmul") == "as_dtype" else set())
     left_out = set(dotted(whole)) - set(dotted(identity)) - before
     assert left_out <= WHERE_AND_HOW and left_out >= WHERE_AND_HOW - {"allow_custom", "data.source"}
 

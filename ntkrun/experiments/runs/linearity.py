@@ -5,6 +5,7 @@ layer), and RMSE of EXPANSION on both splits (`dynamics.linearity` says what the
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -14,18 +15,21 @@ import optax
 import pandas as pd
 
 from ntkrun import tables
+from ntkrun.costs import Piece
 from ntkrun.dynamics.linearity import KERNEL_EXAMPLES, Linearity, layers_of
 from ntkrun.dynamics.metrics import check_same_shape
 from ntkrun.dynamics.network import Network, predict
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
-from ntkrun.kernels.method import Method, chosen_method
+from ntkrun.experiments.runs.prepare import TrainingSetup
+from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
+from ntkrun.kernels.method import Method, chosen_method, covered_by_taps
 from ntkrun.kernels.precision import full_precision
 from ntkrun.lockstep.executor import observed
 from ntkrun.models import declarations
 from ntkrun.models.functions import Model, ModelLike
-from ntkrun.settings.runs import RunSettings
-from ntkrun.types import AnyArray, Array, Params
+from ntkrun.settings.runs import FreeSettings, RunSettings
+from ntkrun.types import AnyArray, Params
 
 # what `Linearity` calls it -> its curve and the split that it is of
 ROWS = {
@@ -38,15 +42,61 @@ ROWS = {
 }
 
 
-def observer_of(settings: RunSettings, model: Model, theta0: Params, x_train: Array, method: Method) -> Linearity:
-    """What a run looks at.  The sharpness is that of the loss which full batches descend; of mini-batches, of as many
-    examples as the kernel, which a pass is sure to hold."""
+def is_recorded(settings: RunSettings) -> bool:
+    return isinstance(settings, FreeSettings) and settings.linearity
+
+
+def _observed(settings: RunSettings, network: Network, method: Method) -> Network:
+    """The network with what is looked at.  The sharpness is that of the loss which full batches descend; of mini-batches, that
+    of as many examples as the kernel has, for a pass over all of them need not fit."""
     some = None if settings.full_batch else KERNEL_EXAMPLES[method]
-    return Linearity.at_start(model, theta0, x_train, method, some)
+    model = full_precision(network.model)
+    return replace(network, observer=Linearity.at_start(model, network.theta0, network.x_train, method, some))
+
+
+def observed_in(settings: RunSettings, network: Network) -> Network:
+    """The network of a run, with what is looked at."""
+    if not is_recorded(settings):
+        return network
+    return _observed(settings, network, chosen_method(network.model, network.theta0, network.x_train))
+
+
+def planned(settings: RunSettings, network: Network) -> Network:
+    """The same of shapes."""
+    if not is_recorded(settings):
+        return network
+    return _observed(settings, network, _method(network.model, network.theta0, network.x_train))
+
+
+def planned_kernels(settings: RunSettings, model: Model, theta0: Params, x_train: Any) -> list[Piece]:
+    """The kernel at theta_0, of shapes."""
+    if not is_recorded(settings):
+        return []
+    method = _method(model, theta0, x_train)
+    few = jax.ShapeDtypeStruct((min(x_train.shape[0], KERNEL_EXAMPLES[method]), *x_train.shape[1:]), x_train.dtype)
+    return [Piece("kernel", lambda *of: empirical_ntk(model, *of, method=method), (theta0, few))]
+
+
+def _method(model: Model, theta0: Params, x: Any) -> Method:
+    return covered_by_taps(model, theta0, jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype))
+
+
+def rows_of(
+    setup: TrainingSetup, seen: Sequence[Mapping[str, Any]], steps: Sequence[int], times: Sequence[float]
+) -> list[pd.DataFrame]:
+    """The rows of a run.  Its loss has the Hessian of L and weight_decay times the identity; the sharpness up to which a step
+    is stable is that of the rate on theta itself."""
+    optimizer, decay = setup.settings.optimizer, setup.settings.weight_decay
+    with_decay = [{**one, "sharpness": one["sharpness"] + decay} for one in seen]
+    stable = None
+    if optimizer.stable_product is not None:
+        rates = setup.optimizer.learning_rates() * ntk_scale(setup.model)
+        stable = [optimizer.stable_product / rates[min(step, optimizer.steps - 1)] for step in steps]
+    return rows(with_decay, steps, times, stable)
 
 
 def rows(
-    seen: Sequence[Mapping[str, AnyArray]], steps: Sequence[int], times: Sequence[float], stable: Sequence[float] | None
+    seen: Sequence[Mapping[str, Any]], steps: Sequence[int], times: Sequence[float], stable: Sequence[float] | None
 ) -> list[pd.DataFrame]:
     """The rows of what was observed; stable: the sharpness up to which each step is, None where none is known."""
     frames = [
@@ -99,7 +149,7 @@ class LinearityRecorder:
         how: dict[str, Any] = dict(model=model, tx=optax.identity(), loss=loss, watched=())
         self._network = Network(params, x, y, test, **how, observer=observer)
         self._left_out = {"expansion_rmse_test"} if x_test is None else set()
-        self._seen: list[Mapping[str, AnyArray]] = []
+        self._seen: list[Mapping[str, Any]] = []
         self._steps: list[int] = []
 
     @property

@@ -17,7 +17,7 @@ from ntkrun.data.sources.load import stand_in_warning
 from ntkrun.devices.placement import on_device
 from ntkrun.devices.platform import platform
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
-from ntkrun.dynamics.network import Network, Watched
+from ntkrun.dynamics.network import Network, Outputs, Watched
 from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
@@ -191,7 +191,7 @@ def outputs_at_start(
     if platform() == "cpu":
         return on_cpu(network)
     (state,) = start((network,))
-    seen = observed(replace(network, evaluated=None), state)
+    seen = observed(replace(network, evaluated=None, observer=Outputs()), state)
     return seen["train"], seen["test"]
 
 
