@@ -51,10 +51,7 @@ def work_of(experiment, cell) -> PlannedWork:
     return experiment.run.planned_work(cell.settings, ON_A_CPU)
 
 
-RUNS = [(name,) for name in TRAINING] + [
-    ("lockstep", "linearity=true"),
-    ("lockstep", "linearity=true", "model=wide_resnet"),
-]
+RUNS = [(name,) for name in TRAINING] + [("lockstep", "linearity=true")]
 
 
 @pytest.mark.parametrize("typed", RUNS, ids=" ".join)

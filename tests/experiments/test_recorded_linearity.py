@@ -26,7 +26,7 @@ TINY = (
 )
 
 
-def cell(settings_of, *typed: str):
+def cell(settings_of, *typed: str) -> Any:
     return make_cells(LOCKSTEP, settings_of("lockstep", "smoke", *TINY, *typed))[0]
 
 

@@ -58,14 +58,14 @@ def observed_in(settings: RunSettings, network: Network) -> Network:
     """The network of a run, with what is looked at."""
     if not is_recorded(settings):
         return network
-    return _observed(settings, network, chosen_method(network.model, network.theta0, network.x_train))
+    return _observed(settings, network, chosen_method(full_precision(network.model), network.theta0, network.x_train))
 
 
 def planned(settings: RunSettings, network: Network) -> Network:
     """The same of shapes."""
     if not is_recorded(settings):
         return network
-    return _observed(settings, network, _method(network.model, network.theta0, network.x_train))
+    return _observed(settings, network, _method(full_precision(network.model), network.theta0, network.x_train))
 
 
 def planned_kernels(settings: RunSettings, model: Model, theta0: Params, x_train: Any) -> list[Piece]:
