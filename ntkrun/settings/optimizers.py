@@ -103,7 +103,7 @@ class OptimizerSettings(Section):
     name: str = Field(description="kind of optimizer")
     learning_rate: Positive = Field(
         description="eta_0, the rate on the gradient of the averaged loss; the standard parameterization steps with "
-        "eta_0 / n (S36)"
+        "eta_0 / n (S36), mup with eta_0 n"
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(description="beta; Adam's beta_1; 0 where there is none")
     # the rates of all steps are held side by side

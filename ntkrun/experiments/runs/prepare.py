@@ -36,7 +36,7 @@ from ntkrun.models.functions import Model, name_of
 from ntkrun.models.parameters import named_leaves
 from ntkrun.models.start import check_user_module, started
 from ntkrun.settings.data import DataSettings
-from ntkrun.settings.models import ModelSettings, UserModuleSettings
+from ntkrun.settings.models import ModelSettings, UserModuleSettings, check_rate_of
 from ntkrun.settings.runs import RunSettings
 from ntkrun.theory.learning_rate import eta_critical, stable_rate
 from ntkrun.types import AnyArray, Array, Float, Params, PRNGKeyArray
@@ -107,6 +107,7 @@ def set_up_training(settings: RunSettings, progress: Progress, wanted: Wanted = 
 def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetup:
     """The setup of a network that we have not written: what its kernel takes."""
     model, theta0, settings = setup.model, setup.theta0, setup.settings
+    check_rate_of(declarations.of(model), settings.optimizer, settings.weight_decay)
     if settings.model.width is not None and not declarations.of(model).width:
         _without_width(settings.model, name_of(model), progress)
     if setup.routes.linear == "parameter_space":
