@@ -1,7 +1,7 @@
 """How linear a run is: what is looked at on a network beside its outputs, to see whether it moves as its linearization does.
 
-Everything is held against theta_0.  A record costs about 50 training steps with full batches, most of it the sharpness
-(docs/linearity.md has measurements), so it belongs to record points and not to steps.
+Everything is held against theta_0.  A record costs 15 to 120 training steps with full batches, most of it the sharpness
+(docs/linearity.md has the measurements), so it belongs to record points and not to steps.
 """
 
 from dataclasses import fields

@@ -48,6 +48,7 @@ ERROR = Quantity("error")  # Figures S9, S10: ||<kernel>_M - kernel||_F / ||kern
 ALIGNMENT = Quantity("alignment")  # y^T Theta_hat y / (|y|^2 ||Theta_hat||_F)
 SHARPNESS = Quantity("sharpness")  # lambda_max of the Hessian of the training loss
 STABLE_SHARPNESS = Quantity("stable_sharpness")  # above it the optimizer's steps are unstable on a quadratic
+PREACTIVATION_CHANGE = Quantity("preactivation_change")  # rms over examples and units of h_t - h_0; index: layer
 LAYER_CHANGE = Quantity("layer_change")  # ||theta_l - theta_l(0)|| / ||theta_l(0)||; index: layer
 
 # Curves without a rival
@@ -58,6 +59,6 @@ RIVALS = (NETWORK, LINEAR, LINEAR_ANALYTIC, FLOW_EMPIRICAL, FLOW_ANALYTIC, FLOW,
 QUANTITIES = (
     OUTPUT, LOGIT, LOSS, ACCURACY, FINITE, RMSE, RMS, MEAN, VARIANCE, COVARIANCE,
     WEIGHT_CHANGE, NTK_CHANGE, NNGP_CHANGE, OUTPUT_DISTANCE, THETA_DISTANCE, NTK_DISTANCE, ERROR,
-    ALIGNMENT, SHARPNESS, STABLE_SHARPNESS, LAYER_CHANGE,
+    ALIGNMENT, SHARPNESS, STABLE_SHARPNESS, LAYER_CHANGE, PREACTIVATION_CHANGE,
 )  # fmt: skip
 ALL = frozenset({ALPHA, TARGET, *(quantity.of(rival) for quantity in QUANTITIES for rival in RIVALS)})

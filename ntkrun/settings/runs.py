@@ -182,7 +182,7 @@ class FreeSettings(RunSettings):
         description="model.path=my_module:MyNet may import a module of yours; for the command line only"
     )
     linearity: bool = Field(
-        description="record how linear the run is, for some 50 steps a record point (docs/linearity.md)"
+        description="record how linear the run is; a record point costs 15 to 120 steps more (docs/linearity.md)"
     )
     model: AnyNetworkSettings  # pyright: ignore[reportIncompatibleVariableOverride]
 

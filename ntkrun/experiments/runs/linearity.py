@@ -114,7 +114,7 @@ class LinearityRecorder:
     """How linear a training loop is that you have written yourself.
 
         recorder = ntkrun.LinearityRecorder(f, params, x_train, y_train, x_test, eta=eta)
-        recorder.record(step, params)      # in the loop, at few steps: each costs some 50 full-batch steps
+        recorder.record(step, params)      # in the loop, at few steps: each costs 15 to 120 of them
         table = recorder.table()           # one row per number
 
     f          a Flax module or a function f(params, x) -> (n, k); `params` are theta_0, which later ones are held against
