@@ -59,9 +59,9 @@ def test_the_picture_has_a_panel_for_each_check_and_a_line_for_each_layer(checks
     figure = ntkrun.plot_coordinate_check(checks)
     assert [ax.get_title().partition(",")[0] for ax in figure.axes] == list(NAMES)
     for ax, table in zip(figure.axes, checks.values(), strict=True):
-        slopes = ntkrun.preactivation_slopes(table)["slope"]
-        labels = [text.get_text() for text in ax.get_legend().get_texts()]
-        assert labels == [f"layer {layer + 1}: slope {slope:.2f}" for layer, slope in slopes.items()]
+        slopes = ntkrun.preactivation_slopes(table)["slope"].to_numpy()
+        labels = ax.get_legend_handles_labels()[1]
+        assert labels == [f"layer {place}: slope {slope:.2f}" for place, slope in enumerate(slopes, start=1)]
 
 
 def test_networks_of_flax_layers_are_looked_at_and_others_refused():

@@ -64,18 +64,22 @@ def _of_width(
         gradient = jax.grad(lambda theta: loss_of(loss)(outputs_of(model, theta, x), y))(theta)
         return jax.tree.map(lambda t, g: t - rate * g, theta, gradient)
 
-    theta = jax.jit(jax.vmap(lambda key: model.init(key, x)["params"]))(keys)
-    move, look = jax.jit(jax.vmap(step)), jax.jit(jax.vmap(lambda theta: preactivations(model, theta, x)))
-    start, changes = look(theta), []
-    for number in range(1, steps[-1] + 1):
-        theta = move(theta)
-        if number in steps:
-            moved = [_rms(now - then) for now, then in zip(look(theta), start, strict=True)]
-            changes.append(np.stack(moved, axis=1))  # (seeds, layers)
+    def changes(key: Array) -> Float[Array, "steps layers"]:
+        theta0 = model.init(key, x)["params"]
+        start = preactivations(model, theta0, x)
+
+        def once(theta: Params, _: None) -> tuple[Params, Array]:
+            theta = step(theta)
+            pairs = zip(preactivations(model, theta, x), start, strict=True)
+            return theta, jnp.stack([jnp.sqrt(jnp.mean(jnp.square(now - then))) for now, then in pairs])
+
+        return jax.lax.scan(once, theta0, length=steps[-1])[1][jnp.asarray(steps) - 1]
+
+    found = np.asarray(jax.jit(jax.vmap(changes))(keys), np.float64)  # (seeds, steps, layers)
     curve, times = curves.PREACTIVATION_CHANGE.of(curves.NETWORK), [eta * number for number in steps]
     frames = [
         tables.tidy(
-            [tables.rows(curve, "train", steps, times, np.stack(changes)[:, seed])],
+            [tables.rows(curve, "train", steps, times, found[seed])],
             figure="",
             cell="",
             seed=seed,
@@ -84,11 +88,6 @@ def _of_width(
         for seed in range(seeds)
     ]
     return pd.concat(frames, ignore_index=True)
-
-
-def _rms(h: Array) -> np.ndarray:
-    """Of every seed."""
-    return np.sqrt(np.mean(np.square(np.asarray(h, np.float64)), axis=tuple(range(1, h.ndim))))
 
 
 def preactivations(model: nn.Module, theta: Params, x: Array) -> list[Array]:
