@@ -75,4 +75,7 @@ def scaling(parameterization: str, fan_in: int, sigma_w2: float, sigma_b2: float
 
 def rate_factor(parameterization: str, width: int) -> float:
     """n^-c: the factor on eta_0, and on J J^T, that belongs to the parameterization."""
-    return {"ntk": 1.0, "standard": 1.0 / max(width, 1), "mup": float(width)}[parameterization]
+    check_parameterization(parameterization)
+    if parameterization == "ntk":
+        return 1.0
+    return float(width) if parameterization == "mup" else 1.0 / width
