@@ -10,7 +10,12 @@ from .dynamics.metrics import mse as mse
 from .dynamics.metrics import rmse as rmse
 from .dynamics.network import Network as Network
 from .dynamics.network import predict as predict
+from .dynamics.sharpness import sharpness as sharpness
+from .experiments.analysis.coordinate_check import plot_coordinate_check as plot_coordinate_check
+from .experiments.analysis.coordinate_check import preactivation_slopes as preactivation_slopes
 from .experiments.analysis.power_law import power_law as power_law
+from .experiments.runs.coordinate_check import coordinate_check as coordinate_check
+from .experiments.runs.linearity import LinearityRecorder as LinearityRecorder
 from .kernels.analytic import Kernels as Kernels
 from .kernels.analytic import analytic_kernels as analytic_kernels
 from .kernels.empirical import empirical_nngp as empirical_nngp

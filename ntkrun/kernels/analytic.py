@@ -197,6 +197,10 @@ def _coefficients(
         numbers = (sigma_w2 / n0, sigma_w2, sigma_b2)
     elif how.parameterization == "standard":
         numbers = (inverse_width, 1.0, inverse_width * (sigma_b2 > 0))  # no biases, no term
+    elif how.parameterization == "mup":
+        raise UserError(
+            "parameterization 'mup' has no kernel at infinite width, which moves with training: choose ntk or standard"
+        )
     else:
         raise UserError(f"unknown parameterization {how.parameterization!r}: choose ntk or standard")
     return Coefficients(*(asarray(number) for number in (sigma_w2, sigma_b2, *numbers)))

@@ -20,6 +20,7 @@ from ntkrun.kernels.structured import blocks_of, structured_block
 from ntkrun.kernels.taps import check_readout, outputs_of, readout_taps
 from ntkrun.models import declarations
 from ntkrun.models.functions import Model, ModelLike, network_of
+from ntkrun.models.parameterizations import rate_factor
 from ntkrun.types import AnyArray, Array, Float, Num, Params
 
 
@@ -140,16 +141,17 @@ def empirical_nngp(
 
 
 def ntk_scale(model: ModelLike) -> float:
-    """1 in the NTK parameterization; 1/n, n the largest hidden width, in the standard one: (S42) is Theta_hat = J J^T / n.
+    """The factor of a parameterization on eta_0 and on J J^T: 1 in the NTK one; 1/n, n the largest hidden width, in the standard
+    one, where (S42) is Theta_hat = J J^T / n; n in mup (`models.parameterizations`).
 
-    Raises `UserError` for a network in the standard parameterization that declares no width.
+    Raises `UserError` for a network in one of the latter that declares no width.
     """
     declared = declarations.of(model)
-    if declared.parameterization == "ntk":
-        return 1.0
-    if not declared.width:
-        raise UserError(f"{type(model).__name__} is in the standard parameterization and declares no width")
-    return 1.0 / declared.width
+    if declared.parameterization != "ntk" and not declared.width:
+        raise UserError(
+            f"{type(model).__name__} is in the {declared.parameterization} parameterization and declares no width"
+        )
+    return rate_factor(declared.parameterization, declared.width)
 
 
 @partial(jax.jit, static_argnames=("model",))

@@ -40,4 +40,4 @@ class CNN(BuiltIn, kw_only=True):
         for layer in range(1, self.depth + 1):
             x = phi(Conv(self.width, stride=self.stride, name=f"layer_{layer}", **self.common)(x))
         x = jnp.mean(x, axis=(1, 2)) if self.pool == "average" else jnp.reshape(x, (x.shape[0], -1))
-        return Dense(self.n_outputs, name=f"layer_{self.depth + 1}", **self.common)(readout_input(x, self.trained))
+        return Dense(self.n_outputs, name=f"layer_{self.depth + 1}", **self.of_readout)(readout_input(x, self.trained))

@@ -17,6 +17,7 @@ from ntkrun.models import declarations
 from ntkrun.models.constants import NOTHING, Constants
 from ntkrun.models.declarations import Declaration
 from ntkrun.models.functions import Function, LinenFunction, Model, PlainFunction, is_nnx
+from ntkrun.models.parameterizations import NAMES
 from ntkrun.settings.custom_source import load
 
 BUILT_IN = {"trained": "all", "matmul": "as_dtype"}  # what a module without fields of these names does
@@ -134,12 +135,16 @@ def _linen(module: nn.Module, arguments: Constants, output: int | str | None) ->
     except Exception as error:
         raise UserError(f"a field of {name} fails with {in_one_line(error)}") from error
     declared = declarations.of(module)
-    if declared.parameterization not in ("ntk", "standard"):
+    if declared.parameterization not in NAMES:
         raise UserError(
-            f"{name}.parameterization={declared.parameterization!r} must be ntk or standard: it decides eta_0 or eta_0/n"
+            f"{name}.parameterization={declared.parameterization!r} must be ntk, standard or mup: it decides eta_0, eta_0/n or "
+            "eta_0 n"
         )
-    if declared.parameterization == "standard" and not declared.width:
-        raise UserError(f"{name} needs a field `width`: its standard parameterization steps with eta_0 / width")
+    if declared.parameterization != "ntk" and not declared.width:
+        rate = "eta_0 / width" if declared.parameterization == "standard" else "eta_0 width"
+        raise UserError(
+            f"{name} needs a field `width`: its {declared.parameterization} parameterization steps with {rate}"
+        )
     if arguments == NOTHING and output is None:
         return module
     return LinenFunction(module, arguments, output=output)

@@ -39,8 +39,9 @@ class FullyConnected:
 class Declaration:
     """What holds for one network; the defaults are safe for every module.
 
-    width             n, the largest hidden width, by which the standard parameterization is scaled; 0: it has none
-    parameterization  "ntk": the rate acts on the parameters as they are; "standard": eta_0 / n, kernels J J^T / n
+    width             n, the largest hidden width, by which the standard one and mup are scaled; 0: it has none
+    parameterization  "ntk": the rate acts on the parameters as they are; "standard": eta_0 / n, kernels J J^T / n;
+                      "mup": eta_0 n, kernels n J J^T
     matmul            precision of the products of training steps (`models.products`); other than "as_dtype" only for a
                       module with a field of that name
     dtype             of inputs and parameters; None: that of the inputs

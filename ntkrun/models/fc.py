@@ -45,5 +45,6 @@ class FC(BuiltIn, kw_only=True):
         for layer, features in enumerate((*self.widths, self.n_outputs), start=1):
             x = phi(x) if layer > 1 else x
             x = readout_input(x, self.trained) if layer > self.depth else x
-            x = Dense(features, name=f"layer_{layer}", **self.common)(x)
+            how = self.of_readout if layer > self.depth else self.common
+            x = Dense(features, name=f"layer_{layer}", **how)(x)
         return x

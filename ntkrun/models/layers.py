@@ -1,4 +1,4 @@
-"""The affine maps of equation (1) in the NTK and in the standard parameterization, with taps for the empirical kernel.
+"""The affine maps of equation (1) in each of the parameterizations, with taps for the empirical kernel.
 
 The taps are a small protocol which any layer may follow, so that `ntkrun.kernels.taps` never has to know the
 layer:
@@ -20,17 +20,13 @@ import jax.numpy as jnp
 from ntkrun.devices.float64 import require_float64
 from ntkrun.devices.platform import platform
 from ntkrun.errors import UserError
+from ntkrun.models import declarations
+from ntkrun.models.parameterizations import Scaling, scaling
 from ntkrun.models.products import HIGHEST, PrecisionLike, Product, at_precision
 from ntkrun.nonlinearities import Activation
 from ntkrun.types import Array, Float, NumpyArray
 
 KERNEL = 3  # all convolutions of the paper are 3 x 3
-
-
-def check_parameterization(parameterization: str) -> None:
-    """Raises `UserError` unless the name is "ntk" or "standard"."""
-    if parameterization not in ("ntk", "standard"):
-        raise UserError(f"unknown parameterization {parameterization!r}: choose ntk or standard")
 
 
 def readout_input(x: Float[Array, "n features"], trained: str) -> Float[Array, "n features"]:
@@ -51,6 +47,8 @@ class Affine(nn.Module):
 
     ntk (below (1)):  W = sqrt(sigma_w2 / fan_in) omega, b = sqrt(sigma_b2) beta; `omega`, `beta` ~ N(0, 1) are trained.
     standard (S36):   `W` ~ N(0, sigma_w2 / fan_in), `b` ~ N(0, sigma_b2) are trained themselves.
+    mup:              as ntk, and where `readout_of` = n says that it is the readout of n units, h over sqrt n; see
+                      `models.parameterizations` for the three.
 
     The names in the parameter tree say which is meant: omega (..., features), beta (features,), or W and b of
     the same shapes.  From one key both parameterizations draw the same function.  With sigma_b2 = 0 neither has a
@@ -65,9 +63,10 @@ class Affine(nn.Module):
     features: int
     sigma_w2: float
     sigma_b2: float
-    parameterization: str = "ntk"  # or "standard"
+    parameterization: str = "ntk"  # or "standard", "mup"
     dtype: Any = jnp.float32
     matmul: str = "as_dtype"  # or "tf32", "bfloat16"
+    readout_of: int = 0  # n, of the readout in mup
 
     def in_dtype(self, x: Array | NumpyArray) -> Array:
         """The input as the layer takes it; `UserError` for float64 while JAX computes in 32 bits."""
@@ -83,34 +82,35 @@ class Affine(nn.Module):
         patches: Callable[[Array], Array],
     ) -> Array:
         """h for product(x, weight); `patches(x)` is the input as the taps want it."""
-        check_parameterization(self.parameterization)
         fan_in = math.prod(weight_shape[:-1])
-        sigma_w, sigma_b = math.sqrt(self.sigma_w2 / fan_in), math.sqrt(self.sigma_b2)
-        is_ntk = self.parameterization == "ntk"
-        weight_name, bias_name = ("omega", "beta") if is_ntk else ("W", "b")
-        weight_sd, bias_sd = (1.0, 1.0) if is_ntk else (sigma_w, sigma_b)
-        weight_scale, bias_scale = (sigma_w, sigma_b) if is_ntk else (1.0, 1.0)
+        how = scaling(self.parameterization, fan_in, self.sigma_w2, self.sigma_b2, self.readout_of)
+        (weight_name, bias_name), (weight_sd, bias_sd), (weight_scale, bias_scale) = (
+            how.names,
+            how.deviations,
+            how.factors,
+        )
 
         weight = self.param(weight_name, nn.initializers.normal(weight_sd), weight_shape, self.dtype)
         # Scaling the product instead of the weight touches n features numbers rather than fan_in features.
         h = at_precision(product, self.matmul, of_matrices=len(weight_shape) == 2)(x, weight)
-        if is_ntk:
+        if weight_scale != 1.0:
             h = weight_scale * h
         if self.sigma_b2 > 0:
             bias = self.param(bias_name, nn.initializers.normal(bias_sd), (self.features,), self.dtype)
             h = h + (bias_scale * bias).reshape((1,) * (h.ndim - 1) + (-1,))
         h = self.perturb("h", h)
         if self.is_mutable_collection("taps") and not self.is_initializing():
-            self._tap(patches(x), fan_in, weight_scale, bias_scale if self.sigma_b2 > 0 else 0.0)
+            self._tap(patches(x), how)
         return h
 
-    def _tap(self, x: Array, fan_in: int, weight_scale: float, bias_scale: float) -> None:
+    def _tap(self, x: Array, how: Scaling) -> None:
         """Sows x, c_w = (dh/d(x.weight))^2, c_b = (dh/d bias)^2, and the variances of W, b."""
+        (weight_scale, bias_scale), (weight_variance, bias_variance) = how.factors, how.variances
         constants = {
             "weight_coefficient": weight_scale**2,
-            "bias_coefficient": bias_scale**2,
-            "weight_variance": self.sigma_w2 / fan_in,
-            "bias_variance": self.sigma_b2,
+            "bias_coefficient": bias_scale**2 if self.sigma_b2 > 0 else 0.0,
+            "weight_variance": weight_variance,
+            "bias_variance": bias_variance,
         }
         arrays = {name: jnp.asarray(value, self.dtype) for name, value in constants.items()}
         self.sow("taps", "layer", {"x": x, **arrays})
@@ -157,7 +157,7 @@ class BuiltIn(nn.Module):
     activation: str | Activation
     sigma_w2: float
     sigma_b2: float
-    parameterization: str = "ntk"  # or "standard"
+    parameterization: str = "ntk"  # or "standard", "mup"
     dtype: Any = jnp.float32
     matmul: str = "as_dtype"  # or "tf32", "bfloat16"
     trained: str = "all"  # or "readout": see `readout_input`
@@ -167,6 +167,11 @@ class BuiltIn(nn.Module):
         """Arguments of `Conv` and `Dense`."""
         names = ("sigma_w2", "sigma_b2", "parameterization", "dtype", "matmul")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def of_readout(self) -> dict[str, Any]:
+        """Arguments of the last layer."""
+        return self.common | ({"readout_of": declarations.of(self).width} if self.parameterization == "mup" else {})
 
 
 def neighbourhoods(x: Float[Array, "n h w c"], stride: int) -> Float[Array, "n h_out w_out fan_in"]:

@@ -83,4 +83,4 @@ class WideResNet(BuiltIn, kw_only=True):
             for block in range(1, blocks + 1):
                 x = Block(stride if block == 1 else 1, norm, phi, conv, name=f"{group}_{block}")(x)
         x = readout_input(jnp.mean(phi(x), axis=(1, 2)), self.trained)
-        return Dense(self.n_outputs, name="readout", **self.common)(x)
+        return Dense(self.n_outputs, name="readout", **self.of_readout)(x)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ntkrun.errors import UserError
-from ntkrun.models.layers import check_parameterization
+from ntkrun.models.parameterizations import check_parameterization
 from ntkrun.networks import module
 from ntkrun.networks.base import Layer
 from ntkrun.networks.covariances import Covariances, Needs, Signal
@@ -42,6 +42,10 @@ class AffineLayer(Layer):
     def __post_init__(self) -> None:
         what = type(self).__name__
         check_parameterization(self.parameterization)
+        if self.parameterization == "mup":
+            raise UserError(
+                f"{what}: parameterization='mup' has no kernel at infinite width, which moves with training: choose ntk or standard"
+            )
         if not isinstance(self.features, int) or self.features < 1:
             raise UserError(f"{what}: features={self.features!r} must be a whole number >= 1")
         for name in ("sigma_w2", "sigma_b2"):

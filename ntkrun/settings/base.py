@@ -105,9 +105,11 @@ class CommonSettings(StageSettings):
 
     unused  settings that this kind of run does not use, by their dotted names; another value than theirs is refused, for
             it would be stored and shown as if it had been in force
+    without_mup  why networks in mup, which have no kernel at infinite width, have no place in this kind of run; "": they have
     """
 
     unused: ClassVar[Mapping[str, Unused]] = {}
+    without_mup: ClassVar[str] = ""
 
     experiment: str = Field(description="the figure, or lockstep for any combination")
     # local, because its values are hashed
@@ -196,6 +198,15 @@ class CommonSettings(StageSettings):
                     f"{name}={shown} changes nothing in experiment={self.experiment}: leave it out "
                     f"({'null' if neutral is None else neutral}); experiment={unused.used_by} uses it"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _theory_holds_for_the_parameterization(self) -> "CommonSettings":
+        if self.without_mup and getattr(getattr(self, "model", None), "parameterization", "") == "mup":
+            raise ValueError(
+                f"model.parameterization=mup has no place in experiment={self.experiment}, {self.without_mup}: use ntk or "
+                "standard (experiment=lockstep takes mup)"
+            )
         return self
 
     @model_validator(mode="after")

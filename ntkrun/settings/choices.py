@@ -24,7 +24,7 @@ Activation = Literal[
     "identity", "monomial", "polynomial", "rectified_monomial", "sigmoid_like", "sigmoid", "softplus", "swish",
     "elu",
 ]  # fmt: skip
-Parameterization = Literal["ntk", "standard"]
+Parameterization = Literal["ntk", "standard", "mup"]
 Dtype = Literal["float32", "float64"]
 Trained = Literal["all", "readout"]
 Products = Literal["as_dtype", "tf32", "bfloat16"]

@@ -61,6 +61,7 @@ class SupremaSettings(FinalDistanceSettings):
     """The suprema of Theorem 2.1: eta is a share of eta_critical(Theta), and training ends when f_lin with Theta has fitted."""
 
     unused: ClassVar[not_used.Values] = not_used.SUPREMA
+    without_mup: ClassVar[str] = "where eta and the end of training come from Theta at infinite width"
     descent: FractionSettings
     networks: Count = Field(description="networks of a cell, with seeds seed, seed + 1, ..., seed + networks - 1")
 

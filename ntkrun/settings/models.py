@@ -24,6 +24,7 @@ from ntkrun.notation.activation_names import DECLARED, canonical, is_flat
 from ntkrun.settings.choices import Activation, AnalyticKernel, Dtype, Norm, Parameterization, Pool, Trained
 from ntkrun.settings.custom_source import content_hash, is_path, source_hash
 from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Path, Positive, Section, one_of
+from ntkrun.settings.optimizers import OptimizerSettings
 
 
 def _shortest_word(typed: Any, closed_list: Callable[[Any], str]) -> str:
@@ -86,6 +87,7 @@ class ModelSettings(Network):
             {
                 "ntk": "W = sigma_w / sqrt(fan-in) omega, omega ~ N(0, 1) is trained",
                 "standard": "W ~ N(0, sigma_w^2 / fan-in) itself is trained, with eta_0 / n (S36)",
+                "mup": "as ntk, the readout over sqrt(n) and eta_0 n (Yang and Hu 2021): features are learnt at any width",
             }
         ),
     ] = Field(description="what of a weight is trained")
@@ -93,7 +95,7 @@ class ModelSettings(Network):
 
     @property
     def no_analytic_kernel(self) -> str | None:
-        return None
+        return "as with model.parameterization=mup it moves with training" if self.parameterization == "mup" else None
 
 
 def check_gradient(model: Network, trained: Trained = "all") -> None:
@@ -102,6 +104,22 @@ def check_gradient(model: Network, trained: Trained = "all") -> None:
         raise ValueError(
             f"model.activation={model.activation} has no gradient, and an infinite NTK: only the layer behind it can be "
             "trained, add trained=readout (experiment=lockstep), or take a continuous one, model.activation=erf:1:5, say"
+        )
+
+
+def check_rate_of(model: Any, optimizer: OptimizerSettings, weight_decay: float) -> None:
+    """UserError where the one rate eta_0 n of mup is not what the rates of its layers amount to; model: what says its
+    `parameterization`, if anything does."""
+    if getattr(model, "parameterization", "ntk") != "mup":
+        return
+    if not optimizer.linear_in_gradient:
+        raise UserError(
+            f"model.parameterization=mup is for steps that are linear in the gradient, unlike optimizer.name={optimizer.name}: "
+            "use optimizer=gd, momentum or nesterov"
+        )
+    if weight_decay > 0:
+        raise UserError(
+            "weight_decay would act n times as strongly with model.parameterization=mup: use weight_decay=0"
         )
 
 
@@ -144,7 +162,7 @@ class WideResnetSettings(ModelSettings):
     @property
     def no_analytic_kernel(self) -> str | None:
         if self.norm == "none":
-            return None
+            return super().no_analytic_kernel
         return "as batch normalisation makes an output depend on the whole batch: use model.norm=none"
 
     @model_validator(mode="after")

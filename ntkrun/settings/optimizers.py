@@ -91,6 +91,8 @@ class OptimizerSettings(Section):
                           that of heavy ball (S3), (S4)
     time_is_root_of_rate  whether a step advances the time t by sqrt(eta) (S2) instead of eta
     has_momentum          whether `momentum` does anything
+    stable_product        eta lambda up to which steps at a constant eta are stable in a direction of curvature lambda; None
+                          where no such number is known
     """
 
     linear_in_gradient: ClassVar[bool]
@@ -101,7 +103,7 @@ class OptimizerSettings(Section):
     name: str = Field(description="kind of optimizer")
     learning_rate: Positive = Field(
         description="eta_0, the rate on the gradient of the averaged loss; the standard parameterization steps with "
-        "eta_0 / n (S36)"
+        "eta_0 / n (S36), mup with eta_0 n"
     )
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(description="beta; Adam's beta_1; 0 where there is none")
     # the rates of all steps are held side by side
@@ -112,6 +114,10 @@ class OptimizerSettings(Section):
         description="factor of the figure's time axis: t = time_per_eta * sum eta_i (sum sqrt(eta_i) with momentum); "
         "null: 1"
     )
+
+    @property
+    def stable_product(self) -> float | None:
+        return None
 
     @model_validator(mode="after")
     def _momentum_belongs(self) -> "OptimizerSettings":
@@ -131,6 +137,11 @@ class GradientDescentSettings(OptimizerSettings):
     flow: ClassVar[Flow | None] = "gradient"
     name: Literal["gd"]
 
+    @property
+    def stable_product(self) -> float:
+        """A step multiplies by 1 - eta lambda, which stays within [-1, 1] up to 2."""
+        return 2.0
+
 
 class MomentumSettings(OptimizerSettings):
     """Heavy ball (S1): theta_{i+1} = theta_i + beta (theta_i - theta_{i-1}) - eta dL/dtheta."""
@@ -141,6 +152,11 @@ class MomentumSettings(OptimizerSettings):
     has_momentum: ClassVar[bool] = True
     name: Literal["momentum"]
 
+    @property
+    def stable_product(self) -> float:
+        """Roots of r^2 - (1 + beta - eta lambda) r + beta: at 2 + 2 beta one of them is -1."""
+        return 2 + 2 * self.momentum
+
 
 class NesterovSettings(OptimizerSettings):
     """Nesterov's momentum: the gradient step is taken from the extrapolated point.  Its flow is another equation."""
@@ -149,6 +165,11 @@ class NesterovSettings(OptimizerSettings):
     time_is_root_of_rate: ClassVar[bool] = True
     has_momentum: ClassVar[bool] = True
     name: Literal["nesterov"]
+
+    @property
+    def stable_product(self) -> float:
+        """Roots of r^2 - a (1 + beta) r + a beta with a = 1 - eta lambda: one of them is -1 at a = -1/(1 + 2 beta)."""
+        return (2 + 2 * self.momentum) / (1 + 2 * self.momentum)
 
 
 class AdamSettings(OptimizerSettings):

@@ -19,6 +19,7 @@ from ntkrun.settings.models import (
     ModelSettings,
     UserModuleSettings,
     check_gradient,
+    check_rate_of,
     check_theta,
 )
 from ntkrun.settings.optimizers import AnyOptimizerSettings
@@ -30,6 +31,7 @@ class MonteCarloSettings(CommonSettings):
     """Averages over drawn networks against the infinite-width kernels, on random inputs."""
 
     unused: ClassVar[not_used.Values] = not_used.MONTE_CARLO
+    without_mup: ClassVar[str] = "where estimates are held against kernels at infinite width"
     inputs: Count = Field(description="inputs x ~ N(0, 1), the same for all networks of a seed")
     input_dim: Count = Field(description="n_0, dimensions of an input")
     draws: Count = Field(description="M, networks; a power of two")
@@ -158,6 +160,7 @@ class RunSettings(CommonSettings):
             raise ValueError("weight_decay would move the layers that trained=readout keeps: use trained=all")
         check_products(self.matmul, self.model.dtype)
         check_gradient(self.model, self.trained)
+        check_rate_of(self.model, self.optimizer, self.weight_decay)
         check_theta(self.theory.analytic_kernel, self.model.no_analytic_kernel or self.outside_function_space)
         batch, n_train = self.optimizer.batch_size, self.data.n_train
         if batch is not None and n_train is not None and batch > n_train:
@@ -178,7 +181,15 @@ class FreeSettings(RunSettings):
     allow_custom: Local[bool] = Field(
         description="model.path=my_module:MyNet may import a module of yours; for the command line only"
     )
+    linearity: bool = Field(
+        description="record how linear the run is; a record point costs 15 to 120 steps more (docs/linearity.md)"
+    )
     model: AnyNetworkSettings  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        # cells that were stored before there was a choice have no such curves
+        return {key: value for key, value in super().identity.items() if (key, value) != ("linearity", False)}
 
     @property
     def drawn_for(self) -> dict[str, Any]:
@@ -228,6 +239,7 @@ class RateSettings(RunSettings):
     """Networks that differ in eta alone, lowest_rate ... highest_rate, evenly spaced in log eta."""
 
     unused: ClassVar[not_used.Values] = not_used.RATES
+    without_mup: ClassVar[str] = "where ntk and standard are compared"
     rates: Count = Field(description="learning rates that are tried")
     lowest_rate: Positive = Field(description="eta_0 of the first")
     highest_rate: Positive = Field(description="eta_0 of the last")

@@ -51,10 +51,13 @@ def work_of(experiment, cell) -> PlannedWork:
     return experiment.run.planned_work(cell.settings, ON_A_CPU)
 
 
-@pytest.mark.parametrize("name", TRAINING)
-def test_rivals_steps_and_records_are_those_of_the_run(name, settings_of, monkeypatch):
-    source = "data.source=stand_in"
-    raw = settings_of(name, "smoke", source)
+RUNS = [(name,) for name in TRAINING] + [("lockstep", "linearity=true")]
+
+
+@pytest.mark.parametrize("typed", RUNS, ids=" ".join)
+def test_rivals_steps_and_records_are_those_of_the_run(typed, settings_of, monkeypatch):
+    name, *more = typed
+    raw = settings_of(name, "smoke", "data.source=stand_in", *more)
     experiment = load_experiment(name)
     for cell in {c.name.partition(",")[0].partition("width")[0]: c for c in make_cells(experiment, raw)}.values():
         found, lockstep = started(monkeypatch, experiment, cell), work_of(experiment, cell).lockstep

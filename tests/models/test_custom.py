@@ -130,7 +130,7 @@ def test_a_module_is_given_what_it_has_fields_for(own):
         ("Plain", {"widht": 3}, {}, "it has width, n_outputs"),
         ("Plain", {"width": 3}, {"trained": "readout"}, "needs a field `trained: str`"),
         ("Plain", {"width": 3}, {"matmul": "bfloat16"}, "needs a field `matmul: str`"),
-        ("Residual", {"parameterization": "mup"}, {}, "must be ntk or standard"),
+        ("Residual", {"parameterization": "abc"}, {}, "must be ntk, standard or mup"),
         ("Residual", {"parameterization": "standard", "width": None}, {}, "needs a field `width`"),
         ("Unhashable", {"table": np.zeros(3)}, {}, "unhashable"),
     ],

@@ -87,5 +87,5 @@ def test_init_holds_no_taps():
 
 
 def test_unknown_parameterization():
-    with pytest.raises(UserError, match="choose ntk or standard"):
-        Dense(4, 2.0, 0.1, "mup").init(jax.random.key(0), jnp.ones((1, 3)))  # type: ignore
+    with pytest.raises(UserError, match="choose ntk, standard or mup"):
+        Dense(4, 2.0, 0.1, "abc").init(jax.random.key(0), jnp.ones((1, 3)))  # type: ignore

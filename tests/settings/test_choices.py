@@ -136,9 +136,11 @@ def test_a_cell_is_found_by_every_setting_but_those_that_say_where_and_how_to_ru
     experiment = computing(load_experiment(name))
     cell = make_cells(experiment, settings_of(experiment.name, "smoke"))[0]
     whole, identity = cell.settings.model_dump(mode="json", by_alias=True), cell.settings.identity
-    # cells that were stored before there was a choice of products and of Theta have those of the dtype, and auto
+    # cells that were stored before there was a choice of products, of Theta and of linearity have those of the dtype, auto, none,
     # and a file of the user's is known by its content, which is there where there is a file
-    before = {"theory.analytic_kernel", "data.path"} | ({"matmul"} if whole.get("matmul") == "as_dtype" else set())
+    before = {"theory.analytic_kernel", "linearity", "data.path"} | (
+        {"matmul"} if whole.get("matmul") == "as_dtype" else set()
+    )
     left_out = set(dotted(whole)) - set(dotted(identity)) - before
     assert left_out <= WHERE_AND_HOW and left_out >= WHERE_AND_HOW - {"allow_custom", "data.source"}
 

@@ -7,7 +7,7 @@ every combination has many, have a row of panels for each.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -41,6 +41,16 @@ from ntkrun.experiments.style import (
 from ntkrun.reference import paper_panel
 from ntkrun.tables import over_seeds
 
+
+@runtime_checkable
+class Panel(Protocol):
+    """What a figure of one run has besides single outputs: its lines, and which of them several runs are compared by."""
+
+    def draw(self, ax: Axes, table: pd.DataFrame, paper: str | None) -> None: ...
+
+    def compared(self) -> list[Compared]: ...
+
+
 LINES = (NETWORK, LINEAR)  # of the curves of one panel, in their order
 MARKS = (DOTS[curves.NETWORK], DOTS[curves.LINEAR])  # of the paper's
 ROWS = 8  # combinations whose single outputs are drawn
@@ -56,7 +66,7 @@ class RunFigure:
     """
 
     paper: str | None
-    panels: tuple[Followed | Average | Distance, ...]
+    panels: tuple[Followed | Panel, ...]
     rows: int
     inches: tuple[float, float]
 

@@ -20,6 +20,7 @@ from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
 from ntkrun.dynamics.optimizers import Optimizer, record_steps
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
+from ntkrun.experiments.runs import linearity
 from ntkrun.experiments.runs.image_sizes import counts, input_shape, outputs
 from ntkrun.experiments.runs.prepare import (
     CRITICAL_SAMPLE,
@@ -254,6 +255,7 @@ def training_work(settings: RunSettings, memory_bytes: int, wanted: Wanted = Wan
     def rivals(theta0: Params, x: Any, y: Any, x_test: Any) -> tuple:
         arrays = dict(theta0=theta0, x_train=x, y_train=y, x_test=x_test)
         found = step_by_step(settings, model, tx, watched, routes, **arrays)
+        found[curves.NETWORK] = linearity.planned(settings, found[curves.NETWORK])
 
         def linear(*kk: int) -> LinearFunctionSpace:
             f, f_test, ntk, cross = (jnp.zeros(size) for size in ((n, k), (m, k), (n, n, *kk), (m, n, *kk)))
@@ -269,7 +271,7 @@ def training_work(settings: RunSettings, memory_bytes: int, wanted: Wanted = Wan
 
     batch, steps = batch_shapes(settings), settings.optimizer.steps
     lockstep = Lockstep.of(rivals, theta0, x, y, x_test, steps=steps, records=records_of(settings), batch=batch)
-    programs, spectra = [], []
+    programs, spectra = linearity.planned_kernels(settings, model, theta0, x), []
     if routes.critical_rate == "kernel":
         sample = shape(min(n, CRITICAL_SAMPLE), *image, dtype=dtype)
         programs.append(Piece("kernel", lambda *of: empirical_ntk(model, *of, trace_outputs=True), (theta0, sample)))

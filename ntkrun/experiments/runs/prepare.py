@@ -17,7 +17,7 @@ from ntkrun.data.sources.load import stand_in_warning
 from ntkrun.devices.placement import on_device
 from ntkrun.devices.platform import platform
 from ntkrun.dynamics.linear_parameter_space import LinearParameterSpace
-from ntkrun.dynamics.network import Network, Watched
+from ntkrun.dynamics.network import Network, Outputs, Watched
 from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
@@ -37,7 +37,7 @@ from ntkrun.models.functions import Model, name_of
 from ntkrun.models.parameters import named_leaves
 from ntkrun.models.start import check_user_module, started
 from ntkrun.settings.data import DataSettings
-from ntkrun.settings.models import ModelSettings, UserModuleSettings
+from ntkrun.settings.models import ModelSettings, UserModuleSettings, check_rate_of
 from ntkrun.settings.own_data import content_of
 from ntkrun.settings.runs import RunSettings
 from ntkrun.theory.learning_rate import eta_critical, stable_rate
@@ -111,6 +111,7 @@ def set_up_training(settings: RunSettings, progress: Progress, wanted: Wanted = 
 def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetup:
     """The setup of a network that we have not written: what its kernel takes."""
     model, theta0, settings = setup.model, setup.theta0, setup.settings
+    check_rate_of(declarations.of(model), settings.optimizer, settings.weight_decay)
     if settings.model.width is not None and not declarations.of(model).width:
         _without_width(settings.model, name_of(model), progress)
     if setup.routes.linear == "parameter_space":
@@ -195,7 +196,7 @@ def outputs_at_start(
     if platform() == "cpu":
         return on_cpu(network)
     (state,) = start((network,))
-    seen = observed(replace(network, evaluated=None), state)
+    seen = observed(replace(network, evaluated=None, observer=Outputs()), state)
     return seen["train"], seen["test"]
 
 

@@ -22,11 +22,13 @@ from ntkrun import tables
 from ntkrun.devices.placement import on_device, on_the_host
 from ntkrun.dynamics import metrics
 from ntkrun.dynamics.linear_function_space import LinearFunctionSpace
+from ntkrun.dynamics.linearity import layers_of
 from ntkrun.dynamics.network import Network, Watched, predict
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
 from ntkrun.experiments.curves import Quantity
+from ntkrun.experiments.runs import linearity
 from ntkrun.experiments.runs.planned_work import training_work
 from ntkrun.experiments.runs.prepare import (
     TrainingSetup,
@@ -108,6 +110,7 @@ def build_rivals(setup: TrainingSetup, kernels: KernelsAtInit | None) -> dict[st
     y_train = on_device(data.y_train, setup.x_train.dtype)
     arrays: dict[str, Any] = dict(theta0=setup.theta0, x_train=setup.x_train, y_train=y_train, x_test=setup.x_test)
     rivals = step_by_step(settings, setup.model, tx, setup.watched, setup.routes, **arrays)
+    rivals[curves.NETWORK] = linearity.observed_in(settings, rivals[curves.NETWORK])
     if kernels is None:
         return rivals
     f0_train, f0_test = outputs_at_start(rivals[curves.NETWORK], one_by_one)
@@ -187,6 +190,7 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
     }
     kernels = kernels_at_init(setup)
     facts |= {"theta_hat_by": setup.contraction} if kernels is not None else {}
+    facts |= {"layers": list(layers_of(setup.theta0))} if linearity.is_recorded(settings) else {}
     axis = setup.optimizer.axis_times()
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
     rivals, label = build_rivals(setup, kernels), f"{settings.experiment} {cell}"
@@ -215,7 +219,11 @@ def stack(
     """Rows of every quantity: output, weight_change, loss, accuracy, and rmse to the network."""
     loss, record = metrics.LOSSES[setup.settings.loss], setup.settings.record
     targets = {"train": setup.data.y_train[: record.train_examples], "test": setup.data.y_test}
-    frames = []
+    frames = (
+        linearity.rows_of(setup, seen[curves.NETWORK], steps, list(times))
+        if linearity.is_recorded(setup.settings)
+        else []
+    )
     for rival, observations in seen.items():
 
         def add(quantity: Quantity, split: str, values: list[Any], rival: str = rival) -> None:
