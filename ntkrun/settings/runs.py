@@ -13,7 +13,6 @@ from ntkrun.settings.descents import FinalDistanceSettings
 from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Positive
 from ntkrun.settings.models import (
     OF_FILES,
-    UNSET,
     AnyModelSettings,
     AnyNetworkSettings,
     ModelSettings,
@@ -22,7 +21,7 @@ from ntkrun.settings.models import (
     check_theta,
 )
 from ntkrun.settings.optimizers import AnyOptimizerSettings
-from ntkrun.settings.schema import local_settings
+from ntkrun.settings.schema import local_settings, without_later
 from ntkrun.settings.sections import RecordSettings
 
 
@@ -183,8 +182,7 @@ class FreeSettings(RunSettings):
     @property
     def drawn_for(self) -> dict[str, Any]:
         # an edited module starts from the same draws, and stored parameters are not drawn
-        drawn = self.model.model_dump(mode="json", exclude={"parameters", *OF_FILES})
-        return {name: value for name, value in drawn.items() if name not in UNSET or value != UNSET[name]}
+        return without_later(self.model, self.model.model_dump(mode="json", exclude={"parameters", *OF_FILES}))
 
     @model_validator(mode="after")
     def _asked_for(self) -> "FreeSettings":
