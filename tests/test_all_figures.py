@@ -1,6 +1,7 @@
 """experiment=all: one figure after the other, and what the summary and the exit code say."""
 
 import re
+import shutil
 import sys
 
 import pytest
@@ -124,9 +125,10 @@ def test_jobs_of_other_processes_are_counted_and_the_last_report_is_what_is_judg
     assert outcome.counts == Counts(passed=4)
 
 
-def test_the_gallery_has_the_figures_that_were_drawn_when_another_one_fails(ntkrun, monkeypatch, tmp_path):
+def test_the_gallery_has_the_figures_that_were_drawn_when_another_one_fails(ntkrun, monkeypatch, tmp_path, root):
     """Drawn from the shipped cells."""
     monkeypatch.setattr(cli, "figure_names", lambda: ["figs9", "figs10"])
+    shutil.copytree(root / "results" / "reference" / "cpu" / "figs10", tmp_path / "results" / "cpu" / "figs10")
     there = tmp_path / "results" / "cpu" / "figs9" / "default"
     there.mkdir(parents=True)
     (there / "provenance.json").write_text('{"title": "drawn before"}')
