@@ -94,7 +94,11 @@ def gather(source: Path) -> dict:
             "palette": palettes(),
             "features": ["navigation.top", "content.code.copy"],
         },
-        "plugins": ["search", "offline", {"mkdocstrings": {"handlers": {"python": {"paths": [str(ROOT)], "options": OPTIONS}}}}],
+        "plugins": [
+            "search",
+            "offline",
+            {"mkdocstrings": {"handlers": {"python": {"paths": [str(ROOT)], "options": OPTIONS}}}},
+        ],
         "markdown_extensions": [
             "tables",
             "admonition",

@@ -1,6 +1,7 @@
 """experiment=all: one figure after the other, and what the summary and the exit code say."""
 
 import re
+import shutil
 import sys
 
 import pytest
@@ -8,6 +9,7 @@ from entry_point import ntkrun  # noqa: F401  (a fixture)
 from processes import ran
 
 from ntkrun.cli import main as cli
+from ntkrun.cli import stages
 from ntkrun.cli.all_figures import Outcome, run_all, summary
 from ntkrun.errors import UserError
 from ntkrun.report.counts import Counts
@@ -121,6 +123,26 @@ def test_jobs_of_other_processes_are_counted_and_the_last_report_is_what_is_judg
     assert (outcome.ran, outcome.cached, outcome.counts) == (4, 1, Counts(passed=3, failed=1))
     outcome.judged(Counts(passed=4), "")
     assert outcome.counts == Counts(passed=4)
+
+
+def test_the_gallery_has_the_figures_that_were_drawn_when_another_one_fails(ntkrun, monkeypatch, tmp_path, root):
+    """Drawn from the shipped cells."""
+    monkeypatch.setattr(cli, "figure_names", lambda: ["figs9", "figs10"])
+    shutil.copytree(root / "results" / "reference" / "cpu" / "figs10", tmp_path / "results" / "cpu" / "figs10")
+    there = tmp_path / "results" / "cpu" / "figs9" / "default"
+    there.mkdir(parents=True)
+    (there / "provenance.json").write_text('{"title": "drawn before"}')
+
+    def all_but_one(settings, *rest):
+        if settings["experiment"] == "figs9":
+            raise UserError("figs9 cannot")
+        return stages.execute(settings, *rest)
+
+    monkeypatch.setattr("ntkrun.cli.job.execute", all_but_one)
+    code, out, err = ntkrun("experiment=all", "scale=cpu", "stage=report")
+    assert code == 1 and "error: figs9 cannot" in err and "index.html" in out
+    page = (tmp_path / "results" / "cpu" / "index.html").read_text()
+    assert "Figure S10" in page and "figs9" in page, "what was drawn before stays"
 
 
 @pytest.mark.end_to_end

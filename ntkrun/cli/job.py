@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.hydra.compose import compose_here
-from ntkrun.cli.hydra.shipped import changed_settings
+from ntkrun.cli.hydra.shipped import changed_settings, with_asked_width
 from ntkrun.cli.stages import execute, join
 from ntkrun.cli.variant import variant_of
 from ntkrun.errors import ComputeForbiddenError
@@ -33,12 +33,13 @@ def run_job(arguments: list[str], outcome: Outcome, flags: Sequence[str] = ()) -
         print(note, file=sys.stderr)
     command = " ".join(["ntkrun", *overrides, f"scale={scale}"])
     changed = changed_settings(found.settings, overrides)
+    settings = with_asked_width(found.settings, changed)
 
     def run() -> Variant:
-        return variant_of(found.settings, changed, [*flags, *overrides])
+        return variant_of(settings, changed, [*flags, *overrides])
 
     try:
-        return execute(found.settings, changed, run, chosen_by, command, outcome)
+        return execute(settings, changed, run, chosen_by, command, outcome)
     except ComputeForbiddenError as error:
         outcome.absent = True
         if not outcome.experiment:

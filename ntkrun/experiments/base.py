@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from ntkrun.experiments.blocks import Draw, Size, blocks, one_block
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.combinations import combinations
+from ntkrun.experiments.divergence import cut_diverged
 from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.runs import RunSettings
 
@@ -82,6 +83,7 @@ class Experiment:
     def plot(self, table: pd.DataFrame) -> Figure:
         """The picture of a table, whatever it sweeps."""
         found = combinations(table, self.shown)
-        if self.overlays or len(found) == 1:
-            return one_block(self.draw, self.size, table)
-        return blocks(self.draw, self.size, found)
+        one = self.overlays or len(found) == 1
+        figure = one_block(self.draw, self.size, table) if one else blocks(self.draw, self.size, found)
+        cut_diverged(figure)
+        return figure

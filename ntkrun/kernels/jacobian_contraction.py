@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from ntkrun.costs import Piece
 from ntkrun.kernels.blocks import WHOLE, ByLayer, blocks_within
 from ntkrun.kernels.contraction import gram
+from ntkrun.kernels.dependence import moved
 from ntkrun.kernels.leaves import moving, put, those
 from ntkrun.kernels.taps import outputs_of
 from ntkrun.models.functions import Model
@@ -86,13 +87,23 @@ def examples_ntk(
 
 
 def example_gradients(model: Model, params: Params, x: Array, places: list[int]) -> list[Float[Array, "n k p"]]:
-    """df_a(x_i)/dtheta, a leaf at a time: one forward pass and k backward passes for every example."""
+    """df_a(x_i)/dtheta, a leaf at a time: one forward pass and k backward passes for every example.
 
-    def outputs(theta: list[Array], example: Array) -> Array:
-        return outputs_of(model, put(params, places, theta), example[None])[0]
+    A leaf that no output depends on has p = 0: products of its gradients are zeros.
+    """
 
-    gradients = jax.vmap(jax.jacrev(outputs), in_axes=(None, 0))(those(params, places), x)
-    return [leaf.reshape(*leaf.shape[:2], -1) for leaf in gradients]
+    def gradients(example: Array) -> list[Array]:
+        def outputs(theta: list[Array]) -> Array:
+            return outputs_of(model, put(params, places, theta), example[None])[0]
+
+        f, vjp = jax.vjp(outputs, those(params, places))
+        (leaves,) = jax.vmap(vjp)(jnp.eye(f.size, dtype=f.dtype))
+        return [
+            leaf.reshape(f.size, -1)[:, : None if moves else 0]
+            for leaf, moves in zip(leaves, moved(vjp, f), strict=True)
+        ]
+
+    return jax.vmap(gradients)(x)
 
 
 def _product(first: list[Array], second: list[Array], trace_outputs: bool) -> Array:

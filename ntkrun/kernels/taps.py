@@ -12,6 +12,7 @@ import numpy as np
 
 from ntkrun.devices import float64
 from ntkrun.errors import UserError
+from ntkrun.kernels.dependence import moved
 from ntkrun.models.functions import Model, ModelLike, is_nnx, network_of
 from ntkrun.types import Array, Float, Params
 
@@ -78,7 +79,10 @@ def check_covered(params: Params, layers: dict[Path, Any]) -> None:
 def tapped_layers(
     model: Model, params: Params, x: Array
 ) -> dict[str, tuple[dict[str, Array], Float[Array, "n k *width"]]]:
-    """Path of every layer -> (what it sowed, delta), delta[i, a] = df_a(x_i)/dh: one forward, one backward pass per output."""
+    """Path of every layer -> (what it sowed, delta), delta[i, a] = df_a(x_i)/dh: one forward, one backward pass per output.
+
+    Of a layer that no output depends on, x and delta are those of no inputs and no features, whose products are zeros.
+    """
     zeros = zero_perturbations(model, x)
     output, vjp, taps = jax.vjp(lambda h: tapped_apply(model, params, h, x), zeros, has_aux=True)
     layers = uses_by_layer(taps)
@@ -86,8 +90,14 @@ def tapped_layers(
     one_hot = jnp.eye(output.shape[1], dtype=output.dtype)
     cotangents = jnp.broadcast_to(one_hot[:, None, :], (output.shape[1], *output.shape))
     (deltas,) = jax.vmap(vjp, out_axes=1)(cotangents)
-    delta_of = last_leaf_by_layer(deltas)
-    return {"/".join(path): (uses[0], delta_of[path]) for path, uses in layers.items()}
+    used = [slice(None if moves else 0) for moves in moved(vjp, output)]
+    delta_of, used_of = (
+        last_leaf_by_layer(tree) for tree in (deltas, jax.tree.unflatten(jax.tree.structure(deltas), used))
+    )
+    return {
+        "/".join(path): (sown | {"x": sown["x"][..., used_of[path]]}, delta_of[path][..., used_of[path]])
+        for path, (sown,) in layers.items()
+    }
 
 
 def readout_taps(model: Model, params: Params, x: Array) -> dict[str, Array]:

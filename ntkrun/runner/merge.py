@@ -17,12 +17,10 @@ from ntkrun.runner.plan import config_hash
 from ntkrun.runner.store import Store, cell_file, content_hash, read_table, table_of
 from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.models import OF_FILES
-from ntkrun.settings.schema import local_fields, typed_names
+from ntkrun.settings.schema import local_fields, typed_names, with_later
 from ntkrun.settings.validation import validated
 
 MERGED = "merged"
-# What a setting was before there was one.  A wrong value here gives another hash, and the cell is refused.
-BEFORE: dict[str, Any] = {"matmul": "as_dtype", "theory": {"analytic_kernel": "auto"}}
 EQUAL = "there already (equal)"
 DIFFERENT = "there already (different numbers; compare with stage=compare)"
 
@@ -97,14 +95,8 @@ def _settings(experiment: Experiment, facts: dict[str, Any], local: CommonSettin
     model = recorded.get("model")
     if isinstance(model, dict) and model.get("name") == "own":  # the source here is what counts
         recorded = recorded | {"model": {key: value for key, value in model.items() if key not in OF_FILES}}
-    before = {
-        key: value | recorded.get(key, {}) if isinstance(value, dict) else recorded.get(key, value)
-        for key, value in BEFORE.items()
-    }
-    of_then = {key: value for key, value in (before | here).items() if key in typed}
-    return validated(
-        experiment.settings, of_then | recorded | {key: before[key] for key in recorded.keys() & before.keys()}
-    )
+    of_here = {key: value for key, value in here.items() if key in typed}
+    return validated(experiment.settings, of_here | with_later(experiment.settings, recorded))
 
 
 def _version(code: dict[str, Any]) -> str:

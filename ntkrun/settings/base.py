@@ -21,7 +21,7 @@ from ntkrun.settings.fields import (
     Unused,
     WithMinutes,
 )
-from ntkrun.settings.schema import local_fields, mark_of
+from ntkrun.settings.schema import local_fields, mark_of, without_later
 from ntkrun.settings.sections import TheorySettings
 from ntkrun.settings.variant import RunName
 
@@ -181,9 +181,7 @@ class CommonSettings(StageSettings):
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that determine numbers, in plain JSON types: what a cell is found by."""
-        found = self.model_dump(mode="json", exclude=local_fields(type(self)))
-        if found["theory"]["analytic_kernel"] == "auto":  # as cells are that were stored before there was a choice
-            del found["theory"]["analytic_kernel"]
+        found = without_later(self, self.model_dump(mode="json", exclude=local_fields(type(self))))
         if self.images is not None:
             found["data"] = self.images.identity_of(found["data"])
         return found

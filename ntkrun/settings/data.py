@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from ntkrun.settings.choices import LOSSES, DataName, DataSource, Preprocess, TargetKind
-from ntkrun.settings.fields import Count, Index, Local, Meanings, Path, Section, Seed, TfdsName
+from ntkrun.settings.fields import Before, Count, Index, Local, Meanings, Path, Section, Seed, TfdsName
 from ntkrun.settings.own_data import content_of
 
 OWN = "own"  # the name of a file of the user's
@@ -18,7 +18,7 @@ class DataSettings(Section):
     name: DataName | Literal["own"] | TfdsName = Field(
         description="data set; also any other of TensorFlow Datasets that is prepared on this machine, fashion_mnist"
     )
-    path: Path | None = Field(
+    path: Annotated[Path | None, Before(None)] = Field(
         description="with data=own: .npz or .parquet file of yours (docs/own_data.md).  Its content enters, not where it lies"
     )
     # local, because the fingerprint of the images themselves is hashed in its place

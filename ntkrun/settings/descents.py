@@ -1,13 +1,13 @@
 """The settings of runs without an optimizer: gradient descent until f_lin has fitted, as its kernel's spectrum tells beforehand."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, model_validator
 
 from ntkrun.settings import unused as not_used
 from ntkrun.settings.base import CommonSettings, RoundedProducts, check_products
 from ntkrun.settings.data import DataSettings, SmallerImages
-from ntkrun.settings.fields import Count
+from ntkrun.settings.fields import Before, Count
 from ntkrun.settings.models import AnyModelSettings, check_gradient, check_theta
 from ntkrun.settings.sections import DescentSettings, EndSettings, FractionSettings
 
@@ -18,7 +18,7 @@ class FinalDistanceSettings(CommonSettings):
     unused: ClassVar[not_used.Values] = not_used.DESCENTS
     data: DataSettings
     model: AnyModelSettings
-    matmul: RoundedProducts = Field(description="matrix products of the training steps")
+    matmul: Annotated[RoundedProducts, Before("as_dtype")] = Field(description="matrix products of the training steps")
     descent: DescentSettings
 
     @property
@@ -28,11 +28,6 @@ class FinalDistanceSettings(CommonSettings):
     @property
     def drawn_for(self) -> dict[str, Any]:
         return self.model.model_dump(mode="json")
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        # cells that were stored before there was a choice have the products of the dtype
-        return {key: value for key, value in super().identity.items() if (key, value) != ("matmul", "as_dtype")}
 
     @model_validator(mode="after")
     def _products_exist(self) -> "FinalDistanceSettings":

@@ -57,6 +57,14 @@ class Unused:
 
 
 @dataclass(frozen=True)
+class Before:
+    """The setting came after cells had been stored; until then `value` held.  Cells of that value are found, and their networks
+    drawn, by what there was then (`schema.without_later`), and a cell that tells nothing of the setting has it."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class PathMark:
     """The setting names a file or a folder."""
 

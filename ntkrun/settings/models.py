@@ -23,7 +23,7 @@ from ntkrun.errors import UserError
 from ntkrun.notation.activation_names import DECLARED, canonical, is_flat
 from ntkrun.settings.choices import Activation, AnalyticKernel, Dtype, Norm, Parameterization, Pool, Trained
 from ntkrun.settings.custom_source import content_hash, is_path, source_hash
-from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Path, Positive, Section, one_of
+from ntkrun.settings.fields import Before, Count, Index, Local, Meanings, NonNegative, Path, Positive, Section, one_of
 from ntkrun.settings.optimizers import OptimizerSettings
 
 
@@ -191,10 +191,10 @@ class UserModuleSettings(Network):
     args: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(
         description="the module's other fields, by name: model.args.depth=3"
     )
-    apply_arguments: dict[str, Annotated[Any, AfterValidator(_plain)]] = Field(
+    apply_arguments: Annotated[dict[str, Annotated[Any, AfterValidator(_plain)]], Before({})] = Field(
         description="what the network is called with beside the images, by name: model.apply_arguments.train=false"
     )
-    output: Index | str | None = Field(
+    output: Annotated[Index | str | None, Before(None)] = Field(
         description="which of several outputs is meant, by place or name; null: there is one"
     )
     parameters: Local[Path | None] = Field(
@@ -244,8 +244,6 @@ class UserModuleSettings(Network):
 
 # what the settings of the user's network say of its files: it follows from them
 OF_FILES = ("source", "parameters_hash")
-# of a network that needs nothing more than images: came later, and left draws as they were
-UNSET: dict[str, Any] = {"apply_arguments": {}, "output": None}
 
 if TYPE_CHECKING:
     AnyModelSettings = ModelSettings

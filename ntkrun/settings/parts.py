@@ -90,10 +90,15 @@ def with_typed(raw: dict[str, Any], typed: Iterable[Setting]) -> tuple[dict[str,
     return raw, notes
 
 
+def replaced_by_parts(raw: dict[str, Any]) -> set[Setting]:
+    """The settings outside `parts` that every part replaces, so that they have no effect."""
+    in_parts = [dict(leaves(part)) for part in (raw.get("parts") or {}).values() if part is not None]
+    return {path for path in in_parts[0] if all(path in part for part in in_parts)} if in_parts else set()
+
+
 def without_unused(raw: dict[str, Any]) -> dict[str, Any]:
     """The settings without those outside `parts` that every part replaces."""
-    in_parts = [dict(leaves(part)) for part in (raw.get("parts") or {}).values() if part is not None]
-    unused = {path for path in in_parts[0] if all(path in part for part in in_parts)} if in_parts else set()
+    unused = replaced_by_parts(raw)
 
     def kept(section: dict[str, Any], path: Setting = ()) -> dict[str, Any]:
         below = {key: kept(value, (*path, key)) if is_section(value) else value for key, value in section.items()}

@@ -10,10 +10,9 @@ from ntkrun.settings.base import CommonSettings, RoundedProducts, check_products
 from ntkrun.settings.choices import LOSSES, InputBasis, LinearRoute, Loss, Trained
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.descents import FinalDistanceSettings
-from ntkrun.settings.fields import Count, Index, Local, Meanings, NonNegative, Positive
+from ntkrun.settings.fields import Before, Count, Index, Local, Meanings, NonNegative, Positive
 from ntkrun.settings.models import (
     OF_FILES,
-    UNSET,
     AnyModelSettings,
     AnyNetworkSettings,
     ModelSettings,
@@ -23,7 +22,7 @@ from ntkrun.settings.models import (
     check_theta,
 )
 from ntkrun.settings.optimizers import AnyOptimizerSettings
-from ntkrun.settings.schema import local_settings
+from ntkrun.settings.schema import local_settings, without_later
 from ntkrun.settings.sections import RecordSettings
 
 
@@ -181,21 +180,15 @@ class FreeSettings(RunSettings):
     allow_custom: Local[bool] = Field(
         description="model.path=my_module:MyNet may import a module of yours; for the command line only"
     )
-    linearity: bool = Field(
+    linearity: Annotated[bool, Before(False)] = Field(
         description="record how linear the run is; a record point costs 15 to 120 steps more (docs/linearity.md)"
     )
     model: AnyNetworkSettings  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @property
-    def identity(self) -> dict[str, Any]:
-        # cells that were stored before there was a choice have no such curves
-        return {key: value for key, value in super().identity.items() if (key, value) != ("linearity", False)}
-
-    @property
     def drawn_for(self) -> dict[str, Any]:
         # an edited module starts from the same draws, and stored parameters are not drawn
-        drawn = self.model.model_dump(mode="json", exclude={"parameters", *OF_FILES})
-        return {name: value for name, value in drawn.items() if name not in UNSET or value != UNSET[name]}
+        return without_later(self.model, self.model.model_dump(mode="json", exclude={"parameters", *OF_FILES}))
 
     @model_validator(mode="after")
     def _asked_for(self) -> "FreeSettings":

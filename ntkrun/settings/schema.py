@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from ntkrun.settings.fields import LocalMark, Meanings, OfStage, PathMark
+from ntkrun.settings.fields import Before, LocalMark, Meanings, OfStage, PathMark
 
 M = TypeVar("M")
 
@@ -126,6 +126,39 @@ def local_fields(kind: type[BaseModel]) -> dict[str, Any]:
         elif below:
             found[name] = below
     return found
+
+
+def without_later(section: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
+    """What a section was dumped to, without the settings that came after cells had been stored, where they have the value that
+    held before."""
+    kept = {}
+    for name, value in dumped.items():
+        field = type(section).model_fields.get(name)
+        mark = mark_of(field, Before) if field else None
+        if mark is None or value != mark.value:
+            inner = getattr(section, name)
+            kept[name] = without_later(inner, value) if isinstance(inner, BaseModel) else value
+    return kept
+
+
+def with_later(kind: type[BaseModel], recorded: dict[str, Any]) -> dict[str, Any]:
+    """Plain settings of an earlier time, with those that came since at the value that held before."""
+    filled = dict(recorded)
+    for name, field in kind.model_fields.items():
+        if mark := mark_of(field, Before):
+            filled.setdefault(name, mark.value)
+        inner = filled.get(name)
+        for section in sections_of(field):
+            if isinstance(inner, dict) and _is_meant(section, inner):
+                filled[name] = with_later(section, inner)
+    return filled
+
+
+def _is_meant(section: type[BaseModel], plain: dict[str, Any]) -> bool:
+    """Whether a section, of which there may be several kinds at its place, is of this kind."""
+    field = section.model_fields.get("name")
+    words = [word for kind in alternatives(field.annotation) for word in get_args(kind)] if field else []
+    return not words or plain.get("name") in words
 
 
 def typed_names(kind: type[BaseModel]) -> set[str]:

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from ntkrun.settings.choices import AnalyticKernel, Follow
-from ntkrun.settings.fields import Count, Index, Meanings, NonNegative, Positive, Section, Share
+from ntkrun.settings.fields import Before, Count, Index, Meanings, NonNegative, Positive, Section, Share
 
 
 class RecordSettings(Section):
@@ -58,6 +58,7 @@ class TheorySettings(Section):
     )
     analytic_kernel: Annotated[
         AnalyticKernel,
+        Before("auto"),
         Meanings(
             {
                 "auto": "in training runs, where it costs little: always for fc",

@@ -1,5 +1,6 @@
 """--config-dir: what its files may do, whatever way Hydra finds them, and which of them are looked at."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,53 @@ def test_importing_a_network_takes_consent_that_is_typed():
     ):
         with pytest.raises(UserError, match="counts where it is typed"):
             compose([*own, item])
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (
+            "defaults: [figs6]\nmodel: {depth: 5}\n",
+            "model.depth=5 of your file changes nothing: every part has a model.depth",
+        ),
+        ("defaults: [figs6]\nmodel: {activation: erf}\n", "write it there, parts.relu1.model.activation"),
+        ("defaults: [figs6]\nmodel: {sigma_b2: 0.3}\n", ""),  # of which no part has a value
+        ("defaults: [figs6]\nparts: {relu1: {model: {depth: 5}}}\n", ""),
+        ("defaults: [figs6, {override /model: cnn}]\n", ""),  # which brings another width
+    ],
+)
+def test_a_setting_of_a_file_that_every_part_replaces_is_refused(content, error, ntkrun, tmp_path):
+    written(tmp_path / "mine", f"# @package _global_\n{content}")
+    code, _, err = ntkrun("--config-dir", "mine", *SELECTS, "stage=check", "data.source=stand_in")
+    assert code == 2 and (error or "nothing is stored") in err and "Traceback" not in err
+    assert ("changes nothing" in err) == bool(error)
+
+
+NETWORK = """import flax.linen as nn
+class Net(nn.Module):
+    n_outputs: int
+    @nn.compact
+    def __call__(self, x): return nn.Dense(self.n_outputs)(x.reshape(len(x), -1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("typed", "width"),
+    [((), 48), (("model.width=12",), 12), (("model.args.width=12",), 12), (("model.width=null",), None)],
+)
+def test_a_width_that_the_module_has_not_is_refused_from_a_file_as_from_the_command_line(
+    typed, width, ntkrun, tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "flat_net", raising=False)
+    (tmp_path / "flat_net.py").write_text(NETWORK)
+    written(
+        tmp_path / "mine",
+        "# @package _global_\ndefaults: [lockstep, {override /model: own}]\nmodel: {path: 'flat_net:Net', width: 48}\n"
+        "data: {n_train: 2, n_test: 2, source: stand_in}\noptimizer: {steps: 1}\n",
+    )
+    code, _, err = ntkrun("--config-dir", "mine", *SELECTS, "allow_custom=true", "stage=run", *typed)
+    if width is None:
+        assert code == 0 and "width" not in err
+    else:
+        assert code == 2 and f"Net has no field width: leave model.width={width} out" in err

@@ -191,8 +191,6 @@ START_TOGETHER = {
 
 
 def _of_s2() -> Iterator[Control]:
-    for factor in (0.5, 2.0):
-        yield Control("figs2.half_time", "points", "a clock off by 2", kinds.clock(factor))
     why = "f_0 in place of f_lin: the distance is large at once and saturates"
     yield Control("figs2.rmse_growth", "points", why, kinds.held(LINEAR))
     why = "f_lin of another image: so is it"

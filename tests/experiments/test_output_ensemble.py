@@ -62,6 +62,17 @@ def test_a_time_between_two_steps_is_refused():
         panel_steps(np.array([0.0, 1.0, 5.0]), (0.0, 3.0))
 
 
+def test_steps_after_the_last_of_times_are_refused_before_anything_is_trained(settings_of):
+    assert panel_steps(np.array([0.0, 1.0, 5.0]), (5.0, 0.0)) == [2, 0]
+    with pytest.raises(
+        UserError, match=r"optimizer\.steps=2: nothing is recorded after .* step 1: use optimizer\.steps=1"
+    ):
+        panel_steps(np.array([0.0, 1.0, 5.0]), (0.0, 1.0))
+    cell, progress = cell_of(settings_of, "times=[0,16]", "optimizer.steps=17", "converged=null"), Silent()
+    with pytest.raises(UserError, match=r"at step 16: use optimizer\.steps=16, or add a time"):
+        load_experiment("fig2").run.compute(cell.settings, cell.name, progress)
+
+
 def synthetic(members: int, shift: float, scale: float, seed: int) -> pd.DataFrame:
     """Networks drawn from N(mu + shift sd / sqrt(S) e, scale^2 Sigma) along a grid of 11 alphas."""
     rng = np.random.default_rng(seed)

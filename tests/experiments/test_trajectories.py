@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 
 from ntkrun import tables
+from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.trajectories import bump_height, bump_time, output_correlation
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.experiments.runs.prepare import choose_weights
 from ntkrun.experiments.runs.trajectories import shown
 from ntkrun.lockstep.progress import Silent
+from ntkrun.report.judge import judge_all
 from ntkrun.runner.plan import make_cells
 
 FIG3 = load_experiment("fig3")
@@ -32,6 +34,17 @@ def test_every_rival_is_recorded_on_both_splits(settings_of):
     assert any("cifar10" in line for line in progress.warnings), "stand-ins are announced"
     assert result.facts["eta_critical"] > result.facts["eta_max"]
     assert np.isfinite(result.table["value"]).all()
+
+
+def test_a_run_that_follows_no_weights_is_drawn_and_judged_without_them(settings_of):
+    result, _ = run(settings_of, "record.weights=0")
+    assert not result.table["curve"].str.startswith(curves.WEIGHT_CHANGE).any()
+    panels = {ax.get_title(): ax for ax in FIG3.plot(result.table).axes}
+    (weights,) = (ax for title, ax in panels.items() if title.startswith("weight change"))
+    assert "none was recorded" in [text.get_text() for text in weights.texts]
+    assert all(ax.lines for ax in panels.values() if ax is not weights)
+    verdicts = judge_all(FIG3, result.table, scale="cpu", stand_in=False, changed={"record.weights": (10, 0)})
+    assert all(one.measured is not None or one.reason for one in verdicts)
 
 
 @pytest.mark.parametrize("extra", [["optimizer.batch_size=4"], ["loss=cross_entropy"]])

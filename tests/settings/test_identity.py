@@ -11,7 +11,8 @@ from pydantic import BaseModel
 from ntkrun.experiments.figures import computing, experiment_names, load_experiment
 from ntkrun.experiments.runs.random_keys import cell_key
 from ntkrun.runner.plan import config_hash, make_cells
-from ntkrun.settings.schema import Described, alternatives, described
+from ntkrun.settings.fields import Before
+from ntkrun.settings.schema import Described, alternatives, described, mark_of, with_later
 
 SCHEDULES = {
     "piecewise_constant": ("+optimizer.schedule.boundaries=[2]", "+optimizer.schedule.factors=[.5]"),
@@ -100,3 +101,37 @@ def test_draws_belong_to_the_seed_and_the_network_alone(which, base):
     for one, value in leaves(settings):
         other = jax.random.key_data(cell_key(changed(settings, one.path, another(one, value)), "theta0"))
         assert bool((other != key).any()) == (one.path[0] in ("seed", "model") and not one.local), one.path
+
+
+@pytest.mark.parametrize("which", BASES)
+def test_a_setting_that_came_later_is_in_a_hash_where_it_has_another_value_than_held_before(which, base):
+    """A cell without it is found and drawn as it was then, and what was recorded then is what is found now."""
+    _, settings = base(which)
+    recorded = settings.model_dump(mode="json")
+    later = [one for one, _ in leaves(settings) if mark_of(one.field, Before)]
+    assert later, "theory.analytic_kernel is in every run"
+    for one in later:
+        before = mark_of(one.field, Before).value  # type: ignore[union-attr]
+        as_then = changed(settings, one.path, before)
+        assert not holds(as_then.identity, one.path) and not holds({"model": as_then.drawn_for}, one.path)
+        if one.path != ("data", "path"):  # a file is in the hash by its content, wherever it lies
+            assert holds(changed(settings, one.path, another(one, before)).identity, one.path)
+        filled = with_later(type(settings), without(recorded, one.path))
+        assert functools.reduce(dict.__getitem__, one.path, filled) == before
+
+
+def holds(plain: dict[str, Any], path: tuple[str, ...]) -> bool:
+    head, *rest = path
+    return head in plain and (not rest or holds(plain[head], tuple(rest)))
+
+
+def without(plain: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+    head, *rest = path
+    if rest:
+        return plain | {head: without(plain[head], tuple(rest))}
+    return {name: value for name, value in plain.items() if name != head}
+
+
+def test_settings_of_another_kind_of_network_are_not_filled_in(base):
+    recorded = base("lockstep")[1].model_dump(mode="json")
+    assert with_later(type(base("lockstep")[1]), recorded) == recorded

@@ -7,20 +7,59 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 
 from ntkrun.cli.hydra.compose import compose
+from ntkrun.errors import UserError
 from ntkrun.settings.changes import Changes, changes
+from ntkrun.settings.parts import leaves, replaced_by_parts
 from ntkrun.settings.runs import LOCAL_NAMES
 
 WITHOUT_EFFECT = {"experiment", "scale", *LOCAL_NAMES}  # overrides that choose what is shipped, or move no number
 
 
 def changed_settings(settings: dict[str, Any], overrides: Sequence[str]) -> Changes:
-    """What the overrides, or files of --config-dir, have changed; the shipped settings are composed only where they may have."""
+    """What the overrides, or files of --config-dir, have changed; the shipped settings are composed only where they may have.
+
+    Raises UserError for a setting of a file that has no effect.
+    """
     typed = {item.partition("=")[0] for item in overrides}
     if typed <= WITHOUT_EFFECT and not _has_own_files():
         return {}
-    shipped = [f"experiment={settings['experiment']}", f"scale={settings['scale']}"]
+    # an experiment of the user's own has the sizes of none
+    scales = [settings["scale"], *(["paper"] if _has_own_files() else [])]
     with _shipped_files():
-        return changes(settings, compose(shipped).settings)
+        shipped = [compose([f"experiment={settings['experiment']}", f"scale={scale}"]).settings for scale in scales]
+    if len(shipped) > 1:
+        _check_taken(settings, shipped)
+    return changes(settings, shipped[0])
+
+
+def with_asked_width(settings: dict[str, Any], changed: Changes) -> dict[str, Any]:
+    """The settings in which the width of the user's own network is its module's field, where it was asked for.
+
+    That of a size is for networks that have one; another is refused where the module has no such field.
+    """
+    model = settings.get("model")
+    if not isinstance(model, dict) or model.get("name") != "own" or model.get("width") is None:
+        return settings
+    if "model.width" not in changed or "width" in (model.get("args") or {}):
+        return settings
+    asked = {"width": None, "args": {**(model.get("args") or {}), "width": model["width"]}}
+    return settings | {"model": model | asked}
+
+
+def _check_taken(settings: dict[str, Any], shipped: Sequence[dict[str, Any]]) -> None:
+    """UserError for a setting of a file that every part of the figure replaces; another network or data set brings its own."""
+    ours, theirs = dict(leaves(settings)), [dict(leaves(one)) for one in shipped]
+    parts = {name: dict(leaves(part)) for name, part in settings.get("parts", {}).items() if part is not None}
+    for path in sorted(replaced_by_parts(settings) & ours.keys()):
+        name = (path[0], "name")
+        of_another = any(one.get(name) != ours.get(name) for one in theirs)
+        if of_another or ours[path] in [one.get(path) for one in theirs] + [part[path] for part in parts.values()]:
+            continue
+        setting = ".".join(path)
+        raise UserError(
+            f"{setting}={ours[path]} of your file changes nothing: every part has a {setting} of its own; write it there, "
+            f"parts.{next(iter(parts))}.{setting}"
+        )
 
 
 @contextlib.contextmanager

@@ -40,29 +40,7 @@ def largest_fall(table: pd.DataFrame) -> float:
     return largest(values[:-1] / values[1:])
 
 
-def half_time(table: pd.DataFrame) -> float:
-    """Time at which half of what the test loss of f_lin falls by until t = 10 is gone, between records."""
-    name = curves.LOSS.of(curves.LINEAR)
-    curve, end = series(table, name, "test"), at(table, name, FAST, "test")
-    left = (curve.to_numpy() - end) / (curve.iloc[0] - end) if len(curve) else np.empty(0)
-    below = int((left <= 0.5).argmax()) if (left <= 0.5).any() else 0
-    between = [below, below - 1]
-    known = below > 0 and np.isfinite(left[: below + 1]).all()
-    return float(np.interp(0.5, left[between], curve.index[between])) if known else float("nan")
-
-
 CLAIMS = (
-    Claim(
-        id="figs2.half_time",
-        sentence="The fast modes decay as early as in the paper.",
-        source="Figure S2, loss panel: time at which the test loss of f_lin has fallen half of its way to t = 10",
-        kind="read_off",
-        reference=("figs2/loss/test_linear",),
-        measure=half_time,
-        expected="t = 1.4 from the first step on, 1.2 from t = 0",
-        band=(0.92, 1.84),
-        why="goes with the root of a rate; 1.4 either way is a rate off by 2, beyond draws and channels; a clock off by 2 is out",
-    ),
     Claim(
         id="figs2.rmse_growth",
         sentence="The distance of network and linearization grows like a power of t between 1/2 and 2.",
