@@ -1,7 +1,9 @@
 """Strict numerics for all tests: 64-bit arithmetic, no silent broadcasting, checked shapes, warnings as errors."""
 
 import compileall
+import contextlib
 import copy
+import ctypes
 import functools
 import gc
 import os
@@ -12,6 +14,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
 import pytest
 from jaxtyping import install_import_hook
 
@@ -49,7 +52,7 @@ import pydantic  # noqa: E402, F401
 import scipy.stats  # noqa: E402, F401
 
 # Before any module of ntkrun is imported.
-_hook = install_import_hook("ntkrun", "beartype.beartype")
+_hook = install_import_hook("ntkrun", "annotations.checked")
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -80,6 +83,16 @@ def pytest_collection_finish() -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(_programs, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _memory():
+    """Compiled programs are let go where they fill memory: all of the suite's are 6 GB and more a process."""
+    yield
+    if psutil.Process().memory_info().rss > 2**31:
+        jax.clear_caches()
+        with contextlib.suppress(AttributeError):  # of glibc alone, which keeps what is freed
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(autouse=True)
