@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any, TypeVar
 
+Stream = TypeVar("Stream")
 Answer = tuple["Worker", dict[str, Any] | None]  # None when the process has ended
 
 
@@ -66,16 +67,18 @@ class Worker:
             self.process.wait()
 
     def _read_answers(self) -> None:
-        for line in _open(self.process.stdout):
-            self.answers.put((self, json.loads(line)))
+        with _open(self.process.stdout) as lines:
+            for line in lines:
+                self.answers.put((self, json.loads(line)))
         self.process.wait()
         self.answers.put((self, None))
 
     def _forward_errors(self) -> None:
-        for line in _open(self.process.stderr):
-            print(line, end="", file=sys.stderr, flush=True)
+        with _open(self.process.stderr) as lines:
+            for line in lines:
+                print(line, end="", file=sys.stderr, flush=True)
 
 
-def _open(stream: IO[str] | None) -> IO[str]:
+def _open(stream: Stream | None) -> Stream:
     assert stream is not None  # all three are pipes
     return stream
