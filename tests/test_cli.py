@@ -129,19 +129,19 @@ def test_a_check_judges_what_is_stored_and_writes_nothing(ntkrun, tmp_path, monk
 
 
 def test_shards_in_any_order_give_the_unsharded_table(ntkrun, tmp_path):
-    sweep = [*SMOKE, "seed=[0,1,2,3]", "stage=run"]
+    sweep = [*SMOKE, "seed=[0,1,2]", "stage=run"]
 
     def of(shard: int) -> list[str]:
-        return [*sweep, "results_dir=parts", "shards=4", f"shard={shard}"]
+        return [*sweep, "results_dir=parts", "shards=3", f"shard={shard}"]
 
-    with command(*of(2), cwd=tmp_path) as other:  # at work while this process runs the other three
+    with command(*of(2), cwd=tmp_path) as other:  # at work while this process runs the other two
         ntkrun(*sweep, "results_dir=whole")
-        for shard in (0, 3, 1):
+        for shard in (1, 0):
             ntkrun(*of(shard))
         (done,) = ends(other)
     assert done.returncode == 0, done.stderr
     whole, parts = ({path.name: path for path in (tmp_path / name).rglob("*.parquet")} for name in ("whole", "parts"))
-    assert len(whole) == 4 and whole.keys() == parts.keys()
+    assert len(whole) == 3 and whole.keys() == parts.keys()
     for name, path in whole.items():
         assert read_table(path)[0].equals(read_table(parts[name])[0])
 
@@ -248,7 +248,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(ntkrun, tmp_path: P
 
 
 def test_a_killed_cell_goes_on_from_its_checkpoint_bit_for_bit(ntkrun, tmp_path: Path):
-    longer = [*SMOKE, "stage=run", "optimizer.steps=6000", "optimizer.batch_size=4"]
+    longer = [*SMOKE, "stage=run", "optimizer.steps=3000", "optimizer.batch_size=4"]
 
     with command(*longer, "checkpoint_minutes=.001", "results_dir=killed", cwd=tmp_path) as run:
         until(lambda: checkpoints(tmp_path), run)

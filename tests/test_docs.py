@@ -1,23 +1,22 @@
 """The snippets of the README and of docs/ run as they stand, a page's in their order.
 
 ```python          runs; a snippet whose first line is `# name.py` is that file
-```bash            runs, `ntkrun` being the command line of this package
+```bash            runs: lines of `ntkrun`, the command line of this package
 ```python insert   what is to be added to a file, likewise yaml: carried out by tests/test_contributing.py
 ```bash composed   takes longer than a test may: its `ntkrun` lines are composed and validated to the last cell, and targets
                    of make looked for; likewise with commands that stand indented
 """
 
-import os
 import re
 import shlex
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from entry_point import ntkrun  # noqa: F401  (a fixture)
 
-import ntkrun
+from ntkrun import __version__
 from ntkrun.cli.arguments import check_arguments, completed
 from ntkrun.cli.hydra.compose import compose
 from ntkrun.experiments.figures import computing, experiment_names, load_experiment
@@ -27,9 +26,6 @@ from ntkrun.runner.store import read_table
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SNIPPET = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
-NTKRUN = (
-    'ntkrun() { "$PYTHON" -P -m ntkrun.cli "$@"; }\n'  # -P: like the installed script, without the current directory
-)
 
 
 def snippets(page: Path) -> list[tuple[str, str, str]]:
@@ -51,12 +47,14 @@ def commands(page: Path) -> list[str]:
     return [line for line in lines if re.match(r"(\w+=\S+ )*(ntkrun|make) ", line)]
 
 
-def run(page: Path, language: str, text: str, names: dict) -> None:
+def run(page: Path, language: str, text: str, names: dict, ntkrun: Callable[..., tuple[int, str, str]]) -> None:
     """In the current directory."""
     if language == "bash":
-        environment = os.environ | {"PYTHON": sys.executable}
-        done = subprocess.run(["bash", "-euc", NTKRUN + text], capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr
+        for line in text.splitlines():
+            program, *arguments = shlex.split(line)
+            assert program == "ntkrun", f"{page.name} runs another program: {line}"
+            code, _, err = ntkrun(*arguments)
+            assert code == 0, err
     elif match := re.match(r"# (\w+\.py)\n", text):
         Path(match[1]).write_text(text)
     else:
@@ -69,12 +67,12 @@ RUN = [
 
 
 @pytest.mark.parametrize("page", RUN, ids=lambda page: page.name)
-def test_the_snippets_of_a_page_run(page, tmp_path, monkeypatch):
+def test_the_snippets_of_a_page_run(page, tmp_path, monkeypatch, ntkrun):
     monkeypatch.chdir(tmp_path)
     names: dict = {"__name__": "page"}
     for language, marks, text in snippets(page):
         if language in ("python", "bash") and not marks:
-            run(page, language, text, names)
+            run(page, language, text, names, ntkrun)
     if page.name == "own_network.md":
         of_the_residual_mlp(tmp_path)
 
@@ -158,7 +156,7 @@ def test_links_between_the_pages_lead_somewhere():
 
 def test_the_citation_is_of_this_version(root):
     citation = yaml.safe_load((root / "CITATION.cff").read_text())
-    assert str(citation["version"]) == ntkrun.__version__ and citation["license"] == "Apache-2.0"
+    assert str(citation["version"]) == __version__ and citation["license"] == "Apache-2.0"
     assert len(citation["references"][0]["authors"]) == 7
 
 

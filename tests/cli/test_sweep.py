@@ -54,17 +54,23 @@ def test_a_tilde_means_the_home_folder_for_results_and_for_sweeps(tmp_path, monk
     assert {"sweeps", "smoke"} <= {path.name for path in (tmp_path / "home" / "x").iterdir()}
 
 
+@pytest.mark.parametrize("words", [["model.width=-4", "seed=0,1"], ["model.width=8,-4"]])
+def test_a_sweep_with_a_wrong_job_is_one_line_and_writes_nothing(words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["-m", "experiment=fig3", "scale=smoke", *words], 0.0) == 2 and not list(tmp_path.iterdir())
+    err = capsys.readouterr().err
+    assert "model.width=-4" in err and err.startswith("error: ") and err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["model.width=-4", "seed=0,1"], "model.width=-4"),
-        (["model.width=8,-4"], "model.width=-4"),
-        (["seed=0,1", "hydra/launcher=local", "hydra.launcher.timeout_min=x"], "timeout_min"),
-        (["seed=0,1", "hydra/launcher=slurm"], "nothing was submitted"),
+        (["hydra/launcher=local", "hydra.launcher.timeout_min=x"], "timeout_min"),
+        (["hydra/launcher=slurm"], "nothing was submitted"),
     ],
 )
-def test_a_sweep_with_a_wrong_job_is_one_line_and_writes_nothing(words, said, tmp_path, root):
-    command = (sys.executable, "-m", "ntkrun.cli", "-m", "experiment=fig3", "scale=smoke", *words)
+def test_a_launcher_that_cannot_start_is_one_line_and_nothing_is_written(words, said, tmp_path, root):
+    command = (sys.executable, "-m", "ntkrun.cli", "-m", "experiment=fig3", "scale=smoke", "seed=0,1", *words)
     nowhere = {"PYTHONPATH": str(root), "PATH": str(tmp_path)}  # no SLURM
     done = ran(*command, cwd=tmp_path, env=os.environ | nowhere)
     assert done.returncode == 2 and not list(tmp_path.iterdir())

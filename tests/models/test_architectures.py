@@ -77,9 +77,13 @@ FREE = ["experiment=lockstep", "scale=smoke", "allow_custom=true", "data.source=
 
 # through the kernel, which the test above has of all of them; the others by their parameters, in a third of the time
 BY_KERNEL = ("ResNet", "NnxMlp")
+# one of each kind, linen and NNX, with and without arguments of the call, running averages, several outputs: the suite's; the
+# others have no part in the command line that these have not
+OF_EACH_KIND = ("LeNet", "ResNet", "ViT", "NnxMlp", "NnxCnn")
+IN_LOCKSTEP = [pytest.param(n, marks=() if n in OF_EACH_KIND else pytest.mark.end_to_end) for n in ARCHITECTURES]
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", IN_LOCKSTEP)
 def test_an_architecture_runs_in_lockstep_from_the_command_line(name, ntkrun, tmp_path):
     about = ARCHITECTURES[name]
     own = [f"model.path=architectures:{about.get('class', name)}"]

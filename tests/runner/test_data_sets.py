@@ -103,6 +103,7 @@ def test_a_run_and_its_figure_speak_of_the_images_at_hand_alone(ntkrun, cells, t
     assert code == 0 and "1 of 2 cells are left to other shards" in out
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_run_within_minutes_draws_its_own_images_though_others_are_more_complete(ntkrun, tmp_path):
     command = ["experiment=lockstep", "scale=smoke", "data=mnist", "data.source=stand_in", "optimizer.steps=2"]
     assert ntkrun(*command, "seed=[0,1]", "stage=run")[0] == 0
