@@ -26,7 +26,7 @@ from ntkrun.errors import UserError
 RNG = np.random.default_rng(0)
 X, X_TEST = RNG.standard_normal((6, 5)), RNG.standard_normal((3, 5))
 Y = np.sign(X[:, :1])
-NET: dict[str, Any] = dict(depth=2, activation="relu", sigma_w2=1.5, sigma_b2=0.1)
+NET: dict[str, Any] = dict(depth=1, activation="relu", sigma_w2=1.5, sigma_b2=0.1)
 LINE = r"type jax.config.update\('jax_enable_x64', True\) first"
 
 

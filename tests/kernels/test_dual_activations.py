@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +97,7 @@ def pairs(p, q, rho, dtype=jnp.float64):
     return tuple(jnp.asarray(a, dtype) for a in ([[p]], np.full((1, r.size), q), r[None, :]))
 
 
+@cache
 def prepared(activation, *variances):
     return dual_activation(activation).for_variances(np.array(variances or (P, Q)))
 
@@ -133,7 +135,7 @@ def test_every_name_is_held_against_quadrature():
 def test_duals_are_the_expectations(word, moments):
     t, tdot = prepared(word).moments(*pairs(P, Q, CORRELATIONS))
     expected = moments[WORDS.index(word)]
-    size = np.sqrt(np.prod([np.asarray(prepared(word).second_moment(jnp.array(p))) for p in (P, Q)]))
+    size = np.sqrt(np.prod(prepared(word).second_moment(jnp.array([P, Q]))))
     np.testing.assert_allclose(t[0], expected[0], atol=2e-11 * size)
     if word in STEEP:
         np.testing.assert_allclose(tdot[0], expected[1], rtol=1e-9, atol=2e-11 * max(size, 1))
@@ -149,24 +151,23 @@ def test_phi_is_what_its_formula_says(word):
 def test_derivatives_are_those_of_t_in_every_direction(word):
     """Price's theorem: dT/dr = Tdot; the others against central differences; along p = q = r, where the correlation is 1, too."""
     dual = prepared(word)
-    p, q, r = pairs(P, Q, [-0.9, -0.2, 0.0, 0.4, 0.97])
-    in_r = jax.jvp(lambda r: dual.T(p, q, r), (r,), (jnp.ones_like(r),))[1]
-    np.testing.assert_allclose(in_r, dual.Tdot(p, q, r), rtol=1e-8, atol=1e-12)
-    one = jnp.asarray([P])
-    equal = (one[:, None], one[None, :], one[:, None])
-    steps = 1e-5 * jnp.array([0.7, -0.4, 0.1]), 1e-5 * jnp.ones(3)
-    for arguments, step in zip(((p, q, r), equal), steps, strict=True):
-        kept = slice(None) if word in STEEP else slice(0, 1)  # their Tdot is infinite at equal inputs
-        found = jax.jvp(
-            dual.moments, arguments, tuple(s * jnp.ones_like(a) for a, s in zip(arguments, step, strict=True))
-        )[1]
-        ahead, behind = (
-            dual.moments(*(a + sign * s for a, s in zip(arguments, step, strict=True))) for sign in (1, -1)
-        )
-        for derivative, high, low in list(zip(found, ahead, behind, strict=True))[kept]:
-            # the difference has errors of rounding and of its third order, 1e-10 each, and of the quadrature, 1e-11/1e-5
-            atol = 2e-6 if word == "elu" else 1e-8
-            np.testing.assert_allclose(1e5 * derivative, (high - low) * 5e4, rtol=2e-6, atol=atol)
+    # all in one array and one direction each, the equal pair last: two programs for a dual
+    q = np.array([Q] * 5 + [P])
+    point = np.stack([np.full(6, P), q, np.array([-0.9, -0.2, 0.0, 0.4, 0.97, 1.0]) * np.sqrt(P * q)])
+    steps = 1e-5 * np.repeat([[0.7, 1.0], [-0.4, 1.0], [0.1, 1.0]], [5, 1], axis=1)
+    along_r = np.zeros((3, 6)) + np.array([[0], [0], [1]])
+
+    def derivatives(direction):
+        return jax.jvp(dual.moments, tuple(map(jnp.asarray, point)), tuple(map(jnp.asarray, direction)))[1]
+
+    tdot = dual.moments(*map(jnp.asarray, point))[1]
+    np.testing.assert_allclose(derivatives(along_r)[0][:5], tdot[:5], rtol=1e-8, atol=1e-12)
+    ahead, behind = (dual.moments(*map(jnp.asarray, point + sign * steps)) for sign in (1, -1))
+    kept = slice(None) if word in STEEP else slice(0, 1)  # their Tdot is infinite at equal inputs
+    for derivative, high, low in list(zip(derivatives(steps), ahead, behind, strict=True))[kept]:
+        # the difference has errors of rounding and of its third order, 1e-10 each, and of the quadrature, 1e-11/1e-5
+        atol = 2e-6 if word == "elu" else 1e-8
+        np.testing.assert_allclose(1e5 * derivative, (high - low) * 5e4, rtol=2e-6, atol=atol)
 
 
 @pytest.mark.parametrize("word", ["polynomial:0.2:0.7:0.3", "tanh"])

@@ -122,8 +122,9 @@ def rival(kind: type, name: str, matmul: str = "as_dtype") -> Any:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_steps_are_rounded_and_observations_are_not(kind, name):
     exact = rival(kind, name)
-    state = jax.jit(exact.step)(exact.init(), None)
-    seen, (moved, _) = jax.jit(exact.observe)(state), jax.jit(exact.step)(state, None)
+    step = jax.jit(exact.step)
+    state = step(exact.init(), None)
+    seen, (moved, _) = jax.jit(exact.observe)(state), step(state, None)
     for matmul in ROUNDED if name == "fc" else ROUNDED[:1]:  # they differ in a number of bits, seen on products above
         rounded = exact.replace(model=exact.model.clone(matmul=matmul))
         seen_of_it, (moved_rounded, _) = jax.jit(rounded.observe)(state), jax.jit(rounded.step)(state, None)
