@@ -51,7 +51,7 @@ class Panel(Protocol):
     def compared(self) -> list[Compared]: ...
 
 
-LINES = (NETWORK, LINEAR)  # of the curves of one panel, in their order
+LINES = (NETWORK, LINEAR, (0, (1, 1.5)))  # of the curves of one panel, in their order
 MARKS = (DOTS[curves.NETWORK], DOTS[curves.LINEAR])  # of the paper's
 ROWS = 8  # combinations whose single outputs are drawn
 HIGH, WIDE, KEY = 2.9, 3.2, 2.4  # inches: of a panel, and of the key beside the first row
