@@ -59,6 +59,11 @@ def functions(table: pd.DataFrame, time: float | int) -> np.ndarray:
     return values.reindex(index=np.unique(chosen["seed"]), columns=np.unique(chosen["index"])).to_numpy()
 
 
+def sampled_sd(f: np.ndarray) -> np.ndarray:
+    """Standard deviation over networks of (S, m), estimated; nan for one network."""
+    return f.std(axis=0, ddof=1) if len(f) > 1 else np.full(f.shape[1:], np.nan)
+
+
 Measure = Callable[..., float]
 
 
@@ -67,7 +72,7 @@ def of_networks(measure: Measure) -> Measure:
 
     @wraps(measure)
     def measured(table: pd.DataFrame, *time: float | int) -> float:
-        return measure(table, *time) if len(table) else float("nan")
+        return measure(table, *time) if (table["curve"] == OUTPUTS).any() else float("nan")
 
     return measured
 
@@ -89,9 +94,11 @@ def mean_z(table: pd.DataFrame, time: float | int) -> float:
 
 @of_networks
 def variance_z(table: pd.DataFrame, time: float | int) -> float:
-    """The sum of squares about the mean is chi^2 with p (S - 1) degrees of freedom: likewise."""
+    """The sum of squares about the mean is chi^2 with p (S - 1) degrees of freedom: likewise; nan for one network."""
     u = whitened(table, time)
     freedom = u.shape[1] * (len(u) - 1)
+    if not freedom:
+        return float("nan")
     return float((np.sum((u - u.mean(axis=0)) ** 2) - freedom) / np.sqrt(2 * freedom))
 
 
@@ -168,14 +175,14 @@ def _over_paper(ax: Axes, paper: str, time: float, ours: dict[str, pd.Series]) -
 @of_networks
 def sd_at_minus_2(table: pd.DataFrame, time: float | int) -> float:
     """The sd of the networks at alpha = -2, the first of the grid."""
-    return float(functions(table, time)[:, 0].std(ddof=1))
+    return float(sampled_sd(functions(table, time))[0])
 
 
 @of_networks
 def data_point_sd(table: pd.DataFrame, time: float | int) -> float:
     """The larger sd of the networks at the two training inputs."""
     end = functions(table, time)
-    return float(max(end[:, np.abs(grid(table) - alpha).argmin()].std(ddof=1) for alpha in (0.0, 1.0)))
+    return float(max(sampled_sd(end)[np.abs(grid(table) - alpha).argmin()] for alpha in (0.0, 1.0)))
 
 
 @of_networks
@@ -188,7 +195,7 @@ def flatness(table: pd.DataFrame) -> float:
 def nngp_distance(table: pd.DataFrame, time: float | int) -> float:
     """Largest |mean of NNGP - ensemble mean| over alpha, in standard errors of the ensemble mean."""
     f = functions(table, time)
-    sd = f.std(axis=0, ddof=1)
+    sd = sampled_sd(f)
     gap = np.abs(curve(table, curves.MEAN.of(curves.NNGP), time) - f.mean(axis=0))
     inside = ~(sd <= 0.05)  # away from the training points; nan stays in
     return largest((gap / (sd / np.sqrt(len(f))))[inside])
