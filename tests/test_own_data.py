@@ -22,6 +22,8 @@ from ntkrun.report.report_files import origin_of, warnings_of
 from ntkrun.runner.data_sets import check_images
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import read_table
+from ntkrun.settings.base import CommonSettings
+from ntkrun.settings.data import DataSettings
 from ntkrun.settings.own_data import CARRIED
 
 RNG = np.random.default_rng(0)
@@ -34,6 +36,11 @@ FILES = {
 }
 TINY = ["scale=smoke", "data.n_train=8", "data.n_test=3", "optimizer.steps=2", "model.width=8"]
 SMALL = ["experiment=lockstep", *TINY]
+
+
+def images_of(settings: CommonSettings) -> DataSettings:
+    assert settings.images is not None
+    return settings.images
 
 
 @pytest.fixture
@@ -72,8 +79,15 @@ def test_targets_have_outputs_and_losses_and_no_accuracy(ntkrun, here):
     shown = {curve.partition("/")[0] for curve in table["curve"]}
     assert any("loss" in curve for curve in shown) and not any("accuracy" in curve for curve in shown)
     data = load_dataset(
-        **dict(name="own", source="auto", path="regression.npz", classes=None, n_train=8, n_test=3, seed=0),
-        **dict(preprocess="standardize", targets="given"),
+        name="own",
+        source="auto",
+        path="regression.npz",
+        classes=None,
+        n_train=8,
+        n_test=3,
+        seed=0,
+        preprocess="standardize",
+        targets="given",
     )
     first = table[table["curve"].str.contains("loss") & (table["split"] == "train") & (table["step"] == 0)]
     assert data.y_train.shape == (8, 2) and (first["value"] > 0).all()
@@ -105,7 +119,7 @@ def test_a_file_that_changes_under_a_run_ends_it(here, settings_of):
     settings = make_cells(load_experiment("lockstep"), raw)[0].settings
     np.savez(here / "vectors.npz", x=2 * VECTORS, y=np.arange(20) % 3)
     with pytest.raises(UserError, match="has changed since the run began"):
-        load(settings.data, "mse", Silent())
+        load(images_of(settings), "mse", Silent())
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -194,7 +208,7 @@ def test_a_part_that_has_a_data_set_of_its_own_takes_a_file_by_its_own_settings(
 def test_a_bundle_carries_the_arrays_and_what_the_file_is_known_by(here, settings_of, monkeypatch, name):
     raw = settings_of("lockstep", "smoke", "data=own", f"data.path={name}", "data.n_train=8", "data.n_test=3")
     (cell,) = make_cells(load_experiment("lockstep"), raw)
-    before, images = load(cell.settings.data, "mse", Silent()), load_images("own", path=name)
+    before, images = load(images_of(cell.settings), "mse", Silent()), load_images("own", path=name)
     (here / "images").mkdir()
     rows = rows_of(images, None, 8, 3, 0)
     write_carried(here / "images", images, dict(zip(("train", "test"), map(np.sort, rows), strict=True)))
@@ -203,7 +217,7 @@ def test_a_bundle_carries_the_arrays_and_what_the_file_is_known_by(here, setting
         (here / file).unlink()
     monkeypatch.setenv(CARRIED, str(here / "images"))
     (there,) = make_cells(load_experiment("lockstep"), raw)
-    after = load(there.settings.data, "mse", Silent())
+    after = load(images_of(there.settings), "mse", Silent())
     assert there.config_hash == cell.config_hash and after.describe() == before.describe()
     np.testing.assert_array_equal(after.x_train, before.x_train)
     np.testing.assert_array_equal(after.y_test, before.y_test)

@@ -44,7 +44,7 @@ def test_a_prepared_set_is_read_under_its_name(prepared, digits_of, name):
         images = load_images(name, source)
         assert (images.name, images.source, images.is_stand_in) == (name, "tfds", False)
         assert images.train_images.shape == (60, 28, 28, 1)
-        assert int(images.train_images.sum()) == int(digits_of("train")[0].sum(dtype=np.int64))
+        assert int(np.asarray(images.train_images).sum()) == int(digits_of("train")[0].sum(dtype=np.int64))
 
 
 def test_classes_sizes_and_cells_are_its_own(prepared, settings_of):
@@ -55,8 +55,10 @@ def test_classes_sizes_and_cells_are_its_own(prepared, settings_of):
     )
     (cell,) = make_cells(lockstep, raw)
     data = cell.settings.images
-    assert sizes(data, "mse") == (12, 3, 1)
-    options = dict(preprocess="global", targets="one_hot", seed=0, source="auto", n_train=20, n_test=5, classes=None)
+    assert data is not None and sizes(data, "mse") == (12, 3, 1)
+    options: dict[str, Any] = dict(
+        preprocess="global", targets="one_hot", seed=0, source="auto", n_train=20, n_test=5, classes=None
+    )
     assert load_dataset(name="fashion_mnist", **options).describe()["name"] == "fashion_mnist"
     (other,) = make_cells(
         lockstep,

@@ -44,7 +44,8 @@ def test_a_file_with_a_split_keeps_it(npz):
     np.testing.assert_array_equal(found.train_images, X[:7])
     np.testing.assert_array_equal(found.test_labels, LABELS[7:])
     assert found.class_names == ("0", "1", "2") and found.source == "own" and not found.split
-    assert found.train_labels.dtype == np.int64 and not found.train_images.flags.writeable
+    assert found.train_labels.dtype == np.int64
+    assert isinstance(found.train_images, np.ndarray) and not found.train_images.flags.writeable
 
 
 def test_a_file_without_a_split_is_split_once_and_for_all(npz):
@@ -54,9 +55,9 @@ def test_a_file_without_a_split_is_split_once_and_for_all(npz):
     again = load_own(npz(x=x, y=x[:, :1]))
     assert len(found.train_images) == 16 and len(found.test_images) == 4 and "seed 0" in found.split
     np.testing.assert_array_equal(found.train_images, again.train_images)
-    rows = np.concatenate([found.train_images, found.test_images])
+    rows = np.concatenate([np.asarray(found.train_images), np.asarray(found.test_images)])
     assert sorted(rows[:, 0].tolist()) == x[:, 0].tolist() and rows[:, 0].tolist() != x[:, 0].tolist()
-    np.testing.assert_array_equal(found.train_images[:, :1], found.train_labels)
+    np.testing.assert_array_equal(np.asarray(found.train_images)[:, :1], found.train_labels)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +66,7 @@ def test_a_file_without_a_split_is_split_once_and_for_all(npz):
 @pytest.mark.parametrize("y", [LABELS, LABELS.astype(np.uint8), TARGETS, TARGETS.astype(np.float32)])
 def test_inputs_and_answers_of_every_kind(npz, x, y):
     path = npz(x=x, y=y)
-    kinds = dict(targets="one_hot" if y.ndim == 1 else "given", preprocess="sphere", seed=0)
+    kinds: dict[str, Any] = dict(targets="one_hot" if y.ndim == 1 else "given", preprocess="sphere", seed=0)
     data = load_dataset(name="own", source="auto", path=path, classes=None, n_train=None, n_test=2, **kinds)
     assert data.has_classes == (y.ndim == 1) and data.y_train.shape == (8, 3 if y.ndim == 1 else 2)
     assert data.x_train.shape[1:] == (x.shape[1:] if x.ndim != 3 else (4, 5, 1))
@@ -75,7 +76,9 @@ def test_inputs_and_answers_of_every_kind(npz, x, y):
 
 def test_classes_are_chosen_by_name_and_number(npz):
     path = npz(x=X, y=LABELS, class_names=np.array(["ant", "bee", "cat"]))
-    options = dict(name="own", source="auto", path=path, n_train=3, n_test=None, preprocess="global", targets="signed")
+    options: dict[str, Any] = dict(
+        name="own", source="auto", path=path, n_train=3, n_test=None, preprocess="global", targets="signed"
+    )
     data = load_dataset(classes=("cat", "ant"), seed=0, **options)
     assert data.class_names == ("cat", "ant")
     np.testing.assert_array_equal(data.y_train, load_dataset(classes=(2, 0), seed=0, **options).y_train)
