@@ -104,9 +104,9 @@ def test_errors():
         eta_critical(theta, 3)
     with pytest.raises(UserError, match="momentum"):
         eta_critical(theta, 2, momentum=1.0)
-    for wrong in (dict(stable_product=0.0), dict(stable_product=2.0, momentum=0.9)):
+    for product, momentum in ((0.0, 0.0), (2.0, 0.9)):
         with pytest.raises(UserError, match="stable_product"):
-            eta_critical(theta, 2, **wrong)
+            eta_critical(theta, 2, stable_product=product, momentum=momentum)
     with pytest.raises(UserError, match="zero"):
         eta_critical(np.zeros((3, 3)), 1)
     with pytest.raises(UserError, match="square"):
