@@ -96,21 +96,33 @@ def changed_for(claim: Claim, figure: str, changed: Changes, table: pd.DataFrame
 
     A setting that is swept is not changed in the rows that have its shipped value.
     """
+    return [name for name in _changed_here(claim, changed, table) if _depends(claim, figure, name)]
+
+
+def _unmeasured_for(claim: Claim, figure: str, changed: Changes, table: pd.DataFrame) -> list[str]:
+    """The changed settings that may have left the claim without a number: what it speaks of, SIZES among it; if none of
+    that is changed, whatever is changed in this table."""
+    here = _changed_here(claim, changed, table)
+    return [name for name in here if _speaks_of(claim, figure, name)] or here or list(changed)
+
+
+def _changed_here(claim: Claim, changed: Changes, table: pd.DataFrame) -> list[str]:
+    """The changed settings less those of other parts and those that have the shipped value in this table."""
     return [
         name
         for name, (shipped, _) in changed.items()
-        if _depends(claim, figure, name) and not _has_only(table, setting(name), shipped)
+        if _is_about(claim, name) and not _has_only(table, setting(name), shipped)
     ]
 
 
 def _depends(claim: Claim, figure: str, name: str) -> bool:
-    if not _is_about(claim, name):
-        return False
-    plain = setting(name)
+    of_all_scales = claim.depends_on is None and "cpu" in claim.scales and _among(setting(name), SIZES)
+    return not of_all_scales and _speaks_of(claim, figure, name)
+
+
+def _speaks_of(claim: Claim, figure: str, name: str) -> bool:
     if claim.depends_on is not None:
-        return _among(plain, claim.depends_on)
-    if _among(plain, SIZES) and "cpu" in claim.scales:
-        return False
+        return _among(setting(name), claim.depends_on)
     origin = origin_of(figure, name)
     return origin is None or origin.of_the_paper
 
@@ -170,7 +182,7 @@ def judge(
         if incomplete:
             reason = "cells are missing"
         elif changed:
-            reason = f"it cannot be measured: {', '.join(changed)} changed"
+            reason = f"it cannot be measured: {', '.join(_unmeasured_for(claim, figure, changed, table))} changed"
     low, high = claim.band
     return Verdict(
         id=claim.id,

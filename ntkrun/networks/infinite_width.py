@@ -7,7 +7,7 @@ only equal positions of the two inputs.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -138,16 +138,23 @@ class Plan:
         return found
 
     def tile_arguments(self, sides: tuple[int, int]) -> tuple[Any, ...]:
-        """Shapes of what `usual_tile` takes, for tiles of so many rows and columns."""
+        """Shapes of what the function of `usual_tile` takes, for tiles of so many rows and columns."""
         x1, x2 = (jax.ShapeDtypeStruct((side, *self.shape), np.float64) for side in sides)
         found = [(site, math.prod(given.positions)) for site, _, given in sites(self.network, self.signal)]
         rows, columns = ({site: jax.ShapeDtypeStruct((n, count), np.float64) for site, count in found} for n in sides)
         return x1, x2, rows, columns
 
-    def usual_tile(self, x1: Array, x2: Array, rows: dict[Site, Any], columns: dict[Site, Any]) -> tuple[Array, Array]:
-        """`tile` for duals at variance 1, which is typical: what a tile costs."""
-        duals = self.duals([{site: np.ones(1) for site in rows}])
-        return self.tile(x1, x2, Between(False, rows, columns, duals))
+    def usual_tile(self) -> Callable[..., tuple[Array, Array]]:
+        """`tile` of `tile_arguments`, for duals at variance 1, which is typical: what a tile costs.
+
+        Duals choose their size by numbers, which a trace of the tile has not: they are found here, before it.
+        """
+        duals = self.duals([{site: np.ones(1) for site, *_ in sites(self.network, self.signal)}])
+
+        def tile(x1: Array, x2: Array, rows: dict[Site, Any], columns: dict[Site, Any]) -> tuple[Array, Array]:
+            return self.tile(x1, x2, Between(False, rows, columns, duals))
+
+        return tile
 
     def tile(self, x1: Array, x2: Array, of: Between) -> tuple[Array, Array]:
         """K and Theta of these inputs, (n1, n2)."""

@@ -10,10 +10,12 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ntkrun import NUMERICS_VERSION
 from ntkrun.errors import UserError
+from ntkrun.runner.other_settings import whose
 from ntkrun.settings.base import SETTINGS_OF_STAGE, CommonSettings
 from ntkrun.settings.descents import SupremaSettings
 from ntkrun.settings.parts import Setting, is_rule, leaves, parts_of, replaced
@@ -130,11 +132,12 @@ def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[Set
             raise UserError(
                 f"{'.'.join(path)} is swept over an empty list or a list with repeated values: name each value once"
             )
+    whose_setting = partial(whose, experiment=raw.get("experiment"))
     for combination in itertools.product(*swept.values()):
         single = raw
         for path, value in zip(swept, combination, strict=True):
             single = replaced(single, path, value)
-        yield dict(zip(swept, combination, strict=True)), validated(kind, _at_width(single))
+        yield dict(zip(swept, combination, strict=True)), validated(kind, _at_width(single), whose_setting)
 
 
 def config_hash(experiment: "Experiment", settings: CommonSettings) -> str:

@@ -75,7 +75,7 @@ class DataSettings(Section):
     @model_validator(mode="after")
     def _own_has_a_file(self) -> "DataSettings":
         if self.path is None and self.name == OWN:
-            raise ValueError("data=own needs a file: set data.path=my.npz")
+            raise ValueError("data.name=own needs a file: set data.path=my.npz")
         if self.path is not None and self.name != OWN:
             raise ValueError(
                 f"data.path={self.path} is read with data.name={OWN}, not {self.name}: leave data and data.name out (in parts "

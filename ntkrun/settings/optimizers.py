@@ -91,8 +91,8 @@ class OptimizerSettings(Section):
                           that of heavy ball (S3), (S4)
     time_is_root_of_rate  whether a step advances the time t by sqrt(eta) (S2) instead of eta
     has_momentum          whether `momentum` does anything
-    stable_product        eta lambda up to which steps at a constant eta are stable in a direction of curvature lambda; None
-                          where no such number is known
+    stable_product        eta lambda up to which steps at a constant eta are stable in a direction of curvature lambda: what
+                          eta_critical comes from; None where no such number is known, and no rate is checked
     """
 
     linear_in_gradient: ClassVar[bool]

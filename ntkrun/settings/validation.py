@@ -1,6 +1,6 @@
 """From a plain dict to a settings object, and from pydantic's report of what is wrong to one line."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -10,12 +10,15 @@ from ntkrun.errors import UserError
 S = TypeVar("S", bound=BaseModel)
 
 
-def validated(kind: type[S], raw: dict[str, Any]) -> S:
-    """The settings object for a plain dict; UserError with one line that names field and allowed values."""
+def validated(kind: type[S], raw: dict[str, Any], whose: Callable[[str], str] = lambda name: "") -> S:
+    """The settings object for a plain dict; UserError with one line that names field and allowed values.
+
+    whose  what to add of the name of a setting that this kind has not
+    """
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise UserError(" ".join(_one_line(error, kind, raw).split())) from error
+        raise UserError(" ".join(_one_line(error, kind, raw, whose).split())) from error
 
 
 # values that no setting may have: no word of any list, a number that is too small, one that is too large
@@ -78,14 +81,14 @@ def _with_value(raw: dict[str, Any], path: list[str], value: Any) -> dict[str, A
     return raw | {head: _with_value(inner if isinstance(inner, dict) else {}, rest, value) if rest else value}
 
 
-def _one_line(error: ValidationError, kind: type[BaseModel], raw: dict[str, Any]) -> str:
+def _one_line(error: ValidationError, kind: type[BaseModel], raw: dict[str, Any], whose: Callable[[str], str]) -> str:
     first, *others = error.errors()
     where = ".".join(_typed_path(first["loc"], raw))
     # a field of several kinds is wrong in as many ways
     found = [first, *(each for each in others if ".".join(_typed_path(each["loc"], raw)) == where)]
     message = ", or ".join(map(_message, found))
     if first["type"] == "extra_forbidden":
-        return f"{where} is not a setting of this experiment (see --cfg job)"
+        return f"{where} is not a setting of this experiment{whose(where)} (see --cfg job)"
     if first["type"] == "missing":
         return f"{where} is not set: it should be {allowed(kind, raw, where.split('.'))}"
     if first["type"].startswith("union_tag"):

@@ -43,6 +43,7 @@ def eta_critical(
     *,
     loss: Literal["mse", "cross_entropy"] = "mse",
     momentum: float = 0.0,
+    stable_product: float | None = None,
 ) -> float:
     """Theorem 2.1: eta_critical = 2/(lambda_min + lambda_max) of h Theta/(N k), for Theta (n, n) or (n, n, k, k).
 
@@ -53,13 +54,16 @@ def eta_critical(
     r^2 - (1 + beta - eta lambda) r + beta = 0, and both roots lie inside the unit circle iff beta < 1 and
     0 < eta lambda < 2 (1 + beta); at the upper end one root is -1.
 
+    `stable_product`: stable_product/lambda_max, for any other optimizer whose steps are stable up to that eta lambda,
+    (2 + 2 beta)/(1 + 2 beta) of Nesterov's, say; instead of `momentum`.
+
     Cross-entropy: the Hessian in the logits is diag(p) - p p^T for targets that sum to 1 (times their sum otherwise).
     Gershgorin's discs put its eigenvalues in [0, max 2 p (1 - p)], within [0, 1/2], and 0 is attained by shifting all
     logits. So lambda_min = 0 and lambda_max <= lambda_max(Theta)/(2 N k): the rate returned is never unstable, but
     larger ones may be stable too, the more so as p saturates.
 
-    Raises: UserError as `extreme_eigenvalues`, for an unknown loss, a momentum outside [0, 1), an n_outputs that
-    contradicts the kernel, and a kernel that is zero.
+    Raises: UserError as `extreme_eigenvalues`, for an unknown loss, a momentum outside [0, 1), a stable_product that is
+    not positive or comes with a momentum, an n_outputs that contradicts the kernel, and a kernel that is zero.
     """
     n = len(ntk_train_train)
     if np.ndim(ntk_train_train) == 4 and ntk_train_train.shape[2] != n_outputs:
@@ -70,19 +74,24 @@ def eta_critical(
         raise UserError(f"unknown loss {loss!r}: use {' or '.join(CURVATURE)}")
     if not 0.0 <= momentum < 1.0:
         raise UserError(f"momentum must be in [0, 1), got {momentum}")
+    if stable_product is not None and (momentum or not stable_product > 0.0):
+        raise UserError(
+            f"stable_product = {stable_product} must be above 0 and stands in place of momentum = {momentum}: give one of the two"
+        )
     smallest, largest = extreme_eigenvalues(ntk_train_train)
     if not largest > 0.0:
         raise UserError("the training kernel is zero: no learning rate is too large, and nothing is learnt")
     rows = n * n_outputs
-    return stable_rate(smallest / rows, largest / rows, loss=loss, momentum=momentum)
+    product = 2.0 * (1.0 + momentum) if momentum > 0.0 else stable_product
+    return stable_rate(smallest / rows, largest / rows, loss=loss, stable_product=product)
 
 
-def stable_rate(smallest: float, largest: float, *, loss: str, momentum: float) -> float:
-    """The rate of `eta_critical` from the extreme eigenvalues of Theta/(N k)."""
+def stable_rate(smallest: float, largest: float, *, loss: str, stable_product: float | None) -> float:
+    """The rate of `eta_critical` from the extreme eigenvalues of Theta/(N k); None: of plain gradient descent."""
     lowest, highest = CURVATURE[loss]
     smallest, largest = lowest * smallest, highest * largest
-    if momentum > 0.0:
-        return 2.0 * (1.0 + momentum) / largest
+    if stable_product is not None:
+        return stable_product / largest
     return 2.0 / (max(smallest, 0.0) + largest)  # below 0 only by rounding
 
 

@@ -152,6 +152,22 @@ def test_what_cannot_be_measured_with_changed_settings_is_not_judged():
     assert found == ("not_judged", "it cannot be measured: data.classes changed")
 
 
+def test_of_the_changed_settings_those_are_named_that_a_claim_without_a_number_speaks_of():
+    """The sizes of a run, which do not keep its claims from being judged, may still leave them without a number."""
+    unmeasured, seed, width = claim(math.nan), {"seed": (0, 1)}, {"model.width": (2048, 64)}
+    assert told(unmeasured, seed | width)[1] == "it cannot be measured: model.width changed"
+    assert told(unmeasured, seed)[1] == "it cannot be measured: seed changed", "it speaks of none that is changed"
+    of_any = claim(math.nan, depends_on=ANY_SETTING)
+    assert told(of_any, seed | width)[1] == "it cannot be measured: seed, model.width changed"
+    elsewhere = seed | {"parts.relu1.record.outputs": (11, 1)}
+    assert (
+        told(claim(math.nan, parts=("tanh3",)), elsewhere, figure="figs6")[1] == "it cannot be measured: seed changed"
+    )
+    swept = seed | {"model.activation": ("relu", ["relu", "tanh"])}
+    shipped_rows = pd.DataFrame({"value": [1.0], "model.activation": ["relu"]})
+    assert told(of_any, swept, shipped_rows)[1] == "it cannot be measured: seed changed"
+
+
 def test_every_verdict_that_is_none_says_why():
     reasons = [
         judge(claim(5.0), FIG3, TABLE, scale="smoke", stand_in=False, changed={}).reason,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
@@ -12,6 +13,8 @@ from ntkrun.experiments.runs.recursion import recursion_kernels
 from ntkrun.lockstep.progress import Silent
 from ntkrun.networks import Activation, Conv, Dense, Flatten, Sequential
 from ntkrun.networks.infinite_width import infinite_width_kernels
+from ntkrun.nonlinearities import ACTIVATIONS
+from ntkrun.notation.activation_names import DECLARED
 from ntkrun.runner.plan import make_cells
 
 X = np.random.default_rng(0).standard_normal((3, 5, 4, 2))
@@ -63,6 +66,15 @@ def test_a_run_has_theta_as_a_rival_and_its_plan_tells_what_that_costs(settings_
     costs = {n: sum(piece.times * piece.bytes_once for piece in found) for n, found in pieces.items()}
     assert 2.2 < costs[64] / costs[32] < 4.5  # N^2 / 2 + N m, a whole number of tiles
     assert recursion_pieces(settings(settings_of, "lockstep"), (8, 8, 3), 4, 2) == []
+
+
+@pytest.mark.parametrize("activation", sorted(name for name in ACTIVATIONS if not DECLARED[name].flat))
+def test_a_plan_tells_what_theta_costs_whatever_the_nonlinearity(settings_of, activation):
+    """A quadrature chooses its size by numbers, which a program of shapes has not."""
+    typed = (*TYPED, f"model.activation={activation}")
+    pieces = recursion_pieces(settings(settings_of, "lockstep", *typed), (5, 4, 2), 4, 3)
+    for piece, shape in zip(pieces, [(4, 4), (3, 4)], strict=True):
+        assert [found.shape for found in jax.eval_shape(piece.function, *piece.arguments)] == [shape] * 2
 
 
 def test_a_descent_has_theta_where_it_is_asked_for(settings_of):

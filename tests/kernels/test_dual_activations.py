@@ -234,6 +234,23 @@ def test_kinks_elsewhere_than_at_0():
     np.testing.assert_allclose(tdot[0, 2], quad(inside, -edge, edge)[0], rtol=1e-9)
 
 
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 1.0), (0.0, 6.0), (-0.3, 2.0)])
+@pytest.mark.parametrize("p", [0.5, 8.0, 51.0, 146.0])
+def test_the_error_that_is_told_of_kinks_without_names_holds(low, high, p):
+    """Also where a kink falls between two nodes; at equal inputs Tdot = P(low < u < high)."""
+    dual, root = HermiteDual(Activation("mine", lambda u: jnp.clip(u, low, high))), np.sqrt(p)
+    with pytest.warns(UserWarning, match="kernels err by about") as told:
+        dual = dual.for_variances(np.array([p]))
+    (line,) = told
+    error = float(str(line.message).partition("err by about ")[2].split()[0])
+    t, tdot = (float(one[0, 0]) for one in dual.moments(*pairs(p, p, [1.0])))
+    second = quad(lambda z: np.clip(root * z, low, high) ** 2 * density(z), -12, 12, points=[low / root, high / root])[
+        0
+    ]
+    inside = special.ndtr(high / root) - special.ndtr(low / root)
+    assert abs(t / second - 1) < error and abs(tdot / inside - 1) < error < 0.5
+
+
 def test_a_missing_kink_and_a_jump_are_told_in_one_line():
     missing = Activation("hard tanh", lambda u: jnp.clip(u, -1, 1), kinks=(-1.0,))
     with pytest.warns(UserWarning, match="name all places"):

@@ -56,6 +56,20 @@ def test_heavy_ball_limit(beta, relative, stable):
     assert (np.abs(r).max() < 1e-3) == stable
 
 
+@pytest.mark.parametrize(("relative", "stable"), [(0.98, True), (1.02, False)])
+def test_limit_of_another_optimizer(relative, stable):
+    """Nesterov's: heavy ball with the gradient of the point it would reach."""
+    theta, beta = kernel(k=2), 0.9
+    eta = relative * eta_critical(theta, 2, stable_product=(2 + 2 * beta) / (1 + 2 * beta))
+    r = before = np.random.default_rng(0).standard_normal((6, 2))
+    for _ in range(3000):
+        ahead = r + beta * (r - before)
+        r, before = ahead - eta * apply_kernel(theta, ahead) / r.size, r
+        if np.abs(r).max() > 1e6:
+            break
+    assert (np.abs(r).max() < 1e-3) == stable
+
+
 def test_cross_entropy_rate_is_safe_and_reached_at_even_odds():
     """One example, two logits: at p = 1/2 the Hessian's eigenvalue is exactly 1/2, and the bound is the limit."""
     theta = np.eye(1)
@@ -90,6 +104,9 @@ def test_errors():
         eta_critical(theta, 3)
     with pytest.raises(UserError, match="momentum"):
         eta_critical(theta, 2, momentum=1.0)
+    for product, momentum in ((0.0, 0.0), (2.0, 0.9)):
+        with pytest.raises(UserError, match="stable_product"):
+            eta_critical(theta, 2, stable_product=product, momentum=momentum)
     with pytest.raises(UserError, match="zero"):
         eta_critical(np.zeros((3, 3)), 1)
     with pytest.raises(UserError, match="square"):

@@ -11,6 +11,7 @@ from typing import Any
 from ntkrun.cli.configs import groups
 from ntkrun.cli.hydra.compose import compose
 from ntkrun.errors import UserError
+from ntkrun.runner.other_settings import whose
 
 
 def is_about_input(error: Exception) -> bool:
@@ -48,7 +49,9 @@ def one_line(error: Exception, arguments: Iterable[str] = ()) -> str:
     if match := re.search(r"In '([^']+)': Could not load '([^']+)'", text):
         return f"{match[1]}: there is no {match[2]} for its defaults to name; --help lists what there is"
     if match := re.search(r"Could not override '([^']+)'", text):
-        return f"{match[1]} is not a setting of this experiment{_closest(match[1])} (see --cfg job)"
+        experiment = next((a.partition("=")[2] for a in arguments if a.startswith("experiment=")), None)
+        meant = whose(match[1], experiment) or _closest(match[1])
+        return f"{match[1]} is not a setting of this experiment{meant} (see --cfg job)"
     if match := re.search(r"Could not (?:append|delete)[^']*'?([\w.]+)", text):
         return f"cannot apply the override for {match[1]}: " + text.splitlines()[0]
     if "Config group override must be" in text:

@@ -237,7 +237,7 @@ def recursion_pieces(settings: Any, image: tuple[int, ...], n: int, m: int) -> l
         )
         sides = plan.sides(tile_bytes, 8)
         tiles = plan.tiles(-(-rows // sides[0]), -(-(columns or rows) // sides[1]))
-        pieces.append(Piece("recursion", plan.usual_tile, plan.tile_arguments(sides), len(tiles)))
+        pieces.append(Piece("recursion", plan.usual_tile(), plan.tile_arguments(sides), len(tiles)))
     return pieces
 
 

@@ -38,6 +38,7 @@ from ntkrun.models.parameters import named_leaves
 from ntkrun.models.start import check_user_module, started
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.models import ModelSettings, UserModuleSettings, check_rate_of
+from ntkrun.settings.optimizers import OptimizerSettings
 from ntkrun.settings.own_data import content_of
 from ntkrun.settings.runs import RunSettings
 from ntkrun.theory.learning_rate import eta_critical, stable_rate
@@ -238,8 +239,7 @@ def check_learning_rate(setup: TrainingSetup, progress: Progress) -> dict[str, f
     """Warn when eta reaches eta_critical of Theorem 2.1; the facts for the provenance.
 
     Convolutions: lambda_max by power iteration on as many images as a step sees (at most CRITICAL_IMAGES), which is
-    also right for batch normalisation.  No such rate is known for steps that are not linear in the gradient (Adam):
-    nothing is checked.
+    also right for batch normalisation.  Nothing is checked for an optimizer that declares no `stable_product` (Adam).
     """
     settings, optimizer = setup.settings, setup.settings.optimizer
     if setup.routes.critical_rate is None:
@@ -254,13 +254,18 @@ def check_learning_rate(setup: TrainingSetup, progress: Progress) -> dict[str, f
         sample = setup.x_train[: min(optimizer.batch_size or CRITICAL_IMAGES, CRITICAL_IMAGES)]
         top = ntk_scale(setup.model) * largest_eigenvalue(setup.model, setup.theta0, sample)
         rows = len(sample) * setup.k
-        critical = stable_rate(0.0, top / rows, loss=settings.loss, momentum=optimizer.momentum)
+        critical = stable_rate(0.0, top / rows, loss=settings.loss, stable_product=limit_of(optimizer))
     return compare_rates(setup.optimizer, critical, progress)
 
 
 def critical_rate(settings: RunSettings, theta_hat: np.ndarray, k: int) -> float:
     """eta_critical of Theta_hat_0 (n, n) or (n, n, k, k), in the normalisation of the parameterization."""
-    return eta_critical(theta_hat, k, loss=settings.loss, momentum=settings.optimizer.momentum)
+    return eta_critical(theta_hat, k, loss=settings.loss, stable_product=limit_of(settings.optimizer))
+
+
+def limit_of(optimizer: OptimizerSettings) -> float | None:
+    """The `stable_product` that eta_critical is to come from; None for plain gradient descent, whose rate Theorem 2.1 names."""
+    return optimizer.stable_product if optimizer.has_momentum else None
 
 
 def compare_rates(optimizer: Optimizer, critical: float, progress: Progress) -> dict[str, float]:

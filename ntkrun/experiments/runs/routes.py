@@ -105,8 +105,8 @@ def _flow(settings: RunSettings, by_solver: bool) -> Literal["spectrum", "solver
 
 
 def _critical_rate(settings: RunSettings) -> Literal["kernel", "power_iteration"] | None:
-    """None for steps that are not linear in the gradient.  Convolutions: power iteration, where an image of a kernel costs a
+    """None for an optimizer that declares no `stable_product`.  Convolutions: power iteration, where an image of a kernel costs a
     hundred times as much."""
-    if not settings.optimizer.linear_in_gradient:
+    if settings.optimizer.stable_product is None:
         return None
     return "kernel" if settings.model.cheap_kernel else "power_iteration"

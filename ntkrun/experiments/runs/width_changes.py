@@ -130,7 +130,7 @@ def check_learning_rates(
     settings: WidthChangeSettings, ensemble: Ensemble, optimizer: Optimizer, progress: Progress
 ) -> dict[str, float]:
     """`prepare.check_learning_rate` for the network of smallest eta_critical: narrow ones scatter."""
-    if not settings.optimizer.linear_in_gradient:
+    if settings.optimizer.stable_product is None:
         return {"eta_max": float(optimizer.learning_rates().max())}
     member = ensemble.members
     blocks = np.asarray(ntk_scale(member.model) * member.observer.ntk0, np.float64)  # (s, n, n, k, k)
@@ -154,5 +154,5 @@ def planned_work(settings: WidthChangeSettings, block_bytes: int) -> PlannedWork
         return (ensemble_of(settings, model, theta0, ntk0, nngp0, unseen, x, y),)
 
     lockstep = Lockstep.of(rivals, keys, x, y, steps=settings.optimizer.steps, records=records_of(settings))
-    spectra = (n,) * (settings.networks if settings.optimizer.linear_in_gradient else 0)
+    spectra = (n,) * (settings.networks if settings.optimizer.stable_product is not None else 0)
     return PlannedWork(count(parameter_shapes(model, x.shape[1:], dtype)), lockstep, (start,), spectra)
