@@ -130,6 +130,8 @@ def valid(words: list[str], where: str) -> None:
         overrides.append("scale=cpu")
     overrides = [re.sub(r"^experiment=all$", "experiment=fig1", word) for word in overrides]
     overrides = [re.sub(r"^experiment=([^,]+),.*", r"experiment=\1", word) for word in overrides]
+    if "stage=list" in overrides:  # of all runs that are there
+        overrides.append("experiment=fig1")
     assert any(word.startswith("experiment=") for word in overrides), where
     settings = compose(overrides).settings
     experiment = load_experiment(settings["experiment"])

@@ -1,8 +1,8 @@
 """Curves that diverge hide all others of their panel: its y axis follows those that do not, and the panel says which do.
 
 A curve has diverged where its size is above `BEYOND` times what it starts with, or above `BEYOND` where it starts below 1.
-What is drawn here, losses, outputs, weights, distances, is of order 1 while training converges.  A diverged curve leaves the
-panel behind a cross; tables and claims keep all of it.
+Points that no line joins are no curve.  What is drawn here, losses, outputs, weights, distances, is of order 1 while training
+converges.  A diverged curve leaves the panel behind a cross; tables and claims keep all of it.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ def cut_diverged(figure: Figure) -> None:
     The `gid` of a curve, where it has one, is what the note calls it.
     """
     for ax in figure.axes:
-        ours = [line for line in ax.lines if not isinstance(line, PaperCurve)]
+        ours = [line for line in ax.lines if not isinstance(line, PaperCurve) and line.get_linestyle() != "None"]
         if diverged := [line for line in ours if _has_diverged(_values(line))]:
             low, high = _limits(ax, diverged)
             for line in diverged:

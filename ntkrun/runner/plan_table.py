@@ -79,6 +79,6 @@ def _notes(found: Sequence[Forecast], machine: Machine) -> list[str]:
         )
     if any(one.known == "about" for one in found):
         notes.append(
-            "~: steps by the kernel of infinite width; networks of n < 16 L or n < |D|/8 take more, up to 20 times"
+            "~: steps by the kernel of infinite width; networks of n < 16 L or n < |D|/8 take more, up to 30 times"
         )
     return notes

@@ -46,6 +46,13 @@ def test_what_grows_without_diverging_and_what_has_gaps_stays_as_it_was():
         assert ax.get_ylim() == before and not notes(figure) and len(ax.lines) == 1
 
 
+def test_points_of_many_networks_are_no_curve():
+    figure, ax = drawn(np.geomspace(1, 0.1, 7))
+    ax.plot(TIMES, np.array([0.1, 1e3, 0.2, 1e40, 0.1, 0.2, 0.1]), ".")
+    cut_diverged(figure)
+    assert not notes(figure)
+
+
 def test_a_panel_where_all_diverge_and_one_that_begins_with_nan():
     wild = np.array([np.nan, 1, 300, -1e5, np.inf, np.nan, 1e9])
     figure, ax = drawn(wild, -2 * wild)

@@ -153,7 +153,8 @@ def test_an_empty_sequential_changes_nothing():
     [
         (lambda: Dense(0), "features=0 must be a whole number"),
         (lambda: Dense(2, sigma_w2=-1.0), "sigma_w2=-1.0 must be a finite number"),
-        (lambda: Dense(2, parameterization="mup"), "unknown parameterization 'mup'"),
+        (lambda: Dense(2, parameterization="mup"), "no kernel at infinite width, which moves"),
+        (lambda: Dense(2, parameterization="lazy"), "unknown parameterization 'lazy'"),
         (lambda: Conv(2, padding="same"), "use one of: SAME, VALID, CIRCULAR"),
         (lambda: Conv(2, strides=(2,)), "one size and one stride >= 1 for each axis"),
         (lambda: Dropout(1.0), r"rate=1.0 is the share that is dropped"),

@@ -22,7 +22,8 @@ def told(name: str, *typed: str) -> Departures:
 
 def test_a_picture_says_what_differs_what_is_converted_and_what_is_ours():
     assert told("fig3", "scale=cpu").line("cpu", 99) == (
-        "scale=cpu: n = 512 instead of 2048, 3296 steps of changing eta instead of 25600 (paper); "
+        "scale=cpu: n = 512 instead of 2048, 3296 steps of changing eta instead of 25600, "
+        "classes frog, horse instead of airplane, horse, inputs per_image instead of zca (paper); "
         "eta = 0.02 for the printed 0.01; ours: 512 test images"
     )
     assert told("fig3", "scale=paper").line("paper", 99) == (
@@ -32,8 +33,8 @@ def test_a_picture_says_what_differs_what_is_converted_and_what_is_ours():
 
 def test_a_line_is_made_shorter_from_its_end():
     found = told("fig3", "scale=cpu")
-    assert found.line("cpu", 1) == "scale=cpu: n = 512 instead of 2048 (paper); and 3 more (gallery)"
-    assert found.line("cpu", 0) == "scale=cpu: and 4 more (gallery)"
+    assert found.line("cpu", 1) == "scale=cpu: n = 512 instead of 2048 (paper); and 5 more (gallery)"
+    assert found.line("cpu", 0) == "scale=cpu: and 6 more (gallery)"
     lengths = [len(found.line("cpu", most)) for most in range(found.said)]
     assert lengths == sorted(lengths)
 

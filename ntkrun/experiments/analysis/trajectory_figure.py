@@ -124,8 +124,8 @@ def _compare(ax: Axes, found: Sequence[Combination], panel: Compared, paper: str
         cycle(LINES), cycle(MARKS), panel.curves.items(), strict=False
     ):
         spreads = {one.label: over_seeds(one.table, curve, panel.split) for one in found}
-        for (name, spread), colour in zip(spreads.items(), colours(len(found)), strict=True):
-            draw_spread(ax, spread, color=colour, linestyle=line, gid=name)
+        for (one, spread), colour in zip(spreads.items(), colours(len(found)), strict=True):
+            draw_spread(ax, spread, color=colour, linestyle=line, gid=one)
         if all(spread.empty for spread in spreads.values()):
             continue
         entries[label] = {"color": "0.3", "linestyle": line}
