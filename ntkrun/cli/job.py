@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.hydra.compose import compose_here
-from ntkrun.cli.hydra.shipped import changed_settings, with_asked_width
+from ntkrun.cli.hydra.shipped import changed_settings, lacking_sizes, with_asked_width
 from ntkrun.cli.stages import execute, join
 from ntkrun.cli.variant import variant_of
 from ntkrun.errors import ComputeForbiddenError
@@ -29,7 +29,7 @@ def run_job(arguments: list[str], outcome: Outcome, flags: Sequence[str] = ()) -
         scale = scale_of_device()
         chosen_by = "auto: no accelerator" if scale == "cpu" else "auto: accelerator found"
         found = compose_here([*overrides, f"scale={scale}"])
-    for note in found.notes:
+    for note in [*found.notes, *lacking_sizes(found.settings, arguments)]:
         print(note, file=sys.stderr)
     command = " ".join(["ntkrun", *overrides, f"scale={scale}"])
     changed = changed_settings(found.settings, overrides)

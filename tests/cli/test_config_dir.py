@@ -158,3 +158,15 @@ def test_a_width_that_the_module_has_not_is_refused_from_a_file_as_from_the_comm
         assert code == 0 and "width" not in err
     else:
         assert code == 2 and f"Net has no field width: leave model.width={width} out" in err
+
+
+def test_a_file_without_sizes_of_the_scale_says_so_and_how_it_gets_those_of_its_figure(ntkrun, tmp_path):
+    mine = ["--config-dir", "mine", "experiment=mine", "stage=verify"]
+    written(tmp_path / "mine", HEAD + "seed: 3\n")
+    (line,) = (line for line in ntkrun(*mine, "scale=smoke")[2].splitlines() if line.startswith("warning: "))
+    assert "no sizes of scale=smoke" in line and "write sizes/smoke/mine.yaml" in line
+    assert "no sizes" not in ntkrun(*mine, "scale=paper")[2]
+    written(tmp_path / "mine", f"# @package _global_\n{line.split('`')[1]}\n", "sizes/smoke/mine.yaml")
+    assert "no sizes" not in ntkrun(*mine, "scale=smoke")[2]
+    shown = ntkrun(*mine[:3], "scale=smoke", "--cfg", "job", "--package", "optimizer")[1]
+    assert shown == ntkrun("experiment=fig3", "scale=smoke", "--cfg", "job", "--package", "optimizer")[1] != ""

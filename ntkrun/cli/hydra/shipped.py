@@ -8,6 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from ntkrun.cli.hydra.compose import compose
 from ntkrun.errors import UserError
+from ntkrun.experiments.figures import experiment_names
 from ntkrun.settings.changes import Changes, changes
 from ntkrun.settings.parts import leaves, replaced_by_parts
 from ntkrun.settings.runs import LOCAL_NAMES
@@ -30,6 +31,20 @@ def changed_settings(settings: dict[str, Any], overrides: Sequence[str]) -> Chan
     if len(shipped) > 1:
         _check_taken(settings, shipped)
     return changes(settings, shipped[0])
+
+
+def lacking_sizes(settings: dict[str, Any], overrides: Sequence[str]) -> list[str]:
+    """A line where a file of the user's own is run at a scale for which it has no sizes; those of a figure are the figure's."""
+    chosen = next((item.partition("=")[2] for item in overrides if item.startswith("experiment=")), "")
+    scale, figure = settings["scale"], settings["experiment"]
+    if scale == "paper" or chosen in experiment_names() or not _has_own_files():
+        return []
+    if chosen in GlobalHydra.instance().config_loader().get_group_options(f"sizes/{scale}"):
+        return []
+    return [
+        f"warning: experiment={chosen} has no sizes of scale={scale} and runs with those of its file, the paper's where it names "
+        f"none: write sizes/{scale}/{chosen}.yaml beside it, with `defaults: [{scale}/{figure}]` for those of {figure}"
+    ]
 
 
 def with_asked_width(settings: dict[str, Any], changed: Changes) -> dict[str, Any]:
