@@ -34,6 +34,8 @@ PAGES = {
         "Questions": "faq.md",
         "Any combination": "lockstep.md",
         "A network of your own": "own_network.md",
+        "Data of your own": "own_data.md",
+        "How linear is a run": "linearity.md",
         "Settings": "settings.md",
         "How claims are judged": "claims.md",
         "When something breaks": "robustness.md",

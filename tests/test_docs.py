@@ -19,7 +19,7 @@ from entry_point import ntkrun  # noqa: F401  (a fixture)
 from ntkrun import __version__
 from ntkrun.cli.arguments import check_arguments, completed
 from ntkrun.cli.hydra.compose import compose
-from ntkrun.experiments.figures import computing, experiment_names, load_experiment
+from ntkrun.experiments.figures import computing, experiment_names, figure_names, load_experiment
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import read_table
 
@@ -174,3 +174,11 @@ def test_the_page_of_ratios_has_the_markers_that_make_bench_writes_between(root)
     page, script = (root / "docs" / "speed.md").read_text(), (root / "scripts" / "bench.py").read_text()
     for name in ("BEGIN", "END"):
         assert page.count(re.findall(r"<!-- [^>]+ -->", script)[name == "END"]) == 1
+
+
+def test_every_page_has_its_place_on_the_site(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    site = importlib.import_module("docs_site")
+    placed = {page for group in site.PAGES.values() for page in group.values()} | {"api.md"}
+    of_figures = {Path(note).name for name in figure_names() for note in site.notes(name)}
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} <= placed | of_figures
