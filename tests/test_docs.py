@@ -7,6 +7,7 @@
                    of make looked for; likewise with commands that stand indented
 """
 
+import importlib
 import re
 import shlex
 from collections.abc import Callable
