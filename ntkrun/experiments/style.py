@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.scale import LogTransform
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator, StrMethodFormatter
 
 # Okabe and Ito's palette, safe for the common kinds of colour blindness.
 BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
@@ -110,13 +110,20 @@ def style(name: str) -> Iterator[None]:
 def ticks_at_powers(figure: Figure) -> None:
     """Logarithmic axes over three decades and more: ticks at powers of the base alone, as 2⁷ or 10⁻³ in plain text.
 
-    Minor ticks, too close to be read off there, and mathtext take a sixth of the time of a picture.
+    Minor ticks, too close to be read off there, and mathtext take a sixth of the time of a picture.  Of decimal axes over less
+    than a decade 1, 2 and 5 are told, where matplotlib tells all digits, over each other.
     """
     for axis in (axis for ax in figure.get_axes() for axis in (ax.xaxis, ax.yaxis)):
         low, high = axis.get_view_interval()
-        if isinstance(scale := axis.get_transform(), LogTransform) and high >= 1e3 * low:
+        if not isinstance(scale := axis.get_transform(), LogTransform):
+            continue
+        if high >= 1e3 * low:
             axis.set_minor_locator(NullLocator())
             axis.set_major_formatter(FuncFormatter(partial(_power, float(scale.base))))
+        elif scale.base == 10 and high < 10 * low:
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _power(base: float, x: float, pos: int | None = None) -> str:
