@@ -30,7 +30,7 @@ def taylor_expand(f: ModelLike, params: Params, degree: int) -> Expansion:
     sum_j 1/j! d^j/dt^j f(theta_0 + t (theta - theta_0), x) at t = 0: derivatives along one direction, each of them twice the
     cost of the one below.  Raises `UserError` for a degree below 0.
     """
-    if degree < 0:
+    if not isinstance(degree, int) or degree < 0:
         raise UserError(f"degree={degree} is no degree of a polynomial: take 1 for the linearization")
     network = network_of(f)
     start = params_of(network, params)

@@ -18,7 +18,7 @@ from ntkrun.networks import module
 from ntkrun.networks.base import Layer
 from ntkrun.networks.covariances import Covariances, Needs, Signal
 from ntkrun.networks.statistics import Statistics
-from ntkrun.networks.windows import Window, counts, window_sums, windows
+from ntkrun.networks.windows import Window, counts, per_axis, window_sums, windows
 from ntkrun.types import Array
 
 
@@ -98,8 +98,8 @@ class Conv(AffineLayer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "size", tuple(self.size))
-        object.__setattr__(self, "strides", None if self.strides is None else tuple(self.strides))
+        object.__setattr__(self, "size", per_axis(self.size, "Conv: size"))
+        object.__setattr__(self, "strides", per_axis(self.strides, "Conv: strides"))
         _ = self.over  # which refuses what is no window
 
     @property

@@ -138,8 +138,8 @@ class Dropout(Layer):
     rate: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rate < 1:
-            raise UserError(f"Dropout: rate={self.rate} is the share that is dropped and must lie in [0, 1)")
+        if not isinstance(self.rate, int | float) or not 0 <= self.rate < 1:
+            raise UserError(f"Dropout: rate={self.rate!r} is the share that is dropped and must lie in [0, 1)")
 
     def signal(self, given: Signal) -> Signal:
         return replace(given, gaussian=given.gaussian and self.rate == 0)

@@ -13,7 +13,7 @@ from ntkrun.networks.base import Layer
 from ntkrun.networks.covariances import Covariances, Needs, Signal
 from ntkrun.networks.module import Scope
 from ntkrun.networks.statistics import Statistics
-from ntkrun.networks.windows import Window, counts, window_sums, windows
+from ntkrun.networks.windows import Window, counts, per_axis, window_sums, windows
 from ntkrun.types import Array
 
 
@@ -29,8 +29,8 @@ class AveragePool(Layer):
     padding: str = "VALID"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "size", tuple(self.size))
-        object.__setattr__(self, "strides", None if self.strides is None else tuple(self.strides))
+        object.__setattr__(self, "size", per_axis(self.size, "AveragePool: size"))
+        object.__setattr__(self, "strides", per_axis(self.strides, "AveragePool: strides"))
         _ = self.over
 
     @property

@@ -35,6 +35,15 @@ class Window:
         return count, missing // 2, missing - missing // 2
 
 
+def per_axis(value: Sequence[int] | None, what: str) -> tuple[int, ...] | None:
+    """One number for each axis of positions; UserError for a number by itself, which does not say how many axes there are."""
+    if value is None:
+        return None
+    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, int) for one in value):
+        raise UserError(f"{what}={value!r}: give one whole number for each axis of positions, (3, 3) for images")
+    return tuple(value)
+
+
 def windows(sizes: Sequence[int], strides: Sequence[int] | None, padding: str, layer: str) -> tuple[Window, ...]:
     """One window for each axis of positions; UserError for sizes, strides or a padding that none can have."""
     steps = (1,) * len(sizes) if strides is None else tuple(strides)

@@ -136,6 +136,8 @@ def test_what_a_recorder_cannot_take_is_said_in_one_line():
         ntkrun.LinearityRecorder(MODEL, THETA0, X, Y[:, 0])
     with pytest.raises(UserError, match="eta must be above 0"):
         ntkrun.LinearityRecorder(MODEL, THETA0, X, Y, eta=0.0)
+    with pytest.raises(UserError, match="unknown loss 'hinge'"):
+        ntkrun.LinearityRecorder(MODEL, THETA0, X, Y, loss="hinge")
     with pytest.raises(UserError, match="names and shapes"):
         ntkrun.LinearityRecorder(MODEL, THETA0, X, Y).record(0, {"other": X})
     assert ntkrun.LinearityRecorder(MODEL, THETA0, X, Y).table().empty

@@ -1,5 +1,7 @@
 """Kernels of composed networks by their invariants, and what cannot have one."""
 
+import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -176,3 +178,22 @@ def test_a_description_is_equal_to_its_copy_and_hashable():
         return Sequential(Conv(4, size=[3, 3]), RELU, Residual(Conv(4)), Flatten(), Dense(1), name="net")
 
     assert network() == network() and hash(network()) == hash(network())
+
+
+OF_WRONG_TYPES = """
+from ntkrun.errors import UserError
+from ntkrun.networks import AveragePool, Conv, Dropout
+
+for made in (lambda: Conv(2, size=3), lambda: Conv(2, strides=2), lambda: AveragePool(2), lambda: Dropout("a")):
+    try:
+        made()
+    except UserError as error:
+        print(error)
+"""
+
+
+@pytest.mark.end_to_end
+def test_what_is_of_a_wrong_type_is_one_line_where_no_annotation_is_checked():
+    """The annotations are checked in tests alone."""
+    done = subprocess.run([sys.executable, "-c", OF_WRONG_TYPES], capture_output=True, text=True, check=True)
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["Conv", "Conv", "AveragePool", "Dropout"]

@@ -83,7 +83,6 @@ class Setting:
         """Other values to try, near and far; none where the type leaves no choice."""
         kinds = alternatives(self.described.field.annotation)
         found: list[Any] = [*self.described.choices]
-        found += [None] if type(None) in kinds else []
         if isinstance(self.value, bool):
             found += [not self.value]
         elif isinstance(self.value, int):
@@ -97,6 +96,7 @@ class Setting:
         elif self.value is None:
             found += [one for kind in kinds for one in {float: (0.25, 4.0), int: (2,)}.get(kind, ())]
             found += [(0, 2)] if self.described.is_list else []
+        found += [None] if type(None) in kinds else []  # at last: all images of a set may be more than memory holds
         return [one for one in found if one != self.value]
 
     @property

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import jax
 import pytest
 from every_setting import NO_NUMBER, ORDER, QUICKEST, TYPED, Base, Setting, settings_of
 from test_identity import BASES
@@ -46,4 +47,5 @@ def test_no_setting_and_no_experiment_is_left_out():
 @pytest.mark.parametrize("which", ORDER)
 def test_every_setting_of_every_experiment_is_used_or_refused(which):
     ignored = {one.name: values for one in tried(which) if (values := base(which).ignored(one, thorough=True))}
+    jax.clear_caches()  # a gigabyte of programs that no other experiment runs
     assert ignored == {}

@@ -116,7 +116,11 @@ def _answers(y: NumpyArray, name: str) -> NumpyArray:
     if y.dtype.kind == "f" and y.ndim == 2 and y.shape[1]:
         _check_finite(y, name)
         return y.astype(np.float64)
-    hint = f"{name}[:, None] is one target each" if y.dtype.kind == "f" and y.ndim == 1 else "labels have one axis"
+    hint = (
+        f"{name}.astype(int) are labels, {name}[:, None] is one target each"
+        if y.dtype.kind == "f" and y.ndim == 1
+        else "labels have one axis"
+    )
     raise _WrongError(f"{what}: it must be labels, integers (n,), or targets, floats (n, k) ({hint})")
 
 

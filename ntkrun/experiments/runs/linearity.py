@@ -17,7 +17,7 @@ import pandas as pd
 from ntkrun import tables
 from ntkrun.costs import Piece
 from ntkrun.dynamics.linearity import KERNEL_EXAMPLES, Linearity, layers_of
-from ntkrun.dynamics.metrics import check_same_shape
+from ntkrun.dynamics.metrics import check_same_shape, loss_of
 from ntkrun.dynamics.network import Network, predict
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
@@ -140,6 +140,7 @@ class LinearityRecorder:
     ) -> None:
         if (eta is not None and not eta > 0) or not 0 <= momentum < 1:
             raise UserError(f"eta={eta}, momentum={momentum}: eta must be above 0, and momentum in [0, 1)")
+        loss_of(loss)  # refuses an unknown one here, and not at the first record
         self._stable = None if eta is None else 2 * (1 + momentum) / eta
         self._per_step = 1.0 if eta is None else float(np.sqrt(eta)) if momentum > 0 else eta
         model, x, y = full_precision(f), jnp.asarray(x_train), jnp.asarray(y_train)
