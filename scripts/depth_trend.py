@@ -35,6 +35,7 @@ FACTORS = {
     "nonlinearity": ("model.activation", "relu", "tanh"),
     "bias": ("model.sigma_b2", ".1", "0."),
 }
+# train losses of f_lin, all below 1, and numbers of steps
 ENDS = {"loss .15": 0.15, "loss .05": 0.05, "loss .015": 0.015, "16 steps": 16, "64 steps": 64}
 
 

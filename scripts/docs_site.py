@@ -27,7 +27,7 @@ from ntkrun.report.report_files import caption_of
 
 ROOT = Path(__file__).parent.parent
 SCALES = ("paper", "gpu", "cpu")  # the paper's own size first
-GITHUB = ("CONTRIBUTING.md", "CHANGELOG.md")
+ROOT_PAGES = ("CONTRIBUTING.md", "CHANGELOG.md")
 WIDTH = 1600  # of a picture on a page, pixels
 PAGES = {
     "Using it": {
@@ -69,7 +69,7 @@ def gather(source: Path) -> dict:
     """Write all pages below `source`; what mkdocs needs to know of them."""
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(ROOT / "docs", source)
-    for name in GITHUB:
+    for name in ROOT_PAGES:
         (source / name).write_text(at_the_top((ROOT / name).read_text()))
     (source / "index.md").write_text(at_the_top((ROOT / "README.md").read_text()))
     shutil.copy(ROOT / "CITATION.cff", source)

@@ -29,10 +29,12 @@ fixed at theta_0 describes it, hence no Theta at infinite width.
 
 import math
 from dataclasses import dataclass
+from typing import get_args
 
 from ntkrun.errors import UserError
+from ntkrun.settings.choices import Parameterization
 
-NAMES = ("ntk", "standard", "mup")
+NAMES = get_args(Parameterization)
 
 
 def check_parameterization(parameterization: str) -> None:

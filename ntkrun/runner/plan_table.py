@@ -7,6 +7,10 @@ from ntkrun.runner.amounts import duration, memory
 from ntkrun.runner.forecast import Forecast
 from ntkrun.runner.machines import Machine
 
+MOST_TIMES = (
+    30  # the steps that a narrow network of Figure S5 takes, over those of the plan: at most so many, as it was seen
+)
+
 MARKS = {"exactly": "", "about": "~ ", "at most": "<= "}
 HEADER = (
     "cell", "parameters", "steps", "FLOP/step", "kernels/step", "FLOP", "bytes", "calls", "memory", "compile", "run",
@@ -79,6 +83,7 @@ def _notes(found: Sequence[Forecast], machine: Machine) -> list[str]:
         )
     if any(one.known == "about" for one in found):
         notes.append(
-            "~: steps by the kernel of infinite width; networks of n < 16 L or n < |D|/8 take more, up to 30 times"
+            "~: steps by the kernel of infinite width; networks of n < 16 L or n < |D|/8 take more, up to "
+            f"{MOST_TIMES} times"
         )
     return notes

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Field, model_validator
 
+from ntkrun.notation.stable_products import heavy_ball
 from ntkrun.settings.choices import Flow
 from ntkrun.settings.fields import Count, NonNegative, Positive, Section, one_of
 
@@ -154,8 +155,7 @@ class MomentumSettings(OptimizerSettings):
 
     @property
     def stable_product(self) -> float:
-        """Roots of r^2 - (1 + beta - eta lambda) r + beta: at 2 + 2 beta one of them is -1."""
-        return 2 + 2 * self.momentum
+        return heavy_ball(self.momentum)
 
 
 class NesterovSettings(OptimizerSettings):

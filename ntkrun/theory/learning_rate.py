@@ -12,6 +12,7 @@ import scipy.linalg
 from scipy.sparse.linalg import eigsh
 
 from ntkrun.errors import UserError
+from ntkrun.notation.stable_products import heavy_ball
 from ntkrun.theory.closed_form import Kernel, symmetric_kernel
 from ntkrun.types import NumpyArray
 
@@ -50,7 +51,7 @@ def eta_critical(
     Squared loss, h = 1: below 2/lambda_max a mode contracts by |1 - eta lambda| < 1, and at 2/(lambda_min +
     lambda_max) the fastest and the slowest contract equally, the best rate there is.
 
-    `momentum` = beta > 0, heavy ball: the limit of stability instead, 2 (1 + beta)/lambda_max.  A mode obeys
+    `momentum` = beta > 0, heavy ball: the limit of stability instead, 2 (1 + beta)/lambda_max (`heavy_ball`).  A mode obeys
     r^2 - (1 + beta - eta lambda) r + beta = 0, and both roots lie inside the unit circle iff beta < 1 and
     0 < eta lambda < 2 (1 + beta); at the upper end one root is -1.
 
@@ -82,7 +83,7 @@ def eta_critical(
     if not largest > 0.0:
         raise UserError("the training kernel is zero: no learning rate is too large, and nothing is learnt")
     rows = n * n_outputs
-    product = 2.0 * (1.0 + momentum) if momentum > 0.0 else stable_product
+    product = heavy_ball(momentum) if momentum > 0.0 else stable_product
     return stable_rate(smallest / rows, largest / rows, loss=loss, stable_product=product)
 
 

@@ -140,4 +140,8 @@ def test_what_a_recorder_cannot_take_is_said_in_one_line():
         ntkrun.LinearityRecorder(MODEL, THETA0, X, Y, loss="hinge")
     with pytest.raises(UserError, match="names and shapes"):
         ntkrun.LinearityRecorder(MODEL, THETA0, X, Y).record(0, {"other": X})
-    assert ntkrun.LinearityRecorder(MODEL, THETA0, X, Y).table().empty
+    recorder = ntkrun.LinearityRecorder(MODEL, THETA0, X, Y)
+    assert recorder.table().empty
+    recorder.record(0, THETA0)
+    with pytest.raises(UserError, match="step 0 is recorded already"):
+        recorder.record(0, THETA0)

@@ -17,6 +17,7 @@ from ntkrun.experiments.runs.planned_work import PlannedWork
 from ntkrun.experiments.runs.suprema import planned_work as suprema_work
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
+from ntkrun.runner.plan_table import MOST_TIMES
 
 TRAINING = sorted({computing(load_experiment(name)).name for name in experiment_names()} - {"figs9", "figs10"})
 
@@ -113,7 +114,9 @@ def test_figure_s5_is_expected_to_take_about_the_steps_that_it_took(settings_of,
         ratios[cell.name] = (took[cell.config_hash] / expected, wide)
     assert len(ratios) > 30
     assert all(0.8 < ratio < 2.0 for ratio, wide in ratios.values() if wide), ratios
-    assert all(0.8 < ratio < 30.0 for ratio, _ in ratios.values()), ratios
+    # what a plan says of narrow networks is what the shipped ones took: 28 times for n = 32, L = 16
+    assert all(ratio > 0.8 for ratio, _ in ratios.values()), ratios
+    assert MOST_TIMES - 10 < max(ratio for ratio, _ in ratios.values()) < MOST_TIMES, ratios
 
 
 def test_the_steps_are_those_at_which_the_mean_loss_of_many_networks_of_infinite_width_ends(settings_of):

@@ -130,6 +130,8 @@ class Base:
         kept = {setting.partition("=")[0] for setting in typed}
         for setting, value in (TINY | (RATES if "rates" in there else {})).items():
             if isinstance(there.get(setting), type(value)) and setting not in kept:
+                if setting == "record.first_time":
+                    value = min(value, there[setting])  # a run of eight small steps reaches it
                 with suppress(UserError):  # where the run does not use it
                     first = validated(type(first), replaced(as_typed(first), tuple(setting.split(".")), value))
         return cls(found, first)

@@ -28,6 +28,7 @@ from ntkrun.kernels.precision import full_precision
 from ntkrun.lockstep.executor import observed
 from ntkrun.models import declarations
 from ntkrun.models.functions import Model, ModelLike
+from ntkrun.notation.stable_products import heavy_ball
 from ntkrun.settings.runs import FreeSettings, RunSettings
 from ntkrun.types import AnyArray, Params
 
@@ -141,7 +142,7 @@ class LinearityRecorder:
         if (eta is not None and not eta > 0) or not 0 <= momentum < 1:
             raise UserError(f"eta={eta}, momentum={momentum}: eta must be above 0, and momentum in [0, 1)")
         loss_of(loss)  # refuses an unknown one here, and not at the first record
-        self._stable = None if eta is None else 2 * (1 + momentum) / eta
+        self._stable = None if eta is None else heavy_ball(momentum) / eta
         self._per_step = 1.0 if eta is None else float(np.sqrt(eta)) if momentum > 0 else eta
         model, x, y = full_precision(f), jnp.asarray(x_train), jnp.asarray(y_train)
         check_same_shape(predict(model, params, x[:1]), y[:1])
@@ -162,6 +163,8 @@ class LinearityRecorder:
         """Look at theta after `step` steps."""
         if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, self._network.theta0):
             raise UserError("the parameters are not of the names and shapes of those that the recorder began with")
+        if step in self._steps:
+            raise UserError(f"step {step} is recorded already: a table has one row per number")
         found = observed(self._network, (params, None))
         self._seen.append({name: np.asarray(found[name]) for name in ROWS if name not in self._left_out})
         self._steps.append(step)
