@@ -49,6 +49,7 @@ RATES: dict[str, Any] = {
 TYPED = {name: typed for name, typed in BASES.items() if name != "model=own"}
 TYPED["until converged"] = ("fig2", "converged=2", "optimizer.steps=8")
 TYPED["by the solver"] = ("lockstep", "loss=cross_entropy", "theory.flow.by_solver=true")
+TYPED["optimizer=adam"] = ("lockstep", "optimizer=adam", "record.first_time=.001")  # its time is eta i, .008 at the end
 TYPED["batches"] = ("lockstep", "optimizer.batch_size=3")
 # what only some networks, optimizers and schedules have, where that compiles in a second
 TYPED |= {f"fig1, {name}": ("fig1", f"optimizer.schedule.name={name}", *rest) for name, rest in SCHEDULES.items()}
