@@ -31,6 +31,7 @@ SPLIT_COLOURS = {"train": BLUE, "test": VERMILION}
 KERNEL_COLOURS = {"empirical": PURPLE, "analytic": GREEN}
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK)
 ALARM = "#B00020"  # what must not be overlooked
+ANOTHER = "0.45"  # the paper's points of another image, weight or draw than ours: no colour of ours pairs with them
 NETWORK, LINEAR = "-", (0, (4, 2))  # line styles: the network is drawn through, its linearization dashed
 PAPER_MARK: dict[str, Any] = dict(linestyle="none", marker="o", markersize=3.4, alpha=0.35, markeredgewidth=0, zorder=1)
 
@@ -100,6 +101,14 @@ def paper_curve(
     ax.autoscale_view()
 
 
+def near_zero(ax: Axes) -> str:
+    """Where the paper's points are too small to be told from 0 in this panel: ", below 0.006"; else nothing."""
+    theirs = [np.abs(np.asarray(line.get_ydata())).max() for line in ax.lines if isinstance(line, PaperCurve)]
+    low, high = ax.get_ylim()
+    size = max(theirs, default=np.inf)
+    return f", below {size:.1g}" if size < 0.02 * (high - low) else ""
+
+
 @contextmanager
 def style(name: str) -> Iterator[None]:
     """Draw with the named style; nothing global is left changed."""
@@ -111,7 +120,8 @@ def ticks_at_powers(figure: Figure) -> None:
     """Logarithmic axes over three decades and more: ticks at powers of the base alone, as 2⁷ or 10⁻³ in plain text.
 
     Minor ticks, too close to be read off there, and mathtext take a sixth of the time of a picture.  Of decimal axes over less
-    than a decade 1, 2 and 5 are told, where matplotlib tells all digits, over each other.
+    than a decade 1, 2 and 5 are told, where matplotlib tells all digits, over each other; of binary axes over less than two
+    octaves also 5/4 and 3/2, where it tells one power or none.
     """
     for axis in (axis for ax in figure.get_axes() for axis in (ax.xaxis, ax.yaxis)):
         low, high = axis.get_view_interval()
@@ -124,6 +134,9 @@ def ticks_at_powers(figure: Figure) -> None:
             axis.set_minor_locator(NullLocator())
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        elif scale.base == 2 and high < 4 * low:
+            axis.set_major_locator(LogLocator(base=2.0, subs=(1.0, 1.25, 1.5)))
+            axis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
 
 
 def _power(base: float, x: float, pos: int | None = None) -> str:

@@ -17,6 +17,7 @@ from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict
 from ntkrun.experiments.style import ALARM, ENLARGED, style, ticks_at_powers
+from ntkrun.experiments.symbols import in_symbols
 from ntkrun.report.departures import Departures
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
@@ -214,6 +215,7 @@ def draw(
         figure.set_size_inches(*(ENLARGED[style_name] * figure.get_size_inches()))
         apart = deviations(figure, experiment.name)
         _stamp(figure, stamp)
+        in_symbols(figure)
         ticks_at_powers(figure)
         record = json.dumps(provenance)
         if (layout := figure.get_layout_engine()) is not None:

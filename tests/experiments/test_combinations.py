@@ -62,6 +62,15 @@ def texts(artist: Artist) -> list[str]:
     return own + [text for part in parts for text in texts(part)]
 
 
+def unlabelled(figure: Figure) -> list[Axis]:
+    """The axes that say nothing of what they show and share no ticks with one that does."""
+    axes = [
+        (axis, side) for ax in figure.axes if ax.axison for axis, side in ((ax.xaxis, "bottom"), (ax.yaxis, "left"))
+    ]
+    told = [axis for axis, side in axes if axis.get_tick_params().get(f"label{side}", True)]
+    return [axis for axis in told if not axis.get_label().get_text() and axis.axes.get_label() != "<colorbar>"]
+
+
 def judged(experiment, table: pd.DataFrame, combination: str) -> list[dict]:
     return [asdict(v) | {"combination": combination} for v in judge_all(experiment, table, **HOW)]
 
@@ -78,6 +87,7 @@ def test_a_swept_setting_is_drawn_and_judged_value_by_value(name, table_of):
     assert one_by_one[0] and one_by_one[0] != one_by_one[1]
     assert lines(figure) == one_by_one[0] | one_by_one[1]
     assert set(labels.values()) <= set(texts(figure))
+    assert not unlabelled(figure)
 
     expected = [verdict for value, one in alone.items() for verdict in judged(experiment, one, labels[value])]
     found = judge_all(experiment, swept, **HOW)

@@ -1,13 +1,17 @@
 """The look that all figures share."""
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from ntkrun.experiments import style
+from ntkrun.experiments.symbols import in_symbols
 
 
 def test_log_axes_have_ticks_that_can_be_read():
     figure = Figure(figsize=(15, 4))
-    wide, binary, narrow = figure.subplots(1, 3)
+    wide, binary, narrow, octave = figure.subplots(1, 4)
+    octave.set_xscale("log", base=2)
+    octave.set_xlim(0.7, 1.9)
     wide.set(xscale="log", xlim=(1e-3, 10.0))
     binary.set_xscale("log", base=2)
     binary.set_xlim(1, 1024)
@@ -18,3 +22,28 @@ def test_log_axes_have_ticks_that_can_be_read():
     assert "2¹⁰" in [text.get_text() for text in binary.get_xticklabels()]
     assert {"0.5", "1", "2"} <= {text.get_text() for text in narrow.get_xticklabels()}
     assert not len(narrow.get_xticks(minor=True))
+    assert {"0.75", "1", "1.5"} <= {text.get_text() for text in octave.get_xticklabels()}
+
+
+def test_pictures_name_settings_as_the_paper_does_and_leave_files_alone():
+    figure = Figure()
+    ax = figure.subfigures(1, 1).subplots()
+    style.legend(ax, {"phi = relu, eta = 0.1": {}, "leaky_relu: 1": {}})
+    ax.set(title=r"$\beta$ eta = 1", xlabel="101 values of alpha instead of 200")
+    figure.suptitle("OWN DATA: eta.npz, relu.parquet, my_relu/beta = x")
+    in_symbols(figure)
+    said = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert said == ["\N{GREEK SMALL LETTER PHI} = ReLU, \N{GREEK SMALL LETTER ETA} = 0.1", "leaky ReLU: 1"]
+    assert ax.get_title() == r"$\beta$ eta = 1" and ax.get_xlabel().startswith(
+        "101 values of \N{GREEK SMALL LETTER ALPHA} "
+    )
+    assert figure.get_suptitle() == "OWN DATA: eta.npz, relu.parquet, my_relu/beta = x"
+
+
+def test_points_of_the_paper_too_small_to_see_are_told():
+    ax = Figure().subplots()
+    ax.plot([1.0, 2.0], [-1.0, 1.0])
+    style.paper_curve(ax, pd.DataFrame({"x": [1.0], "y": [0.006]}), ("a", "b"), None)
+    assert style.near_zero(ax) == ", below 0.006"
+    style.paper_curve(ax, pd.DataFrame({"x": [1.0], "y": [0.5]}), ("a", "c"), None)
+    assert style.near_zero(ax) == ""

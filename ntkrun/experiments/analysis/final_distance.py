@@ -66,7 +66,7 @@ def shown_in(panels: Sequence[Panel], table: pd.DataFrame) -> list[Panel]:
 
 def panels_size(panels: Sequence[Panel], table: pd.DataFrame) -> tuple[float, float]:
     """Of `draw_panels`, inches."""
-    return 12.5, 4.6 * -(-len(shown_in(panels, table)) // len(panels))
+    return 12.5, 5.4 * -(-len(shown_in(panels, table)) // len(panels))
 
 
 def draw_panels(figure: FigureBase, panels: Sequence[Panel], table: pd.DataFrame) -> None:
@@ -78,8 +78,6 @@ def draw_panels(figure: FigureBase, panels: Sequence[Panel], table: pd.DataFrame
     panel_letters(axes.flat[: len(shown)])
     for ax in axes.flat[len(shown) :]:
         ax.set_axis_off()
-    for row in axes:
-        row[0].set_ylabel("final test RMSE, network to linearised")
 
 
 def draw_panel(ax: Axes, panel: Panel, table: pd.DataFrame) -> None:
@@ -96,15 +94,16 @@ def draw_panel(ax: Axes, panel: Panel, table: pd.DataFrame) -> None:
             seeds_band(ax, spreads[value], colour)
             ax.plot(ours[value].index, ours[value], color=colour, marker=".", markersize=3)
             cut = points is not None and ours[value].index.max() < points.index.max()
-            entries[f"{label} (cut at n = {ours[value].index.max()})" if cut else label] = {"color": colour}
+            entries[f"{label} (to n = {ours[value].index.max()})" if cut else label] = {"color": colour}
         else:
             entries[f"{label} (not run)"] = PAPER_MARK | {"color": colour}
     entries |= seeds_entry(table) | ({"paper": PAPER_MARK | {"color": "0.3"}} if paper else {})
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
-    ax.set_xlabel("n" if panel.net == "fc" else "channels")
+    ax.set_xlabel("width n" if panel.net == "fc" else "channels n")
+    ax.set_ylabel("final test RMSE, network to linearised")
     ax.set_title(panel.title if ours else f"{panel.title}\n(not run: the paper's points only)")
-    legend(ax, entries, loc="upper left", bbox_to_anchor=(0.0, -0.2), ncols=2)
+    legend(ax, entries, loc="upper left", bbox_to_anchor=(0.0, -0.14))
 
 
 def slopes(table: pd.DataFrame, panel: Panel) -> list[float]:

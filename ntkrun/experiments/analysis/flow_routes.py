@@ -12,7 +12,17 @@ from matplotlib.figure import FigureBase
 from ntkrun import tables
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average, largest, power_law, smallest
-from ntkrun.experiments.style import BLACK, LINEAR, NETWORK, PAPER_MARK, SERIES, legend, panel_letters, paper_curve
+from ntkrun.experiments.style import (
+    ANOTHER,
+    BLACK,
+    LINEAR,
+    NETWORK,
+    PAPER_MARK,
+    SERIES,
+    legend,
+    panel_letters,
+    paper_curve,
+)
 from ntkrun.reference import paper_panel
 
 POINTS = 5  # images of which the paper shows a logit
@@ -91,12 +101,10 @@ def draw_logits(figure: FigureBase, table: pd.DataFrame, name: str, paper: Seque
     panel_letters(axes.flat[: len(widths)])
     for ax in axes.flat[len(widths) :]:
         ax.set_axis_off()
-    for ax in axes[:, 0]:
-        ax.set_ylabel("logit")
     entries = {"network": dict(color="0.3", linestyle=NETWORK), "linearised": dict(color="0.3", linestyle=LINEAR)}
     entries |= {"linearised, ODE": dict(color=BLACK, linestyle="none", marker=".", markersize=2.5)}
-    entries |= {"paper: network": PAPER_MARK | {"color": "0.3", "markersize": 2.4}}
-    entries |= {"paper: linearised": PAPER_MARK | {"color": "0.3", "markersize": 1.2}}
+    entries |= {"paper, another image: network": PAPER_MARK | {"color": ANOTHER, "markersize": 2.4}}
+    entries |= {"the same: linearised": PAPER_MARK | {"color": ANOTHER, "markersize": 1.2}}
     legend(axes[0, 0], entries, loc="upper left")
 
 
@@ -112,7 +120,7 @@ def draw_width(ax: Axes, table: pd.DataFrame, name: str, width: int) -> None:
     }
     for label, points in paper_panel(name, f"n{width}").items():
         index, rival = int(label[5]), label.split("_")[1]
-        look = {"color": SERIES[index], "markersize": 2.4 if rival == curves.NETWORK else 1.2}
+        look = {"color": ANOTHER, "markersize": 2.4 if rival == curves.NETWORK else 1.2}
         paper_curve(ax, points, (f"n{width}", label), logits[rival, index], OTHER_IMAGE, **look)
     for index in range(POINTS):
         for rival, line in STYLES.items():
@@ -122,4 +130,4 @@ def draw_width(ax: Axes, table: pd.DataFrame, name: str, width: int) -> None:
         ax.plot(curve.index, curve, color=BLACK, linestyle="none", marker=".", markersize=2.5)
     told = f", seed {seeds.min()}" if len(seeds) > 1 else "" if len(seeds) else " (not run: the paper's points only)"
     ax.set_xscale("log")
-    ax.set(xlabel="t", title=f"n = {width}{told}")
+    ax.set(xlabel="time t", ylabel="logit f(x)", title=f"n = {width}{told}")

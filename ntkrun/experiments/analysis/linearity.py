@@ -35,11 +35,13 @@ class FromLinear:
         entries |= {split: {"color": "0.3", "linestyle": line} for split, line in SPLIT_LINES.items()}
         time_axis(ax, table)
         distance_axis(ax, entries | seeds_entry(table))
-        ax.set_title("RMSE to the network")
+        ax.set(title="RMSE to the network", ylabel="RMSE")
 
     def compared(self) -> list[Compared]:
         named = {curves.RMSE.of(rival): (label, ("", "")) for rival, (label, _) in RIVALS.items()}
-        return [Compared(f"{split} RMSE to the network", split, named, log=True) for split in SPLIT_LINES]
+        return [
+            Compared(f"{split} RMSE to the network", f"{split} RMSE", split, named, log=True) for split in SPLIT_LINES
+        ]
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class OfTraining:
     """Curves of the network on its training set: by name (label, colour, style of the line)."""
 
     title: str
+    value: str
     lines: dict[str, tuple[str, str, object]]
 
     def draw(self, ax: Axes, table: pd.DataFrame, paper: str | None) -> None:
@@ -58,11 +61,11 @@ class OfTraining:
                 entries[label] = {"color": colour, "linestyle": line}
         time_axis(ax, table)
         distance_axis(ax, entries | seeds_entry(table))
-        ax.set_title(self.title)
+        ax.set(title=self.title, ylabel=self.value)
 
     def compared(self) -> list[Compared]:
         named = {curve: (label, ("", "")) for curve, (label, *_) in self.lines.items()}
-        return [Compared(self.title, "train", named, log=True)]
+        return [Compared(self.title, self.value, "train", named, log=True)]
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Layers:
                 entries[f"layer {index + 1}"] = {"color": colour}
         time_axis(ax, table)
         distance_axis(ax, entries | seeds_entry(table))
-        ax.set_title(r"change of layers $\|\theta_l - \theta_l(0)\| / \|\theta_l(0)\|$")
+        ax.set(title="change of layers", ylabel=r"$\|\theta_l - \theta_l(0)\| / \|\theta_l(0)\|$")
 
     def compared(self) -> list[Compared]:
         return []
@@ -87,6 +90,7 @@ class Layers:
 
 KERNEL = OfTraining(
     r"kernel $\hat\Theta_t$ of training images",
+    "relative change, alignment",
     {
         curves.NTK_CHANGE.of(curves.NETWORK): (r"change since $\theta_0$", PURPLE, NETWORK),
         curves.ALIGNMENT.of(curves.NETWORK): ("alignment with the targets", GREEN, NETWORK),
@@ -94,6 +98,7 @@ KERNEL = OfTraining(
 )
 SHARPNESS = OfTraining(
     "sharpness of the training loss",
+    "sharpness",
     {
         curves.SHARPNESS.of(curves.NETWORK): (r"$\lambda_{\max}$ of the Hessian", BLACK, NETWORK),
         curves.STABLE_SHARPNESS.of(curves.NETWORK): ("stable up to here", "0.5", LINEAR),

@@ -103,7 +103,7 @@ def variance_z(table: pd.DataFrame, time: float | int) -> float:
 
 
 COLOURS = {"nn": BLUE, curves.NTK: VERMILION, curves.NNGP: GREEN}  # by the names of the paper's curves
-LABELS = {"nn": "networks", curves.NTK: "all layers, (14, 15)", curves.NNGP: "readout only, (S22, S23)"}
+LABELS = {"nn": "networks", curves.NTK: "NTK: all layers, (14, 15)", curves.NNGP: "NNGP: readout, (S22, S23)"}
 EDGES = {"lower": -2, "mean": 0, "upper": 2}  # of a band, in sd
 DOT_SPACING = 0.2  # of the paper's curves, which hold 200 points or a few corners
 
@@ -125,9 +125,9 @@ def band_panels(figure: FigureBase, table: pd.DataFrame, paper: str, members: bo
     for ax, time in zip(axes, times, strict=True):
         _over_paper(ax, paper, time, _bands(ax, table, time, members))
         ax.set_title(f"t = {time:g}")
-        ax.set_xlabel(r"$\alpha$")
+        ax.set_xlabel(r"input $\alpha$")
         ax.set_ylim(-3.0, 3.0)
-    axes[0].set_ylabel("output" if len(all_layers(table)) else "output, readout trained")
+    axes[0].set_ylabel("output f(x)" if len(all_layers(table)) else "output f(x), readout trained")
     entries: dict[str, dict[str, Any]] = {LABELS[name]: {"color": colour} for name, colour in COLOURS.items()}
     entries |= {"2 sd": {"color": "0.3", "linestyle": "--"}, "paper": PAPER_MARK | {"color": "0.3"}}
     entries |= {"training points": {"color": "black", "linestyle": "none", "marker": "o", "markersize": 4}}

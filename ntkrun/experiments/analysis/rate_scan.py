@@ -60,7 +60,8 @@ def draw_data(ax: Axes, table: pd.DataFrame, name: str, data: str) -> None:
             seeds_band(ax, accuracies, colour)
             ax.plot(ours.index, ours, color=colour, linestyle=line)
     ax.set_xscale("log")
-    ax.set_xlabel(r"$\eta$  ($\eta_{std} n$)")
+    ax.set_xlabel(r"learning rate $\eta$  ($\eta_{std} n$)")
+    ax.set_ylabel("test accuracy")
     ax.set_title(data)
 
 
@@ -70,7 +71,6 @@ def draw_scans(figure: FigureBase, table: pd.DataFrame, name: str, data_sets: Se
     for letter, ax, data in zip(ascii_lowercase, axes, data_sets, strict=False):
         draw_data(ax, table, name, data)
         panel_letter(ax, letter)
-    axes[0].set_ylabel("test accuracy")
     entries: dict[str, dict[str, Any]] = {
         case.replace("_", ", "): {"color": colour}
         for case, colour in zip(cases_of(table).values(), SERIES, strict=False)

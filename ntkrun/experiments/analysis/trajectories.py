@@ -17,6 +17,7 @@ from ntkrun.experiments.analysis.power_law import largest, vertex
 from ntkrun.experiments.claims import ALL_SCALES, ANY_SETTING, Claim
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.style import (
+    ANOTHER,
     KERNEL_COLOURS,
     LINEAR,
     NETWORK,
@@ -24,6 +25,7 @@ from ntkrun.experiments.style import (
     SERIES,
     SPLIT_COLOURS,
     legend,
+    near_zero,
     paper_curve,
     seeds_band,
     seeds_entry,
@@ -44,6 +46,7 @@ class Compared:
     """
 
     title: str
+    value: str  # on the y axis
     split: str
     curves: dict[str, tuple[str, tuple[str, str]]]
     log: bool = False
@@ -53,7 +56,7 @@ def time_axis(ax: Axes, table: pd.DataFrame) -> None:
     positive = table.loc[table["time"] > 0, "time"]
     ax.set_xscale("log")
     ax.set_xlim(positive.min() * 0.8, positive.max() * 1.25)
-    ax.set_xlabel("t")
+    ax.set_xlabel("time t")
 
 
 def _draw(ax: Axes, curve: pd.Series, **look: Any) -> None:
@@ -94,46 +97,44 @@ class Followed:
     panel: str
     stem: str
     title: str
+    value: str
 
     def draw(self, ax: Axes, table: pd.DataFrame, paper: str | None) -> None:
         first = table[table["seed"] == table["seed"].min()]
         part = first[(first["curve"] == self.quantity.of(curves.NETWORK)) & (first["split"] == self.split)]
-        drawn, note = (
-            False,
-            f"another {'weight' if self.stem == 'weight' else 'image'}: which the paper shows is not known",
-        )
+        drawn, what = False, f"another {'weight' if self.stem == 'weight' else 'image'}"
+        note = f"{what}: which the paper shows is not known"
         for index in sorted(int(i) for i in part["index"].unique()):
-            colour = SERIES[index % len(SERIES)]
             for rival, line in STYLES.items():
                 curve = series(first, self.quantity.of(rival), self.split, index)
                 named = (paper, self.panel, f"{self.stem}{index}_{rival}")
-                drawn |= _over_paper(ax, named, curve, rival, note, color=colour)
-                _draw(ax, curve, color=colour, linestyle=line, linewidth=1.0)
+                drawn |= _over_paper(ax, named, curve, rival, note, color=ANOTHER)
+                _draw(ax, curve, color=SERIES[index % len(SERIES)], linestyle=line, linewidth=1.0)
         time_axis(ax, table)
         several = table["seed"].nunique() > 1
-        ax.set_title(f"{self.title}, seed {first['seed'].iloc[0]}" if several else self.title)
+        ax.set(title=self.title + (f", seed {first['seed'].iloc[0]}" if several else ""), ylabel=self.value)
         if part.empty:
             ax.text(0.5, 0.5, "none was recorded", transform=ax.transAxes, ha="center", color="0.45")
             return
-        self._legend(ax, drawn)
+        self._legend(ax, drawn, what)
 
-    def _legend(self, ax: Axes, paper: bool) -> None:
+    def _legend(self, ax: Axes, paper: bool, note: str) -> None:
         entries: dict[str, dict[str, Any]] = {
             "network": {"color": "0.3", "linestyle": NETWORK},
             "linearised": {"color": "0.3", "linestyle": LINEAR},
         }
         if paper:
-            entries["paper (network)"] = PAPER_MARK | {"color": "0.3"}
-            entries["paper (linearised)"] = PAPER_MARK | DOTS[curves.LINEAR] | {"color": "0.3"}
+            entries[f"paper, {note}{near_zero(ax)}"] = PAPER_MARK | {"color": ANOTHER}
+            entries["the same, linearised"] = PAPER_MARK | DOTS[curves.LINEAR] | {"color": ANOTHER}
         legend(ax, entries, loc="best")
 
 
 def outputs(split: str, stem: str = "sample") -> Followed:
     """Single outputs; `stem` is "sample", or "logit" for those of one image."""
-    return Followed(curves.OUTPUT, split, f"{split}_output", stem, f"{split} output")
+    return Followed(curves.OUTPUT, split, f"{split}_output", stem, f"{split} output", "output f(x)")
 
 
-WEIGHTS = Followed(curves.WEIGHT_CHANGE, "", "weight_change", "weight", r"weight change  $\theta_t - \theta_0$")
+WEIGHTS = Followed(curves.WEIGHT_CHANGE, "", "weight_change", "weight", "weight change", r"$\theta_t - \theta_0$")
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ class Average:
             ax.set_axis_off()
             ax.text(0.5, 0.5, f"no {self.quantity} without classes", ha="center", transform=ax.transAxes)
             return
+        ax.set_ylabel(self.quantity)
         drawn = False
         for split, colour in SPLIT_COLOURS.items():
             for rival, line in STYLES.items():
@@ -167,6 +169,7 @@ class Average:
         return [
             Compared(
                 f"{split} {self.quantity}",
+                self.quantity,
                 split,
                 {self.quantity.of(r): (label, (self.quantity, f"{split}_{r}")) for r, label in labels.items()},
             )
@@ -193,11 +196,11 @@ class Distance:
             entries[label] = {"color": colour}
         time_axis(ax, table)
         distance_axis(ax, entries | seeds_entry(table))
-        ax.set_title("test RMSE to the network")
+        ax.set(title="test RMSE to the network", ylabel="test RMSE")
 
     def compared(self) -> list[Compared]:
         named = {curves.RMSE.of(r): (label, ("rmse", f"{k}_kernel")) for r, (label, k) in self.rivals.items()}
-        return [Compared("test RMSE to the network", "test", named, log=True)]
+        return [Compared("test RMSE to the network", "test RMSE", "test", named, log=True)]
 
 
 def distance_axis(ax: Axes, entries: dict[str, dict[str, Any]]) -> None:

@@ -139,7 +139,7 @@ def _compare(ax: Axes, found: Sequence[Combination], panel: Compared, paper: str
         distance_axis(ax, entries)
     else:
         legend(ax, entries, loc="best")
-    ax.set_title(panel.title)
+    ax.set(title=panel.title, ylabel=panel.value)
 
 
 def six_panels(paper: str | None, rivals: dict[str, tuple[str, str]], stem: str = "sample") -> RunFigure:

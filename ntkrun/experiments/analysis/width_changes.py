@@ -117,6 +117,7 @@ def worst_octaves(net: Net, figure: str, panel: str, time: float) -> Callable[[p
 LAYER_COLOURS = (BLUE, GREEN, ORANGE, VERMILION)  # the input layer's first, the output layer's last
 # by quantity: the kernel's symbol and colour
 KERNELS = {curves.NTK_CHANGE: (r"$\hat\Theta$", PURPLE), curves.NNGP_CHANGE: (r"$\hat K$", BLACK)}
+CHANGE = "relative change"  # in the Frobenius norm, since the start
 GUIDES: dict[str, tuple[float, Any]] = {r"$1/\sqrt{n}$": (-0.5, (0, (5, 3))), "$1/n$": (-1.0, (0, (1, 2)))}
 
 
@@ -137,7 +138,7 @@ def draw_rows(figure: FigureBase, table: pd.DataFrame, name: str, named: Mapping
     axes = figure.subplots(len(there), 4, squeeze=False)
     for row, (net, title) in zip(axes, there.items(), strict=True):
         draw_row(row, net.of(table), name, f"{net}_")
-        row[0].set_ylabel(title)
+        row[0].set_ylabel(f"{title}\n{row[0].get_ylabel()}")
     panel_letters(axes.flat)
 
 
@@ -171,7 +172,7 @@ def time_panel(ax: Axes, part: pd.DataFrame, figure: str, panel: str) -> None:
             paper_curve(ax, points, (panel, f"n{width}"), over["mean"], color=colour)
     if paper:
         ax.plot([], [], color="0.3", label="paper", **PAPER_MARK)
-    ax.set(xscale="log", yscale="log", xlabel="t", title=r"change of $\hat\Theta$ over time")
+    ax.set(xscale="log", yscale="log", xlabel="time t", ylabel=CHANGE, title=r"change of $\hat\Theta$ over time")
     ax.set_xscale("log", base=2)
     # Below the lowest curve, which falls with the width, there is room for the legend.
     low, high = part["value"].min(), part["value"].max()
@@ -186,7 +187,7 @@ def _times(ours: float, theirs: float) -> str:
 def _widths_axis(ax: Axes, title: str) -> None:
     ax.set_yscale("log")
     ax.set_xscale("log", base=2)
-    ax.set(xlabel="width n", title=title)
+    ax.set(xlabel="width n", ylabel=CHANGE, title=title)
 
 
 def _against_width(ax: Axes, points: pd.DataFrame, colour: str) -> None:

@@ -47,7 +47,7 @@ def draw_slopes(figure: FigureBase, table: pd.DataFrame) -> None:
     axes = figure.subplots(1, 2)
     for letter, ax, what, title in zip("ab", axes, ("end", "peak"), ("at the end", "at its peak"), strict=True):
         _panel(ax, found, what)
-        ax.set_title(f"test RMSE to the network {title}")
+        ax.set(title=f"test RMSE to the network {title}", ylabel="test RMSE")
         ax.set_xlabel(f"width n (mean and sd of {count} seeds)" if count > 1 else "width n")
         panel_letter(ax, letter)
 

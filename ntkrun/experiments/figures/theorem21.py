@@ -32,6 +32,11 @@ QUANTITIES = {
     curves.THETA_DISTANCE: r"$\sup_t\,\|\theta_t - \theta_0\|_2$",
     curves.NTK_DISTANCE: r"$\sup_t\,\|\hat\Theta_t - \hat\Theta_0\|_F$",
 }
+SHORT = {
+    curves.OUTPUT_DISTANCE: "outputs, network to linearised",
+    curves.THETA_DISTANCE: "change of parameters",
+    curves.NTK_DISTANCE: "change of the kernel",
+}
 
 
 def draw(figure: FigureBase, table: pd.DataFrame) -> None:
@@ -40,7 +45,8 @@ def draw(figure: FigureBase, table: pd.DataFrame) -> None:
         for ax, (quantity, symbol) in zip(row, QUANTITIES.items(), strict=True):
             panel(ax, table, quantity, parameterization)
             over = r"$\,/\sqrt{n}$" if (quantity, parameterization) == (curves.THETA_DISTANCE, "ntk") else ""
-            ax.set_title(f"{symbol}{over}, {parameterization}", pad=10)  # room for the t below sup
+            ax.set_title(f"{SHORT[quantity]}, {parameterization}")
+            ax.set_ylabel(f"{symbol}{over}")
     for letter, ax in zip("abcdef", axes.flat, strict=True):
         panel_letter(ax, letter)
     for ax in axes[-1]:
