@@ -120,8 +120,8 @@ def ticks_at_powers(figure: Figure) -> None:
     """Logarithmic axes over three decades and more: ticks at powers of the base alone, as 2⁷ or 10⁻³ in plain text.
 
     Minor ticks, too close to be read off there, and mathtext take a sixth of the time of a picture.  Of decimal axes over less
-    than a decade 1, 2 and 5 are told, where matplotlib tells all digits, over each other; of binary axes over less than two
-    octaves also 5/4 and 3/2, where it tells one power or none.
+    than two decades 1, 2 and 5 are told, where matplotlib tells all digits, over each other; of binary axes over less than
+    three octaves also 3/2, where it tells two powers or fewer.
     """
     for axis in (axis for ax in figure.get_axes() for axis in (ax.xaxis, ax.yaxis)):
         low, high = axis.get_view_interval()
@@ -130,12 +130,12 @@ def ticks_at_powers(figure: Figure) -> None:
         if high >= 1e3 * low:
             axis.set_minor_locator(NullLocator())
             axis.set_major_formatter(FuncFormatter(partial(_power, float(scale.base))))
-        elif scale.base == 10 and high < 10 * low:
+        elif scale.base == 10 and high < 100 * low:
             axis.set_minor_locator(NullLocator())
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        elif scale.base == 2 and high < 4 * low:
-            axis.set_major_locator(LogLocator(base=2.0, subs=(1.0, 1.25, 1.5)))
+        elif scale.base == 2 and high < 8 * low:
+            axis.set_major_locator(LogLocator(base=2.0, subs=(1.0, 1.5)))
             axis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
 
 

@@ -4,6 +4,8 @@ At the end of training and at its peak over the recorded times, test RMSE to eac
 power law through the means with the 95 % interval of its slope.  Each combination of what else is swept has a colour of its own.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -20,7 +22,13 @@ RIVALS = {
     curves.FLOW_EMPIRICAL: "gradient flow, empirical kernel",
     curves.FLOW_ANALYTIC: "gradient flow, analytic kernel",
 }
-MARKS = "osD^"  # of the rivals
+# of the rivals: points of one height lie in each other, and are told apart in grey too
+MARKS: tuple[dict[str, Any], ...] = (
+    {"marker": "o", "markersize": 3.5},
+    {"marker": "s", "markersize": 3.5},
+    {"marker": "o", "markersize": 7, "markerfacecolor": "none"},
+    {"marker": "s", "markersize": 7, "markerfacecolor": "none"},
+)
 
 
 def distances(table: pd.DataFrame) -> pd.DataFrame:
@@ -64,9 +72,8 @@ def _panel(ax: Axes, found: pd.DataFrame, what: str) -> None:
             points = part.groupby("width")[what].agg(["mean", "std"]).sort_index()
             law, colour = power_law(points.index, points["mean"]), by_combination[name] if several else SERIES[place]
             text = f"{label}{', ' if name else ''}{name}: slope {law.slope:.2f} [{law.low:.2f}, {law.high:.2f}]"
-            mark = MARKS[place] if several else "o"
             ax.errorbar(
-                points.index, points["mean"], points["std"], color=colour, marker=mark, linestyle="none", label=text
+                points.index, points["mean"], points["std"], color=colour, linestyle="none", label=text, **MARKS[place]
             )
             ax.plot(points.index, law.at(np.asarray(points.index, np.float64)), color=colour, linewidth=0.9)
     ax.set_yscale("log")
