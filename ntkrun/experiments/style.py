@@ -120,8 +120,8 @@ def ticks_at_powers(figure: Figure) -> None:
     """Logarithmic axes over three decades and more: ticks at powers of the base alone, as 2⁷ or 10⁻³ in plain text.
 
     Minor ticks, too close to be read off there, and mathtext take a sixth of the time of a picture.  Of decimal axes over less
-    than two decades 1, 2 and 5 are told, where matplotlib tells all digits, over each other; of binary axes over less than
-    three octaves also 3/2, where it tells two powers or fewer.
+    than two decades 1, 2 and 5 are told, where matplotlib tells all digits, over each other; binary axes with fewer than
+    three powers of two tell 3/2 of them too.
     """
     for axis in (axis for ax in figure.get_axes() for axis in (ax.xaxis, ax.yaxis)):
         low, high = axis.get_view_interval()
@@ -134,7 +134,7 @@ def ticks_at_powers(figure: Figure) -> None:
             axis.set_minor_locator(NullLocator())
             axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
             axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        elif scale.base == 2 and high < 8 * low:
+        elif scale.base == 2 and np.floor(np.log2(high)) - np.ceil(np.log2(low)) < 2:
             axis.set_major_locator(LogLocator(base=2.0, subs=(1.0, 1.5)))
             axis.set_major_formatter(StrMethodFormatter("{x:.3g}"))
 

@@ -16,12 +16,15 @@ def test_log_axes_have_ticks_that_can_be_read():
     binary.set_xscale("log", base=2)
     binary.set_xlim(1, 1024)
     narrow.set(xscale="log", xlim=(0.5, 3.0))
+    narrow.set_yscale("log", base=2)
+    narrow.set_ylim(15, 68)
     style.ticks_at_powers(figure)
     labels = [text.get_text() for text in wide.get_xticklabels()]
     assert {"10⁻³", "10⁻²", "10⁰", "10¹"} <= set(labels) and not len(wide.get_xticks(minor=True))
     assert "2¹⁰" in [text.get_text() for text in binary.get_xticklabels()]
     assert {"0.5", "1", "2"} <= {text.get_text() for text in narrow.get_xticklabels()}
     assert not len(narrow.get_xticks(minor=True))
+    assert not {24.0, 48.0} & set(narrow.get_yticks()), "three widths are ticks enough"
     assert {"0.75", "1", "1.5"} <= {text.get_text() for text in octave.get_xticklabels()}
 
 

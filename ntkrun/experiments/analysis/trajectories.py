@@ -61,7 +61,8 @@ def time_axis(ax: Axes, table: pd.DataFrame) -> None:
 
 def _draw(ax: Axes, curve: pd.Series, **look: Any) -> None:
     curve = curve[curve.index > 0]
-    ax.plot(curve.index, curve.to_numpy(), **look | ({"marker": "o", "markersize": 3} if len(curve) == 1 else {}))
+    mark = {"marker": "o" if look.get("linestyle") in (None, NETWORK) else "x", "markersize": 3}
+    ax.plot(curve.index, curve.to_numpy(), **look | (mark if len(curve) == 1 else {}))
 
 
 def draw_spread(ax: Axes, spread: pd.DataFrame, **look: Any) -> None:
@@ -102,8 +103,10 @@ class Followed:
     def draw(self, ax: Axes, table: pd.DataFrame, paper: str | None) -> None:
         first = table[table["seed"] == table["seed"].min()]
         part = first[(first["curve"] == self.quantity.of(curves.NETWORK)) & (first["split"] == self.split)]
-        drawn, what = False, f"another {'weight' if self.stem == 'weight' else 'image'}"
-        note = f"{what}: which the paper shows is not known"
+        drawn, note = (
+            False,
+            f"another {'weight' if self.stem == 'weight' else 'image'}: which the paper shows is not known",
+        )
         for index in sorted(int(i) for i in part["index"].unique()):
             for rival, line in STYLES.items():
                 curve = series(first, self.quantity.of(rival), self.split, index)
@@ -111,12 +114,12 @@ class Followed:
                 drawn |= _over_paper(ax, named, curve, rival, note, color=ANOTHER)
                 _draw(ax, curve, color=SERIES[index % len(SERIES)], linestyle=line, linewidth=1.0)
         time_axis(ax, table)
-        several = table["seed"].nunique() > 1
-        ax.set(title=self.title + (f", seed {first['seed'].iloc[0]}" if several else ""), ylabel=self.value)
+        seed = f", seed {first['seed'].iloc[0]}" if table["seed"].nunique() > 1 else ""
+        ax.set(title=self.title + seed, ylabel=self.value)
         if part.empty:
             ax.text(0.5, 0.5, "none was recorded", transform=ax.transAxes, ha="center", color="0.45")
             return
-        self._legend(ax, drawn, what)
+        self._legend(ax, drawn, note.partition(":")[0])
 
     def _legend(self, ax: Axes, paper: bool, note: str) -> None:
         entries: dict[str, dict[str, Any]] = {
