@@ -41,8 +41,7 @@ DOTS: dict[str, dict[str, Any]] = {curves.NETWORK: {}, curves.LINEAR: {"marker":
 class Compared:
     """What a panel shows of every combination of a sweep: the lines of one quantity, told apart by their style.
 
-    curves  by the curve of the table: what the legend calls it, and the curve of the paper (panel, curve) that it is held
-            against
+    curves  by the curve of the table: what the legend calls it, and (panel, curve) of the paper that it is held against
     """
 
     title: str
@@ -103,10 +102,8 @@ class Followed:
     def draw(self, ax: Axes, table: pd.DataFrame, paper: str | None) -> None:
         first = table[table["seed"] == table["seed"].min()]
         part = first[(first["curve"] == self.quantity.of(curves.NETWORK)) & (first["split"] == self.split)]
-        drawn, note = (
-            False,
-            f"another {'weight' if self.stem == 'weight' else 'image'}: which the paper shows is not known",
-        )
+        what = f"another {'weight' if self.stem == 'weight' else 'image'}"
+        drawn, note = False, f"{what}: which the paper shows is not known"
         for index in sorted(int(i) for i in part["index"].unique()):
             for rival, line in STYLES.items():
                 curve = series(first, self.quantity.of(rival), self.split, index)
@@ -119,7 +116,7 @@ class Followed:
         if part.empty:
             ax.text(0.5, 0.5, "none was recorded", transform=ax.transAxes, ha="center", color="0.45")
             return
-        self._legend(ax, drawn, note.partition(":")[0])
+        self._legend(ax, drawn, what)
 
     def _legend(self, ax: Axes, paper: bool, note: str) -> None:
         entries: dict[str, dict[str, Any]] = {
