@@ -68,7 +68,7 @@ def tell_data(cells: "list[Cell]") -> int:
     found = {}
     for images in filter(None, (cell.settings.images for cell in cells)):
         held = load_images(images.name, images.source, path=images.path)
-        found[held.fingerprint] = summary(held)
+        found[held.fingerprint] = summary(held, images.classes)
     print("\n\n".join(found.values()) or "random inputs, no images")
     for cell in cells:
         check_images(cell)
@@ -151,7 +151,8 @@ def execute(
     variant = run_of() if stage.draws else Variant()
     store = Store(first.results_dir, first.scale, experiment.name, source.name, variant.name)
     asked = Asked(experiment, source, settings, cells, store, changed, variant, command)
-    print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
+    if first.stage != "data":
+        print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     carry_out = produce if stage.computes or stage.draws else look
     return carry_out(asked, Console(outcome.remaining), outcome)
 

@@ -3,10 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ntkrun.errors import UserError
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.store import NO_IMAGES, Store, read_table
+
+if TYPE_CHECKING:
+    from ntkrun.data.sources.image_set import ImageSet
 
 Asked = tuple[str, str, str | None]  # data.name, data.source, data.path
 
@@ -38,6 +42,7 @@ def at_hand(cells: Sequence[Cell], store: Store) -> Fingerprints:
             name, source, path = asked
             images = load_images(name, source, path=path)
             fingerprint = images.fingerprint
+            notes += sorted({note for cell in group for note in _hints(images, cell)})
             if images.is_stand_in and source == "auto" and (whole := _whole(group, store)):
                 fingerprint = whole
                 notes.append(
@@ -45,6 +50,14 @@ def at_hand(cells: Sequence[Cell], store: Store) -> Fingerprints:
                 )
         found |= {cell.config_hash: fingerprint for cell in group}
     return Fingerprints(found, notes)
+
+
+def _hints(images: "ImageSet", cell: Cell) -> list[str]:
+    """What may not be meant so in a file of the user's."""
+    from ntkrun.data.summary import hints
+
+    wanted = cell.settings.images
+    return hints(images, wanted.classes) if wanted is not None and wanted.path is not None else []
 
 
 def fingerprint_here(cell: Cell) -> str:
