@@ -86,6 +86,7 @@ class CellRunner:
         if self.refused and len(self.refused) == self.tally.total:
             for task, _ in self.refused:
                 remove_failure(task.path)
+                del self.tally.failed[task.cell.name]  # told once, by the error
             raise self.refused[0][1]
 
     def _attended(self, task: Task, stop: StopRequests, judge: bool = False) -> bool:
@@ -154,11 +155,12 @@ class CellRunner:
         failure = failure_of(task.cell, error)
         write_failure(task.path, failure)
         self.tally.failed[task.cell.name] = failure.why
+        if isinstance(error, UserError) and not isinstance(error, NonFiniteError):
+            self.refused.append((task, error))
+            return
         self.progress.info(f"{task.cell.name} failed; a cell that fails stops no other")
         if isinstance(error, NonFiniteError):
             remove_checkpoints(self.store.checkpoints(task.path))  # the last one is from just before
-        elif isinstance(error, UserError):
-            self.refused.append((task, error))
         else:
             traceback.print_exception(error, file=sys.stderr)
 
