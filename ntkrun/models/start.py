@@ -44,7 +44,7 @@ def check_user_module(model: Model, x: AnyArray | jax.ShapeDtypeStruct, k: int) 
 
 
 def _inputs(shape: tuple[int, ...]) -> str:
-    return f"images of shape {shape}" if len(shape) > 1 else f"vectors of {shape[0]} numbers"
+    return f"images of shape {shape}" if len(shape) > 1 else f"vectors of shape {shape}"
 
 
 def _remedy(model: Model, error: Exception) -> str:
