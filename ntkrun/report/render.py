@@ -191,7 +191,7 @@ def alarms(stored: Stored, total: int, failed: Sequence[str] = ()) -> list[str]:
     if stored.stand_ins:
         lines.append(f"STAND-IN DATA: {', '.join(stored.stand_ins)} in place of the paper's images")
     if stored.own:
-        lines.append(f"OWN DATA: {', '.join(stored.own)}, not the paper's images")
+        lines.append(f"OWN DATA: {', '.join(stored.own)}, not the paper's")
     if stored.missing:
         lines.append(f"INCOMPLETE: {len(stored.missing)} of {total} cells are missing" + _among_them(failed))
     return lines

@@ -86,7 +86,7 @@ class Layers:
 
 
 KERNEL = OfTraining(
-    r"kernel $\hat\Theta_t$ of training images",
+    r"kernel $\hat\Theta_t$ of training examples",
     {
         curves.NTK_CHANGE.of(curves.NETWORK): (r"change since $\theta_0$", PURPLE, NETWORK),
         curves.ALIGNMENT.of(curves.NETWORK): ("alignment with the targets", GREEN, NETWORK),
