@@ -156,8 +156,8 @@ def rows_of(
 
 
 def select_classes(images: ImageSet, classes: Sequence[str | int] | None) -> tuple[int, ...]:
-    """Class indices of `images` for the classes asked for, in that order; None = all.  A number is the class that is called so,
-    or else the one at that place.
+    """Class indices of `images` for the classes asked for, in that order; None = all.  A number is a place among the names, or,
+    where all names are numbers, the class that is called so.
 
     `photos` has photographs for classes.  Asked for CIFAR-10 names it gives its first len(classes) photographs, so
     that a two-class figure stays a two-class figure; `Dataset.describe` names them.
@@ -174,14 +174,19 @@ def select_classes(images: ImageSet, classes: Sequence[str | int] | None) -> tup
         return tuple(range(len(names)))
     if isinstance(classes, str) or not classes:
         raise UserError(f"data.classes={classes} names no classes; use a list of: {', '.join(names)}")
+    numbered = all(name.isdecimal() for name in names)
+
+    def by_name(item: str | int) -> bool:
+        return numbered or isinstance(item, str)
+
     known = set(names) | (set(CIFAR10_CLASSES) if images.name == "photos" else set())
     for item in classes:
-        if not (str(item) in known or (not isinstance(item, str) and 0 <= item < len(names))):
+        if not (str(item) in known if by_name(item) else 0 <= int(item) < len(names)):
             raise UserError(f"data.classes has no class {item}; {images.label} has: {', '.join(sorted(known))}")
     if any(isinstance(item, str) and item not in names for item in classes):
         chosen = tuple(range(len(classes)))
     else:
-        chosen = tuple(names.index(str(item)) if str(item) in names else int(item) for item in classes)
+        chosen = tuple(names.index(str(item)) if by_name(item) else int(item) for item in classes)
     if len(set(classes)) < len(classes) or len(set(chosen)) < len(chosen):
         raise UserError(f"data.classes={list(classes)} names a class twice; name each once")
     return chosen
