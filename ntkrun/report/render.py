@@ -4,12 +4,14 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib import rcParams
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
@@ -268,15 +270,22 @@ def wrapped(text: Text, line: str, width: float) -> list[str]:
 
     Text(wrap=True) does the same, but anew each time that it is measured, which took longer than all else in a picture.
     """
-    font, parts = text.get_fontproperties(), [""]
+    font = text.get_fontproperties()
+    space, parts, long = _length(" ", font), [""], 0.0
     for word in line.split(" "):
-        longer = f"{parts[-1]} {word}" if parts[-1] else word
-        points, _, _ = text_to_path.get_text_width_height_descent(longer, font, False)
-        if parts[-1] and points / 72 > width:
+        length = _length(word, font)
+        if parts[-1] and long + space + length > width:
             parts.append(word)
+            long = length
         else:
-            parts[-1] = longer
+            parts[-1], long = (f"{parts[-1]} {word}", long + space + length) if parts[-1] else (word, length)
     return parts
+
+
+@cache
+def _length(word: str, font: FontProperties) -> float:
+    """Of a word, in inches.  A line is the sum of its words: it is tried at several lengths, and measured word by word once."""
+    return text_to_path.get_text_width_height_descent(word, font, False)[0] / 72
 
 
 def _saved(figure: Figure, kind: str, metadata: dict[str, Any], **options: Any) -> bytes:
