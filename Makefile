@@ -12,7 +12,7 @@ MADE := $(if $(filter file,$(origin PYTHON)),$(wildcard $(BIN)/python))
 VERSION := $(shell $(or $(MADE),$(PYTHON)) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 PINS := $(or $(wildcard constraints-$(VERSION).txt),constraints.txt)
 
-.PHONY: archive site help setup another-python fig3 figures report readme settings-page origins-page check data test test-settings test-mutants test-end-to-end test-faults test-slurm test-versions test-gpu-compile lint types bench clean
+.PHONY: archive site help setup another-python fig3 figures report readme settings-page origins-page check data test test-settings test-mutants test-end-to-end test-thorough test-faults test-slurm test-versions test-gpu-compile lint types bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ data: .venv/.ready ## download and prepare MNIST and CIFAR-10 through TensorFlow
 
 test: .venv/.ready ## the tests; NTKRUN_DATA_DIR=... for those on the real data
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-thorough: .venv/.ready ## further networks, optimizers and figures, snippets of the long pages: what has a quicker one of its kind in make test
+	$(BIN)/python -m pytest -n auto --dist worksteal -m thorough
 
 test-end-to-end: .venv/.ready ## several processes and other machines: wheel, offline bundle, hosts, an accelerator's way
 	$(BIN)/python -m pytest -n auto --dist worksteal -m end_to_end

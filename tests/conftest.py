@@ -77,8 +77,24 @@ def pytest_configure(config: pytest.Config) -> None:
         compileall.compile_dir(ROOT / "ntkrun", quiet=2, invalidation_mode=mode)
 
 
-def pytest_collection_finish() -> None:
+THOROUGH = {
+    line: False for line in (ROOT / "tests/thorough.txt").read_text().splitlines() if line and not line.startswith("#")
+}  # the beginning of a test's name -> whether there is one
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    for beginning in THOROUGH:
+        if item.nodeid.startswith(beginning):
+            item.add_marker("thorough")
+            THOROUGH[beginning] = True
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()  # what is imported stays
+    looked_at = {str(item.path) for item in session.items if not any("::" in named for named in session.config.args)}
+    for beginning, found in THOROUGH.items():
+        if not found and str(ROOT / beginning.partition("::")[0]) in looked_at:
+            raise pytest.UsageError(f"tests/thorough.txt: no test is called {beginning}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
