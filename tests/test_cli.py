@@ -69,7 +69,7 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
         "combination", "fitted_to",
     }  # fmt: skip
     table, provenance = read_table(folder / "table.parquet")
-    assert provenance["stand_in_data"] == ["mnist5k"]
+    assert provenance["stand_in_data"] == ["mnist5k"] and provenance["title"].startswith("Demo on stand-in images: ")
     assert {"loss/network", "loss/linear", "rmse/linear", "output/network"} <= set(table["curve"])
     cell = provenance["cells"][0]
     assert cell["settings"]["loss"] == "cross_entropy" and cell["packages"]["jax"] and cell["wall_seconds"] >= 0
@@ -77,7 +77,7 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     assert png.startswith(b"\x89PNG") and b"mnist5k" in png
     assert b"mnist5k" in (folder / "figure.pdf").read_bytes()
     gallery = (folder.parent.parent / "index.html").read_text()
-    assert f'src="lockstep/{folder.name}/figure.png"' in gallery and "stand-in images mnist5k" in gallery
+    assert f'src="lockstep/{folder.name}/figure.png"' in gallery and provenance["title"] in gallery
     assert str(tmp_path) not in json.dumps(provenance) + gallery, "no path of this machine in what is handed on"
 
 
