@@ -126,8 +126,8 @@ def test_settings_for_runs_within_a_time_are_unset_in_the_base_configuration(roo
 
 WHERE_AND_HOW = {
     "allow_custom", "checkpoint_minutes", "compilation_cache", "data.download", "data.source", "device", "devices",
-    "distributed", "flop_rate", "into", "jobs", "limit_mb", "minutes", "name", "order", "other", "results_dir", "retry", "scale", "shard", "shards", "stage",
-    "style", "target", "target_platform", "target_python",
+    "distributed", "flop_rate", "into", "jobs", "limit_mb", "minutes", "name", "order", "other", "results_dir", "retry",
+    "scale", "shard", "shards", "stage", "style", "target", "target_platform", "target_python",
 }  # fmt: skip
 
 

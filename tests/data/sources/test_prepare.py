@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_web import CLASSES, FILES, MINI_TEST, MINI_TRAIN, Web, left_over, mini_pixels, published, serving
 
 from ntkrun.data.sources import download as download_module
@@ -202,12 +203,21 @@ def test_two_processes_at_once_fetch_once(web, tmp_path):
 
 
 def test_a_call_that_is_interrupted_leaves_no_set(web, tmp_path, monkeypatch):
-    def interrupted(_: int) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        download(web.url + IMAGES, tmp_path / IMAGES, published(web.files)[IMAGES], lambda n: n and interrupted(n))
+    with pytest.raises(KeyboardInterrupt):  # in the middle of a file
+        download(web.url + IMAGES, tmp_path / IMAGES, published(web.files)[IMAGES], lambda n: n and interrupted())
     assert [path.name for path in tmp_path.iterdir()] == [f"{IMAGES}.part"]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):  # while the records are written
+        patch.setattr(Image.Image, "save", interrupted)
+        fetch(web, tmp_path)
+    assert left_over(tmp_path) == sorted(web.files) and not (tmp_path / "mnist").exists()
+    (tmp_path / "downloads" / "ntkrun-mnist" / "prepared" / "mnist" / "3.0.1").mkdir(
+        parents=True
+    )  # of one that was killed
+    web.asked.clear()
+    assert fetch(web, tmp_path).is_dir() and not web.asked and left_over(tmp_path) == []
 
 
 def test_explicit_tfds_source_does_not_fall_back(no_data):
