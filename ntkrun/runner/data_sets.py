@@ -27,25 +27,31 @@ def at_hand(cells: Sequence[Cell], store: Store) -> Fingerprints:
     With data.source=auto on a machine without the real images these are fetched, and where that cannot be, stand-ins take
     their place, unless every cell of the run is stored for the real ones: then nothing is left to compute.
     """
-    from ntkrun.data.sources.load import fetched, images_for, is_missing
+    from ntkrun.data.sources.load import images_for, is_missing
 
     found, notes = {}, []
     for asked, group in _by_data_set(cells):
         if asked is None:
             fingerprint = NO_IMAGES
+        elif asked.source == "auto" and is_missing(asked) and (whole := _whole(group, store)):
+            fingerprint = whole
+            notes.append(
+                f"{asked.name} is not prepared on this machine, but every cell of it is stored: nothing is left to run"
+            )
         else:
-            missing = asked.source == "auto" and is_missing(asked)
-            if missing and (whole := _whole(group, store)):
-                fingerprint = whole
-                notes.append(
-                    f"{asked.name} is not prepared on this machine, but every cell of it is stored: nothing is left to run"
-                )
-            else:
-                if missing and (why := fetched(asked)):
-                    notes.append(why)
-                fingerprint = images_for(asked).fingerprint
+            notes += obtained(asked)
+            fingerprint = images_for(asked).fingerprint
         found |= {cell.config_hash: fingerprint for cell in group}
     return Fingerprints(found, notes)
+
+
+def obtained(asked: DataSettings | None) -> list[str]:
+    """Fetch the real images where they are to be used and not here; in one line why not, where stand-ins take their place."""
+    from ntkrun.data.sources.load import fetched, is_missing
+
+    if asked is None or asked.source != "auto" or not is_missing(asked):
+        return []
+    return list(filter(None, [fetched(asked)]))
 
 
 def fingerprint_here(cell: Cell) -> str:
