@@ -37,10 +37,6 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", ".1")
 # The source lines of every operation are looked up for XLA's messages; no test reads them there.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
-# Nothing is fetched from outside this machine: the proxy that would lead there does not exist.
-os.environ.setdefault("https_proxy", "http://127.0.0.1:9")
-os.environ.setdefault("no_proxy", "127.0.0.1")
-
 # Tracing and imports make many objects and little garbage: a tenth of the time went into looking for it.
 gc.set_threshold(20_000, 20, 20)
 

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from entry_point import NOWHERE
 from small_web import mini_pixels, mnist_files, published, serving
 
 from ntkrun.data.sources.image_set import ImageSet
 from ntkrun.data.sources.load import forget_images, load_images
 from ntkrun.data.sources.prepare import prepare
-
-NOWHERE = "http://127.0.0.1:9"  # a proxy that is not there: no connection leaves the machine
 
 
 @pytest.fixture(scope="session")
