@@ -28,7 +28,7 @@ from ntkrun.data.sources.locate import check_name, default_data_dir, prepared_in
 from ntkrun.data.sources.source_files import SOURCES, Source
 from ntkrun.errors import UserError
 
-PROBE_SECONDS = 3.0
+PROBE_SECONDS = 4.0
 
 
 class UnreachableError(UserError):
