@@ -129,7 +129,7 @@ def report(
     failed = failed_cells(store, [cell for cell in cells if cell.name in stored.missing])
     provenance = {
         "experiment": experiment.name,
-        "title": experiment.title,
+        "title": f"Demo on stand-in images: {experiment.title}" if stored.stand_ins else experiment.title,
         "scale": settings.scale,
         "run": asdict(about.variant),
         "departures": about.departures.as_record(),
@@ -191,7 +191,7 @@ def alarms(stored: Stored, total: int, failed: Sequence[str] = ()) -> list[str]:
     """Stand-in data and the user's own, missing and failed cells."""
     lines = []
     if stored.stand_ins:
-        lines.append(f"STAND-IN DATA: {', '.join(stored.stand_ins)} in place of the paper's images")
+        lines.append(f"DEMO on stand-in images: {', '.join(stored.stand_ins)} in place of the paper's")
     if stored.own:
         lines.append(f"OWN DATA: {', '.join(stored.own)}, not the paper's images")
     if stored.missing:
@@ -222,10 +222,10 @@ def draw(
             layout.execute(figure)
         figure.set_layout_engine(None)  # the panels stay where they are: both files show one layout, made once
         png = _saved(
-            figure, "png", {"Title": experiment.title, "ntkrun": record}, pil_kwargs={"compress_level": PNG_LEVEL}
+            figure, "png", {"Title": provenance["title"], "ntkrun": record}, pil_kwargs={"compress_level": PNG_LEVEL}
         )
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
-        pdf = _saved(figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None})
+        pdf = _saved(figure, "pdf", {"Title": provenance["title"], "Keywords": record, "CreationDate": None})
     deviation = apart.to_csv(index=False, float_format="%.4g").encode()
     return {"figure.png": png, "figure.pdf": pdf, "deviation.csv": deviation}
 
