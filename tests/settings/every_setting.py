@@ -3,12 +3,16 @@
 Which settings there are, and which other values they could have, is read off the settings' types.
 """
 
+import atexit
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from test_identity import BASES, SCHEDULES, leaves
 
@@ -42,6 +46,19 @@ RATES: dict[str, Any] = {
     "rates": 24, "lowest_rate": 0.3, "highest_rate": 3.0,
 }  # fmt: skip
 
+FOLDER = TemporaryDirectory()
+atexit.register(FOLDER.cleanup)
+
+
+def small_images() -> str:
+    """A file of images of 8x8 pixels: kernels of convolutions of 32x32 take 20 seconds, of these a quarter of one."""
+    path, rng = Path(FOLDER.name, "small.npz"), np.random.default_rng(0)
+    if not path.exists():
+        x_train, x_test = (rng.integers(0, 256, (n, 8, 8, 3), dtype=np.uint8) for n in (24, 12))
+        np.savez(path, x_train=x_train, y_train=np.arange(24) % 3, x_test=x_test, y_test=np.arange(12) % 3)
+    return str(path)
+
+
 # The runs of which settings are changed, the quickest to compile first, so that a setting is tried where it costs least.
 TYPED = {name: typed for name, typed in BASES.items() if name != "model=own"}
 # reached at step 5: between two looks once an octave, at one of those twice an octave
@@ -49,6 +66,9 @@ TYPED["until converged"] = ("fig2", "converged=1.1", "optimizer.steps=8")
 TYPED["by the solver"] = ("lockstep", "loss=cross_entropy", "theory.flow.by_solver=true")
 TYPED["optimizer=adam"] = ("lockstep", "optimizer=adam", "record.first_time=.001")  # its time is eta i, .008 at the end
 TYPED["batches"] = ("lockstep", "optimizer.batch_size=3")
+TYPED |= {
+    name: (*BASES[name], "data=own", f"data.path={small_images()}") for name in ("model=cnn", "model=wide_resnet")
+}
 # what only some networks, optimizers and schedules have, where that compiles in a second
 TYPED |= {f"fig1, {name}": ("fig1", f"optimizer.schedule.name={name}", *rest) for name, rest in SCHEDULES.items()}
 TYPED["fig1, adam"] = ("fig1", "optimizer=adam")
@@ -168,7 +188,7 @@ class Base:
     def ignored(self, one: Setting, thorough: bool) -> list[Any]:
         """The values that are taken and change nothing, of a setting that may not do so.
 
-        One value that changes the table shows that a number is used; of a closed list every word has to.
+        One value that changes the table shows that a number is used; where `thorough`, every word of a closed list has to.
         """
         found = []
         for value in one.others:
