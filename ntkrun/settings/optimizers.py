@@ -130,6 +130,18 @@ class OptimizerSettings(Section):
             raise ValueError(f"optimizer.name={self.name} needs a momentum above 0 (optimizer=gd has none)")
         return self
 
+    @model_validator(mode="after")
+    def _schedule_begins(self) -> "OptimizerSettings":
+        if (
+            isinstance(self.schedule, PiecewiseSchedule)
+            and min(self.schedule.boundaries, default=self.steps) >= self.steps
+        ):
+            raise ValueError(
+                f"schedule.boundaries={list(self.schedule.boundaries)} changes nothing within optimizer.steps={self.steps}: "
+                "name a step before the last, or use optimizer.schedule.name=constant"
+            )
+        return self
+
 
 class GradientDescentSettings(OptimizerSettings):
     """theta_{i+1} = theta_i - eta dL/dtheta."""

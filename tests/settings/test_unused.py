@@ -58,3 +58,11 @@ def test_what_is_not_used_is_refused_and_an_experiment_that_uses_it_named(settin
 def test_the_solver_of_gradient_flow_is_set_only_where_it_runs(settings_of, typed, answer):
     with pytest.raises(UserError, match=answer):
         make_cells(load_experiment("lockstep"), settings_of("lockstep", "smoke", *typed))
+
+
+@pytest.mark.parametrize("boundaries, factors", [("[]", "[]"), ("[8]", "[.5]"), ("[9,20]", "[.5,.5]")])
+def test_a_schedule_that_never_begins_is_refused(settings_of, boundaries, factors):
+    typed = [f"+optimizer.schedule.boundaries={boundaries}", f"+optimizer.schedule.factors={factors}"]
+    given = settings_of("lockstep", "smoke", "optimizer.schedule.name=piecewise_constant", "optimizer.steps=8", *typed)
+    with pytest.raises(UserError, match=r"changes nothing within optimizer.steps=8: .*schedule.name=constant"):
+        make_cells(load_experiment("lockstep"), given)
