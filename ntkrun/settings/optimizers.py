@@ -138,7 +138,7 @@ class OptimizerSettings(Section):
         ):
             raise ValueError(
                 f"schedule.boundaries={list(self.schedule.boundaries)} changes nothing within optimizer.steps={self.steps}: "
-                "name a step before the last, or use optimizer.schedule.name=constant"
+                "name a step below that, or use optimizer.schedule.name=constant"
             )
         return self
 
