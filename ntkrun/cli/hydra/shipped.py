@@ -24,7 +24,7 @@ def changed_settings(settings: dict[str, Any], overrides: Sequence[str]) -> Chan
     typed = {item.partition("=")[0] for item in overrides}
     if typed <= WITHOUT_EFFECT and not _has_own_files():
         return {}
-    load_experiment(settings["experiment"])
+    load_experiment(str(settings["experiment"]))
     # an experiment of the user's own has the sizes of none
     scales = [settings["scale"], *(["paper"] if _has_own_files() else [])]
     with _shipped_files():
