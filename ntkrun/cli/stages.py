@@ -59,15 +59,17 @@ def plan(experiment: "Experiment", cells: "list[Cell]", store: "Store", progress
     return 0
 
 
-def tell_data(cells: "list[Cell]") -> int:
-    """Print what the images of the cells are; UserError where a cell cannot use them."""
-    from ntkrun.data.sources.load import load_images
+def tell_data(cells: "list[Cell]", progress: "Console") -> int:
+    """Fetch what is missing and print what the images of the cells are; UserError where a cell cannot use them."""
+    from ntkrun.data.sources.load import fetched, images_for, is_missing
     from ntkrun.data.summary import summary
     from ntkrun.runner.data_sets import check_images
 
     found = {}
     for images in filter(None, (cell.settings.images for cell in cells)):
-        held = load_images(images.name, images.source, path=images.path)
+        if is_missing(images) and (why := fetched(images, into_own=True)):
+            progress.warn(why)
+        held = images_for(images)
         found[held.fingerprint] = summary(held)
     print("\n\n".join(found.values()) or "random inputs, no images")
     for cell in cells:
@@ -182,7 +184,7 @@ def look(asked: Asked, progress: "Console", outcome: Outcome) -> int:
     if stage == "plan":
         return plan(asked.source, asked.cells, asked.store, progress)
     if stage == "data":
-        return tell_data(asked.cells)
+        return tell_data(asked.cells, progress)
     from ntkrun.cli.show import check
 
     return check(asked, progress, outcome)

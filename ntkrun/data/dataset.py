@@ -76,13 +76,14 @@ def load_dataset(
     seed: int,
     averaged: int = 1,
     path: str | None = None,
+    download: bool = True,
     cache_dir: Path | None = None,
     dtype: DTypeLike = np.float64,
 ) -> Dataset:
     """Choose classes and examples, preprocess by the chosen training examples alone, build targets.
 
     Args:
-        name, source, cache_dir, path: see `load.load_images`.
+        name, source, cache_dir, path, download: see `load.load_images`.
         classes: names or indices, in the order of the labels; None = all.  On `photos` see `select_classes`.
         n_train, n_test: how many; None = all there are.  For one seed a smaller set is the beginning of a larger one.
         preprocess: see `preprocess.RULES`.
@@ -94,7 +95,7 @@ def load_dataset(
     Raises:
         UserError: any of the above that does not fit; the line says what does.
     """
-    images = load_images(name, source, cache_dir, path)
+    images = load_images(name, source, cache_dir, path, download)
     rows_train, rows_test = rows_of(images, classes, n_train, n_test, seed)
     pixels = (shrunk(images.train_images[rows_train], averaged), shrunk(images.test_images[rows_test], averaged))
     x_train, x_test = preprocess_images(*pixels, preprocess, dtype=dtype)

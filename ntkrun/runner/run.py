@@ -12,7 +12,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.lockstep.processes import END, agree, leave, several
 from ntkrun.lockstep.progress import Progress, Silent
 from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
-from ntkrun.runner.data_sets import Fingerprints, at_hand, check_images, fingerprint_here
+from ntkrun.runner.data_sets import Fingerprints, at_hand, check_images, fingerprint_here, obtained
 from ntkrun.runner.device import peak_bytes, prepared
 from ntkrun.runner.failures import failure_of, read_failure, remove_failure, write_failure
 from ntkrun.runner.lock import Lock
@@ -212,6 +212,7 @@ def assist_cells(experiment: Experiment, cells: Sequence[Cell]) -> None:
             progress = Silent()
             progress.checkpoints = SharedCheckpoints(None)
             try:
+                obtained(cells[number].settings.images)  # on a disk that the leader does not see
                 experiment.run.compute(cells[number].settings, cells[number].name, progress)
             except UserError as error:
                 print(f"{cells[number].name}, in a process that assists: {error}", file=sys.stderr, flush=True)

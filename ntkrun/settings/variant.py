@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator
 
 DEFAULT = "default"  # of the run that changes nothing
-STAND_IN = "-stand-in"  # behind the name of a run whose images stand in for the real ones
+DEMO = "demo"  # of a run whose images stand in for the real ones, behind its name where it has one
 LONGEST = 60  # characters of a name that is made up
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*|\d[\d.]*(e-?\d+)?")  # a value that stands in a name as it is
 
@@ -43,12 +43,17 @@ def _run_name(value: Any) -> Any:
 def _checked(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
         raise ValueError("use up to 100 letters, digits, . _ and -, the first one no . or -")
-    if name.lower() in (DEFAULT, "cells") or name.lower().endswith(STAND_IN):
-        raise ValueError(f"{DEFAULT}, cells and names that end in {STAND_IN} are taken: choose another")
+    if name.lower() in (DEFAULT, DEMO, "cells") or name.lower().endswith(f"-{DEMO}"):
+        raise ValueError(f"{DEFAULT}, cells, {DEMO} and names that end in -{DEMO} are taken: choose another")
     return name
 
 
 RunName = Annotated[str, BeforeValidator(_run_name), AfterValidator(_checked)]
+
+
+def demo_of(run: str) -> str:
+    """The name of the same run on stand-in images."""
+    return DEMO if run == DEFAULT else f"{run}-{DEMO}"
 
 
 def name_of(changed: dict[str, Any], known: list[str]) -> str:

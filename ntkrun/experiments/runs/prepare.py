@@ -73,7 +73,7 @@ def load(options: DataSettings, loss: str, progress: Progress, dtype: DTypeLike 
     """The images of a run; says so when they are stand-ins.  Raises UserError where the user's file is no longer what it was."""
     if options.path is not None and content_of(options.path) != options.content:
         raise UserError(f"data.path={options.path} has changed since the run began: start it again")
-    names = {"name", "source", "classes", "n_train", "n_test", "preprocess", "seed", "averaged", "path"}
+    names = {"name", "source", "classes", "n_train", "n_test", "preprocess", "seed", "averaged", "path", "download"}
     fields = options.model_dump(include=names)
     data = load_dataset(**fields, targets=target_kind(options, loss), dtype=dtype)
     if data.is_stand_in:
