@@ -131,14 +131,11 @@ class OptimizerSettings(Section):
         return self
 
     @model_validator(mode="after")
-    def _schedule_begins(self) -> "OptimizerSettings":
-        if (
-            isinstance(self.schedule, PiecewiseSchedule)
-            and min(self.schedule.boundaries, default=self.steps) >= self.steps
-        ):
+    def _schedule_has_pieces(self) -> "OptimizerSettings":
+        # boundaries behind the last step stay: a run that is made shorter keeps its figure's schedule
+        if isinstance(self.schedule, PiecewiseSchedule) and not self.schedule.boundaries:
             raise ValueError(
-                f"schedule.boundaries={list(self.schedule.boundaries)} changes nothing within optimizer.steps={self.steps}: "
-                "name a step below that, or use optimizer.schedule.name=constant"
+                "schedule.boundaries=[] is a constant rate: name steps, or use optimizer.schedule.name=constant"
             )
         return self
 

@@ -60,9 +60,15 @@ def test_the_solver_of_gradient_flow_is_set_only_where_it_runs(settings_of, type
         make_cells(load_experiment("lockstep"), settings_of("lockstep", "smoke", *typed))
 
 
-@pytest.mark.parametrize("boundaries, factors", [("[]", "[]"), ("[8]", "[.5]"), ("[9,20]", "[.5,.5]")])
-def test_a_schedule_that_never_begins_is_refused(settings_of, boundaries, factors):
-    typed = [f"+optimizer.schedule.boundaries={boundaries}", f"+optimizer.schedule.factors={factors}"]
-    given = settings_of("lockstep", "smoke", "optimizer.schedule.name=piecewise_constant", "optimizer.steps=8", *typed)
-    with pytest.raises(UserError, match=r"changes nothing within optimizer.steps=8: .*schedule.name=constant"):
-        make_cells(load_experiment("lockstep"), given)
+def test_a_schedule_without_pieces_is_refused_and_a_run_that_ends_before_its_second_is_not(settings_of):
+    def with_boundaries(*boundaries: int):
+        typed = [
+            f"+optimizer.schedule.boundaries={list(boundaries)}",
+            f"+optimizer.schedule.factors={[0.5 for _ in boundaries]}",
+        ]
+        chosen = ("optimizer.schedule.name=piecewise_constant", "optimizer.steps=8")
+        return make_cells(load_experiment("lockstep"), settings_of("lockstep", "smoke", *chosen, *typed))
+
+    with pytest.raises(UserError, match=r"constant rate: .*schedule.name=constant"):
+        with_boundaries()
+    assert with_boundaries(9, 20)
