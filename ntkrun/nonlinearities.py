@@ -76,6 +76,10 @@ def resolve_activation(activation: str | Activation) -> Activation:
     """`activation` itself, or the one registered under that word; `UserError` for an unknown one."""
     if isinstance(activation, Activation):
         return activation
+    if not isinstance(activation, str):
+        raise UserError(
+            f"an activation is a word, 'tanh', or one of yours, ntkrun.Activation('name', phi), not a {type(activation).__name__}"
+        )
     return _registered(activation_names.canonical(activation))
 
 

@@ -99,7 +99,7 @@ def pytest_here(folder: Path, arguments: list[str], output: Path) -> None:
     sys.path.insert(0, str(folder))
     os.environ["PYTHONPATH"] = str(folder)  # of what the tests start
     early = "ignore::pytest.PytestAssertRewriteWarning"  # of plugins that LIBRARIES import, too
-    sys.exit(int(pytest.main(["-q", "-p", "no:cacheprovider", "--tb=no", "-W", early, *arguments])))
+    sys.exit(int(pytest.main(["-q", "-p", "no:cacheprovider", "--tb=no", "-W", early, "-m", "", *arguments])))
 
 
 def pytest_on(folder: Path, arguments: list[str], seconds: float | None = None) -> tuple[int, str]:

@@ -77,8 +77,24 @@ def pytest_configure(config: pytest.Config) -> None:
         compileall.compile_dir(ROOT / "ntkrun", quiet=2, invalidation_mode=mode)
 
 
-def pytest_collection_finish() -> None:
+THOROUGH = {
+    line: False for line in (ROOT / "tests/thorough.txt").read_text().splitlines() if line and not line.startswith("#")
+}  # the beginning of a test's name -> whether there is one
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    for beginning in THOROUGH:
+        if item.nodeid.startswith(beginning):
+            item.add_marker("thorough")
+            THOROUGH[beginning] = True
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()  # what is imported stays
+    looked_at = {str(item.path) for item in session.items if not any("::" in named for named in session.config.args)}
+    for beginning, found in THOROUGH.items():
+        if not found and str(ROOT / beginning.partition("::")[0]) in looked_at:
+            raise pytest.UsageError(f"tests/thorough.txt: no test is called {beginning}")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -87,9 +103,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _memory():
-    """Compiled programs are let go where they fill memory: all of the suite's are 6 GB and more a process."""
+    """Compiled programs are let go where all workers' would fill a third of the memory: the suite's are 6 GB a process."""
     yield
-    if psutil.Process().memory_info().rss > 2**31:
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if psutil.Process().memory_info().rss > max(2**30, psutil.virtual_memory().total / (3 * workers)):
         jax.clear_caches()
         with contextlib.suppress(AttributeError):  # of glibc alone, which keeps what is freed
             ctypes.CDLL(None).malloc_trim(0)

@@ -6,6 +6,8 @@ import pytest
 
 from ntkrun.cli import main as cli
 
+NOWHERE = "http://127.0.0.1:9"  # a proxy that is not there: no image is fetched from outside this machine
+
 
 @pytest.fixture
 def ntkrun(monkeypatch, capsys, tmp_path):
@@ -14,11 +16,13 @@ def ntkrun(monkeypatch, capsys, tmp_path):
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["ntkrun", *arguments])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        with monkeypatch.context() as patch:
+            patch.setenv("https_proxy", NOWHERE)
+            try:
+                cli.main()
+                code = 0
+            except SystemExit as stop:
+                code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
         out, err = capsys.readouterr()
         return code, out, err
 

@@ -1,6 +1,7 @@
 """Imports run one way, modules stay short: read from the source, not from what happens to be imported."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -135,3 +136,19 @@ def test_tests_leave_private_names_alone(path):
 def test_a_private_name_is_found_however_it_is_reached(line):
     others = "import os\nfrom ntkrun.runner import store\nos._exit(0)\nsetattr(os, '_exit', store.x._replace())\n"
     assert private_uses(others) == [] and private_uses(others + line) == [5]
+
+
+def told(tree: ast.AST) -> set[str]:
+    """The texts of a module but for docstrings."""
+    named = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, named)]
+    docstrings = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return {str(node.value) for node in texts if id(node) not in docstrings}
+
+
+def test_messages_name_commands_that_an_installed_package_has():
+    targets = "|".join(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    of_a_checkout = re.compile(rf"\bmake ({targets})\b|python scripts/")
+    found = {text for path in MODULES for text in told(ast.parse(path.read_text())) if of_a_checkout.search(text)}
+    assert not found

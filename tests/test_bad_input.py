@@ -172,6 +172,7 @@ FILES = {
     HEAD + BOMB: ("mine.yaml is too large with its aliases", "write the settings themselves"),
     HEAD + "seed: ${oc.env:NO_SUCH_VARIABLE}": ("'NO_SUCH_VARIABLE'", "give it a value"),
     HEAD + "seed: many": ("seed=many", "a whole number greater than or equal to 0"),
+    HEAD + "experiment: [os]": ("experiment=['os'] is not known", "choose one of fig1, fig2"),
     HEAD + "experiment: os": ("experiment=os is not known", "choose one of fig1, fig2"),
     HEAD + "experiment: ../../os": ("experiment=../../os is not known", "choose one of fig1, fig2"),
     HEAD + "linearity: true": ("linearity is not a setting", "experiment=lockstep has it"),

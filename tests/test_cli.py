@@ -60,7 +60,7 @@ SMOKE = ["experiment=lockstep", "scale=smoke", "data.source=stand_in"]
 def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     code, out, err = ntkrun(*SMOKE, "data=mnist", "optimizer=momentum", "loss=cross_entropy")
     assert code == 0
-    (folder,) = (tmp_path / "results" / "smoke" / "lockstep").glob("*-stand-in")
+    (folder,) = (tmp_path / "results" / "smoke" / "lockstep").glob("*demo")
     assert "scale=smoke" in out and "figure.png" in out and "failed 0" in out
     assert "mnist5k" in err, "the stand-in is announced"
     claims = json.loads((folder / "claims.json").read_text())
@@ -69,7 +69,7 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
         "combination", "fitted_to",
     }  # fmt: skip
     table, provenance = read_table(folder / "table.parquet")
-    assert provenance["stand_in_data"] == ["mnist5k"]
+    assert provenance["stand_in_data"] == ["mnist5k"] and provenance["title"].startswith("Demo on stand-in images: ")
     assert {"loss/network", "loss/linear", "rmse/linear", "output/network"} <= set(table["curve"])
     cell = provenance["cells"][0]
     assert cell["settings"]["loss"] == "cross_entropy" and cell["packages"]["jax"] and cell["wall_seconds"] >= 0
@@ -77,7 +77,7 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     assert png.startswith(b"\x89PNG") and b"mnist5k" in png
     assert b"mnist5k" in (folder / "figure.pdf").read_bytes()
     gallery = (folder.parent.parent / "index.html").read_text()
-    assert f'src="lockstep/{folder.name}/figure.png"' in gallery and "stand-in images mnist5k" in gallery
+    assert f'src="lockstep/{folder.name}/figure.png"' in gallery and provenance["title"] in gallery
     assert str(tmp_path) not in json.dumps(provenance) + gallery, "no path of this machine in what is handed on"
 
 
@@ -99,7 +99,7 @@ def test_what_is_stored_is_not_computed_again(ntkrun, tmp_path, monkeypatch):
 def test_a_second_run_draws_again_only_what_says_something_new(ntkrun, tmp_path, monkeypatch):
     code = {"ntkrun": "0", "commit": "abc", "dirty": False}
     monkeypatch.setattr("ntkrun.report.render.code_version", lambda: code)
-    picture = tmp_path / "results/smoke/lockstep/default-stand-in/figure.png"
+    picture = tmp_path / "results/smoke/lockstep/demo/figure.png"
 
     def drawn(*arguments: str) -> bool:
         before = picture.stat().st_mtime_ns if picture.exists() else 0
@@ -151,7 +151,7 @@ def test_a_report_of_part_of_the_cells_says_so_and_verify_finds_a_damaged_table(
     ntkrun(*SMOKE, "seed=[0,1]", "stage=run", "shards=2", "shard=1")
     code, _, err = ntkrun(*SMOKE, "seed=[0,1]", "stage=report")
     assert code == 0 and "1 of 2 cells are not there yet: seed=0" in err
-    provenance = json.loads((tmp_path / "results/smoke/lockstep/seed-0-1-stand-in/provenance.json").read_text())
+    provenance = json.loads((tmp_path / "results/smoke/lockstep/seed-0-1-demo/provenance.json").read_text())
     assert provenance["missing_cells"] == ["seed=0"]
     # the cell's table and the report's
     code, out, _ = ntkrun(*SMOKE, "stage=verify")

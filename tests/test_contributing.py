@@ -89,7 +89,7 @@ def test_a_figure_is_one_file_and_its_settings(enlarged, root):
     done = ran(sys.executable, "-m", "ntkrun.cli", *command.split(), "data.source=stand_in", cwd=enlarged)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "readout.is_linear" in done.stdout and "judged 1, fitted 0, failed 0" in done.stdout
-    folder = enlarged / "results/smoke/readout/default-stand-in"
+    folder = enlarged / "results/smoke/readout/demo"
     table, _ = read_table(folder / "table.parquet")
     assert set(table["trained"]) == {"all", "readout"} and (folder / "figure.png").is_file()
 

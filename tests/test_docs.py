@@ -133,6 +133,8 @@ def valid(words: list[str], where: str) -> None:
     overrides = [re.sub(r"^experiment=([^,]+),.*", r"experiment=\1", word) for word in overrides]
     if "stage=list" in overrides:  # of all runs that are there
         overrides.append("experiment=fig1")
+    if "stage=data" in overrides and not any(word.startswith("experiment=") for word in overrides):  # of any run
+        overrides.append("experiment=lockstep")
     assert any(word.startswith("experiment=") for word in overrides), where
     settings = compose(overrides).settings
     experiment = load_experiment(settings["experiment"])

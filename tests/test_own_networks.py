@@ -176,7 +176,9 @@ ASKED_WRONGLY = {
     ("model.path=trace:Net",): "add allow_custom=true",
     ("model=own", "model.path=trace:Net", "allow_custom=false"): "add allow_custom=true",
     ("model.path=[trace:Net,trace:Other]",): "add allow_custom=true",
-    ("model.path=trace",): "no package registers it",
+    ("model.path=trace",): "model.path=trace:MyNet",
+    ("model.path=trace.py",): "model.path=trace:MyNet",
+    ("model.path=trace.py:Net", "allow_custom=true"): "name the module without .py",
     ("model=trace",): "model=trace is not known",
     ("model.path=trace:Net.__init__", "allow_custom=true"): "model.path",
     ("model.path=trace:", "allow_custom=true"): "model.path",
@@ -194,6 +196,13 @@ ASKED_WRONGLY = {
 def test_nothing_is_imported_unless_asked_for(ntkrun, tmp_path, arguments):
     (tmp_path / "trace.py").write_text(TRACE + NETWORK)
     assert_refused(ntkrun(*FREE, *arguments), ASKED_WRONGLY[arguments], tmp_path, {"trace.py"})
+
+
+def test_what_stops_every_cell_is_told_once(ntkrun, tmp_path):
+    call = "    @nn.compact\n    def __call__(self, x, train): return nn.Dense(1)(x)\n"
+    (tmp_path / "eight_net.py").write_text(NETWORK + call)
+    tiny = ["model.path=eight_net:Net", "allow_custom=true", "data.n_train=2", "data.n_test=2", "seed=[0,1]"]
+    assert_refused(ntkrun(*FREE, *tiny), "set model.apply_arguments.train=false", tmp_path, {"eight_net.py"})
 
 
 def test_figures_take_no_networks_but_the_papers(ntkrun, tmp_path):

@@ -39,16 +39,16 @@ def shipped(root, tmp_path) -> Path:
 def test_each_variant_keeps_its_report_and_shares_the_cells(ntkrun, tmp_path):
     folder = tmp_path / "results" / "smoke" / "lockstep"
     assert ntkrun(*SMOKE, "seed=[0,1]", "name=mine")[0] == 0
-    before = contents(folder / "mine-stand-in")
+    before = contents(folder / "mine-demo")
     code, out, _ = ntkrun(*SMOKE, "seed=1")
     assert code == 0 and "0 run now, 1 stored before" in out
-    assert contents(folder / "mine-stand-in") == before
-    (other,) = (path.parent for path in folder.glob("*/claims.json") if path.parent.name != "mine-stand-in")
+    assert contents(folder / "mine-demo") == before
+    (other,) = (path.parent for path in folder.glob("*/claims.json") if path.parent.name != "mine-demo")
     told = json.loads((other / "provenance.json").read_text())["run"]
-    assert other.name == told["name"] + "-stand-in" and told["changed"]["seed"] == 1
+    assert other.name == told["name"] + "-demo" and told["changed"]["seed"] == 1
     assert "seed=1" in told["command"] and "data.source=stand_in" in told["command"]
     page = (tmp_path / "results" / "smoke" / "index.html").read_text()
-    assert f"lockstep/{other.name}/figure.png" in page and "lockstep/mine-stand-in/figure.png" in page
+    assert f"lockstep/{other.name}/figure.png" in page and "lockstep/mine-demo/figure.png" in page
     assert str(tmp_path) not in page
 
 

@@ -29,9 +29,9 @@ def test_the_wheel_runs_anywhere(tmp_path: Path, root: Path):
     assert where.startswith(str(site)), "the test must not run the checkout"
     arguments = ["experiment=fig3", "scale=smoke", "data.source=stand_in"]
     python("-m", "ntkrun.cli", *arguments, cwd=elsewhere, env=environment)
-    folder = elsewhere / "results" / "smoke" / "fig3" / "default-stand-in"
+    folder = elsewhere / "results" / "smoke" / "fig3" / "demo"
     assert (folder / "figure.png").stat().st_size > 10_000
-    assert "fig3/default-stand-in/figure.png" in (folder.parent.parent / "index.html").read_text()
+    assert "fig3/demo/figure.png" in (folder.parent.parent / "index.html").read_text()
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["stand_in_data"] == ["photos"]
     assert "n = 32 instead of 2048" in provenance["departures"]["differs"]

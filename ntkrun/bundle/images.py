@@ -7,7 +7,7 @@ import numpy as np
 
 from ntkrun.data.dataset import rows_of
 from ntkrun.data.sources.image_set import ImageSet
-from ntkrun.data.sources.load import load_images
+from ntkrun.data.sources.load import images_for
 from ntkrun.runner.plan import Cell
 from ntkrun.types import NumpyArray
 
@@ -46,7 +46,7 @@ def images_used(cells: Iterable[Cell]) -> list[Used]:
     for wanted in (cell.settings.images for cell in cells):
         if wanted is None:
             continue
-        images = load_images(wanted.name, wanted.source, path=wanted.path)
+        images = images_for(wanted)
         used = found.setdefault((images.fingerprint, wanted.content), Used(images))
         used.add(*rows_of(images, wanted.classes, wanted.n_train, wanted.n_test, wanted.seed))
     return list(found.values())

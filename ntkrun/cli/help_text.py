@@ -31,7 +31,7 @@ NOTES = """\
 Any single value can be set: model.width=512 optimizer.learning_rate=.1 data.n_train=64 loss=cross_entropy ...
 docs/settings.md describes every setting, with its unit and the paper's symbol.
 Results go to <results_dir>/<scale>/<experiment>/<run>; ntkrun stage=list lists them.
-NTKRUN_DATA_DIR points at prepared TFDS data.
+MNIST and CIFAR-10 are fetched when a run needs them (data.download=false: never); NTKRUN_DATA_DIR points at prepared TFDS data.
 Tab completes after  eval "$(ntkrun -sc install=bash)"  (or zsh; in fish: ntkrun -sc install=fish | source).
 """
 

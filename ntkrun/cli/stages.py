@@ -59,16 +59,18 @@ def plan(experiment: "Experiment", cells: "list[Cell]", store: "Store", progress
     return 0
 
 
-def tell_data(cells: "list[Cell]") -> int:
-    """Print what the images of the cells are; UserError where a cell cannot use them."""
-    from ntkrun.data.sources.load import load_images
+def tell_data(cells: "list[Cell]", progress: "Console") -> int:
+    """Fetch what is missing and print what the images of the cells are; UserError where a cell cannot use them."""
+    from ntkrun.data.sources.load import fetched, images_for, is_missing
     from ntkrun.data.summary import summary
     from ntkrun.runner.data_sets import check_images
 
     found = {}
     for images in filter(None, (cell.settings.images for cell in cells)):
-        held = load_images(images.name, images.source, path=images.path)
-        found[held.fingerprint] = summary(held)
+        if is_missing(images) and (why := fetched(images, into_own=True)):
+            progress.warn(why)
+        held = images_for(images)
+        found[held.fingerprint] = summary(held, images.classes)
     print("\n\n".join(found.values()) or "random inputs, no images")
     for cell in cells:
         check_images(cell)
@@ -151,7 +153,8 @@ def execute(
     variant = run_of() if stage.draws else Variant()
     store = Store(first.results_dir, first.scale, experiment.name, source.name, variant.name)
     asked = Asked(experiment, source, settings, cells, store, changed, variant, command)
-    print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
+    if first.stage != "data":
+        print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     carry_out = produce if stage.computes or stage.draws else look
     return carry_out(asked, Console(outcome.remaining), outcome)
 
@@ -182,7 +185,7 @@ def look(asked: Asked, progress: "Console", outcome: Outcome) -> int:
     if stage == "plan":
         return plan(asked.source, asked.cells, asked.store, progress)
     if stage == "data":
-        return tell_data(asked.cells)
+        return tell_data(asked.cells, progress)
     from ntkrun.cli.show import check
 
     return check(asked, progress, outcome)

@@ -10,7 +10,7 @@ from ntkrun.settings.custom_source import source_hash
 from ntkrun.settings.own_data import content_of
 from ntkrun.settings.parts import leaves
 from ntkrun.settings.runs import LOCAL_NAMES
-from ntkrun.settings.variant import Variant, name_of
+from ntkrun.settings.variant import OwnWord, Variant, name_of
 
 # settings that change no number and yet the report
 OF_THE_REPORT = {"scale", "name", "style", "data.source"}
@@ -25,8 +25,8 @@ def variant_of(settings: dict[str, Any], differs: Changes, typed: Sequence[str])
     """
     changed = own_values(differs)
     for name, path in [*changed.items()]:
-        if name.endswith("model.path") and isinstance(path, str):  # an edited module is another network
-            changed[f"{name.removesuffix('path')}source"] = source_hash(path)[:8]
+        if name.endswith("model.path") and path is not None:  # an edited module is another network
+            changed[f"{name.removesuffix('path')}source"] = _one_or_all([source_hash(one)[:8] for one in _listed(path)])
         if name.endswith("data.path") and path is not None:
             changed[f"{name.removesuffix('path')}content"] = [content_of(one)[:8] for one in _listed(path)]
     known = [".".join(map(str, path)) for path, _ in leaves(settings)]
@@ -35,15 +35,32 @@ def variant_of(settings: dict[str, Any], differs: Changes, typed: Sequence[str])
 
 
 def _named(changed: dict[str, Any]) -> dict[str, Any]:
-    """What is changed, in the words of a folder's name: data of the user's by file and content, wherever the file lies."""
-    found = dict(changed)
-    for content in [name for name in changed if name.endswith("data.content")]:
-        data = content.removesuffix("content")
-        files = [Path(str(one)).stem for one in _listed(changed[f"{data}path"])]
-        for name in ("name", "path", "content"):
-            found.pop(f"{data}{name}", None)
-        found[f"{data.removesuffix('data.')}own-data"] = [*files, *changed[content]]
-    return found
+    """What is changed, in the words of a folder's name: first the user's own networks and data, by class or file and content,
+    wherever the file lies."""
+    own, others = {}, dict(changed)
+    for section, content, words in (("model", "source", _class), ("data", "content", _stem)):
+        for name in [name for name in changed if name.endswith(f"{section}.{content}")]:
+            start = name.removesuffix(content)
+            pairs = zip(_listed(changed[f"{start}path"]), _listed(changed[name]), strict=True)
+            kind = "own-network" if section == "model" else "own-data"
+            own[f"{start.removesuffix(f'{section}.')}{kind}"] = [
+                OwnWord(words(str(one)), known_by) for one, known_by in pairs
+            ]
+            for setting in ("name", "path", content):
+                others.pop(f"{start}{setting}", None)
+    return own | others
+
+
+def _class(path: str) -> str:
+    return path.rpartition(":")[2]
+
+
+def _stem(path: str) -> str:
+    return Path(path).stem
+
+
+def _one_or_all(values: list[str]) -> Any:
+    return values[0] if len(values) == 1 else values
 
 
 def _listed(value: Any) -> list[Any]:

@@ -76,13 +76,14 @@ def load_dataset(
     seed: int,
     averaged: int = 1,
     path: str | None = None,
+    download: bool = True,
     cache_dir: Path | None = None,
     dtype: DTypeLike = np.float64,
 ) -> Dataset:
     """Choose classes and examples, preprocess by the chosen training examples alone, build targets.
 
     Args:
-        name, source, cache_dir, path: see `load.load_images`.
+        name, source, cache_dir, path, download: see `load.load_images`.
         classes: names or indices, in the order of the labels; None = all.  On `photos` see `select_classes`.
         n_train, n_test: how many; None = all there are.  For one seed a smaller set is the beginning of a larger one.
         preprocess: see `preprocess.RULES`.
@@ -94,7 +95,7 @@ def load_dataset(
     Raises:
         UserError: any of the above that does not fit; the line says what does.
     """
-    images = load_images(name, source, cache_dir, path)
+    images = load_images(name, source, cache_dir, path, download)
     rows_train, rows_test = rows_of(images, classes, n_train, n_test, seed)
     pixels = (shrunk(images.train_images[rows_train], averaged), shrunk(images.test_images[rows_test], averaged))
     x_train, x_test = preprocess_images(*pixels, preprocess, dtype=dtype)
@@ -156,7 +157,8 @@ def rows_of(
 
 
 def select_classes(images: ImageSet, classes: Sequence[str | int] | None) -> tuple[int, ...]:
-    """Class indices of `images` for the classes asked for, in that order; None = all.
+    """Class indices of `images` for the classes asked for, in that order; None = all.  A number is a place among the names, or,
+    where all names are numbers, the class that is called so.
 
     `photos` has photographs for classes.  Asked for CIFAR-10 names it gives its first len(classes) photographs, so
     that a two-class figure stays a two-class figure; `Dataset.describe` names them.
@@ -173,14 +175,19 @@ def select_classes(images: ImageSet, classes: Sequence[str | int] | None) -> tup
         return tuple(range(len(names)))
     if isinstance(classes, str) or not classes:
         raise UserError(f"data.classes={classes} names no classes; use a list of: {', '.join(names)}")
+    numbered = all(name.isdecimal() for name in names)
+
+    def by_name(item: str | int) -> bool:
+        return numbered or isinstance(item, str)
+
     known = set(names) | (set(CIFAR10_CLASSES) if images.name == "photos" else set())
     for item in classes:
-        if not (item in known if isinstance(item, str) else 0 <= item < len(names)):
+        if not (str(item) in known if by_name(item) else 0 <= int(item) < len(names)):
             raise UserError(f"data.classes has no class {item}; {images.label} has: {', '.join(sorted(known))}")
     if any(isinstance(item, str) and item not in names for item in classes):
         chosen = tuple(range(len(classes)))
     else:
-        chosen = tuple(names.index(item) if isinstance(item, str) else int(item) for item in classes)
+        chosen = tuple(names.index(str(item)) if by_name(item) else int(item) for item in classes)
     if len(set(classes)) < len(classes) or len(set(chosen)) < len(chosen):
         raise UserError(f"data.classes={list(classes)} names a class twice; name each once")
     return chosen

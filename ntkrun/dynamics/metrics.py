@@ -9,6 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from ntkrun.errors import UserError
 from ntkrun.types import AnyArray, Array, Float
@@ -16,12 +17,48 @@ from ntkrun.types import AnyArray, Array, Float
 Loss = Callable[[AnyArray, AnyArray], Array]
 
 
-def check_same_shape(f: AnyArray, y: AnyArray) -> None:
+def check_same_shape(f: AnyArray | jax.ShapeDtypeStruct, y: AnyArray) -> None:
     """UserError unless both are (n, k): (n, 1) against (n,) would broadcast to (n, n) and be another loss."""
-    if np.ndim(f) != 2 or np.shape(f) != np.shape(y):
+    if np.ndim(f) == 2 and np.shape(f) == np.shape(y):
+        return
+    what = f"outputs of shape {np.shape(f)} against targets of shape {np.shape(y)}: both must be (n, k)"
+    raise UserError(f"{what}; {_remedy(np.shape(f), y)}")
+
+
+def _remedy(outputs: tuple[int, ...], y: AnyArray) -> str:
+    """What to write for targets that are none of these outputs."""
+    if len(outputs) != 2:
+        return "let the network return (n, k)"
+    (n, k), shape = outputs, np.shape(y)
+    if shape[:1] != (n,):
+        return f"give one row of targets for each of the {n} examples"
+    if shape == (n,) and k == 1:
+        return "for one output write y[:, None]"
+    if shape in ((n,), (n, 1)):
+        labels = "y" if shape == (n,) else "y[:, 0]"
+        return f"labels become targets of {k} outputs by jax.nn.one_hot({labels}, {k})"
+    if len(shape) == 2:
+        return (
+            f"the targets have k = {shape[1]} columns and the network {k} outputs: build it with n_outputs={shape[1]}"
+        )
+    return f"write y.reshape({n}, {k})" if np.size(y) == n * k else "give one number for each example and output"
+
+
+def check_targets(f: AnyArray | jax.ShapeDtypeStruct, y: AnyArray, loss: str) -> None:
+    """UserError unless y are targets of the outputs f under this loss: those of a known loss, of one shape, and under the
+    cross-entropy one distribution over classes for each example; numbers that JAX traces go unseen."""
+    loss_of(loss)
+    check_same_shape(f, y)
+    if loss != "cross_entropy":
+        return
+    if f.shape[1] == 1:
         raise UserError(
-            f"outputs of shape {np.shape(f)} against targets of shape {np.shape(y)}: both must be (n, k); for one output "
-            "write y[:, None]"
+            "loss='cross_entropy' of one output is 0 whatever it says: give the network an output for each class"
+        )
+    if not isinstance(y, Tracer) and not (np.min(y) >= 0 and np.allclose(np.sum(y, axis=1), 1, atol=1e-3)):
+        raise UserError(
+            "loss='cross_entropy' takes targets whose rows are probabilities of the classes, and these are not above 0 with a "
+            "sum of 1: write jax.nn.one_hot(labels, k), or take loss='mse'"
         )
 
 

@@ -8,10 +8,11 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from ntkrun.devices.numerics import GENERATOR
-from ntkrun.dynamics.metrics import loss_of
+from ntkrun.dynamics.metrics import check_targets, loss_of
+from ntkrun.kernels.outputs import checked_outputs
 from ntkrun.kernels.precision import full_products
 from ntkrun.kernels.taps import outputs_of
-from ntkrun.models.functions import Model, ModelLike
+from ntkrun.models.functions import Model, ModelLike, network_of
 from ntkrun.types import AnyArray, Array, Float, Params
 
 # Error of Lanczos after m steps: of order (lambda_max - lambda_min) (sqrt(n k)/T_{m-1}(1 + 2 g))^2 with the Chebyshev
@@ -28,10 +29,13 @@ def sharpness(
 
     Gradient descent on a quadratic is stable where eta lambda_max < 2, heavy ball where eta lambda_max < 2 + 2 beta; eta is
     the rate on theta itself (eta_0/n in the standard parameterization).  20 products, each about two training steps on
-    (x, y); in the dtype of params.  Known equal: the dense Hessian (tests).  Raises `UserError` for an unknown loss and for
-    targets of another shape than the outputs.
+    (x, y); in the dtype of params.  Known equal: the dense Hessian (tests).  Raises `UserError` for an unknown loss, for
+    targets of another shape than the outputs, and for params that the network does not take.
     """
-    return _sharpness(model, params, jnp.asarray(x), jnp.asarray(y), loss)
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    network = network_of(model)
+    check_targets(checked_outputs(network, params, x), y, loss)
+    return _sharpness(network, params, x, y, loss)
 
 
 @partial(jax.jit, static_argnames=("model", "loss"))

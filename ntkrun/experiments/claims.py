@@ -61,6 +61,11 @@ class Claim:
     parts: tuple[str, ...] = ()
     reference: tuple[str, ...] = ()
 
+    @property
+    def of_any_data(self) -> bool:
+        """Whether it holds whatever the examples are, those of a file of the user's too."""
+        return self.depends_on == ANY_SETTING and not self.real_data
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -150,7 +155,9 @@ def why_not(claim: Claim, figure: str, table: pd.DataFrame, *, scale: str, stand
         return f"it is about scale={' and '.join(claim.scales)}"
     if claim.real_data and stand_in:
         return "stand-in images"
-    if own := [name for name in changed if setting(name) == "data.path" and _is_about(claim, name)]:
+    if not claim.of_any_data and (
+        own := [name for name in changed if setting(name) == "data.path" and _is_about(claim, name)]
+    ):
         return f"{', '.join(own)} changed"
     names = changed_for(claim, figure, changed, table)
     return f"{', '.join(names)} changed" if names else ""

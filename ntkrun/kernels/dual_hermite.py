@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkrun.devices.float64 import in_float64
+from ntkrun.errors import UserError
 from ntkrun.kernels.dual import DualActivation, Rows, correlation, inverse_root, root
 from ntkrun.nonlinearities import Activation
 from ntkrun.types import AnyArray, Array, Float, NumpyArray
@@ -85,6 +86,7 @@ class HermiteDual(DualActivation):
     def for_variances(self, p: Float[NumpyArray, " n"]) -> "HermiteDual":
         sample = jnp.asarray(np.quantile(np.unique(p), np.linspace(0, 1, 64), method="nearest"))
         value, slope = (np.asarray(samples) for samples in self._samples(sample))
+        _check_moments(self.activation.name, np.asarray(sample), value, slope)
         tails = np.maximum(_tails(value), _tails(slope))
         enough = np.flatnonzero(tails < TOLERANCE)
         choice = enough[0] if enough.size else -1
@@ -104,6 +106,17 @@ class HermiteDual(DualActivation):
         """phi and phi' at sqrt(p) (z_j + shift)."""
         u = root(p)[..., None] * jnp.asarray(_nodes()[0] + shift, p.dtype).reshape((1,) * p.ndim + (-1,))
         return jax.jvp(self.activation.phi, (u,), (jnp.ones_like(u),))
+
+
+def _check_moments(name: str, p: Float[NumpyArray, " n"], *samples: Float[NumpyArray, "n j"]) -> None:
+    """UserError where E[phi^2] or E[phi'^2] over a Gaussian of one of these variances is no number."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.all([np.isfinite(one**2 @ _nodes()[1]) for one in samples], axis=0)
+    if not finite.all():
+        raise UserError(
+            f"activation {name!r} has no kernel at infinite width: E[phi(u)^2] or E[phi'(u)^2] is no finite number for Gaussian u "
+            f"of variance {p[~finite].min():.3g}; take a phi that grows more slowly, or a smaller sigma_w2"
+        )
 
 
 def _tails(samples: Float[NumpyArray, "n j"]) -> Float[NumpyArray, " choices"]:

@@ -1,32 +1,25 @@
 """Whether a network is what kernels are of: f(params, x) with k outputs of 32 bits or more for every example."""
 
-from functools import partial
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from ntkrun.errors import UserError, in_one_line
-from ntkrun.kernels.taps import outputs_of
+from ntkrun.errors import UserError
 from ntkrun.models import declarations
+from ntkrun.models.calls import outputs_shape
 from ntkrun.models.functions import Model, name_of
 from ntkrun.types import AnyArray, Params
 
 
 def check_outputs(model: Model, params: Params, x: AnyArray) -> None:
     """UserError, saying what to pass, unless it runs on x and returns (n, k); from shapes, and not for ntkrun's own."""
-    if declarations.of(model).tapped:
-        return
+    if not declarations.of(model).tapped:
+        checked_outputs(model, params, x)
+
+
+def checked_outputs(model: Model, params: Params, x: AnyArray) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of its outputs, checked likewise, of any network."""
     name, where = name_of(model), f"x of shape {x.shape}"
-    try:
-        f: Any = jax.eval_shape(partial(outputs_of, model), params, x)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(
-            f"{name} does not run on {where}: {in_one_line(error)}; what it needs beside params and x is given by "
-            "f, params = ntkrun.as_function(module, variables, train=False)"
-        ) from error
+    f = outputs_shape(model, params, x)
     if not isinstance(f, jax.ShapeDtypeStruct):
         raise UserError(f"{name} returns a {type(f).__name__}: pass lambda params, x: f(params, x)[0], say")
     if len(f.shape) != 2 or f.shape[0] != x.shape[0]:
@@ -39,3 +32,4 @@ def check_outputs(model: Model, params: Params, x: AnyArray) -> None:
             f"{name} returns {f.dtype}, and a kernel of it would have its rounding: let it compute in float32, by its field "
             "dtype, say"
         )
+    return f

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any, TypeVar, cast
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 
 from ntkrun.devices.float64 import require_float64
 from ntkrun.models import declarations
+from ntkrun.models.calls import explained
 from ntkrun.models.functions import Model, ModelLike, network_of, params_of
 from ntkrun.types import Params
 
@@ -25,18 +27,21 @@ def full_precision(model: ModelLike) -> Model:
 
 
 def full_products(function: F) -> F:
-    """The function of (model, params, ...) for any `ModelLike`, given the network at full precision and parameters of 32
+    """The function of (model, params, x, ...) for any `ModelLike`, given the network at full precision and parameters of 32
     bits or more, and in which products that state none have the full one: those of a module of the user's.
 
-    It raises `UserError` for what is no network, and for parameters in float64 while JAX computes in 32 bits, which would
-    round them.
+    It raises `UserError` for what is no network, for parameters with which it does not run on x, and for those in float64
+    while JAX computes in 32 bits, which would round them.
     """
+
+    taken = signature(function)
 
     @wraps(function)
     def called(model: Any, params: Params, *args: Any, **kwargs: Any) -> Any:
         network = network_of(model)
         params = jax.tree.map(_in_32_bits, params_of(network, params))
-        with jax.default_matmul_precision("highest"):
+        x = list(taken.bind(model, params, *args, **kwargs).arguments.values())[2]
+        with jax.default_matmul_precision("highest"), explained(network, params, x):
             return function(full_precision(network), params, *args, **kwargs)
 
     return cast(F, called)

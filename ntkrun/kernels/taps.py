@@ -105,20 +105,25 @@ def readout_taps(model: Model, params: Params, x: Array) -> dict[str, Array]:
 
     Raises `UserError` where parameters lie outside of tapped layers, so that the last tapped layer need not be the last.
     """
-    layers = uses_by_layer(tapped_apply(model, params, zero_perturbations(model, x), x)[1])
+    return _covered_uses(model, params, zero_perturbations(model, x), x)[-1][1][0]
+
+
+def _covered_uses(model: Model, params: Params, zeros: Any, x: Array) -> list[tuple[Path, Any]]:
+    """Layers and what they sowed, in forward order; `UserError` unless they have all parameters."""
+    layers = uses_by_layer(tapped_apply(model, params, zeros, x)[1])
     if names := uncovered(params, layers):
         raise UserError(
             f"K_hat is read from the readout's input, and {type(model).__name__} has layers without taps "
             f"({', '.join(names)}): make them of `Dense` and `Conv` of ntkrun.models.layers, each used once"
         )
-    return list(layers.values())[-1][0]
+    return list(layers.items())
 
 
 def check_readout(model: Model, params: Params, x: Array) -> None:
     """Raises `UserError` unless outputs move as what the last layer with taps returns does: seen at the first of these
     inputs."""
     zeros = zero_perturbations(model, x[:1])
-    last = list(uses_by_layer(tapped_apply(model, params, zeros, x[:1])[1]))[-1]
+    last = _covered_uses(model, params, zeros, x[:1])[-1][0]
 
     def moved(path: Any, h: Array) -> Array:
         return jnp.ones_like(h) if tuple(part.key for part in path[:-1]) == last else jnp.zeros_like(h)

@@ -125,6 +125,8 @@ def _made(named: Callable[..., Any], given: dict[str, Any]) -> Any:
 
 def _linen(module: nn.Module, arguments: Constants, output: int | str | None) -> Model:
     name = type(module).__name__
+    if not any("__call__" in vars(kind) for kind in type(module).__mro__):
+        raise UserError(f"{name} has no __call__(self, x): it is what gives the outputs of inputs x")
     _check_call(type(module).__call__, 2, arguments.value)
     try:
         lists = {
@@ -153,6 +155,10 @@ def _linen(module: nn.Module, arguments: Constants, output: int | str | None) ->
 def _nnx(make: Callable[..., Any], arguments: Constants, output: int | str | None, declared: Declaration) -> Function:
     from ntkrun.models.nnx_functions import Maker, abstract, nnx_function
 
+    if isinstance(make, partial) and "rngs" not in _signature(make.func):
+        raise UserError(
+            f"{_name(make.func)} draws its parameters by no rngs: give its __init__ the argument `rngs`, of nnx.Rngs"
+        )
     module = abstract(make)
     _check_call(type(module).__call__, 2, arguments.value)
     maker = Maker(make.func, Constants(make.keywords)) if isinstance(make, partial) else make
@@ -163,6 +169,10 @@ def _check_call(call: Callable[..., Any], before: int, arguments: dict[str, Any]
     """UserError unless a call takes these arguments behind the first ones (self and x, or params and x), and needs no more."""
     parameters = list(inspect.signature(call).parameters.values())
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    if len(parameters) < before:
+        raise UserError(
+            f"{getattr(call, '__qualname__', 'the function')} takes no inputs x: they are its argument {before}"
+        )
     further = {p.name: p.default is not p.empty for p in parameters[before:] if p.kind not in kinds}
     name = getattr(call, "__qualname__", "the function").removesuffix(".__call__")
     takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import flax.linen as nn
+import jax
 
 from ntkrun.errors import UserError
 from ntkrun.models import declarations
@@ -19,6 +20,10 @@ from ntkrun.types import AnyArray, Params, PRNGKeyArray
 
 # what linen modules write while they run, which is no part of f
 WRITTEN = ("perturbations", "taps", "intermediates")
+WITHOUT_TAPS = (
+    "and the layers of linen modules alone are seen by method='structured' and empirical_nngp: use method='jacobian', or a "
+    "module of `Dense` and `Conv` of ntkrun.models.layers"
+)
 
 
 class Function:
@@ -71,7 +76,7 @@ class PlainFunction(Function):
 
     def init(self, key: PRNGKeyArray, x: Any) -> dict[str, Any]:
         if self.initial is None:
-            raise UserError(f"{self.name} has no init: its parameters are drawn elsewhere")
+            raise UserError(f"{self.name} is a function f(params, x), {WITHOUT_TAPS}")
         return {"params": self.initial(key, x)}
 
     def apply(self, variables: Mapping[str, Any], x: Any, **how: Any) -> Any:
@@ -188,7 +193,12 @@ def network_of(model: Any) -> Model:
 
 
 def params_of(network: Model, params: Any) -> Params:
-    """The parameters as `network` takes them.  Raises `UserError` for all variables of a linen module in their place."""
+    """The parameters as `network` takes them.
+
+    Raises `UserError` for all variables of a linen module in their place, for None and for what is no tree of numbers.
+    """
+    if params is None:
+        raise UserError(f"params is None: {whence(network)}")
     linen = isinstance(network, nn.Module | LinenFunction)
     if linen and isinstance(params, Mapping) and isinstance(params.get("params"), Mapping):
         raise UserError(
@@ -196,7 +206,23 @@ def params_of(network: Model, params: Any) -> Params:
             "others f, params = ntkrun.as_function(module, variables) in place of the module"
         )
     own = getattr(network, "params_of", None)
-    return params if own is None else own(params)
+    found = params if own is None else own(params)
+    if (linen or own is not None) and not isinstance(found, Mapping):
+        raise UserError(f"params is {_named(params)}, and has to be a dict of arrays: {whence(network)}")
+    for path, leaf in jax.tree_util.tree_leaves_with_path(found):
+        if not hasattr(leaf, "dtype") and not isinstance(leaf, int | float | complex):
+            where = jax.tree_util.keystr(path)
+            raise UserError(f"params{where} is {_named(leaf)}, and has to be an array of numbers: {whence(network)}")
+    return found
+
+
+def whence(network: Model) -> str:
+    """Where its parameters are to be had."""
+    if isinstance(network, nn.Module | LinenFunction):
+        return "pass params = module.init(jax.random.key(0), x)['params']"
+    if isinstance(network, PlainFunction):
+        return "pass the params that the function takes, a tree of arrays"
+    return "write f, params = ntkrun.as_function(module) and pass these two"
 
 
 def is_nnx(model: Any) -> bool:

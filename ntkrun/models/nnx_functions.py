@@ -10,7 +10,7 @@ from flax import nnx, traverse_util
 from ntkrun.errors import UserError
 from ntkrun.models.constants import NOTHING, Constants
 from ntkrun.models.declarations import UNKNOWN, Declaration
-from ntkrun.models.functions import Function, picked
+from ntkrun.models.functions import WITHOUT_TAPS, Function, picked, whence
 from ntkrun.types import Params, PRNGKeyArray
 
 
@@ -46,12 +46,14 @@ class NnxFunction(Function):
 
     def init(self, key: PRNGKeyArray, x: Any) -> dict[str, Any]:
         if self.make is None:
-            raise UserError(f"{self.title} has been drawn: its parameters are nnx.state(module, nnx.Param)")
+            raise UserError(f"{self.title} is an NNX module, {WITHOUT_TAPS}")
         _, params, others = _split(self.make(rngs=nnx.Rngs(key)))
         return {"params": _nested(params), "held": others}
 
     def apply(self, variables: Mapping[str, Any], x: Any, **how: Any) -> Any:
         flat = traverse_util.flatten_dict(self.params_of(variables["params"]))
+        if lacking := [name for name in self.names if name not in flat]:
+            raise UserError(f"params lack {'/'.join(lacking[0])}: {whence(self)}")
         params = jax.tree.unflatten(self.structure, [flat[name] for name in self.names])
         module = nnx.merge(self.graph, params, variables.get("held", self.held.value))
         return picked(module(x, **self.arguments.value), self.output)

@@ -1,21 +1,21 @@
 """What a network of the user's starts from: its parameters, drawn or read from a file, and all else that it holds."""
 
+import inspect
 from functools import partial
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import errors
 
 from ntkrun.errors import UserError, in_one_line
 from ntkrun.models.functions import WRITTEN, LinenFunction, Model, name_of
 from ntkrun.models.stored_parameters import merged, read
 from ntkrun.types import AnyArray, Params, PRNGKeyArray
 
-HINT = (
-    "it is called as f(x) for images x (n, height, width, channels): set what else it takes, model.apply_arguments.train=false "
-    "or deterministic=true, so that it neither writes running averages nor draws random numbers"
-)
+TRAINING = ("train", "training", "is_training")  # arguments that modules have to be told that they train,
+EVALUATION = ("deterministic", "use_running_average", "eval")  # and that they do not
 
 
 def check_user_module(model: Model, x: AnyArray | jax.ShapeDtypeStruct, k: int) -> None:
@@ -28,7 +28,9 @@ def check_user_module(model: Model, x: AnyArray | jax.ShapeDtypeStruct, k: int) 
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{name} does not run on images of shape {image}: {in_one_line(error)}; {HINT}") from error
+        raise UserError(
+            f"{name} does not run on {_inputs(image)}: {in_one_line(error)}; {_remedy(model, error)}"
+        ) from error
     params = variables.get("params", {})
     if not jax.tree.leaves(params):
         raise UserError(f"{name} has no parameters: make them by layers in an `@nn.compact` __call__, or by self.param")
@@ -38,21 +40,56 @@ def check_user_module(model: Model, x: AnyArray | jax.ShapeDtypeStruct, k: int) 
             raise UserError(
                 f"{name}: params{where} is {leaf.dtype}, and has to be an array of real numbers to be trained"
             )
-    _check_outputs(name, f, k)
+    _check_outputs(name, f, k, _inputs(image))
 
 
-def _check_outputs(name: str, f: Any, k: int) -> None:
+def _inputs(shape: tuple[int, ...]) -> str:
+    return f"images of shape {shape}" if len(shape) > 1 else f"vectors of shape {shape}"
+
+
+def _remedy(model: Model, error: Exception) -> str:
+    """What to set, or to write in the module, so that it runs."""
+    if not isinstance(error, errors.InvalidRngError | errors.ModifyScopeVariableError):
+        return "its call is given the inputs x (n, ...) alone; NTKRUN_DEBUG=1 shows where it fails"
+    module = model if isinstance(model, nn.Module) else getattr(model, "module", None)
+    switches = [
+        f"model.apply_arguments.{name}={str(name not in TRAINING).lower()}"
+        for name in inspect.signature(type(module).__call__).parameters
+        if name in (*TRAINING, *EVALUATION)
+    ]
+    set_ = (
+        f"set {switches[0]}"
+        if switches
+        else "give its __call__ an argument train and set model.apply_arguments.train=false"
+    )
+    return f"{set_}, so that it neither draws random numbers nor writes running averages"
+
+
+def _check_outputs(name: str, f: Any, k: int, inputs: str) -> None:
+    if f is None:
+        raise UserError(f"{name} returns None: end its call with `return`")
     if not hasattr(f, "shape"):
         raise UserError(f"{name} returns {type(f).__name__}, several outputs: pick one, model.output=0, or by its name")
     if f.shape != (2, k):
-        raise UserError(
-            f"{name} returns {f.shape} for 2 images and k = {k} outputs: it must be (2, {k}); give it a field "
-            f"`n_outputs: int`, which is set to k, or set the field that it has for them, model.args.num_classes={k}, say"
-        )
-    if not jnp.issubdtype(f.dtype, jnp.floating) or f.dtype.itemsize < 4:
+        raise UserError(f"{name} returns {f.shape} for two {inputs}, and it must be (2, {k}): {_of_shape(f.shape, k)}")
+    if not jnp.issubdtype(f.dtype, jnp.floating):
+        raise UserError(f"{name} returns {f.dtype}: outputs are real numbers, float32 or float64")
+    if f.dtype.itemsize < 4:
         raise UserError(
             f"{name} returns {f.dtype}, and its kernel would have that rounding: let it compute in float32, by a field `dtype`"
         )
+
+
+def _of_shape(shape: tuple[int, ...], k: int) -> str:
+    """What to write so that outputs of this shape become (2, k)."""
+    if shape == (2,) and k == 1:
+        return "return f[:, None]"
+    if len(shape) != 2 or shape[0] != 2:
+        return "begin with x = x.reshape(len(x), -1), and return an output for each of x"
+    return (
+        "give it a field `n_outputs: int`, which is set to k, or set the field that it has for them, "
+        f"model.args.num_classes={k}, say"
+    )
 
 
 def _drawn_and_applied(model: Model, x: Any) -> tuple[dict[str, Any], Any]:

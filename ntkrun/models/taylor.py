@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ntkrun.errors import UserError
+from ntkrun.models.calls import explained
 from ntkrun.models.functions import ModelLike, network_of, params_of
 from ntkrun.types import AnyArray, Params
 
@@ -28,7 +29,7 @@ def taylor_expand(f: ModelLike, params: Params, degree: int) -> Expansion:
     """f's Taylor polynomial of this degree in theta around theta_0 = `params`, a function of (theta, x).
 
     sum_j 1/j! d^j/dt^j f(theta_0 + t (theta - theta_0), x) at t = 0: derivatives along one direction, each of them twice the
-    cost of the one below.  Raises `UserError` for a degree below 0.
+    cost of the one below.  Raises `UserError` for a degree below 0, and for parameters that f does not take.
     """
     if not isinstance(degree, int) or degree < 0:
         raise UserError(f"degree={degree} is no degree of a polynomial: take 1 for the linearization")
@@ -48,15 +49,21 @@ def taylor_expand(f: ModelLike, params: Params, degree: int) -> Expansion:
             )
             return network.apply({"params": moved}, jnp.asarray(x))
 
-        total, derivative = None, along
-        for order in range(degree + 1):
-            term = derivative(jnp.zeros(()))
-            added = jax.tree.map(lambda one, order=order: one / math.factorial(order), term) if order > 1 else term
-            total = added if total is None else jax.tree.map(jnp.add, total, added)
-            derivative = _derivative(derivative)
-        return total
+        with explained(network, start, jnp.asarray(x)):
+            return _summed(along, degree)
 
     return expansion
+
+
+def _summed(along: Callable[[Any], Any], degree: int) -> Any:
+    """sum_j 1/j! d^j/dt^j along(t) at t = 0."""
+    total, derivative = None, along
+    for order in range(degree + 1):
+        term = derivative(jnp.zeros(()))
+        added = jax.tree.map(lambda one, order=order: one / math.factorial(order), term) if order > 1 else term
+        total = added if total is None else jax.tree.map(jnp.add, total, added)
+        derivative = _derivative(derivative)
+    return total
 
 
 def _derivative(g: Callable[[Any], Any]) -> Callable[[Any], Any]:

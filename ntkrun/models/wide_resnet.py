@@ -31,7 +31,7 @@ def batch_norm(x: Float[Array, "n h w c"]) -> Float[Array, "n h w c"]:
 class Block(nn.Module):
     """x + conv(phi(norm(conv(a)))), a = phi(norm(x)); where the stride changes the shape, a 3 x 3 convolution of a for x.
 
-    That the shortcut reads a, not x, is the variant that fits the paper's first steps best (docs/figure4.md).
+    The shortcut's convolution reads a: every convolution follows norm and phi, as Table S1 has it (docs/figure4.md).
     """
 
     stride: int
@@ -49,12 +49,12 @@ class Block(nn.Module):
 
 
 class WideResNet(BuiltIn, kw_only=True):
-    """Table S1: a 3 x 3 stem, three groups of N pre-activation blocks, phi, the mean over the last 8 x 8 map, a dense readout.
+    """Table S1: a 3 x 3 stem, three groups of N pre-activation blocks, the mean over the last 8 x 8 map, a dense readout.
 
     depth = 6 N + 4 counts the stem, 6 N convolutions in the blocks, the two shortcuts and the readout; n = width
     channels in all groups.  norm "batch" normalises by the statistics of the batch at hand, training or not: f is then
-    a function of the batch, f(x_i; X), and so are its linearization and its kernel; "none" leaves it out.  phi before
-    the mean fits the paper's first steps best of what was tried (docs/figure4.md).
+    a function of the batch, f(x_i; X), and so are its linearization and its kernel; "none" leaves it out.  last_activation:
+    phi before the mean, which Table S1 has not.
     x (n, h, w, c) -> (n, k); for images other than 32 x 32 the last map is not 8 x 8, and all of it is averaged.
 
     Raises `UserError` for a depth that is no 6 N + 4, an unknown norm, and inputs that are no images.
@@ -62,6 +62,7 @@ class WideResNet(BuiltIn, kw_only=True):
 
     width: int
     norm: str = "batch"  # or "none"
+    last_activation: bool = False
 
     @property
     def declaration(self) -> Declaration:
@@ -82,5 +83,6 @@ class WideResNet(BuiltIn, kw_only=True):
         for group, stride in GROUPS:
             for block in range(1, blocks + 1):
                 x = Block(stride if block == 1 else 1, norm, phi, conv, name=f"{group}_{block}")(x)
-        x = readout_input(jnp.mean(phi(x), axis=(1, 2)), self.trained)
+        x = phi(x) if self.last_activation else x
+        x = readout_input(jnp.mean(x, axis=(1, 2)), self.trained)
         return Dense(self.n_outputs, name="readout", **self.of_readout)(x)

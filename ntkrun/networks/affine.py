@@ -110,4 +110,5 @@ class Conv(AffineLayer):
         return Signal(counts(self.over, given.positions, "Conv"), self.features, gaussian=True, centred=True)
 
     def forward(self, x: Array, scope: module.Scope) -> Array:
+        counts(self.over, x.shape[1:-1], "Conv")  # refuses images that it does not fit
         return scope.affine(x, self, self.over)

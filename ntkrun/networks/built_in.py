@@ -82,4 +82,5 @@ def _(model: WideResNet) -> Layer:
 
     blocks = range(1, (model.depth - 4) // 6 + 1)
     groups = [block(f"{group}_{b}", stride if b == 1 else 1) for group, stride in GROUPS for b in blocks]
-    return Sequential(conv("conv1"), *groups, phi, GlobalAveragePool(), *_readout(model, "readout"))
+    last = [phi] if model.last_activation else []
+    return Sequential(conv("conv1"), *groups, *last, GlobalAveragePool(), *_readout(model, "readout"))

@@ -1,7 +1,11 @@
 """Networks of several layers: one behind the other, and sums of two beside each other."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
+from ntkrun import nonlinearities
 from ntkrun.errors import UserError
 from ntkrun.networks.base import Layer
 from ntkrun.networks.covariances import Covariances, Needs, Signal
@@ -11,12 +15,39 @@ from ntkrun.types import Array
 
 
 def _checked(layers: tuple, what: str) -> tuple[Layer, ...]:
-    for layer in layers:
+    for place, layer in enumerate(layers, 1):
         if not isinstance(layer, Layer):
-            raise UserError(
-                f"{what}: {layer!r} is no layer of ntkrun.networks; write Activation('relu') for a nonlinearity"
-            )
+            raise UserError(f"{what}: argument {place} is {not_a_layer(layer, what)}")
     return layers
+
+
+def not_a_layer(thing: Any, container: str = "Sequential") -> str:
+    """What it is in place of a layer, and what to write."""
+    if isinstance(thing, Iterable) and not isinstance(thing, str):
+        return f"a {type(thing).__name__}, and layers are given one by one: write {container}(*layers)"
+    if isinstance(thing, type):
+        return f"the class {thing.__name__}: write {thing.__name__}(...)"
+    if isinstance(thing, str):
+        return f"{thing!r}, no layer: write Activation({thing!r})"
+    if isinstance(thing, nonlinearities.Activation):
+        return "a nonlinearity, no layer: write networks.Activation(phi) of it"
+    if callable(thing) and not hasattr(thing, "init"):
+        return "a function, no layer: write Activation(ntkrun.Activation('name', phi)) for a nonlinearity"
+    return f"something of type {type(thing).__name__}, no layer of ntkrun.networks: write Dense(512) of these, say"
+
+
+@contextmanager
+def _named(where: str) -> Iterator[None]:
+    """Errors inside say where they are."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{where}, {error}") from error
+
+
+def _at(place: int, layers: tuple[Layer, ...]) -> AbstractContextManager[None]:
+    inner = ", Sequential" if isinstance(layers[place], Sequential) else ""
+    return _named(f"layer {place + 1} of {len(layers)}{inner}")
 
 
 def _check_sizes(branch: tuple[int, ...], shortcut: tuple[int, ...]) -> None:
@@ -42,8 +73,9 @@ class Sequential(Layer):
         object.__setattr__(self, "name", name)
 
     def signal(self, given: Signal) -> Signal:
-        for layer in self.layers:
-            given = layer.signal(given)
+        for place, layer in enumerate(self.layers):
+            with _at(place, self.layers):
+                given = layer.signal(given)
         return given
 
     def given_to_parts(self, given: Signal) -> tuple[Signal, ...]:
@@ -60,8 +92,9 @@ class Sequential(Layer):
     def forward(self, x: Array, scope: Scope) -> Array:
         if self.name is not None:
             return scope.folder(self.name, Sequential(*self.layers), x)
-        for layer in self.layers:
-            x = layer.forward(x, scope)
+        for place, layer in enumerate(self.layers):
+            with _at(place, self.layers):
+                x = layer.forward(x, scope)
         return x
 
     def covariances(self, k: Covariances, of: Statistics, after: Needs) -> Covariances | None:
@@ -70,7 +103,8 @@ class Sequential(Layer):
             needed.append(layer.needs(needed[-1], of.own))
         found: Covariances | None = k
         for place, layer in enumerate(self.layers):
-            found = layer.propagate(found, of.at(place), needed.pop())
+            with _at(place, self.layers):
+                found = layer.propagate(found, of.at(place), needed.pop())
         return found
 
     @property
@@ -91,12 +125,17 @@ class Residual(Layer):
     name: str | None
 
     def __init__(self, *branch: Layer, shortcut: Layer | None = None, name: str | None = None) -> None:
-        object.__setattr__(self, "branch", Sequential(*branch))
-        object.__setattr__(self, "shortcut", *_checked((shortcut or Sequential(),), "Residual"))
+        object.__setattr__(self, "branch", Sequential(*_checked(branch, "Residual")))
+        if shortcut is not None and not isinstance(shortcut, Layer):
+            raise UserError(f"Residual: shortcut is {not_a_layer(shortcut)}")
+        object.__setattr__(self, "shortcut", shortcut or Sequential())
         object.__setattr__(self, "name", name)
 
     def signal(self, given: Signal) -> Signal:
-        branch, shortcut = self.branch.signal(given), self.shortcut.signal(given)
+        with _named("Residual, branch"):
+            branch = self.branch.signal(given)
+        with _named("Residual, shortcut"):
+            shortcut = self.shortcut.signal(given)
         _check_sizes(*((*signal.positions, signal.features) for signal in (branch, shortcut)))
         seen = replace(given, centred=False)  # both terms depend on what is given
         if not (self.branch.signal(seen).centred or self.shortcut.signal(seen).centred):
@@ -113,8 +152,10 @@ class Residual(Layer):
     def forward(self, x: Array, scope: Scope) -> Array:
         if self.name is not None:
             return scope.folder(self.name, Residual(*self.branch.layers, shortcut=self.shortcut), x)
-        branch = self.branch.forward(x, scope)
-        shortcut = self.shortcut.forward(x, scope)
+        with _named("Residual, branch"):
+            branch = self.branch.forward(x, scope)
+        with _named("Residual, shortcut"):
+            shortcut = self.shortcut.forward(x, scope)
         _check_sizes(branch.shape[1:], shortcut.shape[1:])
         return shortcut + branch
 

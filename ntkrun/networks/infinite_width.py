@@ -21,7 +21,7 @@ from ntkrun.kernels.analytic import TILE_BYTES, Kernels
 from ntkrun.kernels.dual import DualActivation
 from ntkrun.kernels.dual_closed_forms import dual_activation
 from ntkrun.networks.base import Layer
-from ntkrun.networks.containers import Sequential
+from ntkrun.networks.containers import Sequential, not_a_layer
 from ntkrun.networks.covariances import Covariances, Needs, Signal
 from ntkrun.networks.elementwise import Activation, LayerNorm
 from ntkrun.networks.positions import Flatten
@@ -80,9 +80,7 @@ class Plan:
     def of(cls, network: Layer, first: tuple[int, ...], second: tuple[int, ...] | None) -> "Plan":
         """Raises UserError for a network or inputs that have no kernel."""
         if not isinstance(network, Layer):
-            raise UserError(
-                f"{network!r} is no network of ntkrun.networks: write Sequential(Dense(512), ..., Dense(1))"
-            )
+            raise UserError(f"the network is {not_a_layer(network)}")
         if len(first) < 2 or (second is not None and first[1:] != second[1:]):
             raise UserError(
                 f"inputs are (n, ..., features) of one shape, not {first}" + (f" and {second}" if second else "")
@@ -90,8 +88,10 @@ class Plan:
         *positions, features = first[1:]
         out = network.signal(Signal(tuple(positions), features))
         if out.positions:
+            last = network.layers[-1] if isinstance(network, Sequential) else network
             raise UserError(
-                f"the network's outputs have positions {out.positions}: end it with GlobalAveragePool() or Flatten(), and Dense"
+                f"the network's outputs, of its last layer {type(last).__name__}, have positions {out.positions}: put "
+                "GlobalAveragePool() or Flatten() in front of it and end it with Dense"
             )
         network, shape = _flattened(network, first[1:])
         return cls(network, shape, first[0], first[0] if second is None else second[0], second is None)
@@ -168,7 +168,7 @@ class Plan:
 def _flattened(network: Layer, shape: tuple[int, ...]) -> tuple[Layer, tuple[int, ...]]:
     """A network that begins with Flatten, on vectors: one product instead of one for each position."""
     if isinstance(network, Sequential) and network.layers and isinstance(network.layers[0], Flatten):
-        return Sequential(*network.layers[1:]), (math.prod(shape),)
+        return Sequential(Sequential(), *network.layers[1:]), (math.prod(shape),)  # others keep their places
     return network, shape
 
 

@@ -44,6 +44,7 @@ class AveragePool(Layer):
         return Needs.ALL if after else Needs.NOTHING
 
     def forward(self, x: Array, scope: Scope) -> Array:
+        counts(self.over, x.shape[1:-1], "AveragePool")  # refuses images that it does not fit
         return self._means(x, range(1, x.ndim - 1))
 
     def covariances(self, k: Covariances, of: Statistics, after: Needs) -> Covariances:

@@ -57,9 +57,10 @@ def windows(sizes: Sequence[int], strides: Sequence[int] | None, padding: str, l
 def counts(over: tuple[Window, ...], positions: tuple[int, ...], layer: str) -> tuple[int, ...]:
     """Positions of the result; UserError where the windows do not fit the image."""
     if len(positions) != len(over):
+        remedy = f"write size={(over[0].size,) * len(positions)}" if positions else "it goes in front of Flatten"
         raise UserError(
             f"{layer}: windows over {len(over)} axes need inputs with as many axes of positions, not {len(positions)} "
-            "(inputs are (n, ..., channels))"
+            f"(inputs are (n, ..., channels)): {remedy}"
         )
     found = tuple(window.around(length)[0] for window, length in zip(over, positions, strict=True))
     if min(found) < 1:

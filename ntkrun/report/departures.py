@@ -37,6 +37,11 @@ WORDS = {
     "optimizer.batch_size": "batches of {}",
     "record.train_examples": "loss over {} train images",
 }
+WORDS_OF_OWN_DATA = WORDS | {
+    "data.n_test": "{} test examples",
+    "data.name": "{} data",
+    "record.train_examples": "loss over {} train examples",
+}
 # what says most about a run comes first; the rest follows in the order of the settings
 FIRST = ("model.width", "optimizer.steps", "networks", "optimizer.learning_rate", "optimizer.momentum", "data.n_train")
 CLOCK = ("optimizer.time_per_eta", "optimizer.schedule")  # told by the last t, with the steps
@@ -164,7 +169,8 @@ def in_all(name: str, settings: dict[str, Any]) -> Any:
 
 
 def _said(name: str, settings: dict[str, Any]) -> str:
-    return WORDS.get(name, f"{name} = {{}}").format(_shown(name, in_all(name, settings)))
+    words = WORDS if settings.get("data.path") is None else WORDS_OF_OWN_DATA
+    return words.get(name, f"{name} = {{}}").format(_shown(name, in_all(name, settings)))
 
 
 def _shown(name: str, value: Any) -> str:

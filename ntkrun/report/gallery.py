@@ -138,7 +138,7 @@ def _groups(entries: list[Entry]) -> Iterator[tuple[list[Entry], Differences | N
     for name in dict.fromkeys(entry.name for entry in entries):
         runs = [entry for entry in entries if entry.name == name]
         sound = [entry for entry in runs if not entry.fault]
-        settings = [dict(entry.settings) | {"images": dict(entry.origin)["data"]} for entry in sound]
+        settings = [dict(entry.settings) | {"data": dict(entry.origin)["data"]} for entry in sound]
         claims = [{row["claim"].id: (row["measured"], row["claim"].verdict) for row in e.claims} for e in sound]
         yield runs, differences(settings, claims) if len(sound) > 1 else None
 

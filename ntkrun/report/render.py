@@ -4,12 +4,14 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib import rcParams
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 
@@ -128,7 +130,7 @@ def report(
     failed = failed_cells(store, [cell for cell in cells if cell.name in stored.missing])
     provenance = {
         "experiment": experiment.name,
-        "title": experiment.title,
+        "title": f"Demo on stand-in images: {experiment.title}" if stored.stand_ins else experiment.title,
         "scale": settings.scale,
         "run": asdict(about.variant),
         "departures": about.departures.as_record(),
@@ -190,9 +192,9 @@ def alarms(stored: Stored, total: int, failed: Sequence[str] = ()) -> list[str]:
     """Stand-in data and the user's own, missing and failed cells."""
     lines = []
     if stored.stand_ins:
-        lines.append(f"STAND-IN DATA: {', '.join(stored.stand_ins)} in place of the paper's images")
+        lines.append(f"DEMO on stand-in images: {', '.join(stored.stand_ins)} in place of the paper's")
     if stored.own:
-        lines.append(f"OWN DATA: {', '.join(stored.own)}, not the paper's images")
+        lines.append(f"OWN DATA: {', '.join(stored.own)}, not the paper's")
     if stored.missing:
         lines.append(f"INCOMPLETE: {len(stored.missing)} of {total} cells are missing" + _among_them(failed))
     return lines
@@ -222,10 +224,10 @@ def draw(
             layout.execute(figure)
         figure.set_layout_engine(None)  # the panels stay where they are: both files show one layout, made once
         png = _saved(
-            figure, "png", {"Title": experiment.title, "ntkrun": record}, pil_kwargs={"compress_level": PNG_LEVEL}
+            figure, "png", {"Title": provenance["title"], "ntkrun": record}, pil_kwargs={"compress_level": PNG_LEVEL}
         )
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
-        pdf = _saved(figure, "pdf", {"Title": experiment.title, "Keywords": record, "CreationDate": None})
+        pdf = _saved(figure, "pdf", {"Title": provenance["title"], "Keywords": record, "CreationDate": None})
     deviation = apart.to_csv(index=False, float_format="%.4g").encode()
     return {"figure.png": png, "figure.pdf": pdf, "deviation.csv": deviation}
 
@@ -270,15 +272,22 @@ def wrapped(text: Text, line: str, width: float) -> list[str]:
 
     Text(wrap=True) does the same, but anew each time that it is measured, which took longer than all else in a picture.
     """
-    font, parts = text.get_fontproperties(), [""]
+    font = text.get_fontproperties()
+    space, parts, long = _length(" ", font), [""], 0.0
     for word in line.split(" "):
-        longer = f"{parts[-1]} {word}" if parts[-1] else word
-        points, _, _ = text_to_path.get_text_width_height_descent(longer, font, False)
-        if parts[-1] and points / 72 > width:
+        length = _length(word, font)
+        if parts[-1] and long + space + length > width:
             parts.append(word)
+            long = length
         else:
-            parts[-1] = longer
+            parts[-1], long = (f"{parts[-1]} {word}", long + space + length) if parts[-1] else (word, length)
     return parts
+
+
+@cache
+def _length(word: str, font: FontProperties) -> float:
+    """Of a word, in inches.  A line is the sum of its words: it is tried at several lengths, and measured word by word once."""
+    return text_to_path.get_text_width_height_descent(word, font, False)[0] / 72
 
 
 def _saved(figure: Figure, kind: str, metadata: dict[str, Any], **options: Any) -> bytes:

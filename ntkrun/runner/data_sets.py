@@ -1,14 +1,17 @@
 """Which images the cells of a run belong to: one fingerprint for all cells of a data set, never two in one figure."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ntkrun.errors import UserError
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.store import NO_IMAGES, Store, read_table
+from ntkrun.settings.data import DataSettings
 
-Asked = tuple[str, str, str | None]  # data.name, data.source, data.path
+if TYPE_CHECKING:
+    from ntkrun.data.sources.image_set import ImageSet
 
 
 @dataclass(frozen=True)
@@ -25,45 +28,63 @@ class Fingerprints:
 def at_hand(cells: Sequence[Cell], store: Store) -> Fingerprints:
     """Those of the images that a run would use now.
 
-    With data.source=auto on a machine without the real images, stand-ins take their place unless every cell of the run
-    is stored for the real ones: then nothing is left to compute.
+    With data.source=auto on a machine without the real images these are fetched, and where that cannot be, stand-ins take
+    their place, unless every cell of the run is stored for the real ones: then nothing is left to compute.
     """
-    from ntkrun.data.sources.load import load_images
+    from ntkrun.data.sources.load import images_for, is_missing
 
     found, notes = {}, []
-    for asked, group in _by_data_set(cells).items():
+    for asked, group in _by_data_set(cells):
         if asked is None:
             fingerprint = NO_IMAGES
+        elif asked.source == "auto" and is_missing(asked) and (whole := _whole(group, store)):
+            fingerprint = whole
+            notes.append(
+                f"{asked.name} is not prepared on this machine, but every cell of it is stored: nothing is left to run"
+            )
         else:
-            name, source, path = asked
-            images = load_images(name, source, path=path)
+            notes += obtained(asked)
+            images = images_for(asked)
             fingerprint = images.fingerprint
-            if images.is_stand_in and source == "auto" and (whole := _whole(group, store)):
-                fingerprint = whole
-                notes.append(
-                    f"{asked[0]} is not prepared on this machine, but every cell of it is stored: nothing is left to run"
-                )
+            notes += sorted({note for cell in group for note in _hints(images, cell)})
         found |= {cell.config_hash: fingerprint for cell in group}
     return Fingerprints(found, notes)
 
 
+def _hints(images: "ImageSet", cell: Cell) -> list[str]:
+    """What may not be meant so in a file of the user's."""
+    from ntkrun.data.summary import hints
+
+    wanted = cell.settings.images
+    return hints(images, wanted.classes) if wanted is not None and wanted.path is not None else []
+
+
+def obtained(asked: DataSettings | None) -> list[str]:
+    """Fetch the real images where they are to be used and not here; in one line why not, where stand-ins take their place."""
+    from ntkrun.data.sources.load import fetched, is_missing
+
+    if asked is None or asked.source != "auto" or not is_missing(asked):
+        return []
+    return list(filter(None, [fetched(asked)]))
+
+
 def fingerprint_here(cell: Cell) -> str:
     """Of the images that this cell by itself would use now, whatever is stored."""
-    from ntkrun.data.dataset import dataset_fingerprint
+    from ntkrun.data.sources.load import images_for
 
     images = cell.settings.images
-    return NO_IMAGES if images is None else dataset_fingerprint(images.name, images.source, path=images.path)
+    return NO_IMAGES if images is None else images_for(images).fingerprint
 
 
 def check_images(cell: Cell) -> None:
     """UserError where the cell asks for more images than there are, or for classes that there are not."""
     from ntkrun.data.dataset import check_examples
-    from ntkrun.data.sources.load import load_images
+    from ntkrun.data.sources.load import images_for
     from ntkrun.runner.own_data import check_fits
 
     wanted = cell.settings.images
     if wanted is not None:
-        images = load_images(wanted.name, wanted.source, path=wanted.path)
+        images = images_for(wanted)
         check_examples(images, wanted.classes, wanted.n_train, wanted.n_test, wanted.seed)
         try:
             check_fits(images, cell.settings)
@@ -79,8 +100,8 @@ def stored(cells: Sequence[Cell], store: Store) -> Fingerprints:
     Of several that are equally complete the one is taken whose digits come first: it is the same one every time.
     """
     found, notes = {}, []
-    for asked, group in _by_data_set(cells).items():
-        ranked = [(NO_IMAGES, "none", 0)] if asked is None else _ranked(group, store, asked[1])
+    for asked, group in _by_data_set(cells):
+        ranked = [(NO_IMAGES, "none", 0)] if asked is None else _ranked(group, store, asked.source)
         if not ranked:
             continue
         chosen, source, count = ranked[0]
@@ -88,18 +109,21 @@ def stored(cells: Sequence[Cell], store: Store) -> Fingerprints:
         alike = [other for other, kind, _ in ranked[1:] if kind == source]
         if asked is not None and alike:
             notes.append(
-                f"{asked[0]}: drawn from the images of fingerprint {chosen} ({count} of {len(group)} cells), not from those "
+                f"{asked.name}: drawn from the images of fingerprint {chosen} ({count} of {len(group)} cells), not from those "
                 f"of {', '.join(alike)}, of which cells are stored, too"
             )
     return Fingerprints(found, notes)
 
 
-def _by_data_set(cells: Sequence[Cell]) -> dict[Asked | None, list[Cell]]:
-    groups: dict[Asked | None, list[Cell]] = {}
+def _by_data_set(cells: Sequence[Cell]) -> Iterator[tuple[DataSettings | None, list[Cell]]]:
+    """The cells whose images are of one set, with the settings of the first of them."""
+    groups: dict[tuple[str, str, str | None, bool] | None, list[Cell]] = {}
     for cell in cells:
         images = cell.settings.images
-        groups.setdefault(None if images is None else (images.name, images.source, images.path), []).append(cell)
-    return groups
+        key = None if images is None else (images.name, images.source, images.path, images.download)
+        groups.setdefault(key, []).append(cell)
+    for group in groups.values():
+        yield group[0].settings.images, group
 
 
 def _whole(cells: Sequence[Cell], store: Store) -> str:

@@ -28,7 +28,7 @@ def together(experiment: Experiment, tables: Sequence[tuple[Cell, pd.DataFrame]]
             raise UserError(
                 f"the table of {cell.name} has the curve {sorted(unknown)[0]}, which ntkrun.experiments.curves does not "
                 "declare: declare it there or, if the table is from before settings became columns, rename its curves by "
-                "python scripts/settings_as_columns.py RESULTS_DIR"
+                "scripts/settings_as_columns.py of a checkout"
             )
     whole = pd.concat([table.assign(cell=cell.name) for cell, table in tables], ignore_index=True)
     cells, lengths = [cell for cell, _ in tables], [len(table) for _, table in tables]

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ntkrun.data.sources.image_set import ImageSet
+from ntkrun.data.summary import is_one_hot
 from ntkrun.errors import UserError
 from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.models import UserModuleSettings
@@ -41,7 +42,8 @@ def _check_targets(images: ImageSet, settings: CommonSettings, data: Any) -> Non
     what = f"{images.label} holds targets of a regression"
     loss = getattr(settings, "loss", "mse")
     if loss != "mse":
-        raise UserError(f"{what}, and loss={loss} needs labels: use loss=mse")
+        labels = ", or save y.argmax(axis=1): its rows are one-hot" if is_one_hot(images) else ""
+        raise UserError(f"{what}, and loss={loss} needs labels: use loss=mse{labels}")
     if data.targets != "auto":
         raise UserError(f"{what}, and data.targets={data.targets} is for labels: leave it out (auto)")
     if isinstance(settings, RateSettings):

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from ntkrun.data.sources.image_set import ImageSet
-from ntkrun.data.sources.load import load_images
+from ntkrun.data.sources.load import images_for
 from ntkrun.dynamics.optimizers import Optimizer
 from ntkrun.errors import UserError
 from ntkrun.experiments.runs.planned_rate import planned_eta_critical
@@ -38,14 +37,10 @@ def possible(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
     return kept, list(reasons)
 
 
-def _set(images: DataSettings) -> ImageSet:
-    return load_images(images.name, images.source, path=images.path)
-
-
 def _at_hand(images: DataSettings | None) -> bool:
     """Whether what is here is what is asked for, and no stand-in for images that another machine may have."""
     try:
-        return images is None or images.source == "stand_in" or not _set(images).is_stand_in
+        return images is None or images.source == "stand_in" or not images_for(images).is_stand_in
     except UserError:
         return False
 

@@ -12,7 +12,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.lockstep.processes import END, agree, leave, several
 from ntkrun.lockstep.progress import Progress, Silent
 from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
-from ntkrun.runner.data_sets import Fingerprints, at_hand, check_images, fingerprint_here
+from ntkrun.runner.data_sets import Fingerprints, at_hand, check_images, fingerprint_here, obtained
 from ntkrun.runner.device import peak_bytes, prepared
 from ntkrun.runner.failures import failure_of, read_failure, remove_failure, write_failure
 from ntkrun.runner.lock import Lock
@@ -86,6 +86,7 @@ class CellRunner:
         if self.refused and len(self.refused) == self.tally.total:
             for task, _ in self.refused:
                 remove_failure(task.path)
+                del self.tally.failed[task.cell.name]  # told once, by the error
             raise self.refused[0][1]
 
     def _attended(self, task: Task, stop: StopRequests, judge: bool = False) -> bool:
@@ -154,11 +155,12 @@ class CellRunner:
         failure = failure_of(task.cell, error)
         write_failure(task.path, failure)
         self.tally.failed[task.cell.name] = failure.why
+        if isinstance(error, UserError) and not isinstance(error, NonFiniteError):
+            self.refused.append((task, error))
+            return
         self.progress.info(f"{task.cell.name} failed; a cell that fails stops no other")
         if isinstance(error, NonFiniteError):
             remove_checkpoints(self.store.checkpoints(task.path))  # the last one is from just before
-        elif isinstance(error, UserError):
-            self.refused.append((task, error))
         else:
             traceback.print_exception(error, file=sys.stderr)
 
@@ -212,6 +214,7 @@ def assist_cells(experiment: Experiment, cells: Sequence[Cell]) -> None:
             progress = Silent()
             progress.checkpoints = SharedCheckpoints(None)
             try:
+                obtained(cells[number].settings.images)  # on a disk that the leader does not see
                 experiment.run.compute(cells[number].settings, cells[number].name, progress)
             except UserError as error:
                 print(f"{cells[number].name}, in a process that assists: {error}", file=sys.stderr, flush=True)

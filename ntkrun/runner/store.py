@@ -26,7 +26,7 @@ from ntkrun.errors import UserError
 from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
-from ntkrun.settings.variant import DEFAULT, STAND_IN
+from ntkrun.settings.variant import DEFAULT, demo_of
 from ntkrun.tables import conform, settings_columns
 
 METADATA = b"ntkrun"
@@ -144,7 +144,7 @@ class Store:
 
     def report(self, *, stand_in: bool) -> Path:
         """The folder of this run's report; one that was drawn from stand-in images has its own."""
-        return self.folder / (self.run + STAND_IN if stand_in else self.run)
+        return self.folder / (demo_of(self.run) if stand_in else self.run)
 
     def lock(self, path: Path) -> Lock:
         """The lock of the process that computes the cell of this path."""

@@ -75,7 +75,9 @@ STAGES: dict[Stage, StageDeclaration] = {
     "all": StageDeclaration("run, then report", computes=True, draws=True),
     "verify": StageDeclaration("check every stored table against its recorded hash and schema"),
     "plan": StageDeclaration("tell what the cells will cost and compute nothing"),
-    "data": StageDeclaration("tell what the images of the run are and whether it can use them", any_run=True),
+    "data": StageDeclaration(
+        "fetch the images of the run if need be, tell what they are and whether the run can use them", any_run=True
+    ),
     "check": StageDeclaration("judge the claims on what is stored and write nothing: exit code 1 when one fails"),
     "list": StageDeclaration("list the runs that are there, of all experiments unless one is named", lists=True),
     "bundle": StageDeclaration(

@@ -18,6 +18,7 @@ from typing import Any
 from ntkrun.errors import UserError
 
 GROUP = "ntkrun.models"
+SHOWN = 8  # of the names that a file has
 
 _imported: dict[str, str] = {}  # module -> hash of its source when this process imported it
 
@@ -37,14 +38,20 @@ def located(name: str) -> tuple[str, str]:
     if not is_path(name):
         known = registered()
         if name not in known:
+            module = name.removesuffix(".py").replace("/", ".").strip(".") if _is_file(name) else "my_module"
             raise UserError(
                 f"model.path={name}: no package registers it under {GROUP}"
                 f"{' (there are ' + ', '.join(sorted(known)) + ')' if known else ''}; "
-                "a module of yours is model.path=my_module:MyNet allow_custom=true"
+                f"a module of yours is model.path={module}:MyNet allow_custom=true"
             )
         name = known[name].partition("[")[0].strip()
     module, _, attribute = name.partition(":")
     return module, attribute
+
+
+def _is_file(name: str) -> bool:
+    """Whether it is a file here, with .py or without."""
+    return Path(f"{name.removesuffix('.py').replace('.', '/')}.py").is_file()
 
 
 def source_hash(name: str) -> str:
@@ -105,7 +112,11 @@ def load(name: str, source: str) -> Any:
         sys.dont_write_bytecode = writes
     _imported[module] = now
     if not hasattr(found, attribute):
-        raise UserError(f"model.path={name}: {found.__file__} has no {attribute}")
+        own = [
+            key for key, thing in vars(found).items() if getattr(thing, "__module__", None) == module and key[0] != "_"
+        ]
+        there = f": it has {', '.join(own[:SHOWN])}{', ...' if len(own) > SHOWN else ''}" if own else ""
+        raise UserError(f"model.path={name}: {found.__file__} has no {attribute}{there}")
     return getattr(found, attribute)
 
 
@@ -118,6 +129,10 @@ def _look_here() -> None:
 
 def _sources(module: str) -> dict[str, Path]:
     file = _file(_spec(module))
+    if file is None and module.endswith(".py"):
+        raise UserError(
+            f"model.path={module}:...: name the module without .py, model.path={module.removesuffix('.py')}:MyNet"
+        )
     if file is None:
         place = module.replace(".", "/")
         raise UserError(

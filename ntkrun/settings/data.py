@@ -26,12 +26,15 @@ class DataSettings(Section):
         Local[DataSource],
         Meanings(
             {
-                "tfds": "the real set through TFDS, prepared if need be",
+                "tfds": "the real set, fetched and prepared if need be",
                 "stand_in": "real images that come inside other packages",
-                "auto": "the real set if it is prepared, else the stand-in",
+                "auto": "the real set, fetched if need be; the stand-in where its host is not reached",
             }
         ),
     ] = Field(description="where the images come from")
+    download: Local[bool] = Field(
+        description="whether MNIST and CIFAR-10 may be fetched from where they are published, once, into the data folder"
+    )
     classes: tuple[str | int, ...] | None = Field(
         description="only these classes, by name or number, in this order; null: all"
     )

@@ -9,6 +9,7 @@ from ntkrun.settings.base import CommonSettings, RoundedProducts, check_products
 from ntkrun.settings.data import DataSettings, SmallerImages
 from ntkrun.settings.fields import Before, Count
 from ntkrun.settings.models import AnyModelSettings, check_gradient, check_theta
+from ntkrun.settings.schema import without_later
 from ntkrun.settings.sections import DescentSettings, EndSettings, FractionSettings
 
 
@@ -27,7 +28,7 @@ class FinalDistanceSettings(CommonSettings):
 
     @property
     def drawn_for(self) -> dict[str, Any]:
-        return self.model.model_dump(mode="json")
+        return without_later(self.model, self.model.model_dump(mode="json"))
 
     @model_validator(mode="after")
     def _products_exist(self) -> "FinalDistanceSettings":

@@ -154,6 +154,9 @@ class WideResnetSettings(ModelSettings):
         Norm,
         Meanings({"batch": "by mean and variance of the batch at hand, no running averages", "none": "left out"}),
     ] = Field(description="normalisation in front of each phi")
+    last_activation: Annotated[bool, Before(True)] = Field(
+        description="phi before the mean over positions, which Table S1 has not"
+    )
 
     @property
     def batch_dependence(self) -> str | None:

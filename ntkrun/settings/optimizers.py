@@ -130,6 +130,15 @@ class OptimizerSettings(Section):
             raise ValueError(f"optimizer.name={self.name} needs a momentum above 0 (optimizer=gd has none)")
         return self
 
+    @model_validator(mode="after")
+    def _schedule_has_pieces(self) -> "OptimizerSettings":
+        # boundaries behind the last step stay: a run that is made shorter keeps its figure's schedule
+        if isinstance(self.schedule, PiecewiseSchedule) and not self.schedule.boundaries:
+            raise ValueError(
+                "schedule.boundaries=[] is a constant rate: name steps, or use optimizer.schedule.name=constant"
+            )
+        return self
+
 
 class GradientDescentSettings(OptimizerSettings):
     """theta_{i+1} = theta_i - eta dL/dtheta."""

@@ -38,7 +38,7 @@ class MonteCarloSettings(CommonSettings):
 
     @property
     def drawn_for(self) -> dict[str, Any]:
-        return self.model.model_dump(mode="json")
+        return without_later(self.model, self.model.model_dump(mode="json"))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class RunSettings(CommonSettings):
 
     @property
     def drawn_for(self) -> dict[str, Any]:
-        return self.model.model_dump(mode="json")
+        return without_later(self.model, self.model.model_dump(mode="json"))
 
     @property
     def identity(self) -> dict[str, Any]:

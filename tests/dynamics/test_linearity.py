@@ -1,5 +1,6 @@
 """What says how linear a run is, held against dense Hessians, explicit Jacobians and a network that is linear."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,9 +18,22 @@ from ntkrun.errors import UserError
 RNG = np.random.default_rng(0)
 X, X_TEST = jnp.asarray(RNG.normal(size=(6, 4))), jnp.asarray(RNG.normal(size=(3, 4)))
 Y = jnp.asarray(np.eye(2)[RNG.integers(2, size=6)])
-MODEL = ntkrun.build_model(
-    "fc", width=5, depth=2, n_outputs=2, activation="tanh", sigma_w2=1.5, sigma_b2=0.1, dtype=jnp.float64
-)
+
+
+def network(n_outputs: int, width: int = 5) -> Any:
+    return ntkrun.build_model(
+        "fc",
+        width=width,
+        depth=2,
+        n_outputs=n_outputs,
+        activation="tanh",
+        sigma_w2=1.5,
+        sigma_b2=0.1,
+        dtype=jnp.float64,
+    )
+
+
+MODEL = network(2)
 THETA0 = MODEL.init(jax.random.key(0), X)["params"]
 
 
@@ -131,9 +145,35 @@ def test_descent_within_the_stable_sharpness_settles_and_beyond_it_grows():
     assert loss_after(0.97 * 2 / top) < start < loss_after(1.03 * 2 / top)
 
 
+TARGETS = {
+    "labels": (2, "mse", np.arange(6) % 2, r"jax.nn.one_hot\(y, 2\)"),
+    "a column of labels": (2, "cross_entropy", np.arange(6)[:, None] % 2, r"jax.nn.one_hot\(y\[:, 0\], 2\)"),
+    "one axis": (1, "mse", np.ones(6), r"write y\[:, None\]"),
+    "more columns": (2, "mse", np.eye(6)[:, :3], "build it with n_outputs=3"),
+    "fewer rows": (2, "mse", Y[:4], "for each of the 6 examples"),
+    "signs": (2, "cross_entropy", 2 * Y - 1, r"jax.nn.one_hot\(labels, k\)"),
+    "one class": (1, "cross_entropy", np.ones((6, 1)), "an output for each class"),
+}
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+def test_targets_of_another_kind_are_told_what_to_write(kind):
+    k, loss, y, says = TARGETS[kind]
+    model = network(k)
+    theta = model.init(jax.random.key(0), X)["params"]
+    calls = [
+        lambda: ntkrun.LinearityRecorder(model, theta, X, y, loss=loss),
+        lambda: ntkrun.sharpness(model, theta, X, y, loss=loss),
+        lambda: ntkrun.coordinate_check(partial(network, k), (4, 8), X, y, eta=0.1, loss=loss),
+    ]
+    fits_annotations = y.dtype.kind == "f" and y.ndim == 2  # which are checked in the suite
+    for call in calls if fits_annotations else calls[:1]:
+        with pytest.raises(UserError, match=says) as refused:
+            call()
+        assert "\n" not in str(refused.value)
+
+
 def test_what_a_recorder_cannot_take_is_said_in_one_line():
-    with pytest.raises(UserError, match="both must be"):
-        ntkrun.LinearityRecorder(MODEL, THETA0, X, Y[:, 0])
     with pytest.raises(UserError, match="eta must be above 0"):
         ntkrun.LinearityRecorder(MODEL, THETA0, X, Y, eta=0.0)
     with pytest.raises(UserError, match="unknown loss 'hinge'"):

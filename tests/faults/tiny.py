@@ -56,7 +56,7 @@ def draw(figure, table: pd.DataFrame) -> None:
 
 
 def experiment() -> Experiment:
-    return replace(load_experiment("fig3"), run=Run(__name__), draw=draw, size=(1, 1), claims=())
+    return replace(load_experiment("fig3"), run=Run(__name__), draw=draw, size=(1.0, 1.0), claims=())
 
 
 def run(cells: list[Cell], store: Store, *, figure: bool = False) -> Silent:

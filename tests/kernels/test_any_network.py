@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import ntkrun
 from ntkrun.errors import UserError
 from ntkrun.kernels.apart import sees_one_example
 from ntkrun.kernels.empirical import empirical_ntk
@@ -260,6 +261,40 @@ def test_what_cannot_be_is_one_line_that_says_what_to_pass(name):
     with pytest.raises(UserError, match=says) as refused:
         call()
     assert "\n" not in str(refused.value) and json.dumps(str(refused.value))
+
+
+TAPPED = build_model("fc", width=4, depth=1, n_outputs=2, activation="tanh", sigma_w2=1.0, sigma_b2=0.1)
+TAPPED_PARAMS = TAPPED.init(jax.random.key(0), X)["params"]
+WITH_PARAMS = {  # network -> it, its params, where they are to be had
+    "linen": (LINEN, LINEN_VARIABLES["params"], r"params = module.init(jax.random.key(0), x)['params']"),
+    "with taps": (TAPPED, TAPPED_PARAMS, r"params = module.init(jax.random.key(0), x)['params']"),
+    "nnx": (Sketch(nnx.Rngs(0)), as_function(Sketch(nnx.Rngs(0)))[1], "f, params = ntkrun.as_function(module)"),
+    "function": (lambda params, x: x @ params["w"], {"w": X[:3]}, "the params that the function takes"),
+}
+WITHOUT_THEIRS = {
+    "None": lambda params: None,
+    "a word": lambda params: {**params, next(iter(params)): "word"},
+    "one less": lambda params: dict(list(params.items())[1:]),
+    "of other shapes": lambda params: jax.tree.map(lambda leaf: np.zeros((9, 9, 9)), params),
+}
+TAKES_PARAMS = {
+    "linearize": lambda f, params: linearize(f, params)(params, X),
+    "ntk": lambda f, params: empirical_ntk(f, params, X),
+    "by layer": lambda f, params: empirical_ntk(f, params, X, by_layer=True),
+    "sharpness": lambda f, params: ntkrun.sharpness(f, params, X, Y),
+    "recorder": lambda f, params: ntkrun.LinearityRecorder(f, params, X, Y),
+}
+Y = np.zeros((7, 2))
+
+
+@pytest.mark.parametrize("which", WITH_PARAMS)
+def test_params_that_are_not_the_networks_are_one_line_wherever_they_go_in(which):
+    network, params, whence = WITH_PARAMS[which]
+    for taken, call in TAKES_PARAMS.items():
+        for wrong, of in WITHOUT_THEIRS.items():
+            with pytest.raises(UserError) as refused:
+                call(network, of(dict(params)))
+            assert whence in str(refused.value) and "\n" not in str(refused.value), (taken, wrong, refused.value)
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import load_experiment
@@ -94,6 +95,41 @@ class Two(Residual):
         return y, y
 
 
+class Switched(Residual):
+    @nn.compact
+    def __call__(self, x, deterministic=False):
+        return nn.Dense(3)(nn.Dropout(0.5, deterministic=deterministic)(x.reshape(len(x), -1)))
+
+
+class Broken(Residual):
+    def __call__(self, x):
+        raise ValueError("of two\nlines")
+
+
+class Returning(nn.Module):
+    """Gives `outputs` of (n, 3) outputs."""
+
+    outputs: Any
+
+    @nn.compact
+    def __call__(self, x):
+        return self.outputs(nn.Dense(3)(x.reshape(len(x), -1)))
+
+
+class WithoutCall(nn.Module):
+    n_outputs: int = 3
+
+
+class Blind(nn.Module):
+    def __call__(self):
+        return 0
+
+
+class NoRngs(nnx.Module):
+    def __init__(self, n_outputs):
+        self.layer = nnx.Linear(16, n_outputs, rngs=nnx.Rngs(0))
+
+
 class Unhashable(Residual):
     table: Any = None
 
@@ -106,7 +142,10 @@ def own(monkeypatch):
     """Builds a class of this file through its path, `own_nets:Class`."""
     module = ModuleType("own_nets")
     module.__dict__.update(
-        {kind.__name__: kind for kind in (Plain, Residual, Unhashable)}, function=len, word="word", list=list
+        {kind.__name__: kind for kind in (Plain, Residual, Unhashable, WithoutCall, Blind, NoRngs)},
+        function=len,
+        word="word",
+        list=list,
     )
     monkeypatch.setitem(sys.modules, "own_nets", module)
     monkeypatch.setattr("ntkrun.settings.custom_source.source_hash", lambda name: "0")
@@ -133,6 +172,9 @@ def test_a_module_is_given_what_it_has_fields_for(own):
         ("Residual", {"parameterization": "abc"}, {}, "must be ntk, standard or mup"),
         ("Residual", {"parameterization": "standard", "width": None}, {}, "needs a field `width`"),
         ("Unhashable", {"table": np.zeros(3)}, {}, "unhashable"),
+        ("WithoutCall", {}, {}, r"has no __call__\(self, x\)"),
+        ("Blind", {}, {}, "takes no inputs x"),
+        ("NoRngs", {}, {"n_outputs": 3}, "give its __init__ the argument `rngs`"),
     ],
 )
 def test_fields_that_will_not_do_are_named(own, name, args, offered, says):
@@ -143,17 +185,26 @@ def test_fields_that_will_not_do_are_named(own, name, args, offered, says):
 @pytest.mark.parametrize(
     ("model", "says"),
     [
-        (Running(), "batch_stats"),
-        (Dropping(), "deterministic=true"),
+        (Running(), "batch_stats.*give its __call__ an argument train"),
+        (Dropping(), "model.apply_arguments.train=false"),
+        (Switched(), "set model.apply_arguments.deterministic=true"),
+        (Broken(), "ValueError: of two lines; .* NTKRUN_DEBUG=1"),
         (Constant(), "no parameters"),
         (Two(), "returns tuple, several outputs: pick one, model.output=0"),
         (Plain(width=4), r"returns \(2, 1\) .* `n_outputs: int`"),
+        (Returning(lambda f: None), "returns None"),
+        (Returning(lambda f: f[:, :, None]), r"begin with x = x.reshape\(len\(x\), -1\)"),
+        (Returning(lambda f: f[:1]), r"begin with x = x.reshape\(len\(x\), -1\)"),
+        (Returning(jnp.sum), "an output for each of x"),
+        (Returning(lambda f: f.astype(int)), "outputs are real numbers"),
+        (Returning(lambda f: f.astype(jnp.bfloat16)), "by a field `dtype`"),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_modules_that_are_no_function_of_params_and_images_are_named(model, says):
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=says) as error:
         check_user_module(model, jax.ShapeDtypeStruct((1, 4, 4, 1), jnp.float32), 3)
+    assert "\n" not in str(error.value)
 
 
 X = np.random.default_rng(0).standard_normal((6, 3, 2, 1)).astype(np.float32)

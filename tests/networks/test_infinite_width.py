@@ -1,10 +1,13 @@
 """Kernels of composed networks by their invariants, and what cannot have one."""
 
+import re
 import subprocess
 import sys
 from typing import Any
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -26,6 +29,7 @@ from ntkrun.networks import (
     Sequential,
     StopGradient,
 )
+from ntkrun.networks.containers import not_a_layer
 from ntkrun.networks.infinite_width import infinite_width_kernels
 
 RELU, ERF = Activation("relu"), Activation("erf")
@@ -98,12 +102,28 @@ def test_frozen_layers_leave_the_readout_alone():
 @pytest.mark.parametrize(
     ("network", "line"),
     [
-        (Sequential(RELU, Dense(1)), "Activation has a kernel behind Dense, Conv"),
-        (Sequential(Flatten(), Dense(1), RELU, RELU, Dense(1)), "Activation has a kernel behind"),
-        (Sequential(Conv(1), Flatten(), LayerNorm(), Dense(1)), "LayerNorm has a kernel behind"),
+        (Sequential(RELU, Dense(1)), "layer 1 of 2, Activation has a kernel behind Dense, Conv"),
+        (Sequential(Flatten(), Dense(1), RELU, RELU, Dense(1)), "layer 4 of 5, Activation has a kernel behind"),
+        (
+            Sequential(Conv(1), Sequential(Flatten(), LayerNorm(), Dense(1))),
+            "layer 2 of 2, Sequential, layer 2 of 3, LayerNorm has a kernel behind",
+        ),
         (Sequential(Conv(1), LayerNorm(axes=1), Flatten(), Dense(1)), "must have the channels, -1, among them"),
-        (Sequential(Conv(1), RELU, Dense(1)), r"outputs have positions \(4, 3\): end it with GlobalAveragePool"),
-        (Sequential(Flatten(), Conv(1), Dense(1)), "windows over 2 axes need inputs with as many axes"),
+        (Sequential(Conv(1), RELU, Dense(1)), r"last layer Dense, have positions \(4, 3\): put GlobalAveragePool"),
+        (Sequential(Flatten(), Conv(1), Dense(1)), "layer 2 of 3, Conv: windows over 2 axes .* in front of Flatten"),
+        (Sequential(Conv(1, size=(3,)), Flatten(), Dense(1)), r"layer 1 of 3, Conv: .* write size=\(3, 3\)"),
+        (
+            Sequential(Conv(2), Residual(RELU, AveragePool((9, 9))), Flatten(), Dense(1)),
+            "Residual, branch, layer 2 of 2, AveragePool",
+        ),
+        (
+            Sequential(Flatten(), Dense(1), Activation(ntkrun.Activation("jump", jnp.sign, kinks=(0.0,)))),
+            "layer 3 of 3, activation 'jump'",
+        ),
+        (
+            Sequential(Flatten(), Dense(1, sigma_w2=1e6), Activation(ntkrun.Activation("exp", jnp.exp))),
+            "layer 3 of 3, activation 'exp'",
+        ),
         (Sequential(Conv(1, size=(9, 9), padding="VALID"), Flatten(), Dense(1)), "use padding='SAME'"),
         (Sequential(Flatten(), GlobalAveragePool(), Dense(1)), "leave it out for vectors"),
         (
@@ -125,9 +145,11 @@ def test_what_has_no_kernel_says_what_to_write(network, line):
         (Sequential(Conv(3), Residual(Conv(3), shortcut=Dense(1))), X, r"\(4, 3, 3\) and the shortcut \(4, 3, 1\)"),
         (Sequential(Dense(4), Residual(Dense(5)), Dense(1)), X.reshape(len(X), -1), r"\(5,\) and the shortcut \(4,\)"),
         (Residual(Dense(5), name="sum"), X.reshape(len(X), -1), r"the branch gives \(5,\)"),
+        (Sequential(Conv(3), AveragePool((9, 9)), Flatten(), Dense(1)), X, "layer 2 of 4, AveragePool: no window"),
+        (Sequential(Dense(4), Conv(3), Dense(1)), X.reshape(len(X), -1), "layer 2 of 3, Conv: windows over 2 axes"),
     ],
 )
-def test_a_sum_of_unequal_sizes_is_refused_by_kernel_and_network_alike(network, x, sizes):
+def test_what_does_not_fit_is_refused_by_kernel_and_network_alike(network, x, sizes):
     for asked in (lambda: infinite_width_kernels(network, x), lambda: network.module().init(jax.random.key(0), x)):
         with pytest.raises(UserError, match=sizes) as error:
             asked()
@@ -168,6 +190,23 @@ def test_a_layer_that_cannot_be_says_so_where_it_is_written(wrong, line):
         wrong()
 
 
+@pytest.mark.parametrize(
+    ("thing", "line"),
+    [
+        ([Dense(1)], r"a list, .* Residual\(\*layers\)"),
+        ((RELU for _ in range(2)), r"a generator, .* Residual\(\*layers\)"),
+        ("relu", r"write Activation\('relu'\)"),
+        (jnp.tanh, r"ntkrun\.Activation\('name', phi\)"),
+        (Dense, r"write Dense\(\.\.\.\)"),
+        (nn.Dense(1), "something of type Dense, no layer of ntkrun.networks"),
+    ],
+)
+def test_what_is_no_layer_says_what_to_write(thing, line):
+    """The calls themselves check annotations, in tests alone."""
+    told = not_a_layer(thing, "Residual")
+    assert re.search(line, told) and "\n" not in told
+
+
 def test_inputs_of_two_shapes_have_no_kernel():
     with pytest.raises(UserError, match=r"of one shape, not \(9, 4, 3, 2\) and \(9, 24\)"):
         ntkrun.infinite_width_kernels(FLAT, X, X.reshape(9, -1))
@@ -182,9 +221,10 @@ def test_a_description_is_equal_to_its_copy_and_hashable():
 
 OF_WRONG_TYPES = """
 from ntkrun.errors import UserError
-from ntkrun.networks import AveragePool, Conv, Dropout
+from ntkrun.networks import AveragePool, Conv, Dropout, Sequential
 
-for made in (lambda: Conv(2, size=3), lambda: Conv(2, strides=2), lambda: AveragePool(2), lambda: Dropout("a")):
+given = (lambda: Conv(2, size=3), lambda: Conv(2, strides=2), lambda: AveragePool(2), lambda: Dropout("a"))
+for made in (*given, lambda: Sequential([Conv(2)])):
     try:
         made()
     except UserError as error:
@@ -196,4 +236,6 @@ for made in (lambda: Conv(2, size=3), lambda: Conv(2, strides=2), lambda: Averag
 def test_what_is_of_a_wrong_type_is_one_line_where_no_annotation_is_checked():
     """The annotations are checked in tests alone."""
     done = subprocess.run([sys.executable, "-c", OF_WRONG_TYPES], capture_output=True, text=True, check=True)
-    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["Conv", "Conv", "AveragePool", "Dropout"]
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == [
+        *("Conv", "Conv", "AveragePool", "Dropout", "Sequential")
+    ]

@@ -20,6 +20,13 @@ def told(name: str, *typed: str) -> Departures:
     return departures(name, raw, changes(raw, shipped))
 
 
+def test_own_data_are_called_examples_and_not_images():
+    typed = ("scale=paper", "data=own", "data.path=x.npz", "data.n_test=7", "data.classes=null")
+    for name in ("fig3", "fig4", "figs3", "lockstep"):
+        line = told(name, *typed).line("paper", 99)
+        assert "images" not in line and (name == "lockstep" or "own data instead of" in line), line
+
+
 def test_a_picture_says_what_differs_what_is_converted_and_what_is_ours():
     assert told("fig3", "scale=cpu").line("cpu", 99) == (
         "scale=cpu: n = 512 instead of 2048, 3296 steps of changing eta instead of 25600, "

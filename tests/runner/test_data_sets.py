@@ -56,7 +56,11 @@ def test_real_images_come_before_stand_ins_however_few_cells_they_have(cells, st
     assert chosen(make_cells(load_experiment("fig3"), raw), store) == {PHOTOS[:8]}
 
 
-def test_a_run_without_the_real_images_uses_their_cells_if_it_has_all_of_them(cells, store, monkeypatch, tmp_path):
+def test_a_run_without_the_real_images_uses_their_cells_if_it_has_all_of_them(
+    settings_of, store, monkeypatch, tmp_path
+):
+    raw = settings_of("fig3", "smoke", "data.download=false") | {"seed": [0, 1, 2]}
+    cells = make_cells(load_experiment("fig3"), raw)
     for variable in ("NTKRUN_DATA_DIR", "TFDS_DATA_DIR"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -111,7 +111,7 @@ def test_the_figure_the_plan_and_the_gallery_name_the_cell_that_failed(ntkrun, t
     code, out, err = ntkrun(*RATES)
     assert code == 1 and "2 cells finished (1 run now, 0 stored before), 1 failed" in out
     assert "failed: learning_rate=100000000.0:" in err and "Traceback" not in err
-    (folder,) = (tmp_path / "results" / "smoke" / "lockstep").glob("*-stand-in")
+    (folder,) = (tmp_path / "results" / "smoke" / "lockstep").glob("*demo")
     assert list(json.loads((folder / "provenance.json").read_text())["failed_cells"]) == ["learning_rate=100000000.0"]
     assert "not finite" in (folder.parent.parent / "index.html").read_text()
     assert "failed in an earlier run" in ntkrun(*RATES, "stage=plan")[2]

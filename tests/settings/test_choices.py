@@ -125,9 +125,9 @@ def test_settings_for_runs_within_a_time_are_unset_in_the_base_configuration(roo
 
 
 WHERE_AND_HOW = {
-    "allow_custom", "checkpoint_minutes", "compilation_cache", "data.source", "device", "devices", "distributed", "flop_rate",
-    "into", "jobs", "limit_mb", "minutes", "name", "order", "other", "results_dir", "retry", "scale", "shard", "shards", "stage",
-    "style", "target", "target_platform", "target_python",
+    "allow_custom", "checkpoint_minutes", "compilation_cache", "data.download", "data.source", "device", "devices",
+    "distributed", "flop_rate", "into", "jobs", "limit_mb", "minutes", "name", "order", "other", "results_dir", "retry",
+    "scale", "shard", "shards", "stage", "style", "target", "target_platform", "target_python",
 }  # fmt: skip
 
 
@@ -142,15 +142,15 @@ def test_a_cell_is_found_by_every_setting_but_those_that_say_where_and_how_to_ru
         {"matmul"} if whole.get("matmul") == "as_dtype" else set()
     )
     left_out = set(dotted(whole)) - set(dotted(identity)) - before
-    assert left_out <= WHERE_AND_HOW and left_out >= WHERE_AND_HOW - {"allow_custom", "data.source"}
+    assert left_out <= WHERE_AND_HOW and left_out >= WHERE_AND_HOW - {"allow_custom", "data.download", "data.source"}
 
 
 def test_local_settings_and_lists_are_read_off_the_types():
-    assert {"scale", "from", "into", "data.source", "allow_custom"} <= local_settings(FreeSettings)
+    assert {"scale", "from", "into", "data.source", "data.download", "allow_custom"} <= local_settings(FreeSettings)
     assert not {"seed", "experiment", "loss", "data.name", "theory.tile_mb"} & local_settings(FreeSettings)
     excluded = local_fields(FreeSettings)
     assert (
-        excluded["data"] == {"source": True}
+        excluded["data"] == {"source": True, "download": True}
         and excluded["taken_from"] is True
         and excluded["model"] == {"parameters": True}
     )

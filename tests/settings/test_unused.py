@@ -58,3 +58,17 @@ def test_what_is_not_used_is_refused_and_an_experiment_that_uses_it_named(settin
 def test_the_solver_of_gradient_flow_is_set_only_where_it_runs(settings_of, typed, answer):
     with pytest.raises(UserError, match=answer):
         make_cells(load_experiment("lockstep"), settings_of("lockstep", "smoke", *typed))
+
+
+def test_a_schedule_without_pieces_is_refused_and_a_run_that_ends_before_its_second_is_not(settings_of):
+    def with_boundaries(*boundaries: int):
+        typed = [
+            f"+optimizer.schedule.boundaries={list(boundaries)}",
+            f"+optimizer.schedule.factors={[0.5 for _ in boundaries]}",
+        ]
+        chosen = ("optimizer.schedule.name=piecewise_constant", "optimizer.steps=8")
+        return make_cells(load_experiment("lockstep"), settings_of("lockstep", "smoke", *chosen, *typed))
+
+    with pytest.raises(UserError, match=r"constant rate: .*schedule.name=constant"):
+        with_boundaries()
+    assert with_boundaries(9, 20)

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ntkrun.settings.changes import changes, own_values
 from ntkrun.settings.parts import leaves
-from ntkrun.settings.variant import LONGEST, RunName, name_of
+from ntkrun.settings.variant import LONGEST, OwnWord, RunName, name_of
 
 NAME = TypeAdapter(RunName)
 
@@ -48,6 +48,22 @@ def test_what_is_composed_counts_and_not_how_it_was_typed(named, settings_of):
     assert named("lockstep", "seed=[1]") == named("lockstep", "seed=1")
     assert named("lockstep", "optimizer.learning_rate=2") == named("lockstep", "optimizer.learning_rate=2.0")
     assert named("lockstep", "seed=1", "model.width=8") == named("lockstep", "model.width=8", "seed=1")
+
+
+def test_what_is_the_users_own_comes_first_and_is_told_apart(named):
+    changed, _ = named(
+        "lockstep", "optimizer.learning_rate=2.0", "loss=cross_entropy", "model.activation=tanh", "seed=[0,1,2,3]"
+    )
+    one = OwnWord("ResidualNet", "a1")
+    own = {"own-network": [one], "own-data": [OwnWord("measurements_of_the_year", "b2")]}
+    names = {
+        known_by: name_of(changed | own | {"own-network": [one._replace(known_by=known_by)]}, []) for known_by in "ab"
+    }
+    assert all(name.startswith("own-network-ResidualNet_own-data-measurements") for name in names.values())
+    assert names["a"] != names["b"] and all(len(name) <= LONGEST for name in names.values())
+    assert name_of({"own-data": [OwnWord("x", "a1")]}, []).startswith("own-data-x-"), (
+        "another content is another folder"
+    )
 
 
 def test_a_change_of_one_part_is_not_that_of_all(named, settings_of):
@@ -99,7 +115,8 @@ REFUSED = [
     "cells",
     "Cells",
     "default",
-    "x-stand-in",
+    "x-demo",
+    "Demo",
     "a=b",
     "a b",
     "-x",

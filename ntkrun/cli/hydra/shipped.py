@@ -8,7 +8,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from ntkrun.cli.hydra.compose import compose
 from ntkrun.errors import UserError
-from ntkrun.experiments.figures import experiment_names
+from ntkrun.experiments.figures import experiment_names, load_experiment
 from ntkrun.settings.changes import Changes, changes
 from ntkrun.settings.parts import leaves, replaced_by_parts
 from ntkrun.settings.runs import LOCAL_NAMES
@@ -19,11 +19,12 @@ WITHOUT_EFFECT = {"experiment", "scale", *LOCAL_NAMES}  # overrides that choose 
 def changed_settings(settings: dict[str, Any], overrides: Sequence[str]) -> Changes:
     """What the overrides, or files of --config-dir, have changed; the shipped settings are composed only where they may have.
 
-    Raises UserError for a setting of a file that has no effect.
+    Raises UserError for a setting of a file that has no effect, and for an experiment that a file names and nobody knows.
     """
     typed = {item.partition("=")[0] for item in overrides}
     if typed <= WITHOUT_EFFECT and not _has_own_files():
         return {}
+    load_experiment(str(settings["experiment"]))
     # an experiment of the user's own has the sizes of none
     scales = [settings["scale"], *(["paper"] if _has_own_files() else [])]
     with _shipped_files():
@@ -38,6 +39,8 @@ def lacking_sizes(settings: dict[str, Any], overrides: Sequence[str]) -> list[st
     chosen = next((item.partition("=")[2] for item in overrides if item.startswith("experiment=")), "")
     scale, figure = settings["scale"], settings["experiment"]
     if scale == "paper" or chosen in experiment_names() or not _has_own_files():
+        return []
+    if figure not in experiment_names():  # told by `changed_settings`
         return []
     if chosen in GlobalHydra.instance().config_loader().get_group_options(f"sizes/{scale}"):
         return []

@@ -119,10 +119,12 @@ def check_image_set(images: ImageSet, expected_counts: tuple[int, int], where: s
         wrong = _first_fault(pixels, labels, count, len(images.class_names))
         if wrong:
             raise UserError(
-                f"{where}: {images.name} {split} split is damaged ({wrong}); remove it and type `make data`"
+                f"{where}: {images.name} {split} split is damaged ({wrong}); remove it and get it again with `ntkrun stage=data`"
             )
     if images.train_images.shape[1:] != images.test_images.shape[1:]:
-        raise UserError(f"{where}: train and test images differ in shape; remove it and type `make data`")
+        raise UserError(
+            f"{where}: train and test images differ in shape; remove it and get it again with `ntkrun stage=data`"
+        )
     return images
 
 

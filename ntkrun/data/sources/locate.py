@@ -7,7 +7,6 @@ from ntkrun.errors import UserError
 from ntkrun.settings.choices import DataName, choices_of
 
 NAMES = choices_of(DataName)
-MAKEFILE = Path(__file__).parents[3] / "Makefile"  # of the checkout; an installed package has none
 SHOWN = 5  # entries of a folder that are named
 
 
@@ -20,7 +19,7 @@ def check_name(name: str) -> str:
 
 def default_data_dir() -> Path:
     """The directory data are prepared into: $NTKRUN_DATA_DIR, else $TFDS_DATA_DIR, else TFDS's default."""
-    chosen = os.environ.get("NTKRUN_DATA_DIR") or os.environ.get("TFDS_DATA_DIR")
+    chosen = own_data_dir() or os.environ.get("TFDS_DATA_DIR")
     return Path(chosen or "~/tensorflow_datasets").expanduser()
 
 
@@ -34,7 +33,7 @@ def find_prepared(name: str) -> Path | None:
             be searched cannot be.  Neither is passed over: results on other data than asked for would look alike.
     """
     _check_own_directory()
-    candidates = [os.environ.get("NTKRUN_DATA_DIR"), os.environ.get("TFDS_DATA_DIR"), "~/tensorflow_datasets"]
+    candidates = [own_data_dir(), os.environ.get("TFDS_DATA_DIR"), "~/tensorflow_datasets"]
     for candidate in filter(None, candidates):
         found = prepared_in(Path(candidate).expanduser(), name)
         if found is not None:
@@ -67,19 +66,28 @@ def not_prepared(name: str, source: str) -> str:
     )
 
 
+def fetch_command(name: str) -> str:
+    """What to do for a prepared MNIST or CIFAR-10."""
+    return f"type `ntkrun stage=data data={name}`"
+
+
+def own_data_dir() -> str:
+    """$NTKRUN_DATA_DIR, whose sets are meant and no others; "" where it is not set."""
+    return os.environ.get("NTKRUN_DATA_DIR", "")
+
+
 def how_to_get(name: str) -> str:
     """A sentence on where the set was looked for and what to do for the real images."""
     if find_prepared(name) is not None:
         return "data.source=auto takes the real images, which are here."
-    own = os.environ.get("NTKRUN_DATA_DIR")
-    prepare = "type `make data`" if MAKEFILE.is_file() else "prepare it with TensorFlow Datasets (data.source=tfds)"
+    own = own_data_dir()
     if not own:
-        return f"For the real images {prepare}, or set NTKRUN_DATA_DIR to a folder that has them."
+        return f"For the real images {fetch_command(name)}, or set NTKRUN_DATA_DIR to a folder that has them."
     there = sorted(path.name for path in Path(own).expanduser().iterdir())
     told = ", ".join(there[:SHOWN]) + (f" and {len(there) - SHOWN} more" if len(there) > SHOWN else "")
     return (
         f"NTKRUN_DATA_DIR={own} has no prepared {name}/<version>/dataset_info.json, it holds {told or 'nothing'}: "
-        f"point it at the folder that has {name}, or {prepare}."
+        f"point it at the folder that has {name}, {fetch_command(name)}, which fetches it into there, or use data.source=stand_in."
     )
 
 
@@ -89,7 +97,7 @@ def _version_key(directory: Path) -> tuple[int, ...]:
 
 
 def _check_own_directory() -> None:
-    own = os.environ.get("NTKRUN_DATA_DIR")
+    own = own_data_dir()
     if not own:
         return
     try:

@@ -1,13 +1,16 @@
 """Data of the user's: what a file may hold, checked before anything is computed, and its split.
 
 x   images, uint8 or floating point, (n, h, w, c) or (n, h, w); or vectors (n, d).  uint8 are taken as pixels / 255
-y   labels, integers (n,) from 0 on; or targets of a regression, floating point (n, k)
+y   labels, integers (n,) or (n, 1) from 0 on; or targets of a regression, floating point (n, k)
+
+Classes are those of `class_names`, each label a place in it; without names those that occur, called by their numbers.
 
 A file without a split is split here: a fifth of the examples, drawn by seed SPLIT_SEED whatever the run's seeds, are the test
 set, so that no other setting moves an example from one set to the other.
 """
 
 import functools
+import math
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +79,8 @@ def _image_set(path: str, arrays: Arrays) -> ImageSet:
     if x_train.min() == x_train.max():
         raise _WrongError("all numbers of the training inputs are the same: nothing can be learnt from them")
     names = _class_names(arrays.get(NAMES), np.concatenate([y_train, y_test]))
+    if names and NAMES not in arrays:
+        y_train, y_test = (np.searchsorted(list(map(int, names)), y) for y in (y_train, y_test))
     found = [np.ascontiguousarray(array) for array in (x_train, y_train, x_test, y_test)]
     for array in found:
         array.flags.writeable = False
@@ -111,17 +116,29 @@ def _inputs(x: NumpyArray, name: str) -> NumpyArray:
 def _answers(y: NumpyArray, name: str) -> NumpyArray:
     """Labels, int64 (n,), or targets, float64 (n, k)."""
     what = f"{name} is {y.dtype} {y.shape}"
-    if y.dtype.kind in "iu" and y.ndim == 1:
-        return y.astype(np.int64)
+    if y.dtype.kind in "iu" and y.shape in ((len(y),), (len(y), 1)):
+        return y.reshape(-1).astype(np.int64)
     if y.dtype.kind == "f" and y.ndim == 2 and y.shape[1]:
         _check_finite(y, name)
         return y.astype(np.float64)
-    hint = (
-        f"{name}.astype(int) are labels, {name}[:, None] is one target each"
-        if y.dtype.kind == "f" and y.ndim == 1
-        else "labels have one axis"
-    )
-    raise _WrongError(f"{what}: it must be labels, integers (n,), or targets, floats (n, k) ({hint})")
+    raise _WrongError(f"{what}: it must be labels, integers (n,), or targets, floats (n, k) ({_remedy(y, name)})")
+
+
+def _remedy(y: NumpyArray, name: str) -> str:
+    """What makes labels or targets of an array that is neither."""
+    if y.dtype.kind in "UO":
+        return f"{NAMES}, {name} = numpy.unique({name}, return_inverse=True) makes labels of words, and their names"
+    if y.dtype.kind == "b" and y.ndim == 1:
+        return f"{name}.astype(int) are labels"
+    if y.dtype.kind == "f" and y.ndim == 1:
+        return f"{name}.astype(int) are labels, {name}[:, None] is one target each"
+    if y.dtype.kind in "biu" and y.ndim == 2:
+        return (
+            f"{name}.argmax(axis=1) are the labels of one-hot rows, {name}.astype(float) is {y.shape[1]} targets each"
+        )
+    if y.dtype.kind in "biuf" and y.ndim > 2:
+        return f"{name}.reshape(len({name}), -1).astype(float) is {math.prod(y.shape[1:])} targets each"
+    return "real numbers alone are read"
 
 
 def _check_finite(x: NumpyArray, name: str) -> None:
@@ -137,14 +154,15 @@ def _class_names(names: NumpyArray | None, y: NumpyArray) -> tuple[str, ...]:
         return ()
     lowest, highest = int(y.min()), int(y.max())
     if names is None:
-        found = tuple(map(str, range(min(highest, MOST_CLASSES) + 1)))
+        found = tuple(map(str, np.unique(y).tolist()))
     elif names.dtype.kind != "U" or names.ndim != 1 or len(set(names.tolist())) < len(names):
         raise _WrongError(f"{NAMES} must be words, each once: numpy.array(['cat', 'dog'])")
     else:
         found = tuple(names.tolist())
-    if lowest < 0 or highest >= len(found):
+    if lowest < 0 or highest >= (MOST_CLASSES if names is None else len(found)):
+        last = "K-1" if names is None else len(found) - 1
         raise _WrongError(
-            f"labels run from {lowest} to {highest}: number the classes 0..{len(found) - 1 if names is not None else 'K-1'}"
+            f"labels run from {lowest} to {highest}: number the classes 0..{last}, or save floats (n, 1), one target each"
         )
     if len(np.unique(y)) < 2:
         raise _WrongError(f"all labels are {lowest}: there must be two classes or more")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ntkrun.data.sources.image_set import ImageSet, check_image_set, fingerprint_of
-from ntkrun.data.sources.locate import NAMES
+from ntkrun.data.sources.locate import NAMES, fetch_command
 from ntkrun.data.sources.tfds_messages import errors_only
 from ntkrun.errors import UserError
 
@@ -23,7 +23,8 @@ def read_records(directory: Path) -> ImageSet:
         UserError: naming the directory when its description or its records cannot be read, or hold other counts or
             shapes than they announce.
     """
-    again = "type `make data`" if directory.parent.name in NAMES else "prepare it again"
+    name = directory.parent.name
+    again = fetch_command(name) if name in NAMES else "prepare it again"
     _check_file_format(directory, again)
     with errors_only():
         try:

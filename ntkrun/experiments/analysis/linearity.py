@@ -89,7 +89,7 @@ class Layers:
 
 
 KERNEL = OfTraining(
-    r"kernel $\hat\Theta_t$ of training images",
+    r"kernel $\hat\Theta_t$ of training examples",
     "relative change, alignment",
     {
         curves.NTK_CHANGE.of(curves.NETWORK): (r"change since $\theta_0$", PURPLE, NETWORK),

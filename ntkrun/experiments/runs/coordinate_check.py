@@ -11,10 +11,11 @@ from flax import linen as nn
 
 from ntkrun import tables
 from ntkrun.devices.numerics import GENERATOR
-from ntkrun.dynamics.metrics import loss_of
+from ntkrun.dynamics.metrics import check_targets, loss_of
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.kernels.empirical import ntk_scale
+from ntkrun.kernels.outputs import checked_outputs
 from ntkrun.kernels.taps import outputs_of
 from ntkrun.models.layers import Affine
 from ntkrun.models.parameters import named_leaves, natural_key
@@ -57,6 +58,8 @@ def coordinate_check(
 def _of_width(
     model: nn.Module, width: int, x: Array, y: Array, eta: float, steps: Sequence[int], loss: str, seeds: int
 ) -> pd.DataFrame:
+    shapes = jax.eval_shape(model.init, jax.random.key(0), x)["params"]
+    check_targets(checked_outputs(model, shapes, x), y, loss)
     keys = jnp.stack([jax.random.key(seed, impl=GENERATOR) for seed in range(seeds)])
     rate = eta * ntk_scale(model)
 

@@ -2,7 +2,7 @@
 
 from ntkrun.data.dataset import rows_of, select_classes
 from ntkrun.data.sources.image_set import ImageSet
-from ntkrun.data.sources.load import load_images
+from ntkrun.data.sources.load import images_for
 from ntkrun.data.targets import GIVEN
 from ntkrun.settings.data import DataSettings
 
@@ -12,7 +12,7 @@ EXAMPLES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}  # train, te
 
 def image_set(data: DataSettings) -> ImageSet:
     """The examples that these settings are about.  Raises UserError where they are not there."""
-    return load_images(data.name, data.source, path=data.path)
+    return images_for(data)
 
 
 def input_shape(data: DataSettings) -> tuple[int, ...]:

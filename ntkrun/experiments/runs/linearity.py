@@ -17,17 +17,18 @@ import pandas as pd
 from ntkrun import tables
 from ntkrun.costs import Piece
 from ntkrun.dynamics.linearity import KERNEL_EXAMPLES, Linearity, layers_of
-from ntkrun.dynamics.metrics import check_same_shape, loss_of
-from ntkrun.dynamics.network import Network, predict
+from ntkrun.dynamics.metrics import check_targets
+from ntkrun.dynamics.network import Network
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.runs.prepare import TrainingSetup
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.method import Method, chosen_method, covered_by_taps
+from ntkrun.kernels.outputs import checked_outputs
 from ntkrun.kernels.precision import full_precision
 from ntkrun.lockstep.executor import observed
 from ntkrun.models import declarations
-from ntkrun.models.functions import Model, ModelLike
+from ntkrun.models.functions import Model, ModelLike, params_of
 from ntkrun.notation.stable_products import heavy_ball
 from ntkrun.settings.runs import FreeSettings, RunSettings
 from ntkrun.types import AnyArray, Params
@@ -141,11 +142,11 @@ class LinearityRecorder:
     ) -> None:
         if (eta is not None and not eta > 0) or not 0 <= momentum < 1:
             raise UserError(f"eta={eta}, momentum={momentum}: eta must be above 0, and momentum in [0, 1)")
-        loss_of(loss)  # refuses an unknown one here, and not at the first record
         self._stable = None if eta is None else heavy_ball(momentum) / eta
         self._per_step = 1.0 if eta is None else float(np.sqrt(eta)) if momentum > 0 else eta
         model, x, y = full_precision(f), jnp.asarray(x_train), jnp.asarray(y_train)
-        check_same_shape(predict(model, params, x[:1]), y[:1])
+        params = params_of(model, params)
+        check_targets(checked_outputs(model, params, x), y, loss)
         observer = Linearity.at_start(model, params, x, chosen_method(model, params, x))
         test: Any = x[:1] if x_test is None else jnp.asarray(x_test)
         how: dict[str, Any] = dict(model=model, tx=optax.identity(), loss=loss, watched=())
@@ -161,6 +162,7 @@ class LinearityRecorder:
 
     def record(self, step: int, params: Params) -> None:
         """Look at theta after `step` steps."""
+        params = params_of(self._network.model, params)
         if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, self._network.theta0):
             raise UserError("the parameters are not of the names and shapes of those that the recorder began with")
         if step in self._steps:

@@ -73,7 +73,7 @@ def load(options: DataSettings, loss: str, progress: Progress, dtype: DTypeLike 
     """The images of a run; says so when they are stand-ins.  Raises UserError where the user's file is no longer what it was."""
     if options.path is not None and content_of(options.path) != options.content:
         raise UserError(f"data.path={options.path} has changed since the run began: start it again")
-    names = {"name", "source", "classes", "n_train", "n_test", "preprocess", "seed", "averaged", "path"}
+    names = {"name", "source", "classes", "n_train", "n_test", "preprocess", "seed", "averaged", "path", "download"}
     fields = options.model_dump(include=names)
     data = load_dataset(**fields, targets=target_kind(options, loss), dtype=dtype)
     if data.is_stand_in:
@@ -89,7 +89,7 @@ def set_up_training(settings: RunSettings, progress: Progress, wanted: Wanted = 
     data = load(options, settings.loss, progress, np.float64 if small else dtype)
     batch = settings.optimizer.batch_size
     if batch is not None and batch > len(data.x_train):
-        raise UserError(f"optimizer.batch_size={batch} is larger than the {len(data.x_train)} training images")
+        raise UserError(f"optimizer.batch_size={batch} is larger than the {len(data.x_train)} training examples")
     k, choices = data.y_train.shape[1], dict(matmul=settings.matmul, trained=settings.trained)
     routes = routes_of(settings, len(data.x_train), k, wanted)
     model: Model = model_from(settings.model, n_outputs=k, **choices)
@@ -119,7 +119,7 @@ def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetu
         return setup
     if not sees_one_example(model, theta0, setup.x_train):
         raise UserError(
-            f"an output of {name_of(model)} depends on the other images of its batch, and so does its kernel: "
+            f"an output of {name_of(model)} depends on the other examples of its batch, and so does its kernel: "
             "use linear_route=parameter_space"
         )
     return replace(setup, contraction=contraction_of(model, theta0, setup.x_train))

@@ -77,7 +77,7 @@ def has_analytic_rival(settings: RunSettings, n: int, fits: bool) -> bool:
     choice, model = settings.theory.analytic_kernel, settings.model
     if choice == "always" and not fits:
         raise UserError(
-            f"theory.analytic_kernel=always: the kernel of {n} images is too large: use a smaller data.n_train"
+            f"theory.analytic_kernel=always: the kernel of {n} examples is too large: use a smaller data.n_train"
         )
     if choice == "never" or not fits or not model.analytic_kernel or settings.outside_function_space:
         return False

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ntkrun.data.sources import locate
 from ntkrun.data.sources.image_set import ImageSet, fingerprint_of
 from ntkrun.data.sources.load import load_images, stand_in_warning
 from ntkrun.data.sources.locate import find_prepared
@@ -83,7 +82,7 @@ def test_stand_ins_are_named_and_announced(no_data):
         images = load_images(name)
         assert (images.name, images.requested, images.source) == (stand_in, name, "stand_in")
         line = stand_in_warning(images.name, images.requested)
-        assert "make data" in line and name in line and "\n" not in line
+        assert "ntkrun stage=data" in line and name in line and "\n" not in line
 
 
 def test_stand_in_can_be_asked_for_beside_real_data(no_data, monkeypatch, mini_data):
@@ -131,7 +130,9 @@ def test_damaged_records_are_a_user_error_that_names_them(no_data, monkeypatch, 
     monkeypatch.setenv("NTKRUN_DATA_DIR", str(no_data / "own"))
     with pytest.raises(UserError) as error:
         load_images("mnist")
-    assert str(directory) in str(error.value) and "\n" not in str(error.value) and "make data" in str(error.value)
+    assert (
+        str(directory) in str(error.value) and "\n" not in str(error.value) and "ntkrun stage=data" in str(error.value)
+    )
 
 
 def test_importing_and_loading_is_light_and_silent(no_data, mini_data, root):
@@ -171,11 +172,8 @@ def test_a_folder_without_the_set_is_named_with_what_it_holds(tmp_path, monkeypa
     monkeypatch.setenv("NTKRUN_DATA_DIR", str(tmp_path))
     line = stand_in_warning("mnist5k", "mnist")
     assert str(tmp_path) in line and "imagenet" in line and "set NTKRUN_DATA_DIR" not in line
+    with pytest.raises(UserError, match="it holds imagenet: point it at the folder that has mnist") as error:
+        load_images("mnist")
+    assert "\n" not in str(error.value), "what was named is meant: no stand-in takes its place"
     monkeypatch.delenv("NTKRUN_DATA_DIR")
     assert "set NTKRUN_DATA_DIR" in stand_in_warning("mnist5k", "mnist")
-
-
-def test_make_is_spoken_of_only_where_there_is_a_makefile(tmp_path, monkeypatch, no_data):
-    assert "make data" in stand_in_warning("mnist5k", "mnist")
-    monkeypatch.setattr(locate, "MAKEFILE", tmp_path / "Makefile")
-    assert "make data" not in stand_in_warning("mnist5k", "mnist")

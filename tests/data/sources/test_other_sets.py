@@ -82,7 +82,7 @@ def test_a_set_that_cannot_be_used_is_refused_in_one_line(prepared, changes, say
     prepared("svhn", **changes)
     with pytest.raises(UserError, match=says) as error:
         load_images("svhn")
-    assert "\n" not in str(error.value) and "make data" not in str(error.value)
+    assert "\n" not in str(error.value) and "stage=data" not in str(error.value)
 
 
 @pytest.mark.parametrize("source", ["auto", "tfds", "stand_in"])

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ntkrun.data.dataset import load_dataset
+from ntkrun.data.dataset import load_dataset, select_classes
 from ntkrun.data.sources.load import forget_images, load_images
 from ntkrun.data.sources.own import load_own
-from ntkrun.data.summary import summary
+from ntkrun.data.summary import hints, summary
 from ntkrun.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -86,6 +86,25 @@ def test_classes_are_chosen_by_name_and_number(npz):
         load_dataset(classes=("dog", "ant"), seed=0, **options)
 
 
+def test_classes_without_names_are_the_labels_that_occur(npz):
+    gaps = np.array([0, 2, 5])[LABELS]
+    found, column = (load_own(npz(x=X, y=y)) for y in (gaps, gaps[:, None]))
+    assert found.class_names == ("0", "2", "5") and "no training examples" not in summary(found)
+    assert column.fingerprint == found.fingerprint
+    np.testing.assert_array_equal(select_classes(found, (5, 2)), (2, 1))
+    with pytest.raises(UserError, match=r"no class 1; .* has: 0, 2, 5"):
+        select_classes(found, (1, 5))
+
+
+def test_what_may_not_be_meant_so_is_told(npz):
+    named = load_own(npz(x=X, y=2 * (LABELS > 0), class_names=np.array(["ant", "bee", "cat"])))
+    assert hints(named) and "class bee" in hints(named)[0] and "data.classes=[ant,cat]" in hints(named)[0]
+    assert not hints(named, ("ant", "cat")) and "class bee" in summary(named)
+    assert "y.argmax(axis=1)" in summary(load_own(npz(x=X, y=np.eye(3)[LABELS]))) and not hints(
+        load_own(npz(x=X, y=TARGETS))
+    )
+
+
 @pytest.mark.parametrize("images", [False, True])
 def test_the_same_arrays_from_both_kinds_of_file(npz, parquet, images):
     x, y = (X, LABELS) if images else (VECTORS, TARGETS)
@@ -125,8 +144,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "number of targets": (dict(x_train=X, y_train=TARGETS, x_test=X, y_test=TARGETS[:, :1]), "both must be labels"),
     "one colour": (dict(x=0 * X, y=LABELS), "are the same"),
     "float labels": (dict(x=X, y=LABELS / 1.0), r"y\[:, None\] is one target each"),
-    "labels as a column": (dict(x=X, y=LABELS[:, None]), "labels have one axis"),
-    "words for labels": (dict(x=X, y=LABELS.astype(str)), "it must be labels, integers"),
+    "one-hot whole numbers": (dict(x=X, y=np.eye(3, dtype=int)[LABELS]), r"y\.argmax\(axis=1\) are the labels"),
+    "words for labels": (dict(x=X, y=LABELS.astype(str)), r"class_names, y = numpy\.unique\(y, return_inverse=True\)"),
+    "truth for labels": (dict(x=X, y=LABELS == 1), r"y\.astype\(int\) are labels"),
+    "three axes": (dict(x=X, y=np.zeros((10, 2, 2))), r"y\.reshape\(len\(y\), -1\)\.astype\(float\) is 4 targets each"),
+    "complex targets": (dict(x=X, y=TARGETS * 1j), "real numbers alone"),
     "negative label": (dict(x=X, y=LABELS - 1), "labels run from -1 to 1: number the classes 0..K-1"),
     "huge label": (dict(x=X, y=LABELS + 20260101), "number the classes"),
     "label without a name": (dict(x=X, y=LABELS, class_names=np.array(["a", "b"])), r"from 0 to 2: .* 0\.\.1"),
