@@ -45,7 +45,7 @@ def panel(ax: Axes, table: pd.DataFrame, quantity: Quantity, parameterization: s
             continue
         widths = np.unique(points["width"].to_numpy(float))
         shifted = points["width"] * 2 ** (0.12 * (place - 1))  # side by side
-        ax.plot(shifted, points["value"], "o", color=colour, markersize=2.5, alpha=0.35, markeredgewidth=0)
+        ax.plot(shifted, points["value"], "o", color=colour, markersize=2.5, alpha=0.4, markeredgewidth=0)
         label = f"{activation}: {fitted.slope:.2f} [{fitted.low:.2f}, {fitted.high:.2f}]"
         ax.plot(widths, fitted.at(widths), color=colour, label=label)
     ax.set_yscale("log")
