@@ -19,10 +19,10 @@ Loss = Callable[[AnyArray, AnyArray], Array]
 
 def check_same_shape(f: AnyArray | jax.ShapeDtypeStruct, y: AnyArray) -> None:
     """UserError unless both are (n, k): (n, 1) against (n,) would broadcast to (n, n) and be another loss."""
-    if np.ndim(f) == 2 and np.shape(f) == np.shape(y):
+    if len(f.shape) == 2 and f.shape == np.shape(y):
         return
-    what = f"outputs of shape {np.shape(f)} against targets of shape {np.shape(y)}: both must be (n, k)"
-    raise UserError(f"{what}; {_remedy(np.shape(f), y)}")
+    what = f"outputs of shape {f.shape} against targets of shape {np.shape(y)}: both must be (n, k)"
+    raise UserError(f"{what}; {_remedy(f.shape, y)}")
 
 
 def _remedy(outputs: tuple[int, ...], y: AnyArray) -> str:

@@ -145,7 +145,7 @@ class LinearityRecorder:
         self._stable = None if eta is None else heavy_ball(momentum) / eta
         self._per_step = 1.0 if eta is None else float(np.sqrt(eta)) if momentum > 0 else eta
         model, x, y = full_precision(f), jnp.asarray(x_train), jnp.asarray(y_train)
-        params = params_of(model, params)
+        self._model, params = model, params_of(model, params)
         check_targets(checked_outputs(model, params, x), y, loss)
         observer = Linearity.at_start(model, params, x, chosen_method(model, params, x))
         test: Any = x[:1] if x_test is None else jnp.asarray(x_test)
@@ -162,7 +162,7 @@ class LinearityRecorder:
 
     def record(self, step: int, params: Params) -> None:
         """Look at theta after `step` steps."""
-        params = params_of(self._network.model, params)
+        params = params_of(self._model, params)
         if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, self._network.theta0):
             raise UserError("the parameters are not of the names and shapes of those that the recorder began with")
         if step in self._steps:
