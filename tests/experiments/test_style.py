@@ -1,5 +1,7 @@
 """The look that all figures share."""
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -30,12 +32,15 @@ def test_log_axes_have_ticks_that_can_be_read():
 
 def test_pictures_name_settings_as_the_paper_does_and_leave_files_alone():
     figure = Figure()
-    ax = figure.subfigures(1, 1).subplots()
+    parts: Any = figure.subfigures(1, 1)
+    ax = parts.subplots()
     style.legend(ax, {"phi = relu, eta = 0.1": {}, "leaky_relu: 1": {}})
     ax.set(title=r"$\beta$ eta = 1", xlabel="101 values of alpha instead of 200")
     figure.suptitle("OWN DATA: eta.npz, relu.parquet, my_relu/beta = x")
     in_symbols(figure)
-    said = [text.get_text() for text in ax.get_legend().get_texts()]
+    legend = ax.get_legend()
+    assert legend is not None
+    said = [text.get_text() for text in legend.get_texts()]
     assert said == ["\N{GREEK SMALL LETTER PHI} = ReLU, \N{GREEK SMALL LETTER ETA} = 0.1", "leaky ReLU: 1"]
     assert ax.get_title() == r"$\beta$ eta = 1" and ax.get_xlabel().startswith(
         "101 values of \N{GREEK SMALL LETTER ALPHA} "
