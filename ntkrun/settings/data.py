@@ -32,7 +32,7 @@ class DataSettings(Section):
             }
         ),
     ] = Field(description="where the images come from")
-    download: Local[bool] = Field(
+    download: Annotated[Local[bool], Before(True)] = Field(
         description="whether MNIST and CIFAR-10 may be fetched from where they are published, once, into the data folder"
     )
     classes: tuple[str | int, ...] | None = Field(

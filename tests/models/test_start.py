@@ -147,7 +147,7 @@ def test_what_cannot_be_built_is_one_line(build, name):
         ("network", {}, "returns dict, several outputs: pick one, model.output=0"),
         ("network", {"output": "inner"}, "output 'inner' is not among the outputs .* there are out, in"),
         ("Normed", {"call": {"train": True}}, "batch_stats.* model.apply_arguments.train=false"),
-        ("instance", {}, r"returns \(2, 2, 2, 2\) for 2 images"),
+        ("instance", {}, r"returns \(2, 2, 2, 2\) for two images"),
     ],
 )
 def test_what_does_not_run_says_what_to_set(build, name, how, says):

@@ -72,7 +72,7 @@ def test_curves_that_name_settings_are_told_and_renamed(settings_of, script):
     experiment = load_experiment("figs5")
     cell = make_cells(experiment, settings_of("figs5", "smoke", "data.source=stand_in"))[0]
     older = pd.concat([table_of(cell, 1.0, "rmse/fc"), table_of(cell, 128.0, "n_train/fc")])
-    with pytest.raises(UserError, match=r"settings_as_columns.py RESULTS_DIR"):
+    with pytest.raises(UserError, match=r"by scripts/settings_as_columns.py"):
         together(experiment, [(cell, older)])
     table = together(experiment, [(cell, script.final_distance(older))])
     assert set(table["curve"]) == {curves.RMSE.of(curves.LINEAR)} and list(table["value"]) == [1.0, 0.5]
