@@ -25,6 +25,9 @@ NAMES = {
     "rbf": "RBF",
     "mse": "MSE",
     "ntk": "NTK",
+    "xent": "cross-entropy",
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
 }
 # a symbol is set or compared, another name stands alone: neither is looked for in names of files and settings
 _SYMBOL = re.compile(rf"(?<![\w./-])({'|'.join(map(re.escape, SYMBOLS))})(?= (?:=|instead))")

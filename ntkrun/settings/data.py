@@ -38,8 +38,8 @@ class DataSettings(Section):
     classes: tuple[str | int, ...] | None = Field(
         description="only these classes, by name or number, in this order; null: all"
     )
-    n_train: Count | None = Field(description="N, training images; null: all")
-    n_test: Count | None = Field(description="m, test images; null: all")
+    n_train: Count | None = Field(description="N, training examples; null: all")
+    n_test: Count | None = Field(description="m, test examples; null: all")
     preprocess: Annotated[
         Preprocess,
         Meanings(

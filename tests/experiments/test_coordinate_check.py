@@ -1,11 +1,13 @@
 """Pre-activations against the width: by hand for one network, and by the slopes that each parameterization is known for."""
 
+from functools import cache
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 import ntkrun
@@ -23,9 +25,9 @@ def network(parameterization: str) -> Any:
     return lambda width: ntkrun.build_model("fc", width=width, parameterization=parameterization, **how)
 
 
-@pytest.fixture(scope="module")
-def checks():
-    return {name: ntkrun.coordinate_check(network(name), WIDTHS, X, Y, eta=1.0, seeds=4) for name in NAMES}
+@cache
+def check(name: str) -> pd.DataFrame:
+    return ntkrun.coordinate_check(network(name), WIDTHS, X, Y, eta=1.0, seeds=4)
 
 
 # Of both hidden layers and the readout.  At the rate eta_0/n input weights drop out: delta = O(n^-1/2) moves them by n^-3/2.
@@ -34,13 +36,13 @@ SLOPES = {"ntk": (-0.5, -0.5, 0.0), "standard": (-1.5, -0.5, 0.0), "mup": (0.0, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_layers_move_with_the_width_as_their_parameterization_says(name, checks):
-    slopes = ntkrun.preactivation_slopes(checks[name])
+def test_layers_move_with_the_width_as_their_parameterization_says(name):
+    slopes = ntkrun.preactivation_slopes(check(name))
     np.testing.assert_allclose(slopes["slope"], SLOPES[name], atol=0.2)
     assert (slopes["low"] < slopes["slope"]).all() and (slopes["slope"] < slopes["high"]).all()
 
 
-def test_a_change_is_the_root_mean_square_over_examples_and_units(checks):
+def test_a_change_is_the_root_mean_square_over_examples_and_units():
     model = network("ntk")(16)
     theta0 = model.init(jax.random.key(2, impl="threefry2x32"), X)["params"]
     gradient = jax.grad(lambda p: ntkrun.mse(jnp.asarray(model.apply({"params": p}, X)), Y))(theta0)
@@ -50,12 +52,13 @@ def test_a_change_is_the_root_mean_square_over_examples_and_units(checks):
         + np.sqrt(0.1) * np.asarray(p["layer_1"]["beta"])[None, :]
         for p in (theta0, theta)
     ]
-    table = checks["ntk"]
+    table = check("ntk")
     row = table[(table["width"] == 16) & (table["seed"] == 2) & (table["step"] == 1) & (table["index"] == 0)]
     assert row["value"].item() == pytest.approx(np.sqrt(np.mean((first[1] - first[0]) ** 2)), rel=1e-10)
 
 
-def test_the_picture_has_a_panel_for_each_check_and_a_line_for_each_layer(checks):
+def test_the_picture_has_a_panel_for_each_check_and_a_line_for_each_layer():
+    checks = {name: check(name) for name in NAMES}
     figure = ntkrun.plot_coordinate_check(checks)
     assert [ax.get_title().partition(",")[0] for ax in figure.axes] == list(NAMES)
     for ax, table in zip(figure.axes, checks.values(), strict=True):
