@@ -74,6 +74,8 @@ TYPED |= {f"fig1, {name}": ("fig1", f"optimizer.schedule.name={name}", *rest) fo
 TYPED["fig1, adam"] = ("fig1", "optimizer=adam")
 TYPED["figs5, cnn"] = ("figs5", "parts.L1=null", "parts.D32=null")
 TYPED["figs7, wide_resnet"] = ("figs7", "model=wide_resnet", "model.depth=10")
+# convolutions of 32x32: fewer images and rates than other runs of rates have
+TYPED["figs7, wide_resnet"] += ("data.n_test=100", "rates=6", "model.width=4", "optimizer.steps=8")
 ON_FIG1 = tuple(name for name in TYPED if name.startswith("fig1, "))
 QUICKEST = ("figs10", "figs7", "fig1", *ON_FIG1, "figs4", "figs5", "theorem21", "fig2", "until converged")
 QUICKEST += ("figs5, cnn", "figs7, wide_resnet", "by the solver")
