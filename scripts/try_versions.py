@@ -1,6 +1,7 @@
 """All figures at smoke scale and the suite, under other versions of Python, JAX and the rest; `make test-versions` runs it.
 
-python scripts/try_versions.py [device] [newest] [lowest] [--only smoke|suite] [--if-there]     all three unless named
+python scripts/try_versions.py [device] [newest] [lowest] [--only smoke|suite] [--figures A,B] [--if-there]
+                                                                                                 all three unless named
 
 device   what an accelerator's machine has: Python 3.12 and the pins of constraints-3.12.txt
 newest   the newest Python that is here, and whatever pip finds newest for it
@@ -105,9 +106,9 @@ def table(rows: list[Row]) -> str:
 class Trial:
     """One combination in its environment; every method adds to `row`."""
 
-    def __init__(self, name: str, python: str, constraints: str, scratch: Path) -> None:
+    def __init__(self, name: str, python: str, constraints: str, scratch: Path, figures: str) -> None:
         self.row, self.home, self.python, self.scratch = Row(name), FOLDER / name, python, scratch
-        self.constraints = constraints
+        self.constraints, self.figures = constraints, figures
         self.environment = {key: value for key, value in os.environ.items() if key not in FOREIGN}
         self.environment["XDG_CACHE_HOME"] = str(scratch / "cache")
 
@@ -138,7 +139,9 @@ class Trial:
 
     def smoke(self) -> None:
         results = f"results_dir={self.scratch / 'results'}"
-        well, seconds = self._call("smoke", str(self.home / "bin/ntkrun"), "experiment=all", "scale=smoke", results)
+        figures = [] if "," not in self.figures else ["--multirun"]
+        typed = (*figures, f"experiment={self.figures}", "scale=smoke", results)
+        well, seconds = self._call("smoke", str(self.home / "bin/ntkrun"), *typed)
         self.row.smoke = f"{'ok' if well else 'failed'}, {seconds:.0f} s"
 
     def suite(self) -> None:
@@ -166,7 +169,7 @@ def read_report(report: Path) -> tuple[str, list[str]]:
     return f"{len(cases) - len(failed) - skipped} passed, {len(failed)} failed, {skipped} skipped", failed
 
 
-def tried(name: str, only: str | None) -> Row | None:
+def tried(name: str, only: str | None, figures: str = "all") -> Row | None:
     """None where the Python is missing."""
     pythons, constraints = plan(name)
     python = next(filter(None, map(find_python, pythons)), None)
@@ -174,7 +177,7 @@ def tried(name: str, only: str | None) -> Row | None:
         print(f"{name}: there is no Python {' or '.join(pythons)} here", flush=True)
         return None
     with tempfile.TemporaryDirectory(prefix="ntkrun-versions-") as scratch:
-        trial = Trial(name, python, constraints, Path(scratch))
+        trial = Trial(name, python, constraints, Path(scratch), figures)
         if trial.install():
             for stage in (trial.smoke, trial.suite):
                 if only in (None, stage.__name__):
@@ -186,12 +189,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="ntkrun's figures and tests under other versions.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(NAMES)} (default: all)")
     parser.add_argument("--only", choices=("smoke", "suite"), help="one of the two stages (default: both)")
+    parser.add_argument("--figures", default="all", help="of the first stage, as fig1,fig3 (default: all)")
     parser.add_argument("--if-there", action="store_true", help="a Python that is missing is no fault")
     chosen = parser.parse_args(arguments)
     for name in chosen.names:
         if name not in NAMES:
             parser.error(f"{name!r} is no combination; choose from {', '.join(NAMES)}")
-    found = {name: tried(name, chosen.only) for name in chosen.names or NAMES}
+    found = {name: tried(name, chosen.only, chosen.figures) for name in chosen.names or NAMES}
     rows = [row or Row(name, {"Python": "missing"}) for name, row in found.items()]
     print(f"\n{table(rows)}")
     for row in rows:
