@@ -106,7 +106,7 @@ def table(rows: list[Row]) -> str:
 class Trial:
     """One combination in its environment; every method adds to `row`."""
 
-    def __init__(self, name: str, python: str, constraints: str, scratch: Path, figures: str) -> None:
+    def __init__(self, name: str, python: str, constraints: str, scratch: Path, figures: str = "all") -> None:
         self.row, self.home, self.python, self.scratch = Row(name), FOLDER / name, python, scratch
         self.constraints, self.figures = constraints, figures
         self.environment = {key: value for key, value in os.environ.items() if key not in FOREIGN}

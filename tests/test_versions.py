@@ -117,7 +117,7 @@ def test_tests_are_counted_as_pytest_counts_them(script, tmp_path):
     ],
 )
 def test_what_fails_fails_and_what_is_missing_is_said(script, monkeypatch, capsys, missing, faulty, arguments, code):
-    def tried(name: str, only: str | None):
+    def tried(name: str, only: str | None, figures: str):
         faults = ["smoke ended with exit code 1"] if name == faulty else []
         return None if name in missing.split() else script.Row(name, {"jax": "7.7"}, "ok, 1 s", "3 passed", faults)
 
