@@ -70,8 +70,8 @@ archive: .venv/.ready ## the shipped results at the paper's size in one file, wi
 test-faults: .venv/.ready ## kills, failing writes, corruption, wrong input at length; prints how many were tried
 	$(BIN)/python -m pytest -m faults -p no:xdist
 
-# Fourteen minutes on two idle cores, of which thirteen were seen: 30 of its 32 runs, one of which takes 110 s; the
-# suite tries each setting in one experiment alone.
+# Fourteen minutes on two idle cores, of which thirteen were seen: 30 of its 32 runs, one of which takes 110 s;
+# make test-thorough tries each setting in one experiment alone.
 test-settings: .venv/.ready ## every setting of every experiment, changed alone: it changes the table or is refused
 	$(BIN)/python -m pytest -m settings -n auto tests/settings/test_every_setting.py
 
