@@ -7,9 +7,8 @@ from ntkrun.runner.amounts import duration, memory
 from ntkrun.runner.forecast import Forecast
 from ntkrun.runner.machines import Machine
 
-MOST_TIMES = (
-    30  # the steps that a narrow network of Figure S5 takes, over those of the plan: at most so many, as it was seen
-)
+# the steps that a narrow network of Figure S5 takes, over those of the plan: at most so many, as it was seen
+MOST_TIMES = 30
 
 MARKS = {"exactly": "", "about": "~ ", "at most": "<= "}
 HEADER = (

@@ -23,6 +23,7 @@ NETWORKS: dict[str, Any] = {
     "cnn": dict(depth=2, width=3),
     "cnn flatten": dict(depth=2, width=3, pool="flatten", stride=2, parameterization="standard"),
     "wide_resnet": dict(depth=10, width=3, norm="none"),
+    "wide_resnet phi": dict(depth=10, width=3, norm="none", last_activation=True),
 }
 
 
