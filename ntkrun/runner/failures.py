@@ -7,6 +7,7 @@ A cell that diverged would diverge again: it is not computed anew before the cod
 the cells that have not failed first.
 """
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -64,7 +65,9 @@ def read_failure(table: Path) -> Failure | None:
 
 
 def remove_failure(table: Path) -> None:
-    table.with_suffix(SUFFIX).unlink(missing_ok=True)
+    """Where it can be removed: beside a stored table nobody reads it, and one of bad input holds no later run back."""
+    with contextlib.suppress(OSError):
+        table.with_suffix(SUFFIX).unlink(missing_ok=True)
 
 
 def failed_cells(store: Store, cells: Sequence[Cell]) -> dict[str, str]:

@@ -88,6 +88,17 @@ def test_what_may_be_over_is_tried_again_after_those_that_have_not_failed_and_th
     assert not list(store.cells.glob("*.failed.json"))
 
 
+def test_a_record_that_cannot_be_removed_ends_no_run(run):
+    """Root may remove any file; a folder in its place is what nobody can unlink."""
+    _, _, store, cells = run({0: MemoryError()})
+    (record,) = store.cells.glob("*.failed.json")
+    record.unlink()
+    record.mkdir()
+    tally, tried, *_ = run({})
+    assert (tally.ran, tried) == (1, [0]) and record.is_dir()
+    assert failed_cells(store, cells) == {}
+
+
 def test_what_all_cells_refuse_is_bad_input_and_leaves_nothing(run, tmp_path):
     with pytest.raises(UserError, match="no such class"):
         run(dict.fromkeys((0, 1, 2), UserError("no such class")))
