@@ -4,8 +4,9 @@
 
 Pages are gathered below build/site_source and built strictly: a link that leads nowhere ends it with exit code 1.  A figure's
 page opens with its picture, says what it shows (the docstring of its file), how to run it, what its claims measured, from
-claims.json, where its settings come from, and ends with the notes of docs/.  The site is read from a folder or a server
-alike and loads nothing from elsewhere.
+claims.json, where its settings come from, and ends with the notes of docs/.  The snippets of the tutorial are run, and their
+outputs stand below them: a snippet that fails ends it, too.  The site is read from a folder or a server alike and loads
+nothing from elsewhere.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import as_notebook
 import yaml
 from origins_page import table as settings_table
 from PIL import Image
@@ -29,8 +31,10 @@ ROOT = Path(__file__).parent.parent
 SCALES = ("paper", "gpu", "cpu")  # the paper's own size first
 ROOT_PAGES = ("CONTRIBUTING.md", "CHANGELOG.md")
 WIDTH = 1600  # of a picture on a page, pixels
+EXECUTED = ("tutorial.md",)  # their snippets run when the site is built
 PAGES = {
     "Using it": {
+        "A first half hour": "tutorial.md",
         "Questions": "faq.md",
         "Any combination": "lockstep.md",
         "A network of your own": "own_network.md",
@@ -69,6 +73,8 @@ def gather(source: Path) -> dict:
     """Write all pages below `source`; what mkdocs needs to know of them."""
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(ROOT / "docs", source)
+    for name in EXECUTED:
+        as_notebook.write(ROOT / "docs" / name, source)
     for name in ROOT_PAGES:
         (source / name).write_text(at_the_top((ROOT / name).read_text()))
     (source / "index.md").write_text(at_the_top((ROOT / "README.md").read_text()))
@@ -198,7 +204,11 @@ def main() -> int:
     source = into.parent / f"{into.name}_source"
     settings = into.parent / f"{into.name}.yml"
     settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(yaml.safe_dump(gather(source), sort_keys=False))
+    try:
+        settings.write_text(yaml.safe_dump(gather(source), sort_keys=False))
+    except RuntimeError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 1
     return subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-f", str(settings), "-d", str(into)]
     ).returncode

@@ -63,7 +63,10 @@ def run(page: Path, language: str, text: str, names: dict, ntkrun: Callable[...,
 
 
 RUN = [
-    page for page in PAGES if any(language in ("python", "bash") and not marks for language, marks, _ in snippets(page))
+    page
+    for page in PAGES
+    if any(language in ("python", "bash") and not marks for language, marks, _ in snippets(page))
+    and page.name != "tutorial.md"  # which make site runs, for its outputs
 ]
 
 
@@ -177,6 +180,15 @@ def test_the_page_of_ratios_has_the_markers_that_make_bench_writes_between(root)
     page, script = (root / "docs" / "speed.md").read_text(), (root / "scripts" / "bench.py").read_text()
     for name in ("BEGIN", "END"):
         assert page.count(re.findall(r"<!-- [^>]+ -->", script)[name == "END"]) == 1
+
+
+def test_what_is_not_run_here_is_run_with_the_site(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    executed = importlib.import_module("docs_site").EXECUTED
+    runnable = {
+        page.name for page in PAGES for language, marks, _ in snippets(page) if (language, marks) == ("bash", "")
+    }
+    assert runnable <= set(executed) | {page.name for page in RUN}
 
 
 def test_every_page_has_its_place_on_the_site(monkeypatch):
