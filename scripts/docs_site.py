@@ -35,7 +35,9 @@ EXECUTED = ("tutorial.md",)  # their snippets run when the site is built
 PAGES = {
     "Using it": {
         "A first half hour": "tutorial.md",
+        "Installing": "install.md",
         "Questions": "faq.md",
+        "Glossary": "glossary.md",
         "Any combination": "lockstep.md",
         "A network of your own": "own_network.md",
         "Data of your own": "own_data.md",
@@ -173,7 +175,7 @@ def figure_page(name: str, source: Path) -> Iterator[str]:
 
 
 def claims(records: list[dict]) -> Iterator[str]:
-    yield "| claim | verdict | measured | band | the paper, or theory |\n|---|---|---|---|---|"
+    yield f"| {term('claim')} | {term('verdict')} | measured | {term('band')} | the paper, or theory |\n|---|---|---|---|---|"
     for one in records:
         verdict = one["verdict"].replace("_", " ") + (", fitted" if one["fitted_to"] else "")
         measured = "" if one["measured"] is None else f"{one['measured']:.3g}"
@@ -182,6 +184,10 @@ def claims(records: list[dict]) -> Iterator[str]:
         cells = [f"{one['sentence']}{reason}", verdict, measured, band, one["expected"]]
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
     yield ""
+
+
+def term(word: str) -> str:
+    return f"[{word}](../glossary.md#{word})"
 
 
 def public_names() -> Iterator[str]:

@@ -162,6 +162,16 @@ def test_links_between_the_pages_lead_somewhere():
             assert (ROOT / named).exists(), (page.name, named)
 
 
+def test_terms_that_pages_link_to_are_in_the_glossary():
+    terms = re.findall(r"^### (.+)$", (ROOT / "docs" / "glossary.md").read_text(), flags=re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", term.lower()).replace(" ", "-") for term in terms]
+    linked = {
+        anchor for page in PAGES for anchor in re.findall(r"\]\((?:docs/)?glossary\.md#([\w-]+)\)", page.read_text())
+    }
+    assert len(anchors) == len(set(anchors)) > 30 and len(linked) > 10
+    assert linked <= set(anchors)
+
+
 def test_the_citation_is_of_this_version(root):
     citation = yaml.safe_load((root / "CITATION.cff").read_text())
     assert str(citation["version"]) == __version__ and citation["license"] == "Apache-2.0"
