@@ -8,14 +8,15 @@ A number is followed by a comment that says where it stands; how many digits it 
     .177<!-- = cpu fig3.train_loss_t10 -->                    what a claim measured (claims.json)
     7<!-- = cpu fig3 passed -->                               how claims fared: passed, judged, fitted_passed, fitted, not_judged
     14<!-- = % cpu fig3 distance loss/train_network -->       our curve from the paper's (deviation.csv, median), here in per cent
+    .52<!-- = cpu fig3 apart octaves -->                      of all curves, as README's table of figures has it; `apart panel`
     .312<!-- = gpu figs2 loss/network train 10 -->            a curve of the table: split (- for neither), time or `end`, then what
     .47<!-- = gpu figs4 rms/linear test end width=4096 -->    its cells and columns are to have; the mean of several networks
     .204<!-- = curves fig3/loss/train_network 10 -->          a point of the paper's curves
     1.5<!-- = cpu figs8.rmse_end / paper figs8.rmse_end -->   a quotient of two of these
 
-A minus before all that turns the sign, `log2` takes the logarithm.  Between two records a number is on the straight line over log t.
-Below a table a comment may say it of a whole row, with {} for the number at the head of each column (columns without one are
-left as they are):
+A minus before all that turns the sign, `log2` takes the logarithm.  Between two records a number is on the straight line over
+log t.  Below a table a comment may say it of a whole row, with {} for the number at the head of each column (columns without
+one are left as they are):
 
     <!-- row paper: curves figS4/n{}/logit0_network 100 -->
 """
@@ -33,6 +34,7 @@ import numpy as np
 import pandas as pd
 
 from ntkrun.report.counts import Counts
+from ntkrun.report.deviation import distance as all_apart
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference"
@@ -100,7 +102,7 @@ def value(query: str) -> float:
         above, below = query.split(" / ")
         return value(above) / value(below)
     words = query.split()
-    for form in (claim, count, distance, point, entry):
+    for form in (claim, count, distance, apart, point, entry):
         if (found := form(*words)) is not None:
             return found
     raise ValueError(f"no number is meant by {query!r}")
@@ -126,6 +128,16 @@ def distance(scale: str, name: str, *more: str) -> float | None:
     panel, curve = more[1].rsplit("/", 1)
     column = "median" if more[0] == "distance" else "signed_median"
     return one_of([row[column] for row in rows(scale, name) if (row["panel"], row["curve"]) == (panel, curve)], more[1])
+
+
+def apart(scale: str, name: str, *more: str) -> float | None:
+    if len(more) != 2 or more[0] != "apart":
+        return None
+    unit = {"octaves": r"([\d.]+) octaves", "panel": r"([\d.]+)% of the panel"}[more[1]]
+    found = re.search(unit, all_apart(rows(scale, name)))
+    if not found:
+        raise ValueError(f"no curve of results/reference/{scale}/{name} has a distance in {more[1]}")
+    return float(found[1]) / (1 if more[1] == "octaves" else 100)
 
 
 def point(where: str, curve: str, *more: str) -> float | None:
