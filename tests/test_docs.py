@@ -153,6 +153,22 @@ def test_an_experiment_names_its_page(name):
     assert all((ROOT / note).is_file() for note in notes)
 
 
+@pytest.mark.parametrize("name", experiment_names())
+def test_a_page_of_a_figure_has_the_order_of_all(name, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    for note in importlib.import_module("docs_site").notes(name):
+        if not re.search(r"/figure|/theorem", note):
+            continue
+        opening, *sections = re.split(r"^## ", (ROOT / note).read_text(), flags=re.MULTILINE)
+        title, picture, *_, sentence = [part for part in opening.split("\n\n") if part.strip()]
+        assert title.startswith("# ") and picture.startswith("[![") and sentence.rstrip().endswith("."), note
+        found = [heading.splitlines()[0] for heading in sections]
+        order = [
+            next(k for k, h in enumerate(found) if h.startswith(s)) for s in ("Running it", "What ours", "The setting")
+        ]
+        assert order == sorted(order) and order[0] == 0, (note, found)
+
+
 def test_links_between_the_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
