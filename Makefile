@@ -12,7 +12,7 @@ MADE := $(if $(filter file,$(origin PYTHON)),$(wildcard $(BIN)/python))
 VERSION := $(shell $(or $(MADE),$(PYTHON)) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 PINS := $(or $(wildcard constraints-$(VERSION).txt),constraints.txt)
 
-.PHONY: archive site help setup another-python fig3 figures report readme settings-page origins-page check data test test-settings test-mutants test-end-to-end test-thorough test-faults test-slurm test-versions test-gpu-compile lint types bench clean
+.PHONY: archive site help setup another-python fig3 figures report readme settings-page origins-page numbers check data test test-settings test-mutants test-end-to-end test-thorough test-faults test-slurm test-versions test-gpu-compile lint types bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ settings-page: .venv/.ready ## docs/settings.md, from the settings' types and th
 
 origins-page: .venv/.ready ## docs/origins.md, from ntkrun/reference/origins and the configurations of scale=paper
 	$(BIN)/python scripts/origins_page.py
+
+numbers: .venv/.ready ## measured numbers in README.md and docs/, from results/reference
+	$(BIN)/python scripts/measured_numbers.py
 
 check: .venv/.ready ## judge all claims on the stored tables; fails when one fails
 	$(NTKRUN) experiment=all scale=$(SCALE) stage=check

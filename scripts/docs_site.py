@@ -3,35 +3,45 @@
     python scripts/docs_site.py [--into build/site]        make site; open build/site/index.html
 
 Pages are gathered below build/site_source and built strictly: a link that leads nowhere ends it with exit code 1.  A figure's
-page opens with its picture, says what it shows (the docstring of its file), how to run it, what its claims measured, from
-claims.json, where its settings come from, and ends with the notes of docs/.  The site is read from a folder or a server
-alike and loads nothing from elsewhere.
+page opens with its picture and says what it shows (the docstring of its file), how to run it, what its claims measured and
+how far it is from the paper, where its settings come from, and ends with the notes of docs/, which have the same order.
+The snippets of the tutorial are run, and their outputs stand below them: a snippet that fails ends it, too.  The site is read
+from a folder or a server alike and loads nothing from elsewhere.
 """
 
 import argparse
+import html
 import json
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import as_notebook
 import yaml
 from origins_page import table as settings_table
 from PIL import Image
 from readme_table import notes
 
 from ntkrun.experiments.figures import figure_names, load_experiment
+from ntkrun.report.counts import Counts
+from ntkrun.report.deviation import distance, rows_of
 from ntkrun.report.report_files import caption_of
 
 ROOT = Path(__file__).parent.parent
 SCALES = ("paper", "gpu", "cpu")  # the paper's own size first
 ROOT_PAGES = ("CONTRIBUTING.md", "CHANGELOG.md")
 WIDTH = 1600  # of a picture on a page, pixels
+EXECUTED = ("tutorial.md",)  # their snippets run when the site is built
 PAGES = {
     "Using it": {
+        "A first half hour": "tutorial.md",
+        "Installing": "install.md",
         "Questions": "faq.md",
+        "Glossary": "glossary.md",
         "Any combination": "lockstep.md",
         "A network of your own": "own_network.md",
         "Data of your own": "own_data.md",
@@ -69,6 +79,8 @@ def gather(source: Path) -> dict:
     """Write all pages below `source`; what mkdocs needs to know of them."""
     shutil.rmtree(source, ignore_errors=True)
     shutil.copytree(ROOT / "docs", source)
+    for name in EXECUTED:
+        as_notebook.write(ROOT / "docs" / name, source)
     for name in ROOT_PAGES:
         (source / name).write_text(at_the_top((ROOT / name).read_text()))
     (source / "index.md").write_text(at_the_top((ROOT / "README.md").read_text()))
@@ -78,8 +90,12 @@ def gather(source: Path) -> dict:
         path = source / "figure_pages" / f"{name}.md"
         path.parent.mkdir(exist_ok=True)
         path.write_text("\n".join(figure_page(name, source)))
-    for picture in re.findall(r'src="(results/[^"]+)"|\]\((results/[^)]+\.png)\)', (ROOT / "README.md").read_text()):
-        shown("".join(picture), source)
+    for page in source.glob("*.md"):
+        text = page.read_text().replace("](../results/", "](results/")
+        text = re.sub(r"^```(\w+) [\w ]+$", r"```\1", text, flags=re.MULTILINE)  # marks are for the tests
+        for picture in set(re.findall(r'(?:src="|\]\()(results/reference/[^")]+\.png)', text)):
+            shown(picture, source)
+        page.write_text(text)
     (source / "api.md").write_text("\n".join(public_names()))
     known = {page for group in PAGES.values() for page in group.values()} | {"index.md", *figures.values()}
     noted = {Path(note).name for name in figure_names() for note in notes(name)}
@@ -142,32 +158,84 @@ def shown(picture: str, source: Path) -> None:
 
 
 def figure_page(name: str, source: Path) -> Iterator[str]:
+    """The picture, what it shows, how to run it, what ours says, its setting, and where the rest is told."""
     experiment, caption = load_experiment(name), caption_of(name, ROOT / "results")
-    scales = [scale for scale in SCALES if (ROOT / f"results/reference/{scale}/{name}/claims.json").is_file()]
+    reports = [report for scale in SCALES if (report := Report.read(name, scale))]
     yield f"# {experiment.title}\n"
-    for scale in scales[:1]:
-        picture = f"results/reference/{scale}/{name}/figure.png"
+    for report in sorted(reports, key=lambda one: not one.whole)[:1]:  # the largest of which all cells are there
+        picture = f"results/reference/{report.scale}/{name}/figure.png"
         shown(picture, source)
-        yield f"[![{experiment.title}](../{picture})](../{picture})\n\n*`scale={scale}`; light dots: the paper's own curves.*\n"
+        paper = "; light dots: the paper's own curves" if report.apart else ""
+        yield f"[![{experiment.title}](../{picture})](../{picture})\n\n*`scale={report.scale}`{paper}.*\n"
     yield caption.headline + "\n"
-    for label, text in caption.parts.items():
-        yield f"**{label}.** {text}\n"
     yield "## Running it\n"
     yield f"    ntkrun experiment={name}                          # a size for this machine"
     yield f"    ntkrun experiment={name} scale=paper stage=plan   # what the paper's size takes here\n"
-    for scale in scales:
-        yield f"## What `scale={scale}` says\n"
-        yield from claims(json.loads((ROOT / f"results/reference/{scale}/{name}/claims.json").read_text()))
-    yield "## Where its settings come from\n"
+    for report in reports:
+        yield f"## What `scale={report.scale}` says\n"
+        yield report.sentence() + "\n"
+        yield from claims(report.claims)
+        yield from report.distances()
+    yield "## Its setting, and where it comes from\n"
+    for label, text in caption.parts.items():
+        yield f"**{label}.** {text}\n"
     yield from settings_table(name)
-    yield "\n## Notes\n"
+    yield "\n## Departures, causes, how settings were found\n"
     yield from (
         f"- [{(ROOT / note).read_text().splitlines()[0].lstrip('# ')}](../{Path(note).name})" for note in notes(name)
     )
 
 
+@dataclass
+class Report:
+    """What results/reference has of a figure at one scale."""
+
+    scale: str
+    claims: list[dict]
+    curves: list[dict[str, str]]  # the rows of deviation.csv
+    cells: int
+    missing: int
+
+    @classmethod
+    def read(cls, name: str, scale: str) -> "Report | None":
+        folder = ROOT / "results" / "reference" / scale / name
+        if not (folder / "claims.json").is_file():
+            return None
+        told = json.loads((folder / "provenance.json").read_text())
+        curves = rows_of((folder / "deviation.csv").read_text()) if (folder / "deviation.csv").is_file() else []
+        found = json.loads((folder / "claims.json").read_text())
+        return cls(scale, found, curves, len(told["cells"]), len(told["missing_cells"]))
+
+    @property
+    def whole(self) -> bool:
+        return not self.missing
+
+    @property
+    def apart(self) -> str:
+        return distance(self.curves)
+
+    def sentence(self) -> str:
+        n = Counts.of(self.claims)
+        told = f"{n.passed} of {n.judged} judged claims pass"
+        told += f", {n.fitted_passed} of {n.fitted} {term('fitted')} ones" if n.fitted else ""
+        told += f"; {self.cells} of {self.cells + self.missing} cells are there" if self.missing else ""
+        told += f". {term('Distance')} from the paper's curves: {self.apart}" if self.apart else ""
+        return told + "."
+
+    def distances(self) -> Iterator[str]:
+        """Every curve's, folded; of those that show another draw than the paper's the note says it."""
+        compared = [row for row in self.curves if row["median"]]
+        if compared:
+            yield f"<details><summary>Distance of each of {len(compared)} curves</summary>\n<table>"
+            yield "<tr><th>panel</th><th>curve</th><th>median</th><th>largest</th><th></th><th></th></tr>"
+            for row in compared:
+                cells = (html.escape(row[key]) for key in ("panel", "curve", "median", "largest", "unit", "note"))
+                yield f"<tr><td>{'</td><td>'.join(cells)}</td></tr>"
+            yield "</table></details>\n"
+
+
 def claims(records: list[dict]) -> Iterator[str]:
-    yield "| claim | verdict | measured | band | the paper, or theory |\n|---|---|---|---|---|"
+    yield f"| {term('claim')} | {term('verdict')} | measured | {term('band')} | the paper, or theory |\n|---|---|---|---|---|"
     for one in records:
         verdict = one["verdict"].replace("_", " ") + (", fitted" if one["fitted_to"] else "")
         measured = "" if one["measured"] is None else f"{one['measured']:.3g}"
@@ -176,6 +244,10 @@ def claims(records: list[dict]) -> Iterator[str]:
         cells = [f"{one['sentence']}{reason}", verdict, measured, band, one["expected"]]
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
     yield ""
+
+
+def term(word: str) -> str:
+    return f"[{word}](../glossary.md#{word.lower()})"
 
 
 def public_names() -> Iterator[str]:
@@ -198,7 +270,11 @@ def main() -> int:
     source = into.parent / f"{into.name}_source"
     settings = into.parent / f"{into.name}.yml"
     settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(yaml.safe_dump(gather(source), sort_keys=False))
+    try:
+        settings.write_text(yaml.safe_dump(gather(source), sort_keys=False))
+    except RuntimeError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 1
     return subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-f", str(settings), "-d", str(into)]
     ).returncode

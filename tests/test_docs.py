@@ -63,7 +63,10 @@ def run(page: Path, language: str, text: str, names: dict, ntkrun: Callable[...,
 
 
 RUN = [
-    page for page in PAGES if any(language in ("python", "bash") and not marks for language, marks, _ in snippets(page))
+    page
+    for page in PAGES
+    if any(language in ("python", "bash") and not marks for language, marks, _ in snippets(page))
+    and page.name != "tutorial.md"  # which make site runs, for its outputs
 ]
 
 
@@ -150,6 +153,22 @@ def test_an_experiment_names_its_page(name):
     assert all((ROOT / note).is_file() for note in notes)
 
 
+@pytest.mark.parametrize("name", experiment_names())
+def test_a_page_of_a_figure_has_the_order_of_all(name, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    for note in importlib.import_module("docs_site").notes(name):
+        if not re.search(r"/figure|/theorem", note):
+            continue
+        opening, *sections = re.split(r"^## ", (ROOT / note).read_text(), flags=re.MULTILINE)
+        title, picture, *_, sentence = [part for part in opening.split("\n\n") if part.strip()]
+        assert title.startswith("# ") and picture.startswith("[![") and sentence.rstrip().endswith("."), note
+        found = [heading.splitlines()[0] for heading in sections]
+        order = [
+            next(k for k, h in enumerate(found) if h.startswith(s)) for s in ("Running it", "What ours", "The setting")
+        ]
+        assert order == sorted(order) and order[0] == 0, (note, found)
+
+
 def test_links_between_the_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
@@ -157,6 +176,16 @@ def test_links_between_the_pages_lead_somewhere():
         named_files = re.findall(r"(?<![\w/])(?:docs|scripts|tests|configs|ntkrun)/[\w/]+\.\w+", page.read_text())
         for named in set(named_files) - added(page):
             assert (ROOT / named).exists(), (page.name, named)
+
+
+def test_terms_that_pages_link_to_are_in_the_glossary():
+    terms = re.findall(r"^### (.+)$", (ROOT / "docs" / "glossary.md").read_text(), flags=re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", term.lower()).replace(" ", "-") for term in terms]
+    linked = {
+        anchor for page in PAGES for anchor in re.findall(r"\]\((?:docs/)?glossary\.md#([\w-]+)\)", page.read_text())
+    }
+    assert len(anchors) == len(set(anchors)) > 30 and len(linked) > 10
+    assert linked <= set(anchors)
 
 
 def test_the_citation_is_of_this_version(root):
@@ -177,6 +206,15 @@ def test_the_page_of_ratios_has_the_markers_that_make_bench_writes_between(root)
     page, script = (root / "docs" / "speed.md").read_text(), (root / "scripts" / "bench.py").read_text()
     for name in ("BEGIN", "END"):
         assert page.count(re.findall(r"<!-- [^>]+ -->", script)[name == "END"]) == 1
+
+
+def test_what_is_not_run_here_is_run_with_the_site(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    executed = importlib.import_module("docs_site").EXECUTED
+    runnable = {
+        page.name for page in PAGES for language, marks, _ in snippets(page) if (language, marks) == ("bash", "")
+    }
+    assert runnable <= set(executed) | {page.name for page in RUN}
 
 
 def test_every_page_has_its_place_on_the_site(monkeypatch):
