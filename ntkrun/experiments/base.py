@@ -6,6 +6,7 @@ expected is swept, and every combination is one cell (`ntkrun.runner.plan`).
 """
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ntkrun.experiments.blocks import Draw, Size, blocks, one_block
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.combinations import combinations
 from ntkrun.experiments.divergence import cut_diverged
+from ntkrun.experiments.titles import Named, Ran, other_words, replaced_in
 from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.runs import RunSettings
 
@@ -55,6 +57,7 @@ class Run:
 class Experiment:
     """One figure (or the free combination `lockstep`).
 
+    `title` is that of the shipped settings, and `title_names` the settings that words of it name: `titled` says what was run.
     `run` computes cells whose settings are of the type `settings`.  `draw` fills a figure of `size` inches with the panels of
     a table.  `version` is raised when its own numbers change meaning.  `columns`: settings, by their dotted names, that its
     table has as columns even where nothing sweeps them.
@@ -79,6 +82,11 @@ class Experiment:
     overlays: bool = False
     cells_of: str = ""
     of_the_paper: bool = True
+    title_names: Mapping[str, Named] = field(default_factory=dict)
+
+    def titled(self, ran: Ran, stand_ins: bool = False) -> str:
+        """The title of a run with these cells; `stand_ins`: on images that stand in for those that the settings name."""
+        return replaced_in(self.title, other_words(self.title_names, ran, stand_ins))
 
     def plot(self, table: pd.DataFrame) -> Figure:
         """The picture of a table, whatever it sweeps."""

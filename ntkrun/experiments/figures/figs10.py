@@ -31,6 +31,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
 from ntkrun.experiments.style import PAPER_MARK, legend, panel_letter, seeds_band, seeds_entry, shades
+from ntkrun.experiments.titles import ACTIVATION, DEPTH
 from ntkrun.settings.runs import MonteCarloSettings
 
 
@@ -109,6 +110,7 @@ CLAIMS = tuple(claim for kernel in PAPER_FACTORS for claim in claims_of(kernel))
 EXPERIMENT = Experiment(
     name="figs10",
     title="Figure S10: Monte Carlo kernels against the number of draws (ReLU, L = 1)",
+    title_names={"ReLU": ACTIVATION, "L = 1": DEPTH},
     run=KERNEL_ESTIMATES,
     draw=draw,
     size=(10.2, 6.6),

@@ -16,6 +16,7 @@ from ntkrun.experiments.analysis.rate_scan import COLUMNS, best, draw_scans, par
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import RATE_SCAN
+from ntkrun.experiments.titles import PARAMETERIZATIONS
 from ntkrun.settings.runs import RateSettings
 
 DATA = ("mnist", "cifar10")
@@ -65,6 +66,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs7",
     title="Figure S7: test accuracy against the learning rate in both parameterizations",
+    title_names={"both parameterizations": PARAMETERIZATIONS},
     run=RATE_SCAN,
     draw=draw,
     size=(9.6, 3.6),

@@ -32,6 +32,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
 from ntkrun.experiments.style import PAPER_MARK, legend, panel_letters, seeds_band, seeds_entry, shades
+from ntkrun.experiments.titles import ACTIVATION, DEPTH
 from ntkrun.settings.runs import MonteCarloSettings
 
 
@@ -96,6 +97,7 @@ CLAIMS = tuple(claim for panel in PAPER_FACTORS for claim in claims_of(panel))
 EXPERIMENT = Experiment(
     name="figs9",
     title="Figure S9: Monte Carlo kernels against width (ReLU, L = 1 and 3)",
+    title_names={"ReLU": ACTIVATION, "L = 1 and 3": DEPTH},
     run=KERNEL_ESTIMATES,
     draw=draw,
     size=size,
