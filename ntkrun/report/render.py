@@ -127,7 +127,8 @@ def report(
     stored, settings = gather(experiment, cells, store, fingerprints), cells[0].settings
     folder = report_folder(store, stand_in=bool(stored.stand_ins))
     verdicts = judge_stored(experiment, stored, settings.scale, about.changed)
-    title = experiment.titled([(cell.part, cell.settings) for cell in cells], stand_ins=bool(stored.stand_ins))
+    ran = {cell.name: (cell.part, cell.settings) for cell in cells}
+    title = experiment.titled([*ran.values()], stand_ins=bool(stored.stand_ins))
     failed = failed_cells(store, [cell for cell in cells if cell.name in stored.missing])
     provenance = {
         "experiment": experiment.name,
@@ -144,7 +145,7 @@ def report(
     }
     provenance |= ({"failed_cells": failed} if failed else {}) | ({"own_data": stored.own} if stored.own else {})
     replaced = {f["facts"]["data"]["requested"] for f in stored.facts if f["data_source"] == "stand_in"}
-    stamp = Stamp(alarms(stored, len(cells), list(failed)), settings.scale, about.departures, sorted(replaced))
+    stamp = Stamp(alarms(stored, len(cells), list(failed)), settings.scale, about.departures, replaced, ran)
     if redraw or not _says_the_same(folder, provenance, verdicts):
         pictures = draw(experiment, settings.style, stored.table, provenance, stamp)
         numbers = {
@@ -189,6 +190,7 @@ class Stamp:
     scale: str
     departures: Departures
     replaced: Collection[str] = ()  # sets of images that others stand in for
+    ran: Mapping[str, tuple[str, Any]] = field(default_factory=dict)  # cell -> (part, settings)
 
 
 def alarms(stored: Stored, total: int, failed: Sequence[str] = ()) -> list[str]:
@@ -216,7 +218,7 @@ def draw(
 ) -> dict[str, bytes]:
     """The files that show the table, by name, and the one that says how far what they show is from the paper's."""
     with style(style_name):
-        figure = experiment.plot(table)
+        figure = experiment.plot(table, stamp.ran)
         figure.set_size_inches(*(ENLARGED[style_name] * figure.get_size_inches()))
         apart = deviations(figure, experiment.name)
         told_as_stand_ins(figure, stamp.replaced)
@@ -249,13 +251,8 @@ def write_all(lock: Lock, contents: Mapping[str, bytes]) -> None:
 
 def _stamp(figure: Figure, stamp: Stamp) -> None:
     """A few lines below the panels; constrained layout makes room for them."""
-    text = figure.supxlabel(
-        "",
-        fontsize=0.75 * rcParams["font.size"],
-        color=ALARM if stamp.alarms else "0.45",
-        x=0.01,
-        ha="left",
-    )
+    size, colour = 0.75 * rcParams["font.size"], ALARM if stamp.alarms else "0.45"
+    text = figure.supxlabel("", fontsize=size, color=colour, x=0.01, ha="left")
     share = 1 - 2 * text.get_position()[0]  # as much is left free on the right as on the left
     width = share * figure.get_figwidth()
     lines = [part for line in stamp.alarms for part in wrapped(text, line, width)]

@@ -4,13 +4,18 @@ import re
 from typing import Any
 
 import numpy as np
+import paper_tables
 import pytest
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict
 from ntkrun.experiments.figures import computing, experiment_names, load_experiment
+from ntkrun.experiments.style import ANOTHER, PaperCurve
 from ntkrun.experiments.symbols import in_symbols, told_as_stand_ins
+from ntkrun.report.deviation import deviations, distance
 from ntkrun.report.judge import claims_table
 from ntkrun.runner.plan import make_cells
 
@@ -108,3 +113,60 @@ def test_a_claim_that_is_not_about_this_run_is_not_said_of_it():
     assert "\n    Best on MNIST." in told("") and "\n    Best on MNIST." in told("it is about scale=paper")
     for reason in ("data.path changed", "stand-in images"):
         assert "Of the paper's run, not of this one: Best on MNIST." in told(reason)
+
+
+def of_the_paper(figure: Figure) -> tuple[set[Any], list[str]]:
+    """(colours of the paper's points, legend entries that speak of it)."""
+    legends = [one for one in figure.findobj(Legend) if isinstance(one, Legend)]
+    told = [text.get_text() for one in legends for text in one.get_texts()]
+    points = [line for line in figure.findobj(PaperCurve) if isinstance(line, PaperCurve)]
+    return {to_hex(line.get_color()) for line in points}, [text for text in told if text.startswith("paper")]
+
+
+def drawn_with(settings_of, name: str, *typed: str) -> Figure:
+    """The paper's own points as a run with these settings, whose cells are all one."""
+    experiment = load_experiment(name)
+    (cell,) = make_cells(experiment, settings_of(name, "cpu", *typed))[:1]
+    table = MAKERS[name]()
+    return experiment.plot(table, dict.fromkeys(table["cell"].unique(), (cell.part, cell.settings)))
+
+
+MAKERS = {
+    "fig1": lambda: paper_tables.width_changes("fig1"),
+    "fig3": lambda: paper_tables.trajectories("fig3", 512),
+    "figs10": lambda: paper_tables.kernel_errors("figs10"),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_papers_points_beside_another_problem_are_grey_and_the_legend_says_of_what_they_are(settings_of, name):
+    as_shipped, told = of_the_paper(drawn_with(settings_of, name))
+    assert len(as_shipped) > 1 and told and not any("(" in one for one in told)
+    figure = drawn_with(settings_of, name, "model.activation=erf")
+    grey, told = of_the_paper(figure)
+    assert grey == {to_hex(ANOTHER)} and all(one.startswith("paper (ReLU)") for one in told)
+    rows = deviations(figure, name)
+    assert (
+        rows["note"].str.contains("ReLU in the paper, erf here").all()
+        and distance(rows.astype(str).to_dict("records")) == ""
+    )
+
+
+OTHER_NETWORKS = {
+    "figs6": ("data.name", {"mnist": "own"}),
+    "figs9": ("model.depth", {1: 5, 3: 6}),
+    "figs7": ("data.name", {"mnist": "own", "cifar10": "fashion_mnist"}),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_NETWORKS)
+def test_where_nothing_of_the_paper_is_drawn_no_legend_speaks_of_it(name):
+    column, others = OTHER_NETWORKS[name]
+    table = paper_tables.paper_table(name)
+    figure = load_experiment(name).plot(table.assign(**{column: table[column].replace(others)}))
+    if name != "figs6":
+        assert of_the_paper(figure) == (set(), [])
+    for ax in figure.axes:
+        told = ax.get_legend()
+        if told is not None and not any(isinstance(line, PaperCurve) for line in ax.lines):
+            assert not [text.get_text() for text in told.get_texts() if text.get_text().startswith("paper")]

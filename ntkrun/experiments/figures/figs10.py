@@ -24,13 +24,14 @@ from ntkrun.experiments.analysis.kernel_estimates import (
     factor_claim,
     grid,
     grids,
+    look_entries,
     paper_distance,
     slope_claims,
 )
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
-from ntkrun.experiments.style import PAPER_MARK, legend, panel_letter, seeds_band, seeds_entry, shades
+from ntkrun.experiments.style import legend, panel_letter, seeds_band, seeds_entry, shades
 from ntkrun.experiments.titles import ACTIVATION, DEPTH
 from ntkrun.settings.runs import MonteCarloSettings
 
@@ -50,9 +51,8 @@ def draw(figure: FigureBase, table: pd.DataFrame) -> None:
         panel_letter(ax, letter)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
-    look = {"color": "0.3"}
-    entries = {"ours": look, "paper": PAPER_MARK | look, r"$M^{-1/2}$": {"color": "0.4", "linestyle": ":"}}
-    legend(axes[1, 0], entries | seeds_entry(table), loc="lower left")
+    looks = look_entries(figure) | {r"$M^{-1/2}$": {"color": "0.4", "linestyle": ":"}}
+    legend(axes[1, 0], looks | seeds_entry(table), loc="lower left")
 
 
 def curves_panel(ax: Axes, errors: pd.DataFrame, spread: pd.DataFrame, kernel: str) -> None:
