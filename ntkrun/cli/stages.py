@@ -154,7 +154,8 @@ def execute(
     store = Store(first.results_dir, first.scale, experiment.name, source.name, variant.name)
     asked = Asked(experiment, source, settings, cells, store, changed, variant, command)
     if first.stage != "data":
-        print(f"{experiment.title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
+        title = experiment.titled([(cell.part, cell.settings) for cell in cells])
+        print(f"{title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
     carry_out = produce if stage.computes or stage.draws else look
     return carry_out(asked, Console(outcome.remaining), outcome)
 

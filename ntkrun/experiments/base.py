@@ -6,6 +6,7 @@ expected is swept, and every combination is one cell (`ntkrun.runner.plan`).
 """
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from ntkrun.experiments.blocks import Draw, Size, blocks, one_block
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.combinations import combinations
 from ntkrun.experiments.divergence import cut_diverged
+from ntkrun.experiments.paper_points import set_apart
+from ntkrun.experiments.titles import Named, Ran, other_words, replaced_in
 from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.runs import RunSettings
 
@@ -55,6 +58,8 @@ class Run:
 class Experiment:
     """One figure (or the free combination `lockstep`).
 
+    `title` is that of the shipped settings, and `title_names` the settings that words of it name: `titled` says what was run.
+    `problem` has more of what the paper's curves are of, in the same form: those of other problems are drawn apart.
     `run` computes cells whose settings are of the type `settings`.  `draw` fills a figure of `size` inches with the panels of
     a table.  `version` is raised when its own numbers change meaning.  `columns`: settings, by their dotted names, that its
     table has as columns even where nothing sweeps them.
@@ -79,11 +84,25 @@ class Experiment:
     overlays: bool = False
     cells_of: str = ""
     of_the_paper: bool = True
+    title_names: Mapping[str, Named] = field(default_factory=dict)
+    problem: Mapping[str, Named] = field(default_factory=dict)
 
-    def plot(self, table: pd.DataFrame) -> Figure:
-        """The picture of a table, whatever it sweeps."""
+    def titled(self, ran: Ran, stand_ins: bool = False) -> str:
+        """The title of a run with these cells; `stand_ins`: on images that stand in for those that the settings name."""
+        return replaced_in(self.title, other_words(self.title_names, ran, stand_ins))
+
+    def _other_problem(self, ran: Ran) -> dict[str, str]:
+        """What the paper's curves are of and these cells are not: the paper's words -> theirs."""
+        names = {word: named for word, named in (self.title_names | self.problem).items() if named.kind}
+        return other_words({word: named for word, named in names.items() if named.setting not in self.shown}, ran)
+
+    def plot(self, table: pd.DataFrame, ran: Mapping[str, tuple[str, Any]] | None = None) -> Figure:
+        """The picture of a table, whatever it sweeps; ran: cell -> (part, settings), to tell other problems than the paper's."""
         found = combinations(table, self.shown)
         one = self.overlays or len(found) == 1
         figure = one_block(self.draw, self.size, table) if one else blocks(self.draw, self.size, found)
+        pictures = [(figure, table)] if one else zip(figure.subfigs, (part.table for part in found), strict=False)
+        for picture, rows in pictures if ran else ():
+            set_apart(picture, self._other_problem([ran[cell] for cell in rows["cell"].unique()]))
         cut_diverged(figure)
         return figure

@@ -20,6 +20,7 @@ ALL_SCALES = ("smoke", "cpu", "paper")
 REGIME = ("cpu", "paper")  # where networks are wide and train long enough for what the paper says of them
 # scale=gpu has the paper's widths, networks and times, in other steps of them: what is judged there is judged here
 STANDS_FOR = {"gpu": "paper"}
+STAND_IN = "stand-in images"  # why a claim is not judged
 ANY_SETTING: tuple[str, ...] = ()  # what a claim depends on that theory makes of every network, rate and set of images
 # how much is run and looked at: scales differ in these, and a claim that is judged at several of them holds for all
 SIZES = ("model.width", "networks", "rates", "draws", "alphas", "data.n_test", "record")
@@ -154,7 +155,7 @@ def why_not(claim: Claim, figure: str, table: pd.DataFrame, *, scale: str, stand
     if STANDS_FOR.get(scale, scale) not in claim.scales:
         return f"it is about scale={' and '.join(claim.scales)}"
     if claim.real_data and stand_in:
-        return "stand-in images"
+        return STAND_IN
     if not claim.of_any_data and (
         own := [name for name in changed if setting(name) == "data.path" and _is_about(claim, name)]
     ):

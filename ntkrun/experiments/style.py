@@ -101,6 +101,11 @@ def paper_curve(
     ax.autoscale_view()
 
 
+def has_points(artist: Axes | FigureBase) -> bool:
+    """Whether any of the paper's points are drawn in it."""
+    return bool(artist.findobj(PaperCurve))
+
+
 def near_zero(ax: Axes) -> str:
     """Where the paper's points are too small to be told from 0 in this panel: ", below 0.006"; else nothing."""
     theirs = [np.abs(np.asarray(line.get_ydata())).max() for line in ax.lines if isinstance(line, PaperCurve)]

@@ -1,7 +1,7 @@
 """What pictures say in the paper's symbols: labels of settings are kept as one types them, "eta = 0.1, phi = relu"."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from matplotlib.artist import Artist
 from matplotlib.axis import Axis
@@ -39,6 +39,15 @@ def in_symbols(figure: Figure) -> None:
     for text in _texts(figure):
         if (told := text.get_text()) and "$" not in told:
             text.set_text(symbols(told))
+
+
+def told_as_stand_ins(figure: Figure, names: Collection[str]) -> None:
+    """Rewrite the texts that name these sets of images, which others stand in for: "stand-in for mnist"."""
+    words = [word for name in names for word in {name, NAMES.get(name, name)}]
+    named = re.compile(rf"(?<![\w./-])({'|'.join(map(re.escape, words))})(?![\w/-]|\.\w)")
+    for text in _texts(figure) if words else ():
+        if told := text.get_text():
+            text.set_text(named.sub(lambda found: f"stand-in for {found[1]}", told))
 
 
 def symbols(text: str) -> str:

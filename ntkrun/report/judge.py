@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.claims import Verdict, judge
+from ntkrun.experiments.claims import STAND_IN, Verdict, judge
 from ntkrun.experiments.combinations import combinations
 from ntkrun.report.causes import cause_of
 from ntkrun.report.counts import Counts
@@ -76,11 +76,21 @@ def claims_table(verdicts: Sequence[Verdict]) -> str:
     ]
     text, below = [text], iter(rows)
     for block in blocks:
-        said = textwrap.fill(block[0].sentence, 120, initial_indent="    ", subsequent_indent="    ")
+        said = textwrap.fill(_said(block), 120, initial_indent="    ", subsequent_indent="    ")
         shown = [next(below) for _ in block]
         text += [*shown, said] if len(block) == 1 else [block[0].id, said, *shown]
     text += [textwrap.fill(line, 120, subsequent_indent="    ") for line in reasons(verdicts)]
     return "\n".join([*text, str(Counts.of(as_records(verdicts)))])
+
+
+def _said(block: Sequence[Verdict]) -> str:
+    """The sentence of a claim; where no combination is what it speaks of, it is not said of this run."""
+    others = [v.reason.endswith("changed") or v.reason == STAND_IN for v in block if v.verdict == "not_judged"]
+    return (
+        f"Of the paper's run, not of this one: {block[0].sentence}"
+        if len(others) == len(block) and all(others)
+        else block[0].sentence
+    )
 
 
 def _row(verdict: Verdict, one_of_several: bool) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -19,7 +19,7 @@ from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict
 from ntkrun.experiments.style import ALARM, ENLARGED, style, ticks_at_powers
-from ntkrun.experiments.symbols import in_symbols
+from ntkrun.experiments.symbols import in_symbols, told_as_stand_ins
 from ntkrun.report.departures import Departures
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
@@ -127,10 +127,12 @@ def report(
     stored, settings = gather(experiment, cells, store, fingerprints), cells[0].settings
     folder = report_folder(store, stand_in=bool(stored.stand_ins))
     verdicts = judge_stored(experiment, stored, settings.scale, about.changed)
+    ran = {cell.name: (cell.part, cell.settings) for cell in cells}
+    title = experiment.titled([*ran.values()], stand_ins=bool(stored.stand_ins))
     failed = failed_cells(store, [cell for cell in cells if cell.name in stored.missing])
     provenance = {
         "experiment": experiment.name,
-        "title": f"Demo on stand-in images: {experiment.title}" if stored.stand_ins else experiment.title,
+        "title": f"Demo on stand-in images: {title}" if stored.stand_ins else title,
         "scale": settings.scale,
         "run": asdict(about.variant),
         "departures": about.departures.as_record(),
@@ -142,7 +144,8 @@ def report(
         "cells": stored.facts,
     }
     provenance |= ({"failed_cells": failed} if failed else {}) | ({"own_data": stored.own} if stored.own else {})
-    stamp = Stamp(alarms(stored, len(cells), list(failed)), settings.scale, about.departures)
+    replaced = {f["facts"]["data"]["requested"] for f in stored.facts if f["data_source"] == "stand_in"}
+    stamp = Stamp(alarms(stored, len(cells), list(failed)), settings.scale, about.departures, replaced, ran)
     if redraw or not _says_the_same(folder, provenance, verdicts):
         pictures = draw(experiment, settings.style, stored.table, provenance, stamp)
         numbers = {
@@ -186,6 +189,8 @@ class Stamp:
     alarms: Sequence[str]
     scale: str
     departures: Departures
+    replaced: Collection[str] = ()  # sets of images that others stand in for
+    ran: Mapping[str, tuple[str, Any]] = field(default_factory=dict)  # cell -> (part, settings)
 
 
 def alarms(stored: Stored, total: int, failed: Sequence[str] = ()) -> list[str]:
@@ -213,9 +218,10 @@ def draw(
 ) -> dict[str, bytes]:
     """The files that show the table, by name, and the one that says how far what they show is from the paper's."""
     with style(style_name):
-        figure = experiment.plot(table)
+        figure = experiment.plot(table, stamp.ran)
         figure.set_size_inches(*(ENLARGED[style_name] * figure.get_size_inches()))
         apart = deviations(figure, experiment.name)
+        told_as_stand_ins(figure, stamp.replaced)
         _stamp(figure, stamp)
         in_symbols(figure)
         ticks_at_powers(figure)
@@ -245,13 +251,8 @@ def write_all(lock: Lock, contents: Mapping[str, bytes]) -> None:
 
 def _stamp(figure: Figure, stamp: Stamp) -> None:
     """A few lines below the panels; constrained layout makes room for them."""
-    text = figure.supxlabel(
-        "",
-        fontsize=0.75 * rcParams["font.size"],
-        color=ALARM if stamp.alarms else "0.45",
-        x=0.01,
-        ha="left",
-    )
+    size, colour = 0.75 * rcParams["font.size"], ALARM if stamp.alarms else "0.45"
+    text = figure.supxlabel("", fontsize=size, color=colour, x=0.01, ha="left")
     share = 1 - 2 * text.get_position()[0]  # as much is left free on the right as on the left
     width = share * figure.get_figwidth()
     lines = [part for line in stamp.alarms for part in wrapped(text, line, width)]

@@ -9,6 +9,7 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.analysis import final_distance, rate_scan
 from ntkrun.experiments.analysis.flow_routes import POINTS
 from ntkrun.experiments.figures import figs5, figs6, load_experiment
+from ntkrun.experiments.figures.fig1 import NET
 from ntkrun.reference import paper_panel
 from ntkrun.tables import AXES, COLUMNS, conform
 
@@ -31,10 +32,11 @@ def _table(figure: str, frames: Iterable[pd.DataFrame]) -> pd.DataFrame:
 
 def width_changes(figure: str) -> pd.DataFrame:
     """Figures 1 and S6."""
-    stems = {"": ("relu", 3)} if figure == "fig1" else {f"{net}_": (net.activation, net.depth) for net in figs6.ROWS}
+    stems = {"": NET} if figure == "fig1" else {f"{net}_": net for net in figs6.ROWS}
     frames = []
-    for stem, (activation, depth) in stems.items():
-        net = {"model.activation": activation, "model.depth": depth}
+    for stem, kind in stems.items():
+        net = {"model.activation": kind.activation, "model.depth": kind.depth}
+        net |= {"data.name": kind.data} if kind.data else {}
         over_time = paper_panel(figure, f"{stem}ntk_change_vs_time")
         frames += [
             _rows(points, curves.NTK_CHANGE.of(curves.NETWORK), width=int(name[1:]), **net)

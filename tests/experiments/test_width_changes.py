@@ -102,7 +102,8 @@ def test_the_late_rise_and_the_mean_distance_of_figure_s6():
     for width, curve in paper.items():
         values = tables.rows("ntk_change/network", "", [0, 1], times, 2.0 * curve.loc[times].to_numpy())
         rows.append(tables.tidy([values], figure="figs6", cell=f"width={width}", seed=0, width=width))
-    table = pd.concat(rows, ignore_index=True).assign(**{"model.activation": "relu", "model.depth": 1})
+    settings = {"model.activation": "relu", "model.depth": 1, "data.name": "cifar10"}
+    table = pd.concat(rows, ignore_index=True).assign(**settings)
     assert mean_octaves(figs6.RELU, 1024.0)(table) == pytest.approx(1.0, abs=1e-9)
     assert -0.02 < late_rise(table) < 0.05, "paper_numbers: flat after 2^9"
     earlier = table["time"] == 512.0

@@ -3,15 +3,17 @@
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average, power_law
 from ntkrun.experiments.claims import ANY_SETTING, Claim
-from ntkrun.experiments.style import paper_curve
+from ntkrun.experiments.style import PAPER_MARK, has_points, paper_curve
 from ntkrun.reference import paper_panel
 
 COLUMNS = ("model.depth",)  # the setting that tells the networks of a table apart
@@ -68,6 +70,12 @@ def draw_curve(ax: Axes, curve: pd.Series, paper: tuple[str, str, str], colour: 
     if points is not None:
         paper_curve(ax, points, (panel, name), curve, color=colour)
     ax.plot(curve.index, curve.to_numpy(), color=colour, label=label)
+
+
+def look_entries(figure: FigureBase) -> dict[str, dict[str, Any]]:
+    """What the legend says of lines, and of the paper's points where there are some."""
+    look = {"color": "0.3"}
+    return {"ours": look} | ({"paper": PAPER_MARK | look} if has_points(figure) else {})
 
 
 def paper_distance(table: pd.DataFrame, panel: Panel, figure: str, paper: str) -> float:

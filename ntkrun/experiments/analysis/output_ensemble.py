@@ -13,7 +13,7 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.probes import probes
-from ntkrun.experiments.style import BLUE, GREEN, PAPER_MARK, VERMILION, legend, paper_curve
+from ntkrun.experiments.style import BLUE, GREEN, PAPER_MARK, VERMILION, has_points, legend, paper_curve
 from ntkrun.reference import paper_panel
 
 OUTPUTS = curves.OUTPUT.of(curves.NETWORK)
@@ -129,7 +129,8 @@ def band_panels(figure: FigureBase, table: pd.DataFrame, paper: str, members: bo
         ax.set_ylim(-3.0, 3.0)
     axes[0].set_ylabel("output f(x)" if len(all_layers(table)) else "output f(x), readout trained")
     entries: dict[str, dict[str, Any]] = {LABELS[name]: {"color": colour} for name, colour in COLOURS.items()}
-    entries |= {"2 sd": {"color": "0.3", "linestyle": "--"}, "paper": PAPER_MARK | {"color": "0.3"}}
+    entries |= {"2 sd": {"color": "0.3", "linestyle": "--"}}
+    entries |= {"paper": PAPER_MARK | {"color": "0.3"}} if has_points(figure) else {}
     entries |= {"training points": {"color": "black", "linestyle": "none", "marker": "o", "markersize": 4}}
     legend(axes[0], entries, loc="lower center", ncols=2)
 

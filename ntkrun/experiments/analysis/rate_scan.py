@@ -2,8 +2,7 @@
 panels.
 """
 
-from collections.abc import Callable, Sequence
-from string import ascii_lowercase
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,17 @@ from matplotlib.figure import FigureBase
 from ntkrun import tables
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import largest
-from ntkrun.experiments.style import PAPER_MARK, SERIES, legend, panel_letter, paper_curve, seeds_band, seeds_entry
+from ntkrun.experiments.style import (
+    PAPER_MARK,
+    SERIES,
+    PaperCurve,
+    legend,
+    panel_letters,
+    paper_curve,
+    seeds_band,
+    seeds_entry,
+)
+from ntkrun.experiments.titles import data_set
 from ntkrun.reference import paper_panel
 
 COLUMNS = ("data.name", "model.activation", "loss", "model.parameterization")
@@ -41,16 +50,22 @@ def spread(table: pd.DataFrame, data: str, case: tuple[str, str], parameterizati
     return found[finite["low"] == 1.0]
 
 
-def cases_of(table: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """The paper's, and whatever else there is."""
+def data_sets(table: pd.DataFrame, papers: Sequence[str]) -> list[str]:
+    """The data sets that were run, the paper's first."""
+    there = list(dict.fromkeys(table["data.name"]))
+    return [*(data for data in papers if data in there), *(data for data in there if data not in papers)]
+
+
+def cases_of(table: pd.DataFrame, paper: bool) -> dict[tuple[str, str], str]:
+    """Those that were run; with a data set of the paper's, whose points are drawn, behind all of its own."""
     there = table[["model.activation", "loss"]].drop_duplicates().itertuples(index=False)
-    return CASES | {(phi, loss): f"{phi}_{SHORT[loss]}" for phi, loss in there}
+    return (CASES if paper else {}) | {(phi, loss): f"{phi}_{SHORT[loss]}" for phi, loss in there}
 
 
-def draw_data(ax: Axes, table: pd.DataFrame, name: str, data: str) -> None:
+def draw_data(ax: Axes, table: pd.DataFrame, name: str, data: str, cases: Mapping[tuple[str, str], str]) -> None:
     """Accuracies on one data set over the paper's; `name`: of the figure of the paper."""
     paper = paper_panel(name, data)
-    for (case, named), colour in zip(cases_of(table).items(), SERIES, strict=False):
+    for (case, named), colour in zip(cases.items(), SERIES, strict=False):
         for parameterization, line in STYLES.items():
             accuracies = spread(table, data, case, parameterization)
             ours, label = accuracies["mean"], f"{named}_{parameterization}"
@@ -62,21 +77,27 @@ def draw_data(ax: Axes, table: pd.DataFrame, name: str, data: str) -> None:
     ax.set_xscale("log")
     ax.set_xlabel(r"learning rate $\eta$  ($\eta_{std} n$)")
     ax.set_ylabel("test accuracy")
-    ax.set_title(data)
+    ax.set_title(data_set(data))
 
 
-def draw_scans(figure: FigureBase, table: pd.DataFrame, name: str, data_sets: Sequence[str]) -> None:
-    """A panel for each data set; `name`: of the figure of the paper."""
-    axes = figure.subplots(1, len(data_sets))
-    for letter, ax, data in zip(ascii_lowercase, axes, data_sets, strict=False):
-        draw_data(ax, table, name, data)
-        panel_letter(ax, letter)
+def scans_size(table: pd.DataFrame) -> tuple[float, float]:
+    """Of `draw_scans`, inches."""
+    return 1.6 + 4.0 * table["data.name"].nunique(), 3.6
+
+
+def draw_scans(figure: FigureBase, table: pd.DataFrame, name: str, papers: Sequence[str]) -> None:
+    """A panel for each data set; `name`: of the figure of the paper, `papers`: its data sets."""
+    found = data_sets(table, papers)
+    cases = cases_of(table, paper=found[0] in papers)
+    for ax, data in zip(axes := figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
+        draw_data(ax, table, name, data, cases)
+    panel_letters(axes)
     entries: dict[str, dict[str, Any]] = {
-        case.replace("_", ", "): {"color": colour}
-        for case, colour in zip(cases_of(table).values(), SERIES, strict=False)
+        case.replace("_", ", "): {"color": colour} for case, colour in zip(cases.values(), SERIES, strict=False)
     }
     entries |= {"NTK": {"color": "0.3"}, "standard": {"color": "0.3", "linestyle": STYLES["standard"]}}
-    for parameterization, mark in MARKS.items():
+    drawn = {line.curve.rpartition("_")[2] for line in figure.findobj(PaperCurve) if isinstance(line, PaperCurve)}
+    for parameterization, mark in ((name, mark) for name, mark in MARKS.items() if name in drawn):
         look = PAPER_MARK | {"color": "0.3", "marker": mark}
         entries[f"paper, {'NTK' if parameterization == 'ntk' else parameterization}"] = look
     legend(figure, entries | seeds_entry(table), loc="outside right center")

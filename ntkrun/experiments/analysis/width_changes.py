@@ -1,7 +1,7 @@
 """How far networks of many widths move, held against the width: what is measured on the tables of `runs.width_changes`, and
 its panels."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,32 +27,37 @@ from ntkrun.experiments.style import (
     paper_curve,
     shades,
 )
+from ntkrun.experiments.titles import data_set, hidden_layers
 from ntkrun.reference import paper_panel
 
 # Fits leave out narrower networks: there the next order of 1/n bends the curve (the paper's own slopes differ by .05).
 WIDE = 256
 COLUMNS = ("model.activation", "model.depth")  # settings that tell the kinds of networks of a table apart
+DATA = "data.name"
+OF_ROWS = (*COLUMNS, DATA)  # where the networks of a figure see several sets of images
 
 
 @dataclass(frozen=True)
 class Net:
-    """One kind of network: its activation, and its hidden layers L."""
+    """One kind of network: its activation, its hidden layers L and its images ("": any)."""
 
     activation: str
     depth: int
+    data: str = ""
 
     def __str__(self) -> str:
         return f"{self.activation}{self.depth}"
 
     def of(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of networks of this kind."""
-        return table[(table["model.activation"] == self.activation) & (table["model.depth"] == self.depth)]
+        found = table[(table["model.activation"] == self.activation) & (table["model.depth"] == self.depth)]
+        return found[found[DATA] == self.data] if self.data else found
 
 
 def nets(table: pd.DataFrame) -> list[Net]:
     """The kinds of networks of a table, in its order."""
-    kinds = table[list(COLUMNS)].drop_duplicates()
-    return [Net(activation, int(depth)) for activation, depth in kinds.itertuples(index=False)]
+    kinds = table[list(OF_ROWS)].drop_duplicates()
+    return [Net(activation, int(depth), data) for activation, depth, data in kinds.itertuples(index=False)]
 
 
 def by_width(part: pd.DataFrame, quantity: Quantity, time: float, index: int = -1) -> pd.DataFrame:
@@ -121,29 +126,25 @@ CHANGE = "relative change"  # in the Frobenius norm, since the start
 GUIDES: dict[str, tuple[float, Any]] = {r"$1/\sqrt{n}$": (-0.5, (0, (5, 3))), "$1/n$": (-1.0, (0, (1, 2)))}
 
 
-def rows_of(table: pd.DataFrame, named: Mapping[Net, str]) -> dict[Net, str]:
-    """The kinds of networks that are there, the `named` first, and what stands beside their rows."""
-    there = nets(table)
-    return {net: title for net, title in named.items() if net in there} | {n: str(n) for n in there if n not in named}
-
-
-def rows_size(table: pd.DataFrame, named: Mapping[Net, str]) -> tuple[float, float]:
+def rows_size(table: pd.DataFrame) -> tuple[float, float]:
     """Of `draw_rows`, inches."""
-    return 13.5, 3.8 * len(rows_of(table, named))
+    return 13.5, 3.8 * len(nets(table))
 
 
-def draw_rows(figure: FigureBase, table: pd.DataFrame, name: str, named: Mapping[Net, str]) -> None:
-    """A row for each kind of network; `name`: of the figure of the paper."""
-    there = rows_of(table, named)
+def draw_rows(figure: FigureBase, table: pd.DataFrame, name: str, papers: Sequence[Net]) -> None:
+    """A row for each kind of network, the paper's first; `name`: of its figure, whose curves go with these rows alone."""
+    there = nets(table)
+    there = [*(net for net in papers if net in there), *(net for net in there if net not in papers)]
     axes = figure.subplots(len(there), 4, squeeze=False)
-    for row, (net, title) in zip(axes, there.items(), strict=True):
-        draw_row(row, net.of(table), name, f"{net}_")
+    for row, net in zip(axes, there, strict=True):
+        draw_row(row, net.of(table), name if net in papers else "", f"{net}_")
+        title = f"{hidden_layers(net.activation, net.depth)}, {data_set(net.data)}"
         row[0].set_ylabel(f"{title}\n{row[0].get_ylabel()}")
     panel_letters(axes.flat)
 
 
 def draw_row(axes: Iterable[Axes], part: pd.DataFrame, figure: str, stem: str = "") -> None:
-    """The four panels of one kind of network; `stem` leads the names of the paper's panels."""
+    """The four panels of one kind of network; `stem` leads the names of the panels of the paper's figure ("": none)."""
     end = common_end(part)
     over_time, weights, *kernels = axes
     time_panel(over_time, part, figure, f"{stem}ntk_change_vs_time")
@@ -162,7 +163,11 @@ def time_panel(ax: Axes, part: pd.DataFrame, figure: str, panel: str) -> None:
     """Change of Theta_hat against t, one line a width."""
     part = part[(part["curve"] == curves.NTK_CHANGE.of(curves.NETWORK)) & (part["time"] > 0)]
     widths = sorted(int(width) for width in part["width"].unique())
-    paper = paper_panel(figure, panel)
+    paper = {
+        curve: points
+        for width in widths
+        if (points := paper_panel(figure, panel).get(curve := f"n{width}")) is not None
+    }
     colours = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, len(widths)))
     for width, colour in zip(widths, colours, strict=True):
         over = part[part["width"] == width].groupby("time")["value"].agg(["mean", "sem"])

@@ -18,6 +18,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import WIDTH_CHANGES
 from ntkrun.experiments.style import panel_letter
+from ntkrun.experiments.titles import ACTIVATION, DATA, DEPTH
 from ntkrun.settings.runs import WidthChangeSettings
 
 NET = Net("relu", 3)
@@ -96,6 +97,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="fig1",
     title="Figure 1: change of weights and kernels against width and time (MNIST, ReLU, L = 3)",
+    title_names={"MNIST": DATA, "ReLU": ACTIVATION, "L = 3": DEPTH},
     run=WIDTH_CHANGES,
     draw=draw,
     size=(13.5, 3.8),

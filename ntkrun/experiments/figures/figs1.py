@@ -24,6 +24,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.probes import probes
 from ntkrun.experiments.runs import OUTPUT_ENSEMBLE
+from ntkrun.experiments.titles import ACTIVATION, DATA, DEPTH, NETWORKS
 from ntkrun.settings.runs import OutputEnsembleSettings
 
 
@@ -61,6 +62,8 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs1",
     title="Figure S1: the functions of 100 trained networks and their distribution at infinite width (tanh, L = 3)",
+    title_names={"100": NETWORKS, "tanh": ACTIVATION, "L = 3": DEPTH},
+    problem={"CIFAR-10": DATA},
     run=OUTPUT_ENSEMBLE,
     draw=draw,
     size=size,

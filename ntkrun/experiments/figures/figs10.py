@@ -24,13 +24,15 @@ from ntkrun.experiments.analysis.kernel_estimates import (
     factor_claim,
     grid,
     grids,
+    look_entries,
     paper_distance,
     slope_claims,
 )
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
-from ntkrun.experiments.style import PAPER_MARK, legend, panel_letter, seeds_band, seeds_entry, shades
+from ntkrun.experiments.style import legend, panel_letter, seeds_band, seeds_entry, shades
+from ntkrun.experiments.titles import ACTIVATION, DEPTH
 from ntkrun.settings.runs import MonteCarloSettings
 
 
@@ -49,9 +51,8 @@ def draw(figure: FigureBase, table: pd.DataFrame) -> None:
         panel_letter(ax, letter)
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
-    look = {"color": "0.3"}
-    entries = {"ours": look, "paper": PAPER_MARK | look, r"$M^{-1/2}$": {"color": "0.4", "linestyle": ":"}}
-    legend(axes[1, 0], entries | seeds_entry(table), loc="lower left")
+    looks = look_entries(figure) | {r"$M^{-1/2}$": {"color": "0.4", "linestyle": ":"}}
+    legend(axes[1, 0], looks | seeds_entry(table), loc="lower left")
 
 
 def curves_panel(ax: Axes, errors: pd.DataFrame, spread: pd.DataFrame, kernel: str) -> None:
@@ -109,6 +110,7 @@ CLAIMS = tuple(claim for kernel in PAPER_FACTORS for claim in claims_of(kernel))
 EXPERIMENT = Experiment(
     name="figs10",
     title="Figure S10: Monte Carlo kernels against the number of draws (ReLU, L = 1)",
+    title_names={"ReLU": ACTIVATION, "L = 1": DEPTH},
     run=KERNEL_ESTIMATES,
     draw=draw,
     size=(10.2, 6.6),

@@ -20,6 +20,7 @@ from ntkrun.experiments.analysis.trajectory_figure import six_panels
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
+from ntkrun.experiments.titles import ACTIVATION, BATCH, CONVOLUTIONS, DATA, KIND, STEP
 from ntkrun.tables import at, last, series
 
 FAST = 10.119  # a recorded time at which the fast modes are fitted
@@ -120,6 +121,14 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs2",
     title="Figure S2: a convolutional network under full-batch heavy ball (tanh, three convolutions)",
+    title_names={
+        "a convolutional network": KIND,
+        "full-batch": BATCH,
+        "heavy ball": STEP,
+        "tanh": ACTIVATION,
+        "three convolutions": CONVOLUTIONS,
+    },
+    problem={"CIFAR-10": DATA},
     run=TRAJECTORIES,
     draw=SHOWN.draw,
     size=SHOWN.size,

@@ -13,7 +13,7 @@ from matplotlib.figure import FigureBase
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.width_changes import (
-    COLUMNS,
+    OF_ROWS,
     Net,
     draw_rows,
     late_rise,
@@ -25,10 +25,10 @@ from ntkrun.experiments.analysis.width_changes import (
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import WIDTH_CHANGES
+from ntkrun.experiments.titles import HIDDEN_LAYERS
 from ntkrun.settings.runs import WidthChangeSettings
 
-RELU, TANH = Net("relu", 1), Net("tanh", 3)
-ROWS = {RELU: "one hidden ReLU layer, CIFAR-10", TANH: "three hidden tanh layers, MNIST"}
+RELU, TANH = ROWS = Net("relu", 1, "cifar10"), Net("tanh", 3, "mnist")
 
 
 def draw(figure: FigureBase, table: pd.DataFrame) -> None:
@@ -49,7 +49,6 @@ LAYERS = {
     ),
 }
 KERNELS = {(RELU, "ntk"): "-.912", (RELU, "nngp"): "-.982", (TANH, "ntk"): "-.944", (TANH, "nngp"): "-.882"}
-CHANGES = {"ntk": curves.NTK_CHANGE, "nngp": curves.NNGP_CHANGE}
 TIMES = (1, 16, 256, 1024)
 
 
@@ -112,7 +111,7 @@ CLAIMS = (
             parts=(str(net),),
             source="Section 3.1: the kernels change at most like n^-1/2, closer to n^-1",
             kind="stated",
-            measure=slope(net, CHANGES[what]),
+            measure=slope(net, curves.NTK_CHANGE if what == "ntk" else curves.NNGP_CHANGE),
             expected=f"{expected}, n >= 256",
             band=(-1.1, -0.5),
             why="between the bound -1/2 and the -1 that the text names, sampling error .1 as in Figure 1",
@@ -140,11 +139,12 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs6",
     title="Figure S6: change of weights and kernels, one hidden ReLU layer and three of tanh",
+    title_names={"one hidden ReLU layer and three of tanh": HIDDEN_LAYERS},
     run=WIDTH_CHANGES,
     draw=draw,
-    size=lambda table: rows_size(table, ROWS),
-    shown=("width", *COLUMNS),
+    size=rows_size,
+    shown=("width", *OF_ROWS),
     claims=CLAIMS,
     settings=WidthChangeSettings,
-    columns=COLUMNS,
+    columns=OF_ROWS,
 )

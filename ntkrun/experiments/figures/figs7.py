@@ -12,10 +12,11 @@ Here     a shorter run learns at larger eta: where accuracy begins to rise goes 
 import pandas as pd
 from matplotlib.figure import FigureBase
 
-from ntkrun.experiments.analysis.rate_scan import COLUMNS, best, draw_scans, parameterization_gap
+from ntkrun.experiments.analysis.rate_scan import COLUMNS, best, draw_scans, parameterization_gap, scans_size
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import RATE_SCAN
+from ntkrun.experiments.titles import PARAMETERIZATIONS
 from ntkrun.settings.runs import RateSettings
 
 DATA = ("mnist", "cifar10")
@@ -65,9 +66,10 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs7",
     title="Figure S7: test accuracy against the learning rate in both parameterizations",
+    title_names={"both parameterizations": PARAMETERIZATIONS},
     run=RATE_SCAN,
     draw=draw,
-    size=(9.6, 3.6),
+    size=scans_size,
     shown=COLUMNS,
     claims=CLAIMS,
     settings=RateSettings,

@@ -26,12 +26,14 @@ from ntkrun.experiments.analysis.kernel_estimates import (
     factor_claim,
     grid,
     grids,
+    look_entries,
     slope_claims,
 )
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import KERNEL_ESTIMATES
-from ntkrun.experiments.style import PAPER_MARK, legend, panel_letters, seeds_band, seeds_entry, shades
+from ntkrun.experiments.style import legend, panel_letters, seeds_band, seeds_entry, shades
+from ntkrun.experiments.titles import ACTIVATION, DEPTH
 from ntkrun.settings.runs import MonteCarloSettings
 
 
@@ -60,12 +62,8 @@ def draw(figure: FigureBase, table: pd.DataFrame) -> None:
         ax.set_xlabel("width n")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
-    legend(
-        axes[0, -1],
-        {"ours": {"color": "0.3"}, "paper": PAPER_MARK | {"color": "0.3"}, r"$n^{-1/2}$": {"color": "0.4", "ls": ":"}}
-        | seeds_entry(table),
-        loc="lower left",
-    )
+    looks = look_entries(figure) | {r"$n^{-1/2}$": {"color": "0.4", "ls": ":"}}
+    legend(axes[0, -1], looks | seeds_entry(table), loc="lower left")
 
 
 PAPER_FACTORS = {
@@ -96,6 +94,7 @@ CLAIMS = tuple(claim for panel in PAPER_FACTORS for claim in claims_of(panel))
 EXPERIMENT = Experiment(
     name="figs9",
     title="Figure S9: Monte Carlo kernels against width (ReLU, L = 1 and 3)",
+    title_names={"ReLU": ACTIVATION, "L = 1 and 3": DEPTH},
     run=KERNEL_ESTIMATES,
     draw=draw,
     size=size,

@@ -1,0 +1,148 @@
+"""Titles say what was run: the words of a title that name a setting, and what stands in their place for other values.
+
+    title="Figure 1: ... (MNIST, ReLU, L = 3)"
+    title_names={"MNIST": DATA, "ReLU": ACTIVATION, "L = 3": DEPTH}
+
+is "Figure 1: ... (MNIST, tanh, L = 3)" for `model.activation=tanh`.  With the shipped settings a title stays as it is.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ntkrun.experiments.symbols import NAMES
+
+Ran = Sequence[tuple[str, Any]]  # (part, settings) of every cell
+STAND_IN = "images in place of {}"
+COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+KINDS = {
+    "fc": "a wide fully-connected network",
+    "cnn": "a convolutional network",
+    "wide_resnet": "a wide residual network",
+}
+STEPS = {"gd": "gradient descent", "momentum": "heavy ball", "nesterov": "Nesterov's momentum", "adam": "Adam"}
+LOSSES = {"mse": "squared loss", "cross_entropy": "cross-entropy"}
+
+
+@dataclass(frozen=True)
+class Named:
+    """What a title names.
+
+    said     the words for the cells of a run
+    setting  its dotted name; where a table has it as a column, each picture is of some of its values
+    kind     whether another value makes another problem than the paper's, with which its curves cannot be compared
+    """
+
+    said: Callable[[Ran], str]
+    setting: str
+    kind: bool = True
+
+
+def each(say: Callable[[Any], str]) -> Callable[[Ran], str]:
+    """The words for each cell, once: "L = 1, 2 and 4"."""
+
+    def said(ran: Ran) -> str:
+        found = list(dict.fromkeys(say(settings) for _, settings in ran))
+        again = [one.removeprefix("L = ") for one in found[1:]]
+        return listed([*found[:1], *again])
+
+    return said
+
+
+def repeats(part: str) -> Callable[[Ran], str]:
+    """How many networks the part has, those of all seeds together; of a run without it, those of all cells."""
+
+    def said(ran: Ran) -> str:
+        meant = [settings for name, settings in ran if name == part] or [settings for _, settings in ran]
+        return str(sum({settings.seed: settings.networks for settings in meant}.values()))
+
+    return said
+
+
+def kinds_of_layers(ran: Ran) -> str:
+    """ "one hidden ReLU layer and three of tanh"."""
+    kinds = dict.fromkeys((settings.model.activation, settings.model.depth) for _, settings in ran)
+    first, *others = kinds
+    return listed([hidden_layers(*first), *(f"{counted(depth)} of {symbol(phi)}" for phi, depth in others)])
+
+
+def parameterizations(ran: Ran) -> str:
+    """ "both parameterizations", "the NTK parameterization"."""
+    found = list(dict.fromkeys(settings.model.parameterization for _, settings in ran))
+    return "both parameterizations" if len(found) > 1 else f"the {symbol(found[0])} parameterization"
+
+
+def listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def counted(number: int) -> str:
+    return COUNTS[number] if number < len(COUNTS) else str(number)
+
+
+def symbol(name: str) -> str:
+    """ "ReLU", "NTK", and with a parameter "leaky ReLU:0.1"."""
+    word, colon, parameter = name.partition(":")
+    return NAMES.get(word, word) + colon + parameter
+
+
+def hidden_layers(phi: str, depth: int) -> str:
+    """ "three hidden tanh layers"."""
+    return f"{counted(depth)} hidden {symbol(phi)} layer{'' if depth == 1 else 's'}"
+
+
+def data_set(name: str, path: str | None = None) -> str:
+    """ "CIFAR-10", "own data (grey.npz)"."""
+    if path is not None:
+        return f"own data ({Path(path).name})"
+    return "own data" if name == "own" else NAMES.get(name, name)
+
+
+def _data(settings: Any) -> str:
+    data = settings.data
+    told = data_set(data.name, data.path)
+    return STAND_IN.format(told) if data.source == "stand_in" else told
+
+
+def _layers(settings: Any) -> str:
+    model = settings.model
+    return f"{counted(model.depth)} convolutions" if model.name == "cnn" else f"L = {model.depth}"
+
+
+DATA = Named(each(_data), "data.name")
+ACTIVATION = Named(each(lambda settings: symbol(settings.model.activation)), "model.activation")
+DEPTH = Named(each(lambda settings: f"L = {settings.model.depth}"), "model.depth")
+CONVOLUTIONS = Named(each(_layers), "model.depth")
+KIND = Named(each(lambda settings: KINDS[settings.model.name]), "model.name")
+HIDDEN_LAYERS = Named(kinds_of_layers, "model.depth")
+STEP = Named(each(lambda settings: STEPS[settings.optimizer.name]), "optimizer.name")
+BATCH = Named(each(lambda s: "full-batch" if s.full_batch else "mini-batch"), "optimizer.batch_size")
+BATCHES = Named(each(lambda s: "full batches" if s.full_batch else "mini-batches"), "optimizer.batch_size")
+LOSS = Named(each(lambda settings: LOSSES[settings.loss]), "loss")
+PARAMETERIZATION = Named(each(lambda settings: symbol(settings.model.parameterization)), "model.parameterization")
+PARAMETERIZATIONS = Named(parameterizations, "model.parameterization")
+NETWORKS = Named(repeats("all"), "networks", kind=False)
+
+
+def other_words(names: Mapping[str, Named], ran: Ran, stand_ins: bool = False) -> dict[str, str]:
+    """The words of a title in whose place others stand, and those.
+
+    stand_ins  whether the images that were found stand in for those that the settings name
+    """
+    words = {}
+    for word, named in names.items():
+        told = named.said(ran)
+        if stand_ins and named.setting == DATA.setting and not told.startswith(STAND_IN.format("")):
+            told = STAND_IN.format(told)
+        words[word] = told
+    return {word: told for word, told in words.items() if told != word}
+
+
+def replaced_in(title: str, words: Mapping[str, str]) -> str:
+    """The title with other words, each put in once."""
+    if not words:
+        return title
+    longest_first = sorted(words, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest_first)), lambda found: words[found[0]], title)
