@@ -5,6 +5,7 @@ that are left out where a figure has too many: each line is thinned to the same 
 """
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -60,6 +61,31 @@ def curves_file(figure: Figure) -> bytes:
         if len(content) <= MOST_BYTES:
             return content
     return json.dumps({"panels": []}).encode()  # of more lines than a page can show none
+
+
+def panels_of(content: str) -> list[dict[str, Any]]:
+    """The panels of a curves.json, with what a page needs of them; raises anything where it is not as `curves_file` writes it."""
+    return [_checked(panel) for panel in json.loads(content)["panels"]]
+
+
+def _checked(panel: dict[str, Any]) -> dict[str, Any]:
+    abscissae = [list(map(_number, values)) for values in panel["abscissae"]]
+    series = []
+    for one in panel["series"]:
+        at, y = int(one["at"]), list(map(_number, one["y"]))
+        if not 0 <= at < len(abscissae) or len(abscissae[at]) != len(y):
+            raise ValueError(f"curves.json: the abscissae of {one['name']!r} are not there")
+        words = {name: str(one.get(name, "")) for name in ("name", "colour", "line", "note")}
+        series.append(words | {"paper": bool(one["paper"]), "at": at, "y": y})
+    axes = {name: {"label": str(panel[name]["label"]), "log": _number(panel[name]["log"])} for name in ("x", "y")}
+    left_out = {str(name): str(told) for name, told in panel["left_out"].items()}
+    return axes | {"title": str(panel["title"]), "left_out": left_out, "abscissae": abscissae, "series": series}
+
+
+def _number(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"curves.json: {value!r} is no number")
+    return value
 
 
 def _panel(ax: Axes) -> dict[str, Any]:
