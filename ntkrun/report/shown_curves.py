@@ -82,7 +82,7 @@ def _checked(panel: dict[str, Any]) -> dict[str, Any]:
     return axes | {"title": str(panel["title"]), "left_out": left_out, "abscissae": abscissae, "series": series}
 
 
-def _number(value: float) -> float:
+def _number(value: object) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"curves.json: {value!r} is no number")
     return value
@@ -165,7 +165,7 @@ def _short(value: float) -> float | int:
 
 def _base(scale: Any) -> float:
     """Of a logarithmic axis; 0 of a linear one."""
-    return float(scale.base) if isinstance(scale, LogTransform) else 0
+    return float(scale.base) if isinstance(scale, LogTransform) else 0.0
 
 
 def _name(ax: Axes, line: Line2D) -> str:
