@@ -40,6 +40,8 @@ POINTS = (
 )  # of a line at most: the first with which the file is small
 ALIKE = 12  # lines of one name in a panel; of more the first are kept
 PANELS = 40
+LINES = 2000  # of a figure; a line takes a hundred bytes without its points
+SHORTEST = 3  # bytes of a number, with its comma
 
 GREEK = dict(
     zip(
@@ -53,14 +55,17 @@ WORDS = {"sqrt": "√", "sup": "sup", "log": "log", "|": "‖", ",": " "}
 
 
 def curves_file(figure: Figure) -> bytes:
-    """The curves.json of a finished figure."""
-    panels = [_panel(ax) for ax in figure.axes[:PANELS]]
-    panels = [panel for panel in panels if panel["series"]]
+    """The curves.json of a finished figure; without a panel where it has more lines than a page can show."""
+    axes = figure.axes[:PANELS] if sum(len(ax.lines) for ax in figure.axes) <= LINES else []
+    panels = [panel for panel in map(_panel, axes) if panel["series"]]
+    lengths = [len(one["points"]) for panel in panels for one in panel["series"]]
     for most in POINTS:
+        if SHORTEST * sum(min(length, most) for length in lengths) > MOST_BYTES:
+            continue
         content = json.dumps({"panels": [_thinned(panel, most) for panel in panels]}, separators=(",", ":")).encode()
         if len(content) <= MOST_BYTES:
             return content
-    return json.dumps({"panels": []}).encode()  # of more lines than a page can show none
+    return json.dumps({"panels": []}).encode()
 
 
 def panels_of(content: str) -> list[dict[str, Any]]:
@@ -173,12 +178,14 @@ def _name(ax: Axes, line: Line2D) -> str:
     if isinstance(line, PaperCurve):
         partner = next((other for other in ax.lines if _is_held_against(line, other)), None)
         return f"paper: {_name(ax, partner) if partner else line.curve.replace('_', ' ')}"
+    return plain(_label(ax, line) or str(line.get_gid() or next(_by_colour(ax, line), "curve")))
+
+
+def _label(ax: Axes, line: Line2D) -> str:
+    """Its own, or that of the error bars which it is part of; "" where neither has one."""
     bars = [one for one in _bars(ax) if one.lines[0] is line]
-    labels = [str(one.get_label()) for one in (line, *bars)]
-    for label in labels:
-        if not label.startswith("_"):
-            return plain(label)
-    return plain(str(line.get_gid() or next(_in_legend(ax, line), "curve")))
+    labels = (str(one.get_label()) for one in (line, *bars))
+    return next((label for label in labels if not label.startswith("_")), "")
 
 
 def _is_held_against(paper: PaperCurve, line: Line2D) -> bool:
@@ -189,12 +196,11 @@ def _is_held_against(paper: PaperCurve, line: Line2D) -> bool:
     return len(ours) > 0 and np.array_equal(np.asarray(line.get_ydata(), float), ours.to_numpy(float), equal_nan=True)
 
 
-def _in_legend(ax: Axes, line: Line2D) -> Iterator[str]:
+def _by_colour(ax: Axes, line: Line2D) -> Iterator[str]:
     """Names of lines of the same colour: points and the line that is fitted to them share one."""
     for other in ax.lines:
-        label = str(other.get_label())
-        if other.get_color() == line.get_color() and not label.startswith("_"):
-            yield f"{plain(label)} ({'points' if line.get_linestyle() == 'None' else 'line'})"
+        if other.get_color() == line.get_color() and (label := _label(ax, other)):
+            yield f"{label} ({'points' if line.get_linestyle() == 'None' else 'line'})"
 
 
 def plain(text: str) -> str:

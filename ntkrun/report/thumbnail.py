@@ -56,7 +56,7 @@ def places(count: int) -> Iterator[tuple[float, float, float, float]]:
         return 0.6 * (columns * rows - count) + abs(np.log(WIDE / columns / (HIGH / rows) / 1.3))
 
     columns = min(range(1, count + 1), key=cost, default=1)
-    rows = -(-count // columns)
+    rows = max(1, -(-count // columns))
     across, down = GAP / WIDE, GAP / HIGH
     width, height = (1 - across) / columns - across, (1 - down) / rows - down
     for place in range(count):
@@ -88,7 +88,7 @@ def _draw(small: Figure, ax: Axes, place: tuple[float, float, float, float]) -> 
     for band in (one for one in ax.collections if isinstance(one, PolyCollection)):
         for path in band.get_paths():
             look = {"facecolor": band.get_facecolor()[0], "edgecolor": "none", "transform": small.transFigure}
-            small.add_artist(Polygon(placed(path.vertices), clip_box=clip, **look), clip=False)
+            small.add_artist(Polygon(placed(np.asarray(path.vertices)), clip_box=clip, **look), clip=False)
     joined = [line for line in lines if not isinstance(line, PaperCurve) and line.get_linestyle() != "None"]
     faint = [line for line in joined if line.get_linewidth() < FAINT]
     strong = [line for line in joined if line not in faint]
@@ -100,6 +100,7 @@ def _draw(small: Figure, ax: Axes, place: tuple[float, float, float, float]) -> 
 
 def _within(ax: Axes, points: np.ndarray) -> np.ndarray:
     """(n, 2) of data to shares of the panel."""
+    ax.axis()  # limits follow the lines when they are asked for
     with np.errstate(all="ignore"):
         return np.asarray(ax.transLimits.transform(ax.transScale.transform(points)))
 
