@@ -1,4 +1,4 @@
-"""Copies a run to the shipped results: its cells, picture, claims, distances and provenance.
+"""Copies a run to the shipped results: its cells, picture, thumbnail, curves, claims, distances and provenance.
 
     python scripts/publish_reference.py fig1 cpu                 the run without changes, from results/
     python scripts/publish_reference.py fig1 cpu --results /tmp/x
@@ -21,7 +21,8 @@ from ntkrun.runner.store import Store, cell_file, read_table
 from ntkrun.settings.variant import DEFAULT
 
 ROOT = Path(__file__).parent.parent
-PUBLISHED = ("figure.png", "claims.json", "deviation.csv", PROVENANCE)  # the tables and the PDF are made from the cells
+# the tables and the PDF are made from the cells
+PUBLISHED = ("figure.png", "thumbnail.png", "curves.json", "claims.json", "deviation.csv", PROVENANCE)
 
 
 def publish(experiment: str, scale: str, results: Path, reference: Path, *, incomplete: bool = False) -> int:

@@ -70,8 +70,8 @@ class Committed:
         return f"{n.passed} of {n.judged}{fitted}{left}{missing}{apart}"
 
     def picture(self, title: str) -> str:
-        path = f"{self.folder}/figure.png"
-        return f'<a href="{path}"><img src="{path}" width="220" alt="{title}"></a><br>`scale={self.scale}`'
+        small, large = (f"{self.folder}/{name}.png" for name in ("thumbnail", "figure"))
+        return f'<a href="{large}"><img src="{small}" width="220" alt="{title}"></a><br>`scale={self.scale}`'
 
 
 def row(name: str) -> str:

@@ -76,7 +76,8 @@ def test_a_run_leaves_table_figure_claims_and_provenance(ntkrun, tmp_path):
     png = (folder / "figure.png").read_bytes()
     assert png.startswith(b"\x89PNG") and b"mnist5k" in png
     assert b"mnist5k" in (folder / "figure.pdf").read_bytes()
-    gallery = (folder.parent.parent / "index.html").read_text()
+    pages = folder.parent.parent
+    gallery = (pages / "lockstep.html").read_text()
     assert f'src="lockstep/{folder.name}/figure.png"' in gallery and provenance["title"] in gallery
     assert str(tmp_path) not in json.dumps(provenance) + gallery, "no path of this machine in what is handed on"
 

@@ -47,7 +47,7 @@ def test_each_variant_keeps_its_report_and_shares_the_cells(ntkrun, tmp_path):
     told = json.loads((other / "provenance.json").read_text())["run"]
     assert other.name == told["name"] + "-demo" and told["changed"]["seed"] == 1
     assert "seed=1" in told["command"] and "data.source=stand_in" in told["command"]
-    page = (tmp_path / "results" / "smoke" / "index.html").read_text()
+    page = (tmp_path / "results" / "smoke" / "lockstep.html").read_text()
     assert f"lockstep/{other.name}/figure.png" in page and "lockstep/mine-demo/figure.png" in page
     assert str(tmp_path) not in page
 
@@ -69,8 +69,8 @@ def test_shipped_results_are_used_and_never_written(ntkrun, shipped, tmp_path):
     report = tmp_path / "results" / "cpu" / "theorem21" / "default"
     assert json.loads((report / "provenance.json").read_text())["shipped_cells"] == 24
     assert (report / "claims.json").read_bytes() == before["cpu/theorem21/claims.json"], "and judged as they were"
-    page = (tmp_path / "results" / "cpu" / "index.html").read_text()
-    assert "../reference/cpu/fig3/figure.png" in page and "theorem21/default/figure.png" in page
+    index, page = (tmp_path / "results" / "cpu" / name for name in ("index.html", "theorem21.html"))
+    assert "../reference/cpu/fig3/" in index.read_text() and "theorem21/default/figure.png" in page.read_text()
     for stage in ("all", "run", "report", "merge"):
         more = ["from=results/reference"] if stage == "merge" else []
         code, _, err = ntkrun(

@@ -21,7 +21,7 @@ def results(root, tmp_path):
     shipped, own = root / "results" / "reference" / "cpu" / "figs8", tmp_path / "results" / "cpu" / "figs8"
     shutil.copytree(shipped / "cells", own / "cells")
     (own / "default").mkdir()
-    for name in ("figure.png", "claims.json", "deviation.csv", "provenance.json"):
+    for name in ("figure.png", "thumbnail.png", "curves.json", "claims.json", "deviation.csv", "provenance.json"):
         shutil.copyfile(shipped / name, own / "default" / name)
     told = json.loads((own / "default" / "provenance.json").read_text())
     (own / "default" / "provenance.json").write_text(json.dumps(told | {"run": {"changed": {}}}))
@@ -32,7 +32,8 @@ def test_a_run_is_published_with_its_cells(publish, results, tmp_path):
     assert publish("figs8", "cpu", results, tmp_path / "reference") == 1
     store = Store(tmp_path / "reference", "cpu", "figs8")
     assert [path.name for path in store.tables()] == [path.name for path in Store(results, "cpu", "figs8").tables()]
-    assert (store.folder / "figure.png").is_file() and (store.folder / "provenance.json").is_file()
+    files = ("figure.png", "thumbnail.png", "curves.json", "provenance.json")
+    assert all((store.folder / name).is_file() for name in files)
 
 
 @pytest.mark.parametrize(

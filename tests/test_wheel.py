@@ -31,7 +31,9 @@ def test_the_wheel_runs_anywhere(tmp_path: Path, root: Path):
     python("-m", "ntkrun.cli", *arguments, cwd=elsewhere, env=environment)
     folder = elsewhere / "results" / "smoke" / "fig3" / "demo"
     assert (folder / "figure.png").stat().st_size > 10_000
-    assert "fig3/demo/figure.png" in (folder.parent.parent / "index.html").read_text()
+    assert "fig3/demo/thumbnail.png" in (folder.parent.parent / "index.html").read_text()
+    assert "new uPlot" in (folder.parent.parent / "fig3.html").read_text(), "the library of the charts came along"
+    assert "MIT" in (site / "ntkrun" / "report" / "pages" / "uplot" / "LICENSE").read_text()
     provenance = json.loads((folder / "provenance.json").read_text())
     assert provenance["stand_in_data"] == ["photos"]
     assert "n = 32 instead of 2048" in provenance["departures"]["differs"]

@@ -1,201 +1,137 @@
-"""results/<scale>/index.html: every run that is there beside what it claims, what it ran with and how far it got.
+"""results/<scale>/index.html, a card for every figure, and beside it a page for each: its runs, their claims and curves.
 
-The page reads only the json and csv files of the reports, and the docstrings of the figures for their captions.  Style and
-script are inside it; the pictures, one to a folder, stay beside it, so that it is small and always shows the newest.
+The pages read only the json and csv files of the reports, and the docstrings of the figures for their captions.  Style,
+script and the curves are inside them, so that they work wherever they are opened from; the pictures stay beside them.
+Each page carries a digest of what it was made from: it is written again when that has changed, and removed with its report.
 """
 
-import json
-import os
+import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup, escape
+from typing import get_args
 
 from ntkrun.experiments import figures
-from ntkrun.experiments.claims import Verdict
-from ntkrun.report.beside import Differences, differences
-from ntkrun.report.counts import Counts
-from ntkrun.report.departures import Departures
-from ntkrun.report.deviation import distance, rows_of
-from ntkrun.report.report_files import (
-    DOWNLOADS,
-    Caption,
-    PanelApart,
-    caption_of,
-    claim_row,
-    files_of,
-    minutes_of,
-    origin_of,
-    panels_apart,
-    picture_size,
-    settings_of,
-    warnings_of,
-)
+from ntkrun.report.page_html import Figure, figure_page, index_page
+from ntkrun.report.report_files import DOWNLOADS, caption_of
 from ntkrun.runner.files import write_bytes
-from ntkrun.runner.reports import StoredReport, reports_at
+from ntkrun.runner.reports import PROVENANCE, StoredReport, reports_at
+from ntkrun.settings.choices import Scale
+from ntkrun.settings.variant import DEFAULT
 
-VERDICTS = ("pass", "fail", "not_judged")
-SYMBOLS = {
-    r"\bTheta_hat": "Θ̂", r"\bK_hat": "K̂", r"\bTheta(?=_|\b)": "Θ", r"\btheta(?=_|\b)": "θ", r"\bphi\b": "φ",
-    r"\bsigma(?=_|\b)": "\N{GREEK SMALL LETTER SIGMA}", r"\beta\b": "η", r"\bbeta\b": "β",
-    r"\bsqrt (?=[\w(])": "√", r"\bsqrt(?=\()": "√", r"&lt;=": "≤", r"&gt;=": "≥", r"\+-": "±",
-    r"\b([^\W\d_]̂?)_(\w+)": r"\1<sub>\2</sub>", r"\^(-?[\w./]*\w)": r"<sup>\1</sup>", r"`(.+?)`": r"<code>\1</code>",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One run of the page.  With a `fault`, its files could not be read and the rest is empty.
-
-    name     experiment
-    run      what tells it from the others of the experiment
-    key      of the element on the page
-    link     from the page to its folder
-    command  that makes it again
-    changed  "model.width=[32, 128]" of every setting that is not the experiment's at this scale
-    """
-
-    name: str
-    run: str
-    key: str
-    link: str
-    caption: Caption
-    command: str = ""
-    changed: list[str] = field(default_factory=list)
-    fault: str = ""
-    title: str = ""
-    size: tuple[int, int] | None = None  # of the picture, pixels
-    files: list[tuple[str, str, str]] = field(default_factory=list)  # label, link, size
-    claims: list[dict[str, Any]] = field(default_factory=list)
-    counts: Counts = field(default_factory=Counts)
-    departures: Departures | None = None  # None: a report of an earlier version, which does not tell them
-    apart: list["PanelApart"] = field(default_factory=list)
-    distance: str = ""  # of all curves together
-    warnings: list[str] = field(default_factory=list)
-    settings: list[tuple[str, str]] = field(default_factory=list)
-    origin: list[tuple[str, str]] = field(default_factory=list)
-    cells: int = 0
-    minutes: float = 0.0
+INDEX = "index.html"
+READ = (PROVENANCE, "claims.json", "deviation.csv", "curves.json")  # of a report; of its other files the size is shown
+MARK = re.compile(rb'<meta name="ntkrun-inputs" content="([0-9a-f]+)">')
 
 
 def write_gallery(at_scale: Path) -> Path:
-    """Write the page of all reports below results/<scale>.  Raises UserError when the disk does not let us.
+    """Write the pages of all reports below results/<scale>; the index.  Raises UserError when the disk does not let us.
 
     Of several processes that report at once the last to write has seen everything: it writes again until no file changed
-    between reading and writing, and a report that changes one later writes the page itself.
+    between reading and writing, and a report that changes one later writes the pages itself.
     """
-    page = at_scale / "index.html"
+    beside = [folder for folder in _scales(at_scale).values() if folder != at_scale and (folder / INDEX).is_file()]
     seen = None
-    while seen != (there := _state(at_scale)):
+    while seen != (there := {folder: _inputs(folder) for folder in (at_scale, *beside)}):  # these show this scale, too
         seen = there
-        write_bytes(page, render(at_scale).encode())
-    return page
+        for folder, wanted in there.items():
+            _write(folder, wanted)
+    return at_scale / INDEX
 
 
-def render(at_scale: Path) -> str:
-    """The page as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["symbols"] = symbols
-    template = environment.get_template("gallery.html.j2")
-    entries = [_sound(template, at_scale, report) for report in _reported(at_scale)]
-    there = {entry.name for entry in entries}
-    missing = [name for name in figures.figure_names() if name not in there]
-    total = sum((entry.counts for entry in entries), Counts())
-    return template.render(
-        scale=at_scale.name, entries=entries, total=total, missing=missing, groups=list(_groups(entries))
-    )
+def _write(at_scale: Path, wanted: dict[str, str]) -> None:
+    """Write those pages that are not made from what there is, and remove those of figures that are gone."""
+    stale = {page: digest for page, digest in wanted.items() if _digest_in(at_scale / page) != digest}
+    shown = list(_figures(at_scale))
+    for figure in shown:
+        if figure.page in stale:
+            html = figure_page(at_scale, figure, shown, stale[figure.page])
+            write_bytes(at_scale / figure.page, html.encode())
+    if INDEX in stale:
+        write_bytes(at_scale / INDEX, index_page(at_scale, shown, _indices(at_scale), stale[INDEX]).encode())
+    for page in at_scale.glob("*.html"):
+        if page.name not in {INDEX, *(one.page for one in shown)} and _digest_in(page):
+            page.unlink(missing_ok=True)
 
 
-def _sound(template: Template, at_scale: Path, report: StoredReport) -> Entry:
-    """One run of the page, which can be read and shown; one with a `fault` where its files are not what a report writes."""
-    name, run = report.experiment, "shipped" if report.shipped else report.run
-    link = Path(os.path.relpath(report.folder.resolve(), at_scale.resolve())).as_posix()
-    told: dict[str, Any] = {"name": name, "run": run, "key": f"{name}-{run}" if run else name, "link": link}
-    told |= {"caption": caption_of(name, at_scale)}
+def _scales(at_scale: Path) -> dict[str, Path]:
+    """The folders of all scales beside this one, in the order of their sizes; not all of them need be there."""
+    return {scale: at_scale.parent / scale for scale in dict.fromkeys((*get_args(Scale), at_scale.name))}
+
+
+def _indices(at_scale: Path) -> list[tuple[str, str]]:
+    """(name, link) of the indices of other scales."""
+    there = ((scale, folder) for scale, folder in _scales(at_scale).items() if folder != at_scale)
+    return [(scale, f"../{scale}/{INDEX}") for scale, folder in there if (folder / INDEX).is_file()]
+
+
+def _figures(at_scale: Path) -> Iterator[Figure]:
+    """All that have a report at this scale, in the paper's order."""
+    names = figures.in_the_papers_order(figures.experiment_names())
+    own = list(reports_at(at_scale, names))
+    others = [
+        (scale, report)
+        for scale, folder in _scales(at_scale).items()
+        if folder != at_scale
+        for report in reports_at(folder, names)
+        if report.run in ("", DEFAULT)
+    ]
+    for name in dict.fromkeys(report.experiment for report in own):
+        beside = {
+            scale: report for scale, report in others if report.experiment == name
+        }  # the user's before the shipped
+        yield Figure(name, [report for report in own if report.experiment == name], list(beside.items()))
+
+
+# -- what the pages are made from
+
+
+def _inputs(at_scale: Path) -> dict[str, str]:
+    """Page -> digest of all that it shows."""
+    shown = list(_figures(at_scale))
+    names = " ".join(one.name for one in shown)
+    own = {one.page: _digest(one.own, _code(), names) for one in shown}
+    pages = {}
+    for one in shown:
+        beside = [report for _, report in one.others]
+        linked = [str(one.page_at(at_scale, scale)) for scale, _ in one.others]
+        notes = str(caption_of(one.name, at_scale))
+        pages[one.page] = _digest(beside, own[one.page], notes, *linked)
+    return pages | {
+        INDEX: _digest(
+            [], _code(), str(own), str(_indices(at_scale)), *(caption_of(one.name, at_scale).headline for one in shown)
+        )
+    }
+
+
+def _digest(reports: list[StoredReport], *words: str) -> str:
+    """Of the reports' files and of the words."""
+    found = hashlib.sha256("\0".join(words).encode())
+    for report in reports:
+        found.update(repr((report.experiment, report.run, report.shipped)).encode())
+        for file in dict.fromkeys((*READ, *DOWNLOADS, "thumbnail.png")):
+            path = report.folder / file
+            try:
+                told = path.read_bytes() if file in READ else str(path.stat().st_size).encode()
+            except OSError:
+                told = b"not there"
+            found.update(f"\0{file} {len(told)}\0".encode() + told)
+    return found.hexdigest()[:32]
+
+
+@cache
+def _code() -> str:
+    """Of what makes pages: the templates and the modules of this folder."""
+    files = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in (".py", ".j2", ".js", ".css"))
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _digest_in(page: Path) -> str:
+    """That of a page of ours; "" where there is none."""
     try:
-        entry = _entry(at_scale, report, told)
-        groups = list(_groups([entry]))
-        template.render(scale=at_scale.name, entries=[entry], total=entry.counts, missing=[], groups=groups)
-    # a foreign or damaged file can make its readers fail in any way
-    except Exception as error:
-        what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return Entry(**told, fault=f"the report cannot be read ({what}); make it again with stage=report")
-    return entry
-
-
-def _groups(entries: list[Entry]) -> Iterator[tuple[list[Entry], Differences | None]]:
-    """The runs of each experiment, and what differs between them where there are several."""
-    for name in dict.fromkeys(entry.name for entry in entries):
-        runs = [entry for entry in entries if entry.name == name]
-        sound = [entry for entry in runs if not entry.fault]
-        settings = [dict(entry.settings) | {"data": dict(entry.origin)["data"]} for entry in sound]
-        claims = [{row["claim"].id: (row["measured"], row["claim"].verdict) for row in e.claims} for e in sound]
-        yield runs, differences(settings, claims) if len(sound) > 1 else None
-
-
-def symbols(text: str) -> Markup:
-    """The plain text of docstrings and claims as HTML, with the symbols that its words stand for."""
-    html = str(escape(text))
-    for pattern, replacement in SYMBOLS.items():
-        html = re.sub(pattern, replacement, html)
-    return Markup(html)
-
-
-def _reported(at_scale: Path) -> list[StoredReport]:
-    """All reports, in the paper's order of the experiments."""
-    return list(reports_at(at_scale, figures.in_the_papers_order(figures.experiment_names())))
-
-
-def _state(at_scale: Path) -> list[tuple[str, int, int]]:
-    """What the page is made from: a rewritten file is another inode or another time."""
-    wanted = ("provenance.json", "claims.json", *DOWNLOADS)
-    paths = (report.folder / file for report in _reported(at_scale) for file in wanted)
-    found = []
-    for path in paths:
-        try:
-            status = path.stat()
-        except FileNotFoundError:
-            continue
-        found.append((str(path), status.st_ino, status.st_mtime_ns))
-    return found
-
-
-def _entry(at_scale: Path, report: StoredReport, told: dict[str, Any]) -> Entry:
-    """What the files of a report say; raises anything where they are not as a report writes them."""
-    name, folder, provenance = report.experiment, report.folder, report.provenance()
-    records = json.loads((folder / "claims.json").read_text())
-    verdicts = [Verdict(**record) for record in records]
-    cells = provenance["cells"]
-    variant = provenance.get("run") or {"command": f"ntkrun experiment={name} scale={at_scale.name}", "changed": {}}
-    path = folder / "deviation.csv"
-    deviations = rows_of(path.read_text()) if path.is_file() else []  # none in a report of an earlier version
-    if unknown := {v.verdict for v in verdicts} - set(VERDICTS):
-        raise ValueError(f"verdicts {unknown}")
-    return Entry(
-        **told,
-        command=variant["command"],
-        changed=[f"{key}={json.dumps(value)}" for key, value in variant["changed"].items()],
-        title=provenance["title"],
-        size=picture_size(folder / "figure.png"),
-        files=list(files_of(folder, told["link"])),
-        claims=[claim_row(v) for v in verdicts],
-        counts=Counts.of(records),
-        departures=Departures.of_record(provenance["departures"]) if "departures" in provenance else None,
-        apart=list(panels_apart(deviations)),
-        distance=distance(deviations),
-        warnings=list(warnings_of(provenance)),
-        settings=settings_of([cell["settings"] for cell in cells]),
-        origin=list(origin_of(provenance)),
-        cells=len(cells),
-        minutes=minutes_of(cells),
-    )
+        with page.open("rb") as file:
+            found = MARK.search(file.read(2000))
+    except OSError:
+        return ""
+    return found[1].decode() if found else ""

@@ -1,4 +1,4 @@
-"""Tables -> table.parquet, figure.png, figure.pdf, claims.json, deviation.csv, provenance.json; never computes a cell."""
+"""Tables -> the files of a report (REPORT_FILES); never computes a cell."""
 
 import io
 import json
@@ -23,6 +23,8 @@ from ntkrun.experiments.symbols import in_symbols, told_as_stand_ins
 from ntkrun.report.departures import Departures
 from ntkrun.report.deviation import deviations
 from ntkrun.report.judge import as_records, judge_all
+from ntkrun.report.shown_curves import curves_file
+from ntkrun.report.thumbnail import thumbnail
 from ntkrun.runner.failures import failed_cells
 from ntkrun.runner.files import remove_leftovers, write_bytes
 from ntkrun.runner.gather import together
@@ -34,7 +36,8 @@ from ntkrun.settings.changes import Changes
 from ntkrun.settings.fitted import fitted_curves
 from ntkrun.settings.variant import Variant
 
-REPORT_FILES = ("table.parquet", "figure.png", "figure.pdf", "claims.json", "deviation.csv", "provenance.json")
+PICTURES = ("figure.png", "figure.pdf", "thumbnail.png", "curves.json", "deviation.csv")
+REPORT_FILES = ("table.parquet", *PICTURES, "claims.json", "provenance.json")
 PNG_LEVEL = 3  # of zlib: a third of the time of its usual 6 for files larger by a tenth
 SAID = 4  # failed cells that are named on the figure
 PATIENCE = 60.0  # seconds to wait for another process that writes the same files, which takes about one
@@ -216,7 +219,7 @@ def _among_them(failed: Sequence[str]) -> str:
 def draw(
     experiment: Experiment, style_name: str, table: pd.DataFrame, provenance: dict[str, Any], stamp: Stamp
 ) -> dict[str, bytes]:
-    """The files that show the table, by name, and the one that says how far what they show is from the paper's."""
+    """PICTURES: the files that show the table, and the one that says how far what they show is from the paper's."""
     with style(style_name):
         figure = experiment.plot(table, stamp.ran)
         figure.set_size_inches(*(ENLARGED[style_name] * figure.get_size_inches()))
@@ -234,8 +237,9 @@ def draw(
         )
         # PDF knows a fixed set of fields; the dates are left out so that equal tables give equal files
         pdf = _saved(figure, "pdf", {"Title": provenance["title"], "Keywords": record, "CreationDate": None})
+        small, shown = thumbnail(figure), curves_file(figure)
     deviation = apart.to_csv(index=False, float_format="%.4g").encode()
-    return {"figure.png": png, "figure.pdf": pdf, "deviation.csv": deviation}
+    return dict(zip(PICTURES, (png, pdf, small, shown, deviation), strict=True))
 
 
 def write_all(lock: Lock, contents: Mapping[str, bytes]) -> None:

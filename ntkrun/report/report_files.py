@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ DOWNLOADS = {
     "table.parquet": "parquet",
     "claims.json": "claims",
     "deviation.csv": "deviation from the paper",
+    "curves.json": "curves",
 }
 MANY = 8  # values of one setting that are written out; more are given as first ... last
 
@@ -68,9 +70,13 @@ def _curve(row: dict[str, str]) -> str:
     return f"{row['curve']} [{row['combination']}]" if row.get("combination") else row["curve"]
 
 
+@cache
+def _docstring(name: str) -> str:
+    return ast.get_docstring(ast.parse(Path(figures.__path__[0], f"{name}.py").read_text())) or ""
+
+
 def caption_of(name: str, at_scale: Path) -> Caption:
-    source = Path(figures.__path__[0], f"{name}.py").read_text()
-    text = ast.get_docstring(ast.parse(source)) or ""
+    text = _docstring(name)
     headline, _, rest = text.partition("\n")
     parts: dict[str, str] = {}
     label = ""

@@ -92,7 +92,7 @@ def draw_panel(ax: Axes, panel: Panel, table: pd.DataFrame) -> None:
             paper_curve(ax, points.rename("y").reset_index(), (panel.name, str(points.name)), ours.get(value), c=colour)
         if value in ours:
             seeds_band(ax, spreads[value], colour)
-            ax.plot(ours[value].index, ours[value], color=colour, marker=".", markersize=3)
+            ax.plot(ours[value].index, ours[value], color=colour, marker=".", markersize=3, label=label)
             cut = points is not None and ours[value].index.max() < points.index.max()
             entries[f"{label} (to n = {ours[value].index.max()})" if cut else label] = {"color": colour}
         else:

@@ -125,9 +125,10 @@ def draw_width(ax: Axes, table: pd.DataFrame, name: str, width: int) -> None:
     for index in range(POINTS):
         for rival, line in STYLES.items():
             curve = logits[rival, index]
-            ax.plot(curve.index, curve, color=SERIES[index], linestyle=line)
+            ax.plot(curve.index, curve, color=SERIES[index], linestyle=line, label=f"{rival}, logit {index}")
         curve = logits[curves.FLOW, index][::3]
-        ax.plot(curve.index, curve, color=BLACK, linestyle="none", marker=".", markersize=2.5)
+        look = {"linestyle": "none", "marker": ".", "markersize": 2.5}
+        ax.plot(curve.index, curve, color=BLACK, label=f"linearised, ODE, logit {index}", **look)
     told = f", seed {seeds.min()}" if len(seeds) > 1 else "" if len(seeds) else " (not run: the paper's points only)"
     ax.set_xscale("log")
     ax.set(xlabel="time t", ylabel="logit f(x)", title=f"n = {width}{told}")

@@ -30,7 +30,7 @@ class FromLinear:
             for split, line in SPLIT_LINES.items():
                 spread = over_seeds(table, curves.RMSE.of(rival), split)
                 if not spread.empty:
-                    draw_spread(ax, spread, color=colour, linestyle=line)
+                    draw_spread(ax, spread, color=colour, linestyle=line, label=f"{label}, {split}")
                     entries[label] = {"color": colour}
         entries |= {split: {"color": "0.3", "linestyle": line} for split, line in SPLIT_LINES.items()}
         time_axis(ax, table)
@@ -57,7 +57,7 @@ class OfTraining:
         for curve, (label, colour, line) in self.lines.items():
             spread = over_seeds(table, curve, "train")
             if not spread.empty:
-                draw_spread(ax, spread, color=colour, linestyle=line)
+                draw_spread(ax, spread, color=colour, linestyle=line, label=label)
                 entries[label] = {"color": colour, "linestyle": line}
         time_axis(ax, table)
         distance_axis(ax, entries | seeds_entry(table))
@@ -77,7 +77,7 @@ class Layers:
         indices = sorted(int(index) for index in table.loc[table["curve"] == curve, "index"].unique())
         entries: dict[str, dict] = {}
         for index, colour in zip(indices, colours(len(indices)), strict=True):
-            draw_spread(ax, over_seeds(table, curve, "", index), color=colour)
+            draw_spread(ax, over_seeds(table, curve, "", index), color=colour, label=f"layer {index + 1}")
             if len(indices) <= NAMED or index in (indices[0], indices[-1]):  # of many, shades in order
                 entries[f"layer {index + 1}"] = {"color": colour}
         time_axis(ax, table)

@@ -139,7 +139,7 @@ def _bands(ax: Axes, table: pd.DataFrame, time: float, members: bool) -> dict[st
     """Draw them; the curves by the paper's names, "nn_mean" and so on."""
     alphas, f = grid(table), functions(table, time)
     if members:
-        ax.plot(alphas, f.T, color="0.55", linewidth=0.3, alpha=0.5, zorder=0.5)
+        ax.plot(alphas, f.T, color="0.55", linewidth=0.3, alpha=0.5, zorder=0.5, label="single network")
     bands = {"nn": (f.mean(axis=0), f.std(axis=0))}
     for name in (curves.NTK, curves.NNGP):
         # where the true variance is 0 rounding may leave -1e-16
@@ -150,7 +150,7 @@ def _bands(ax: Axes, table: pd.DataFrame, time: float, members: bool) -> dict[st
         for place, sign in EDGES.items():
             drawn[f"{name}_{place}"] = line = pd.Series(mean + sign * sd, index=alphas)
             look = {"linestyle": "--", "linewidth": 0.9} if sign else {}
-            ax.plot(line.index, line, color=COLOURS[name], **look)
+            ax.plot(line.index, line, color=COLOURS[name], label=f"{LABELS[name]}, {place}", **look)
     ax.fill_between(alphas, *(bands["nn"][0] + sign * bands["nn"][1] for sign in (-2, 2)), color=BLUE, alpha=0.12)
     ax.plot(
         [1.0, 0.0],
@@ -160,6 +160,7 @@ def _bands(ax: Axes, table: pd.DataFrame, time: float, members: bool) -> dict[st
         marker="o",
         markersize=4,
         zorder=5,
+        label="training points",
     )
     return drawn
 

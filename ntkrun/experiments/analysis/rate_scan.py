@@ -73,7 +73,7 @@ def draw_data(ax: Axes, table: pd.DataFrame, name: str, data: str, cases: Mappin
                 look = {"color": colour, "marker": MARKS[parameterization], "markersize": 1.6}
                 paper_curve(ax, paper[label], (data, label), ours, **look)
             seeds_band(ax, accuracies, colour)
-            ax.plot(ours.index, ours, color=colour, linestyle=line)
+            ax.plot(ours.index, ours, color=colour, linestyle=line, label=label.replace("_", ", "))
     ax.set_xscale("log")
     ax.set_xlabel(r"learning rate $\eta$  ($\eta_{std} n$)")
     ax.set_ylabel("test accuracy")

@@ -34,6 +34,7 @@ from ntkrun.reference import paper_panel
 from ntkrun.tables import over_seeds, series
 
 STYLES = {curves.NETWORK: NETWORK, curves.LINEAR: LINEAR}
+NAMES = {curves.NETWORK: "network", curves.LINEAR: "linearised"}
 DOTS: dict[str, dict[str, Any]] = {curves.NETWORK: {}, curves.LINEAR: {"marker": "s", "markersize": 2.6}}
 
 
@@ -109,7 +110,8 @@ class Followed:
                 curve = series(first, self.quantity.of(rival), self.split, index)
                 named = (paper, self.panel, f"{self.stem}{index}_{rival}")
                 drawn |= _over_paper(ax, named, curve, rival, note, color=ANOTHER)
-                _draw(ax, curve, color=SERIES[index % len(SERIES)], linestyle=line, linewidth=1.0)
+                look = {"color": SERIES[index % len(SERIES)], "linestyle": line, "linewidth": 1.0}
+                _draw(ax, curve, label=f"{NAMES[rival]} {index}", **look)
         time_axis(ax, table)
         seed = f", seed {first['seed'].iloc[0]}" if table["seed"].nunique() > 1 else ""
         ax.set(title=self.title + seed, ylabel=self.value)
@@ -120,8 +122,7 @@ class Followed:
 
     def _legend(self, ax: Axes, paper: bool, note: str) -> None:
         entries: dict[str, dict[str, Any]] = {
-            "network": {"color": "0.3", "linestyle": NETWORK},
-            "linearised": {"color": "0.3", "linestyle": LINEAR},
+            NAMES[rival]: {"color": "0.3", "linestyle": line} for rival, line in STYLES.items()
         }
         if paper:
             entries[f"paper, {note}{near_zero(ax)}"] = PAPER_MARK | {"color": ANOTHER}
@@ -156,7 +157,7 @@ class Average:
                 spread = over_seeds(table, self.quantity.of(rival), split)
                 named = (paper, self.quantity, f"{split}_{rival}")
                 drawn |= _over_paper(ax, named, spread["mean"], rival, color=colour)
-                draw_spread(ax, spread, color=colour, linestyle=line)
+                draw_spread(ax, spread, color=colour, linestyle=line, label=f"{split}, {NAMES[rival]}")
         time_axis(ax, table)
         entries: dict[str, dict[str, Any]] = {split: {"color": colour} for split, colour in SPLIT_COLOURS.items()}
         entries |= {"network": {"color": "0.3"}, "linearised": {"color": "0.3", "linestyle": LINEAR}}
@@ -165,13 +166,12 @@ class Average:
         legend(ax, entries | seeds_entry(table), loc="best")
 
     def compared(self) -> list[Compared]:
-        labels = {curves.NETWORK: "network", curves.LINEAR: "linearised"}
         return [
             Compared(
                 f"{split} {self.quantity}",
                 self.quantity,
                 split,
-                {self.quantity.of(r): (label, (self.quantity, f"{split}_{r}")) for r, label in labels.items()},
+                {self.quantity.of(r): (label, (self.quantity, f"{split}_{r}")) for r, label in NAMES.items()},
             )
             for split in SPLIT_COLOURS
         ]
@@ -192,7 +192,7 @@ class Distance:
             colour = KERNEL_COLOURS[kernel]
             if _over_paper(ax, (paper, "rmse", f"{kernel}_kernel"), spread["mean"], color=colour):
                 entries[f"paper, {kernel} kernel"] = PAPER_MARK | {"color": colour}
-            draw_spread(ax, spread, color=colour)
+            draw_spread(ax, spread, color=colour, label=label)
             entries[label] = {"color": colour}
         time_axis(ax, table)
         distance_axis(ax, entries | seeds_entry(table))

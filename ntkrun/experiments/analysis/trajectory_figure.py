@@ -125,7 +125,7 @@ def _compare(ax: Axes, found: Sequence[Combination], panel: Compared, paper: str
     ):
         spreads = {one.label: over_seeds(one.table, curve, panel.split) for one in found}
         for (one, spread), colour in zip(spreads.items(), colours(len(found)), strict=True):
-            draw_spread(ax, spread, color=colour, linestyle=line, gid=one)
+            draw_spread(ax, spread, color=colour, linestyle=line, gid=one, label=f"{one}: {label}")
         if all(spread.empty for spread in spreads.values()):
             continue
         entries[label] = {"color": "0.3", "linestyle": line}

@@ -195,15 +195,16 @@ def _widths_axis(ax: Axes, title: str) -> None:
     ax.set(xlabel="width n", ylabel=CHANGE, title=title)
 
 
-def _against_width(ax: Axes, points: pd.DataFrame, colour: str) -> None:
-    ax.errorbar(points.index, points["mean"], points["std"], color=colour, marker=".", elinewidth=0.9, capsize=1.5)
+def _against_width(ax: Axes, points: pd.DataFrame, colour: str, label: str) -> None:
+    look = {"color": colour, "marker": ".", "elinewidth": 0.9, "capsize": 1.5}
+    ax.errorbar(points.index, points["mean"], points["std"], label=label, **look)
 
 
 def _guides(ax: Axes, widths: Sequence[int], height: float) -> None:
     """Both guides through `height` at the narrowest width."""
     n = np.asarray(widths, float)
-    for power, line in GUIDES.values():
-        ax.plot(n, height * (n / n[0]) ** power, color="0.55", linestyle=line, linewidth=0.9, zorder=0)
+    for label, (power, line) in GUIDES.items():
+        ax.plot(n, height * (n / n[0]) ** power, color="0.55", linestyle=line, linewidth=0.9, zorder=0, label=label)
 
 
 def _legend(ax: Axes, entries: dict[str, dict[str, Any]], paper: str) -> None:
@@ -228,7 +229,7 @@ def weights_panel(
     few = (*LAYER_COLOURS[: len(indices) - 1], LAYER_COLOURS[-1])
     for index, colour in zip(indices, few if len(indices) <= len(few) else shades(len(indices)), strict=False):
         points = by_width(part, curves.WEIGHT_CHANGE, end, index)
-        _against_width(ax, points, colour)
+        _against_width(ax, points, colour, names[index])
         entries[_labelled(names[index], points)] = {"color": colour}
         curve = next((name for name in paper if name.startswith(f"layer{index + 1}")), None)
         if curve is not None:
@@ -267,7 +268,7 @@ def kernel_panel(ax: Axes, part: pd.DataFrame, end: float, quantity: Quantity, f
     """Relative change of a kernel against n."""
     symbol, colour = KERNELS[quantity]
     points = by_width(part, quantity, end)
-    _against_width(ax, points, colour)
+    _against_width(ax, points, colour, symbol)
     label, panel = "", f"{stem}{quantity}_vs_width"
     if paper_panel(figure, panel):
         theirs, their_time = paper_kernel_points(figure, stem, quantity, end)

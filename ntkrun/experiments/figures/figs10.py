@@ -60,7 +60,7 @@ def curves_panel(ax: Axes, errors: pd.DataFrame, spread: pd.DataFrame, kernel: s
         seeds_band(ax, spread.loc[[n]].droplevel("width"), colour)
         draw_curve(ax, errors.loc[n], ("figs10", kernel, f"n{n}"), colour, f"n = {n}")
     counts = errors.columns.to_numpy(float)
-    ax.plot(counts, 2 * errors.to_numpy().max() * counts**-0.5, color="0.4", linestyle=":")
+    ax.plot(counts, 2 * errors.to_numpy().max() * counts**-0.5, color="0.4", linestyle=":", gid=r"$M^{-1/2}$")
     ax.set_xscale("log", base=2)
     ax.set_yscale("log", base=2)
     ax.set(xlabel="draws M", ylabel="relative Frobenius error")

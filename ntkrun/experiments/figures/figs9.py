@@ -53,7 +53,9 @@ def draw(figure: FigureBase, table: pd.DataFrame) -> None:
             seeds_band(ax, spread[spread.index.get_level_values("M") == m].droplevel("M"), colour)
             draw_curve(ax, errors[m], ("figs9", str(shown), f"m{m}"), colour, f"M = {m}")
         widths = errors.index.to_numpy(float)
-        ax.plot(widths, 4.0 * (widths / widths[0]) ** -0.5, color="0.4", linestyle=":")  # above all curves
+        ax.plot(
+            widths, 4.0 * (widths / widths[0]) ** -0.5, color="0.4", linestyle=":", gid=r"$n^{-1/2}$"
+        )  # above all curves
         ax.set(xscale="log", yscale="log")
         ax.set_xscale("log", base=2)
     for ax in axes[:, 0]:
