@@ -4,24 +4,20 @@ import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib import rcParams
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
-from matplotlib.text import Text
-from matplotlib.textpath import text_to_path
 
 from ntkrun.errors import ComputeForbiddenError, UserError
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict
-from ntkrun.experiments.style import ALARM, ENLARGED, style, ticks_at_powers
+from ntkrun.experiments.style import ENLARGED, style, ticks_at_powers
 from ntkrun.experiments.symbols import in_symbols, told_as_stand_ins
 from ntkrun.report.departures import Departures
 from ntkrun.report.deviation import deviations
+from ntkrun.report.footer import write_footer
 from ntkrun.report.judge import as_records, judge_all
 from ntkrun.report.shown_curves import curves_file
 from ntkrun.report.thumbnail import thumbnail
@@ -225,7 +221,7 @@ def draw(
         figure.set_size_inches(*(ENLARGED[style_name] * figure.get_size_inches()))
         apart = deviations(figure, experiment.name)
         told_as_stand_ins(figure, stamp.replaced)
-        _stamp(figure, stamp)
+        write_footer(figure, stamp.alarms, stamp.departures, stamp.scale)
         in_symbols(figure)
         ticks_at_powers(figure)
         record = json.dumps(provenance)
@@ -251,48 +247,6 @@ def write_all(lock: Lock, contents: Mapping[str, bytes]) -> None:
         for name in REPORT_FILES:
             remove_leftovers(folder / name)
             write_bytes(folder / name, contents[name])
-
-
-def _stamp(figure: Figure, stamp: Stamp) -> None:
-    """A few lines below the panels; constrained layout makes room for them."""
-    size, colour = 0.75 * rcParams["font.size"], ALARM if stamp.alarms else "0.45"
-    text = figure.supxlabel("", fontsize=size, color=colour, x=0.01, ha="left")
-    share = 1 - 2 * text.get_position()[0]  # as much is left free on the right as on the left
-    width = share * figure.get_figwidth()
-    lines = [part for line in stamp.alarms for part in wrapped(text, line, width)]
-    text.set_text("\n".join([*lines, *one_line(text, stamp, width)]))
-
-
-def one_line(text: Text, stamp: Stamp, width: float) -> list[str]:
-    """As much as one line no wider than `width` inches can say of the departures; wrapped where even the count does not fit."""
-    said = stamp.departures.said
-    lines = (wrapped(text, stamp.departures.line(stamp.scale, most), width) for most in range(said, -1, -1))
-    return next((parts for parts in lines if len(parts) == 1), None) or wrapped(
-        text, stamp.departures.line(stamp.scale, 0), width
-    )
-
-
-def wrapped(text: Text, line: str, width: float) -> list[str]:
-    """The line in parts no wider than `width` inches, whatever the resolution.
-
-    Text(wrap=True) does the same, but anew each time that it is measured, which took longer than all else in a picture.
-    """
-    font = text.get_fontproperties()
-    space, parts, long = _length(" ", font), [""], 0.0
-    for word in line.split(" "):
-        length = _length(word, font)
-        if parts[-1] and long + space + length > width:
-            parts.append(word)
-            long = length
-        else:
-            parts[-1], long = (f"{parts[-1]} {word}", long + space + length) if parts[-1] else (word, length)
-    return parts
-
-
-@cache
-def _length(word: str, font: FontProperties) -> float:
-    """Of a word, in inches.  A line is the sum of its words: it is tried at several lengths, and measured word by word once."""
-    return text_to_path.get_text_width_height_descent(word, font, False)[0] / 72
 
 
 def _saved(figure: Figure, kind: str, metadata: dict[str, Any], **options: Any) -> bytes:
