@@ -15,7 +15,7 @@ from ntkrun.experiments.claims import Verdict
 from ntkrun.experiments.figures import computing, experiment_names, load_experiment
 from ntkrun.experiments.style import ANOTHER, PaperCurve
 from ntkrun.experiments.symbols import in_symbols, told_as_stand_ins
-from ntkrun.report.deviation import deviations, distance
+from ntkrun.report.deviation import deviations, distance, rows_of
 from ntkrun.report.judge import claims_table
 from ntkrun.runner.plan import make_cells
 
@@ -146,10 +146,7 @@ def test_the_papers_points_beside_another_problem_are_grey_and_the_legend_says_o
     grey, told = of_the_paper(figure)
     assert grey == {to_hex(ANOTHER)} and all(one.startswith("paper (ReLU)") for one in told)
     rows = deviations(figure, name)
-    assert (
-        rows["note"].str.contains("ReLU in the paper, erf here").all()
-        and distance(rows.astype(str).to_dict("records")) == ""
-    )
+    assert rows["note"].str.contains("ReLU in the paper, erf here").all() and distance(rows_of(rows.to_csv())) == ""
 
 
 OTHER_NETWORKS = {
