@@ -9,6 +9,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.text import Text
 
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict
@@ -163,6 +164,9 @@ def test_where_nothing_of_the_paper_is_drawn_no_legend_speaks_of_it(name):
     figure = load_experiment(name).plot(table.assign(**{column: table[column].replace(others)}))
     if name != "figs6":
         assert of_the_paper(figure) == (set(), [])
+    texts = [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+    assert name == "figs9" or [text for text in texts if "own data" in text]
+    assert not [text for text in texts if "mnist" in text.replace("fashion_mnist", "") or "MNIST" in text]
     for ax in figure.axes:
         told = ax.get_legend()
         if told is not None and not any(isinstance(line, PaperCurve) for line in ax.lines):
