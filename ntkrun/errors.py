@@ -4,6 +4,10 @@ A `UserError` is one line that says what is wrong and what to type instead; the 
 without a traceback and leaves with exit code 2.  Anything else that is raised is a bug of ours.
 """
 
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
 
 class UserError(Exception):
     """Bad input or an unusable surrounding (data, disk); exit code 2."""
@@ -20,3 +24,9 @@ class ComputeForbiddenError(UserError):
 def in_one_line(error: BaseException) -> str:
     """The type and the first 200 characters of what somebody else's error says."""
     return " ".join(f"{type(error).__name__}: {error}".split()).partition(" (https")[0][:200]
+
+
+def did_you_mean(word: Any, known: Iterable[str]) -> str:
+    """ ", did you mean tanh" for a word that is nearly one of the known ones; else nothing."""
+    close = difflib.get_close_matches(str(word).lower(), list(known), n=1, cutoff=0.5)
+    return f", did you mean {close[0]}?" if close else ""

@@ -5,9 +5,11 @@ for them in `activation_names`.  A function of the user's own is passed as `Acti
 applies it, and its dual kernels are integrated numerically (`ntkrun.kernels.dual_closed_forms`).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, reduce
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,7 @@ from ntkrun.notation import activation_names
 from ntkrun.types import Array
 
 Phi = Callable[[Array], Array]
+OF_ITS_NAME = cast(Phi, None)  # the registered one
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,36 @@ class Activation:
     """An elementwise phi: R -> R.
 
     name   by which closed forms of its dual kernels are looked up, if phi is the registered one
+    phi    without it the registered one of that name
     kinks  where phi is continuous and phi', or a higher derivative, is not: (0.0,) for ELU.  Quadrature is split there
+
+    Raises `UserError` for a name without phi that is not registered, and for what is no function or no places.
     """
 
     name: str
-    phi: Phi
+    phi: Phi = OF_ITS_NAME
     kinks: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and self.name):
+            raise UserError(f"the name of an activation is a word, 'mish', say, not {self.name!r}")
+        if self.phi is None:
+            try:
+                registered = resolve_activation(self.name)
+            except UserError as error:
+                raise UserError(f"{error}, or pass its function, Activation({self.name!r}, phi)") from error
+            object.__setattr__(self, "phi", registered.phi)
+            object.__setattr__(self, "kinks", self.kinks or registered.kinks)
+        if not callable(self.phi):
+            raise UserError(
+                f"phi of activation {self.name!r} is a function of an array, jax.nn.mish, say, not {self.phi!r}"
+            )
+        places = self.kinks if isinstance(self.kinks, tuple | list) else None
+        if places is None or not all(isinstance(one, int | float) and math.isfinite(one) for one in places):
+            raise UserError(
+                f"kinks of activation {self.name!r} are a tuple of numbers, kinks=(0.0,), not {self.kinks!r}"
+            )
+        object.__setattr__(self, "kinks", tuple(places))
 
 
 # name -> what makes phi of its parameters; at a kink, phi' is what JAX says: 0 for relu, abs, sign and step

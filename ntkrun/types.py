@@ -9,9 +9,39 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Bool, Float, Float64, Int, Num, PRNGKeyArray, UInt8
 
+from ntkrun.errors import UserError
+
 Params = Any  # a pytree of arrays: the Flax "params" collection
 NumpyArray = np.ndarray
 AnyArray = Array | NumpyArray  # on the device or on the host
+
+
+def check_arrays(**arrays: Any) -> None:
+    """UserError for what is no array of numbers, by its name; what JAX traces is one."""
+    for name, value in arrays.items():
+        if not (hasattr(value, "shape") and _kind(value) in "biufcV"):
+            what = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
+            raise UserError(f"{name} must be an array of numbers, jnp.asarray(...), not {what}")
+
+
+def _kind(value: Any) -> str:
+    try:
+        return np.dtype(value.dtype).kind
+    except (AttributeError, TypeError):  # none, and that of keys
+        return "?"
+
+
+def check_params(params: Any) -> None:
+    """UserError for what is no tree of arrays."""
+    import jax  # not with this module: it is imported where nothing is computed
+
+    leaves = jax.tree.leaves(params)
+    if not leaves or not all(hasattr(leaf, "shape") for leaf in leaves):
+        raise UserError(
+            f"params must be a tree of arrays, as model.init(key, x)['params'] gives it, not {type(params).__name__} "
+            f"{str(params)[:40]!r}"
+        )
+
 
 __all__ = [
     "AnyArray",
@@ -25,4 +55,6 @@ __all__ = [
     "PRNGKeyArray",
     "Params",
     "UInt8",
+    "check_arrays",
+    "check_params",
 ]

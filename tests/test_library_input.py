@@ -27,6 +27,10 @@ def moved(kind=ntkrun.Network, x=x, y=y[:, None], loss="mse", steps=(0, 2), batc
     rival = kind(theta0=theta0, x_train=x, y_train=y, x_test=x, model=model, watched=(), tx=optax.sgd(0.3), loss=loss)
     return list(ntkrun.run_lockstep({"a": rival}, steps, batches or ntkrun.FullBatch(), ntkrun.Silent(), "here"))
 
+def network(kind=ntkrun.Network, **other):
+    parts = dict(theta0=theta0, x_train=x, y_train=y[:, None], x_test=x, model=model, watched=(), tx=optax.sgd(0.3), loss="mse")
+    return kind(**parts | other)
+
 def built(y):
     return ntkrun.LinearFunctionSpace.build(
         np.zeros((6, 1)), np.zeros((2, 1)), y, one[0], one[1], np.zeros((0, 6, 1)), optax.sgd(0.3), "mse")
@@ -65,8 +69,67 @@ WRONG = {
     "loss": lambda: moved(loss="MSE"),
     "steps out of order": lambda: moved(steps=(4, 0, 8)),
     "no steps": lambda: moved(steps=()),
+    "build_model, phi": lambda: ntkrun.build_model("fc", width=8, n_outputs=1, **net | dict(activation="expsq")),
+    "build_model, nearly": lambda: ntkrun.build_model("fc", widht=8, n_outputs=1, **net),
+    "build_model, lacking": lambda: ntkrun.build_model("fc", activation="relu"),
+    "build_model, a word": lambda: ntkrun.build_model("cnn", width=8, n_outputs=1, pool="max", **net),
+    "build_model, no name": lambda: ntkrun.build_model(None, width=8),
+    "Activation": lambda: ntkrun.Activation("expsq"),
+    "Activation, phi": lambda: ntkrun.Activation("mish", 3),
+    "Activation, kinks": lambda: ntkrun.Activation("mish", jnp.tanh, 0.0),
+    "Activation, name": lambda: ntkrun.Activation(jnp.tanh),
+    "Network, tx": lambda: network(tx=0.3),
+    "Network, model": lambda: network(model="fc"),
+    "LinearParameterSpace, loss": lambda: network(ntkrun.LinearParameterSpace, loss="hinge"),
+    "LinearFunctionSpace, tx": lambda: ntkrun.LinearFunctionSpace.build(*[y[:, None]] * 3, *[one[0]] * 2, one[1], 0.3, "mse"),
+    "accuracy": lambda: ntkrun.accuracy(np.zeros((6, 3)), [0, 1]),
+    "mse, no array": lambda: ntkrun.mse("f", y[:, None]),
+    "rmse, None": lambda: ntkrun.rmse(None, y[:, None]),
+    "cross_entropy, a list": lambda: ntkrun.cross_entropy([[1.0]], y[:, None]),
+    "predict": lambda: ntkrun.predict(model, theta0, x[:, :3]),
+    "predict, params": lambda: ntkrun.predict(model, None, x),
+    "predict, model": lambda: ntkrun.predict("fc", theta0, x),
+    "sharpness": lambda: ntkrun.sharpness("fc", theta0, x, y[:, None]),
+    "power_law": lambda: ntkrun.power_law([1, 2, 3], [1, 2]),
+    "power_law, words": lambda: ntkrun.power_law("a", "b"),
+    "coordinate_check": lambda: ntkrun.coordinate_check("fc", [8, 16], x, y[:, None], eta=0.1),
+    "plot_coordinate_check": lambda: ntkrun.plot_coordinate_check(3),
+    "preactivation_slopes": lambda: ntkrun.preactivation_slopes({"x": 1}),
+    "LinearityRecorder": lambda: ntkrun.LinearityRecorder("fc", theta0, x, y[:, None]),
+    "analytic_kernels": lambda: ntkrun.analytic_kernels("x", **net),
+    "empirical_ntk": lambda: ntkrun.empirical_ntk(model, theta0, "x"),
+    "empirical_nngp": lambda: ntkrun.empirical_nngp(model, theta0, None),
+    "ntk_scale": lambda: ntkrun.ntk_scale("fc"),
+    "largest_eigenvalue": lambda: ntkrun.largest_eigenvalue("fc", theta0, x),
+    "sampled_kernels": lambda: list(ntkrun.sampled_kernels("fc", x, jax.random.key(0), draws=2)),
+    "weight_jacobian": lambda: ntkrun.weight_jacobian(model, theta0, x, "layer_1"),
+    "MiniBatches": lambda: ntkrun.MiniBatches(0, 6, 4),
+    "MiniBatches, size": lambda: ntkrun.MiniBatches(jax.random.key(0), 6, 7),
+    "run_lockstep": lambda: list(ntkrun.run_lockstep([network()], (0, 1), ntkrun.FullBatch(), ntkrun.Silent(), "here")),
+    "run_lockstep, no rival": lambda: list(ntkrun.run_lockstep({"a": 3}, (0,), ntkrun.FullBatch(), ntkrun.Silent(), "here")),
+    "as_function": lambda: ntkrun.as_function(3),
+    "count_parameters": lambda: ntkrun.count_parameters("a"),
+    "ntk_to_standard": lambda: ntkrun.ntk_to_standard(None, sigma_w2=1.0, sigma_b2=0.0),
+    "standard_rates": lambda: ntkrun.standard_rates(3, n_max=8, sigma_w2=1.0, sigma_b2=0.1),
+    "linearize": lambda: ntkrun.linearize("fc", theta0),
+    "taylor_expand": lambda: ntkrun.taylor_expand(model, theta0, -1),
+    "infinite_width_kernels": lambda: ntkrun.infinite_width_kernels("fc", x),
+    "paper_panel": lambda: ntkrun.paper_panel("fig33", "loss"),
+    "gradient_descent": lambda: ntkrun.gradient_descent("K", y[:, None], y[:, None], [0.1]),
+    "gradient_flow": lambda: ntkrun.gradient_flow("K", y[:, None], y[:, None]),
+    "linear_flow, a word": lambda: linear_flow("K", y[:, None], y[:, None], np.array([1.0]), **solver),
+    "eta_critical, a word": lambda: ntkrun.eta_critical("K", 1),
+    "eta_critical, no square": lambda: ntkrun.eta_critical(np.ones((6, 5)), 1),
+    "nngp_gp, words": lambda: ntkrun.nngp_gp("a", "b", "c", y[:, None], np.array([1.0])),
+    "ntk_gp, times": lambda: ntkrun.ntk_gp(*kernels, y[:, None], "t"),
+    "load_dataset": lambda: ntkrun.load_dataset(name="mnits", source="auto", classes=None, n_train=2, n_test=2,
+        preprocess="sphere", targets="one_hot", seed=0),
     "batches of more examples": lambda: moved(batches=ntkrun.MiniBatches(jax.random.key(0), 60, 4)),
 }
+# Kernels and Dataset are tuples of what is given, the others take nothing that could be wrong
+PLAIN = {"Kernels", "Dataset", "Console", "Silent", "FullBatch", "NUMERICS_VERSION", "__version__"}
+tried = {name.partition(",")[0] for name in WRONG}
+print("\\n".join(f"{name} is not tried" for name in ntkrun.__all__ if name not in tried | PLAIN), end="")
 for name, call in WRONG.items():
     try:
         print(name, "is accepted", call())
@@ -93,5 +156,5 @@ def test_what_only_broadcasts_is_refused_and_what_is_right_goes_through(root):
     done = ran(sys.executable, "-c", PROGRAM, cwd=root)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert len(lines) == PROGRAM.count("lambda: ")
+    assert len(lines) == PROGRAM.count("lambda: "), "and all public names are tried"
     assert [line for line in lines if "- refused: " not in line] == []

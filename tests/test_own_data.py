@@ -24,6 +24,7 @@ from ntkrun.runner.data_sets import check_images
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.store import read_table
 from ntkrun.settings.base import CommonSettings
+from ntkrun.settings.changes import changes
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.own_data import CARRIED
 
@@ -209,8 +210,22 @@ def test_a_part_that_has_a_data_set_of_its_own_takes_a_file_by_its_own_settings(
     own = ["parts.relu1.data.name=own", "parts.relu1.data.path=two.npz", "parts.relu1.data.classes=null"]
     code, out, err = ntkrun(*figure, *own)
     assert code == 0 and "two.npz (own)" in out, err
-    code, _, err = ntkrun(*figure[:-1], "data.path=two.npz")
-    assert code == 2 and "in parts that have a data.name of their own set it to own" in err
+    code, out, err = ntkrun(*figure[:-1], "data.path=two.npz")
+    assert code == 0 and out.startswith("two.npz (own)") and "cifar10" not in out, err
+
+
+def test_a_file_takes_the_place_of_the_data_sets_that_tell_parts_apart(settings_of, here):
+    figs7 = load_experiment("figs7")
+    cells = make_cells(figs7, settings_of("figs7", "smoke", "data=own", "data.path=two.npz"))
+    assert {cell.part for cell in cells} == {""} and not any("mnist" in cell.name for cell in cells)
+    (other,) = {cell.part for cell in make_cells(figs7, settings_of("figs7", "smoke", "data.name=fashion_mnist"))}
+    assert other == ""
+    raw = settings_of("figs6", "smoke", "data.name=fashion_mnist")
+    assert {
+        (c.part, c.settings.data.name, c.settings.data.classes) for c in make_cells(load_experiment("figs6"), raw)
+    } == {("relu1", "fashion_mnist", None), ("tanh3", "fashion_mnist", None)}
+    changed = changes(settings_of("figs7", "smoke", "data=own", "data.path=two.npz"), settings_of("figs7", "smoke"))
+    assert {"data.path", "data.name"} <= changed.keys() and not [name for name in changed if name.startswith("parts")]
 
 
 @pytest.mark.parametrize("name", FILES)

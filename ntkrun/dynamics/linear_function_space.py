@@ -19,7 +19,7 @@ from flax import struct
 
 from ntkrun.data.batches import Batch
 from ntkrun.devices.placement import on_device
-from ntkrun.dynamics.metrics import check_same_shape, loss_of
+from ntkrun.dynamics.metrics import check_same_shape, check_training, loss_of
 from ntkrun.types import AnyArray, Array, Float
 
 Kernel = Float[AnyArray, "n1 n2"] | Float[AnyArray, "n1 n2 k k"]
@@ -69,6 +69,7 @@ class LinearFunctionSpace:
         loss: str,
     ) -> "LinearFunctionSpace":
         """From kernels of either shape; float64 throughout, which costs nothing beside a network."""
+        check_training(tx, loss)
         check_same_shape(f0_train, y_train)
         k = y_train.shape[1]
         train, flattened = kernel_matrix(ntk_train, k)

@@ -5,20 +5,22 @@ average:  theta <- theta - eta dL/dtheta.  A factor b k therefore stands between
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ntkrun.errors import UserError
-from ntkrun.types import AnyArray, Array, Float
+from ntkrun.errors import UserError, did_you_mean
+from ntkrun.types import AnyArray, Array, Float, check_arrays
 
 Loss = Callable[[AnyArray, AnyArray], Array]
 
 
 def check_same_shape(f: AnyArray | jax.ShapeDtypeStruct, y: AnyArray) -> None:
     """UserError unless both are (n, k): (n, 1) against (n,) would broadcast to (n, n) and be another loss."""
+    check_arrays(outputs=f, targets=y)
     if len(f.shape) == 2 and f.shape == np.shape(y):
         return
     what = f"outputs of shape {f.shape} against targets of shape {np.shape(y)}: both must be (n, k)"
@@ -80,8 +82,15 @@ LOSSES: dict[str, Loss] = {"mse": mse, "cross_entropy": cross_entropy}
 def loss_of(name: str) -> Loss:
     """The loss of this name; UserError where there is none."""
     if name not in LOSSES:
-        raise UserError(f"unknown loss {name!r}: choose {' or '.join(LOSSES)}")
+        raise UserError(f"unknown loss {name!r}{did_you_mean(name, LOSSES) or ':'} choose {' or '.join(LOSSES)}")
     return LOSSES[name]
+
+
+def check_training(tx: Any, loss: str) -> None:
+    """UserError for what is no transformation of Optax, and for an unknown loss."""
+    if not (callable(getattr(tx, "init", None)) and callable(getattr(tx, "update", None))):
+        raise UserError(f"tx is an optimizer of Optax, optax.sgd(0.1), say, not {tx!r}")
+    loss_of(loss)
 
 
 def accuracy(f: Float[AnyArray, "b k"], y: Float[AnyArray, "b k"]) -> Float[Array, ""]:

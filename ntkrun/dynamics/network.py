@@ -10,14 +10,15 @@ import optax
 from flax import struct
 
 from ntkrun.data.batches import Batch
-from ntkrun.dynamics.metrics import loss_of
+from ntkrun.dynamics.metrics import check_training, loss_of
 from ntkrun.errors import UserError
 from ntkrun.kernels.precision import full_precision
 from ntkrun.kernels.taps import outputs_of
 from ntkrun.lockstep.mesh import split
-from ntkrun.models.functions import ModelLike
+from ntkrun.models.calls import explained
+from ntkrun.models.functions import ModelLike, network_of
 from ntkrun.models.parameters import named_leaves
-from ntkrun.types import Array, Float, Params
+from ntkrun.types import Array, Float, Params, check_arrays
 
 # A watched scalar weight: its path in the parameter tree and its flat index in that array.
 Watched = tuple[tuple[str, ...], int]
@@ -38,8 +39,14 @@ def in_chunks(
 
 
 def predict(model: ModelLike, params: Params, x: Float[Array, "n *d"], chunk: int = CHUNK) -> Float[Array, "n k"]:
-    """f(x, theta) in chunks; a network with batch normalisation is the function of each chunk that it is."""
-    return in_chunks(lambda images: outputs_of(model, params, images), x, chunk)
+    """f(x, theta) in chunks; a network with batch normalisation is the function of each chunk that it is.
+
+    Raises `UserError` for what is no network, and for params or inputs that it does not run on.
+    """
+    check_arrays(x=x)
+    network = network_of(model)
+    with explained(network, params, x):
+        return in_chunks(lambda images: outputs_of(network, params, images), x, chunk)
 
 
 def examples(
@@ -81,6 +88,10 @@ class InParameterSpace:
     watched: tuple[Watched, ...] = struct.field(pytree_node=False)
     evaluated: int | None = struct.field(pytree_node=False, default=None)
     chunk: int = struct.field(pytree_node=False, default=CHUNK)
+
+    def __post_init__(self) -> None:
+        network_of(self.model)
+        check_training(self.tx, self.loss)
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ expected is swept, and every combination is one cell (`ntkrun.runner.plan`).
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -93,10 +94,10 @@ class Experiment:
 
     def _other_problem(self, ran: Ran) -> dict[str, str]:
         """What the paper's curves are of and these cells are not: the paper's words -> theirs."""
-        names = {word: named for word, named in (self.title_names | self.problem).items() if named.kind}
+        names = {word: named for word, named in {**self.title_names, **self.problem}.items() if named.kind}
         return other_words({word: named for word, named in names.items() if named.setting not in self.shown}, ran)
 
-    def plot(self, table: pd.DataFrame, ran: Mapping[str, tuple[str, Any]] | None = None) -> Figure:
+    def plot(self, table: pd.DataFrame, ran: Mapping[str, tuple[str, Any]] = MappingProxyType({})) -> Figure:
         """The picture of a table, whatever it sweeps; ran: cell -> (part, settings), to tell other problems than the paper's."""
         found = combinations(table, self.shown)
         one = self.overlays or len(found) == 1

@@ -27,7 +27,7 @@ from ntkrun.kernels.dual import DualActivation, Rows
 from ntkrun.kernels.dual_closed_forms import dual_activation
 from ntkrun.models.numbers import check_numbers
 from ntkrun.nonlinearities import Activation
-from ntkrun.types import Array, Float, NumpyArray
+from ntkrun.types import Array, Float, NumpyArray, check_arrays
 
 AnyArray = Array | NumpyArray
 Scalar = float | Array  # a number, or what JAX differentiates by
@@ -184,6 +184,7 @@ def _both_flat(x1: AnyArray, x2: AnyArray | None, dtype: np.dtype) -> tuple[Arra
 
 
 def _flat(x: AnyArray, dtype: Any) -> Array:
+    check_arrays(x=x)
     x = jnp.asarray(x, dtype)
     return x.reshape(x.shape[0], -1)
 

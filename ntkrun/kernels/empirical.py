@@ -21,7 +21,7 @@ from ntkrun.kernels.taps import check_readout, outputs_of, readout_taps
 from ntkrun.models import declarations
 from ntkrun.models.functions import Model, ModelLike, network_of
 from ntkrun.models.parameterizations import rate_factor
-from ntkrun.types import AnyArray, Array, Float, Num, Params
+from ntkrun.types import AnyArray, Array, Float, Num, Params, check_arrays
 
 
 @overload
@@ -85,6 +85,7 @@ def empirical_ntk(
     if method not in ("auto", "structured", "jacobian"):
         raise UserError(f"unknown method {method!r}: choose auto, structured or jacobian")
     model = network_of(model)
+    check_arrays(x1=x1, x2=x1 if x2 is None else x2)
     first, second = jnp.asarray(x1), None if x2 is None else jnp.asarray(x2)
     check_outputs(model, params, first)
     if not jax.tree.leaves(params):
@@ -134,6 +135,7 @@ def empirical_nngp(
     x^L are the activations of the last hidden layer, n its width; known equal: a hand-written network (tests).  Raises
     `UserError` for a network of other layers than those with taps, and for one that changes what its readout returns.
     """
+    check_arrays(x1=x1, x2=x1 if x2 is None else x2)
     model, first = network_of(model), jnp.asarray(x1)
     if not any(isinstance(array, Tracer) for array in jax.tree.leaves((params, first))):
         check_readout(model, params, first)
@@ -146,7 +148,7 @@ def ntk_scale(model: ModelLike) -> float:
 
     Raises `UserError` for a network in one of the latter that declares no width.
     """
-    declared = declarations.of(model)
+    declared = declarations.of(network_of(model))
     if declared.parameterization != "ntk" and not declared.width:
         raise UserError(
             f"{type(model).__name__} is in the {declared.parameterization} parameterization and declares no width"

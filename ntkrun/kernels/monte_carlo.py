@@ -23,8 +23,8 @@ from ntkrun.kernels.analytic import Kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.models import declarations
-from ntkrun.models.functions import Model
-from ntkrun.types import Array, Float, NumpyArray, Params, PRNGKeyArray
+from ntkrun.models.functions import Model, network_of
+from ntkrun.types import Array, Float, NumpyArray, Params, PRNGKeyArray, check_arrays
 
 # Numbers held by the networks drawn together on a CPU: 4 MB in float32.  Random bits are drawn in several passes over the
 # array, ten times slower once it has left the cache.
@@ -41,6 +41,8 @@ def sampled_kernels(
     Theta_hat is normalised as (S42).  The networks compute in the dtype of `model`, sums are float64.  Draw number i
     has the key fold_in(key, i): asking for more draws changes none of the earlier ones.
     """
+    check_arrays(x=x)
+    model = network_of(model)
     if draws < 1 or draws & (draws - 1):
         raise UserError(f"draws = {draws}: averages are recorded at powers of two up to a power of two")
     with in_float64():

@@ -10,7 +10,7 @@ from ntkrun.kernels.precision import full_products
 from ntkrun.kernels.taps import outputs_of
 from ntkrun.models.functions import Model, ModelLike
 from ntkrun.models.parameters import named_leaves
-from ntkrun.types import Array, Float, Num, NumpyArray, Params
+from ntkrun.types import Array, Float, Num, NumpyArray, Params, check_arrays
 
 AnyArray = Array | NumpyArray
 Watched = tuple[tuple[str, ...], int]  # a scalar weight: its path in the parameter tree, its flat index in that array
@@ -25,7 +25,10 @@ def weight_jacobian(
     One linearisation, then one forward derivative per weight.  Raises `UserError` for a path or an index that is not
     there.
     """
+    check_arrays(x=x)
     leaves = named_leaves(params)
+    if not all(isinstance(one, tuple) and len(one) == 2 and isinstance(one[0], tuple) for one in watched):
+        raise UserError(f"watched weights are pairs, ((('layer_1', 'omega'), 0), ...), not {watched!r:.60}")
     for path, index in watched:
         if path not in leaves or not 0 <= index < leaves[path].size:
             raise UserError(f"no weight {'/'.join(path)}[{index}] in the parameters")

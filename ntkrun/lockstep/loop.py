@@ -66,6 +66,10 @@ class MiniBatches:
     """Every step sees `batch_size` examples in an order, flipped and shifted as the key and the step say."""
 
     def __init__(self, key: PRNGKeyArray, n: int, batch_size: int, *, flip: bool = False, crop: int = 0) -> None:
+        if not (hasattr(key, "dtype") and hasattr(key, "shape")):
+            raise UserError(f"batches are drawn by a key of JAX, jax.random.key(0), not by {key!r}")
+        if not 1 <= batch_size <= n:
+            raise UserError(f"batch_size = {batch_size}: a batch has from 1 to n = {n} examples")
         self.key, self.n, self.size, self.flip, self.crop = key, n, batch_size, flip, crop
         self.at_once = steps_at_once()
 
@@ -143,6 +147,8 @@ def _check(rivals: Mapping[str, Dynamics], record_steps: Sequence[int], batches:
     """UserError for record steps out of order and for batches of other examples than the rivals have."""
     if not record_steps or record_steps[0] < 0 or any(b <= a for a, b in pairwise(record_steps)):
         raise UserError(f"record_steps must be whole numbers from 0 on that increase, not {list(record_steps)[:8]}")
+    if not isinstance(rivals, Mapping) or not all(isinstance(rival, Dynamics) for rival in rivals.values()):
+        raise UserError("rivals are named, {'network': ntkrun.Network(...), ...}, each with init, step and observe")
     for name, rival in rivals.items():
         # of an ensemble, the examples that its members share
         examples = getattr(getattr(rival, "members", rival), "y_train", None)

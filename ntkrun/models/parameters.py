@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from ntkrun.types import Array, Params
+from ntkrun.types import Array, Params, check_params
 
 
 def natural_key(name: str) -> tuple[str | int, ...]:
@@ -30,12 +30,14 @@ def _part(key: Any) -> str:
 
 
 def count_parameters(params: Params) -> int:
-    """Number of scalars in the tree."""
+    """Number of scalars in the tree.  Raises `UserError` for what is no tree of arrays, as all of these."""
+    check_params(params)
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def ntk_to_standard(params: Params, *, sigma_w2: float, sigma_b2: float) -> Params:
     """W = sqrt(sigma_w2 / fan_in) omega, b = sqrt(sigma_b2) beta: the parameters of the same function under (S36)."""
+    check_params(params)
     converted = {}
     for name, node in params.items():
         if "omega" not in node:
@@ -55,6 +57,7 @@ def standard_rates(params: Params, *, n_max: int, sigma_w2: float, sigma_b2: flo
     d(omega) = -eta_w dl/d(omega) moves W = sqrt(sigma_w2/n_l) omega by -eta_w (sigma_w2/n_l) dl/dW, which is the step
     -(eta0/n_max) dl/dW for the eta_w above; the bias likewise.
     """
+    check_params(params)
     rates = {}
     for name, node in params.items():
         if "omega" not in node:

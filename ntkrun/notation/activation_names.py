@@ -7,7 +7,7 @@ values.  Only the standard library is imported: settings are read without JAX.
 import math
 from dataclasses import dataclass, field
 
-from ntkrun.errors import UserError
+from ntkrun.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def parse(word: str) -> tuple[str, tuple[float, ...]]:
     """The name and all its parameters, usual values filled in; `UserError` for what is no word."""
     name, *typed = word.split(":")
     if name not in DECLARED:
-        raise UserError(f"unknown activation {name!r}: choose one of {', '.join(sorted(DECLARED))}")
+        hint = did_you_mean(name, DECLARED)
+        raise UserError(f"unknown activation {name!r}{hint or ':'} choose one of {', '.join(sorted(DECLARED))}")
     declared = DECLARED[name]
     usual = tuple(declared.parameters.values())
     if len(typed) > len(usual) and not declared.more:

@@ -7,6 +7,8 @@ from importlib.resources import files
 
 import pandas as pd
 
+from ntkrun.errors import UserError, did_you_mean
+
 
 @cache
 def paper_curves() -> pd.DataFrame:
@@ -16,7 +18,13 @@ def paper_curves() -> pd.DataFrame:
 
 
 def paper_panel(figure: str, panel: str) -> dict[str, pd.DataFrame]:
-    """Curves of one panel by name, each a frame with x, y, y_err in the order of x; `figure` as in "fig3", "figs8"."""
+    """Curves of one panel by name, each a frame with x, y, y_err in the order of x; `figure` as in "fig3", "figs8".
+
+    Nothing where the figure has no such panel, and for "", which is no figure.  Raises `UserError` for another figure.
+    """
+    if figure and figure not in (known := _figures()):
+        hint = did_you_mean(figure, known) or ":"
+        raise UserError(f"no curves of {figure!r} are known{hint} there are {', '.join(known)}")
     return dict(_panels(figure).get(panel, {}))
 
 
@@ -29,6 +37,11 @@ def curves_named(patterns: Iterable[str]) -> frozenset[str]:
 def _names() -> list[str]:
     named = paper_curves()[["figure", "panel", "curve"]].drop_duplicates().itertuples(index=False)
     return [f"{figure.lower()}/{panel}/{curve}" for figure, panel, curve in named]
+
+
+@cache
+def _figures() -> list[str]:
+    return sorted(paper_curves()["figure"].str.lower().unique())
 
 
 @cache

@@ -81,8 +81,8 @@ class DataSettings(Section):
             raise ValueError("data.name=own needs a file: set data.path=my.npz")
         if self.path is not None and self.name != OWN:
             raise ValueError(
-                f"data.path={self.path} is read with data.name={OWN}, not {self.name}: leave data and data.name out (in parts "
-                f"that have a data.name of their own set it to {OWN})"
+                f"data.path={self.path} is read with data.name={OWN}, not {self.name}: leave data and data.name out (in a part "
+                f"of the figure set its data.name to {OWN}, too)"
             )
         if self.is_own and self.source != "auto":
             raise ValueError(f"data.source={self.source} is not for data.path={self.path}: leave it out")

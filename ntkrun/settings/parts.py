@@ -59,6 +59,29 @@ def parts_of(raw: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: merged(shared, part) for name, part in parts.items() if part is not None}
 
 
+def with_typed_data(raw: dict[str, Any], typed: Iterable[Setting]) -> dict[str, Any]:
+    """The settings in which a data set of the command line is that of all parts.
+
+    What a part says of its own data set goes with it: name, classes, numbers of examples; what the command line sets for the
+    part by name stays.  Parts that then have nothing of their own were told apart by their data sets, and become one run.
+    """
+    typed = set(typed)
+    if not ({("data",), ("data", "name"), ("data", "path")} & typed and raw.get("data")):
+        return raw
+
+    def without_its_own(name: str, part: Any) -> Any:
+        data = part.get("data") if isinstance(part, dict) else None
+        if not (isinstance(data, dict) and "name" in data):
+            return part
+        kept = {key: value for key, value in data.items() if ("parts", name, "data", key) in typed}
+        return {key: value for key, value in (part | {"data": kept}).items() if key != "data" or kept}
+
+    parts = {name: without_its_own(name, part) for name, part in (raw.get("parts") or {}).items()}
+    if parts and all(part is None or part == {} for part in parts.values()) and {} in parts.values():
+        return {key: value for key, value in raw.items() if key != "parts"}
+    return raw | {"parts": parts} if parts else raw
+
+
 def with_typed(raw: dict[str, Any], typed: Iterable[Setting]) -> tuple[dict[str, Any], list[str]]:
     """(settings in which every setting of the command line has an effect, notes for the user on where it has none).
 
@@ -69,6 +92,7 @@ def with_typed(raw: dict[str, Any], typed: Iterable[Setting]) -> tuple[dict[str,
     typed  settings on the command line, ("model", "width") or ("parts", "L1", "model", "width"); ("data",) is data.name
     """
     parts_of(raw)  # raises for parts that are no mapping
+    raw = with_typed_data(raw, typed := set(typed))
     shared = dict(leaves(raw))
     typed = {path if path in shared else (*path, "name") for path in typed}
     typed &= shared.keys()  # model=none leaves no model.name

@@ -1,11 +1,12 @@
 """From a plain dict to a settings object, and from pydantic's report of what is wrong to one line."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ntkrun.errors import UserError
+from ntkrun.errors import UserError, did_you_mean
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -63,7 +64,9 @@ def _message(error: Mapping[str, Any]) -> str:
     if error["type"] == "value_error":  # raised by a check of ours
         text = str(context["error"])
     elif error["type"] in SHOULD_BE:
-        return f"input should be {SHOULD_BE[error['type']].format_map({key: _plain(v) for key, v in context.items()})}"
+        told = SHOULD_BE[error["type"]].format_map({key: _plain(v) for key, v in context.items()})
+        words = re.findall(r"'([^']+)'", told) if error["type"] == "literal_error" else []
+        return f"input should be {told}{did_you_mean(error['input'], words)}"
     else:
         text = error["msg"]
     return text[0].lower() + text[1:]
@@ -95,9 +98,9 @@ def _one_line(error: ValidationError, kind: type[BaseModel], raw: dict[str, Any]
         context = first.get("ctx", {})
         name = str(context.get("discriminator", "name")).strip("'")
         tag = f"={context['tag']}" if "tag" in context else ""
-        return (
-            f"{where}.{name}{tag}: input should be {context.get('expected_tags', 'one of the kinds that --help lists')}"
-        )
+        expected = str(context.get("expected_tags", "one of the kinds that --help lists"))
+        hint = did_you_mean(context["tag"], re.findall(r"'([^']+)'", expected)) if tag else ""
+        return f"{where}.{name}{tag}: input should be {expected}{hint}"
     if first["type"].startswith(("int_", "float_", "finite_")):
         message = f"input should be {allowed(kind, raw, where.split('.'))}"
     if isinstance(first["input"], dict) or first["input"] is None:

@@ -23,7 +23,7 @@ import scipy.linalg
 
 from ntkrun.errors import NonFiniteError, UserError
 from ntkrun.kernels.psd import psd_tolerance
-from ntkrun.types import Array, Float, Float64, Int, Num, NumpyArray
+from ntkrun.types import Array, Float, Float64, Int, Num, NumpyArray, check_arrays
 
 AnyArray = Array | NumpyArray
 Kernel = Float[AnyArray, "m n"] | Float[AnyArray, "m n k k"]
@@ -64,6 +64,9 @@ class Spectrum:
 
 def flatten_blocks(kernel: Kernel) -> Float64[NumpyArray, "rows cols"]:
     """Theta as a float64 matrix: (m, n) stays, (m, n, k, k) becomes (m k, n k) with flat index i*k + a."""
+    check_arrays(kernel=kernel)
+    if np.ndim(kernel) not in (2, 4):
+        raise UserError(f"a kernel has the shape (m, n) or (m, n, k, k), not {np.shape(kernel)}")
     matrix = np.asarray(kernel, dtype=np.float64)
     if matrix.ndim == 4:
         m, n, k, _ = matrix.shape
@@ -208,6 +211,9 @@ def steps_to_loss(descent: ClosedForm, y: Float[AnyArray, "n k"], wanted: float,
 
 def check_targets(kernel: Any, y: Any, f0: Any = None) -> None:
     """UserError unless the targets, and f_0 if given, are (n, k) for the n inputs of the kernel, of which they are."""
+    check_arrays(kernel=kernel, targets=y, f0=y if f0 is None else f0)
+    if np.ndim(kernel) not in (2, 4):
+        raise UserError(f"the training kernel has shape {np.shape(kernel)}; pass Theta(X, X), which is square")
     n, wanted = np.shape(kernel)[0], np.shape(y)
     if len(wanted) != 2 or wanted[0] != n:
         raise UserError(

@@ -16,7 +16,7 @@ from ntkrun.errors import UserError
 from ntkrun.kernels.blocks import slices
 from ntkrun.kernels.psd import check_psd
 from ntkrun.theory.closed_form import AnyArray, Spectrum, check_targets, descent_gain, spectrum
-from ntkrun.types import Float, Float64, NumpyArray
+from ntkrun.types import Float, Float64, NumpyArray, check_arrays
 
 _BLOCK_POINTS = 128  # test points treated together: r 128 N numbers, 30 MB for N = 1,000
 _BLOCK_MODES = 256  # columns of A H formed together: 20 MB for 100 times and 100 points
@@ -158,6 +158,7 @@ def _gain(
     learning_rates: Float[AnyArray, "n_steps"] | None,
 ) -> Float64[NumpyArray, "times n"]:
     """s = (1 - E)/lambda of flow after t/(N k), or of descent after that many steps of these rates."""
+    check_arrays(times=np.asarray(times))
     t = _float64(times)
     if t.ndim != 1:
         raise UserError(f"times of shape {t.shape}: give them in an array (T,), np.array([1.0]) for one")

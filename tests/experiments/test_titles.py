@@ -9,13 +9,14 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
+from matplotlib.text import Text
 
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Verdict
 from ntkrun.experiments.figures import computing, experiment_names, load_experiment
 from ntkrun.experiments.style import ANOTHER, PaperCurve
 from ntkrun.experiments.symbols import in_symbols, told_as_stand_ins
-from ntkrun.report.deviation import deviations, distance
+from ntkrun.report.deviation import deviations, distance, rows_of
 from ntkrun.report.judge import claims_table
 from ntkrun.runner.plan import make_cells
 
@@ -146,10 +147,7 @@ def test_the_papers_points_beside_another_problem_are_grey_and_the_legend_says_o
     grey, told = of_the_paper(figure)
     assert grey == {to_hex(ANOTHER)} and all(one.startswith("paper (ReLU)") for one in told)
     rows = deviations(figure, name)
-    assert (
-        rows["note"].str.contains("ReLU in the paper, erf here").all()
-        and distance(rows.astype(str).to_dict("records")) == ""
-    )
+    assert rows["note"].str.contains("ReLU in the paper, erf here").all() and distance(rows_of(rows.to_csv())) == ""
 
 
 OTHER_NETWORKS = {
@@ -166,6 +164,9 @@ def test_where_nothing_of_the_paper_is_drawn_no_legend_speaks_of_it(name):
     figure = load_experiment(name).plot(table.assign(**{column: table[column].replace(others)}))
     if name != "figs6":
         assert of_the_paper(figure) == (set(), [])
+    texts = [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+    assert name == "figs9" or [text for text in texts if "own data" in text]
+    assert not [text for text in texts if "mnist" in text.replace("fashion_mnist", "") or "MNIST" in text]
     for ax in figure.axes:
         told = ax.get_legend()
         if told is not None and not any(isinstance(line, PaperCurve) for line in ax.lines):

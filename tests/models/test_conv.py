@@ -188,11 +188,11 @@ def test_bfloat16_products_keep_float32_parameters_and_outputs():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(name="cnn", pool="max"), "pool average or flatten"),
+        (dict(name="cnn", pool="max"), "pool='max' is unknown: choose average or flatten"),
         (dict(name="cnn", depth=0), "depth = 0"),
         (dict(name="wide_resnet", depth=12), "6 N \\+ 4"),
-        (dict(name="wide_resnet", depth=10, norm="layer"), "norm batch or none"),
-        (dict(name="cnn", matmul="float16"), "matmul=float16 is not known"),
+        (dict(name="wide_resnet", depth=10, norm="layer"), "norm='layer' is unknown: choose batch or none"),
+        (dict(name="cnn", matmul="float16"), "matmul='float16' is unknown, did you mean bfloat16"),
     ],
 )
 def test_what_cannot_be_built_is_refused(changes, message):

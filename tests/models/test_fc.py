@@ -82,9 +82,10 @@ def test_an_activation_of_the_users_own():
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("fcc", {}, "unknown model 'fcc': choose one of cnn, fc, wide_resnet"),
-        ("fc", {"heads": 3}, "model 'fc': .*heads"),
-        ("fc", {"activation": "sine"}, "unknown activation 'sine': choose one of abrelu, abs"),
+        ("fcc", {}, "unknown model 'fcc', did you mean fc. choose one of cnn, fc, wide_resnet"),
+        ("fc", {"heads": 3}, "model 'fc' has no field heads"),
+        ("fc", {"activation": "sine"}, "unknown activation 'sine', did you mean sin. choose one of abrelu, abs"),
+        ("fc", {"activation": "expsq"}, "unknown activation 'expsq': choose one of abrelu, abs"),
         ("fc", {"depth": 0}, "depth = 0"),
         ("fc", {"width": (4, 4, 4)}, "one width per hidden layer"),
     ],

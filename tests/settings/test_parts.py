@@ -39,9 +39,23 @@ def test_what_some_parts_have_is_for_the_others_and_this_is_said():
     assert note.startswith("model.depth=7 is not for b") and note.endswith("parts.b.model.depth")
 
 
-def test_a_group_is_its_name():
-    _, (note,) = typed("data")
-    assert "data.name=mnist is not for b" in note
+def test_a_data_set_is_that_of_all_parts_with_all_that_they_say_of_their_own():
+    small = RAW["parts"] | {"b": {"model": {"width": 32}, "data": {"name": "cifar10", "classes": [0, 1], "n_test": 9}}}
+    small |= {"d": {"data": {"n_train": 8}}}
+    for setting in ("data", "data.name", "data.path"):
+        settings, notes = typed(setting, raw=RAW | {"parts": small})
+        data = [part["data"] for part in parts_of(settings).values()]
+        assert data == [RAW["data"], RAW["data"], {"name": "mnist", "n_train": 8}] and not notes
+    settings, _ = typed("data.name", "parts.b.data.n_test", raw=RAW | {"parts": small})
+    assert parts_of(settings)["b"]["data"] == RAW["data"] | {"n_test": 9}
+
+
+def test_parts_that_are_nothing_but_data_sets_become_one_run():
+    parts = {"mnist": {"data": {"name": "mnist"}}, "cifar10": {"data": {"name": "cifar10", "n_test": 9}}, "left": None}
+    settings, _ = typed("data.name", raw=RAW | {"parts": parts})
+    assert parts_of(settings) == {"": {name: value for name, value in RAW.items() if name != "parts"}}
+    settings, _ = typed("data.name", "parts.cifar10.data.n_test", raw=RAW | {"parts": parts})
+    assert set(parts_of(settings)) == {"mnist", "cifar10"}, "the two differ by what was typed"
 
 
 @pytest.mark.parametrize("setting", ["seed", "data.n_train", "parts.a.model.width"])

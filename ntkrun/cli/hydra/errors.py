@@ -10,7 +10,7 @@ from typing import Any
 
 from ntkrun.cli.configs import groups
 from ntkrun.cli.hydra.compose import compose
-from ntkrun.errors import UserError
+from ntkrun.errors import UserError, did_you_mean
 from ntkrun.runner.other_settings import whose
 
 
@@ -45,7 +45,8 @@ def one_line(error: Exception, arguments: Iterable[str] = ()) -> str:
     if match := re.search(r"Could not find '([\w/]+)/([^'/]*)'", text):
         group, option = match.groups()
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
-        return f"{group}={option} is not known; choose one of {', '.join(choices)}"
+        hint = did_you_mean(option, choices) or ";"
+        return f"{group}={option} is not known{hint} choose one of {', '.join(choices)}"
     if match := re.search(r"In '([^']+)': Could not load '([^']+)'", text):
         return f"{match[1]}: there is no {match[2]} for its defaults to name; --help lists what there is"
     if match := re.search(r"Could not override '([^']+)'", text):

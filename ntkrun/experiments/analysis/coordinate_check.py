@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import PowerLaw, power_law
 from ntkrun.experiments.style import colours, panel_letters, style
@@ -14,6 +15,8 @@ from ntkrun.experiments.style import colours, panel_letters, style
 
 def _laws(table: pd.DataFrame) -> dict[int, tuple[pd.Series, PowerLaw]]:
     """Layer -> (means over seeds by width, power law through them), at the last step of a table of `coordinate_check`."""
+    if not isinstance(table, pd.DataFrame) or not {"curve", "step", "index", "width"} <= {*table.columns}:
+        raise UserError(f"a table of ntkrun.coordinate_check is needed here, not a {type(table).__name__}")
     chosen = (table["curve"] == curves.PREACTIVATION_CHANGE.of(curves.NETWORK)) & (table["step"] == table["step"].max())
     found: dict[int, tuple[pd.Series, PowerLaw]] = {}
     for layer in sorted(int(one) for one in table.loc[chosen, "index"].unique()):
@@ -33,6 +36,8 @@ def preactivation_slopes(table: pd.DataFrame) -> pd.DataFrame:
 
 def plot_coordinate_check(checks: Mapping[str, pd.DataFrame]) -> Figure:
     """A panel for each table of `coordinate_check`, by its title: change of pre-activations against width, a line a layer."""
+    if not isinstance(checks, Mapping):
+        raise UserError(f"name each table, {{'ntk': table}}: a {type(checks).__name__} has no titles")
     with style("paper"):
         figure = Figure(figsize=(3.4 * len(checks), 3.2), layout="constrained")
         axes = list(figure.subplots(1, len(checks), sharey=True, squeeze=False).flat)

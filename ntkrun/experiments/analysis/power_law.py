@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from ntkrun.errors import UserError
+
 
 @dataclass(frozen=True)
 class PowerLaw:
@@ -54,9 +56,15 @@ def power_law(x: Iterable[SupportsFloat], y: Iterable[SupportsFloat], confidence
     """Least squares of log y on log x, every point with the same weight: right for an error that is a share of y.
 
     The interval is Student's with (points - 2) degrees of freedom.  It holds for points that scatter independently:
-    average over seeds that share nothing, not over times of one run.
+    average over seeds that share nothing, not over times of one run.  Raises `UserError` for what are no numbers, and unless
+    there are as many of x as of y.
     """
-    abscissa, ordinate = (np.asarray(list(values), np.float64) for values in (x, y))
+    try:
+        abscissa, ordinate = (np.asarray(list(values), np.float64) for values in (x, y))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"a power law is fitted to numbers x and y, not to {str(x)[:30]} and {str(y)[:30]}") from error
+    if abscissa.shape != ordinate.shape or abscissa.ndim != 1:
+        raise UserError(f"x has the shape {abscissa.shape} and y {ordinate.shape}: give one y for each x")
     usable = np.all(np.isfinite(ordinate) & (ordinate > 0)) and np.all(abscissa > 0)
     if not usable or len(np.unique(abscissa)) < 2:
         return NONE

@@ -5,7 +5,7 @@ import pkgutil
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ntkrun.errors import UserError
+from ntkrun.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from ntkrun.experiments.base import Experiment
@@ -34,7 +34,9 @@ def experiment_names() -> list[str]:
 def load_experiment(name: str) -> "Experiment":
     """The experiment of that name; UserError listing the names when there is none."""
     if name not in experiment_names():
-        raise UserError(f"experiment={name} is not known; choose one of {', '.join(experiment_names())}")
+        known = experiment_names()
+        hint = did_you_mean(name, known) or ";"
+        raise UserError(f"experiment={name} is not known{hint} choose one of {', '.join(known)}")
     return importlib.import_module(f"{__name__}.{name}").EXPERIMENT
 
 

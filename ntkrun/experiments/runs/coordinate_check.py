@@ -46,7 +46,11 @@ def coordinate_check(
 
     Raises `UserError` for fewer than two widths, no step, and for a network without such layers.
     """
-    if len(set(widths)) < 2 or not steps or min(steps) < 1 or seeds < 1:
+    if not callable(build):
+        raise UserError(
+            f"build makes the network of a width, lambda n: ntkrun.build_model('fc', width=n, ...), not {build!r}"
+        )
+    if not isinstance(widths, Sequence) or len(set(widths)) < 2 or not steps or min(steps) < 1 or seeds < 1:
         raise UserError(
             "a slope takes two widths or more, steps from 1 on and a seed: widths=(64, 256), steps=(1, 4), seeds=3"
         )
