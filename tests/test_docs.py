@@ -10,6 +10,7 @@
 import importlib
 import re
 import shlex
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -186,6 +187,16 @@ def test_terms_that_pages_link_to_are_in_the_glossary():
     }
     assert len(anchors) == len(set(anchors)) > 30 and len(linked) > 10
     assert linked <= set(anchors)
+
+
+def test_the_page_on_installing_names_what_can_be_installed(root):
+    page = (root / "docs" / "install.md").read_text()
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    named = set(re.findall(r"\.\[(\w+)\]", page))
+    assert named == set(project["optional-dependencies"]) - {"docs", "dev"}, "extras for users"
+    assert f"Python {project['requires-python'].removeprefix('>=')}" in page
+    assert all((root / name).is_file() for name in re.findall(r"constraints[\d.-]*\.txt", page))
+    assert f"ntkrun-{__version__}-py3-none-any.whl" in page
 
 
 def test_the_citation_is_of_this_version(root):
