@@ -180,7 +180,7 @@ def at_once(monkeypatch):
     """All steps to the next record point in one call: every run makes the same checkpoints, and few."""
     monkeypatch.setattr(protocol, "Pace", AtOnce)
     # the line below the panels is left empty: its font takes as long as the rest of a report
-    monkeypatch.setattr("ntkrun.report.render.stamp_lines", lambda *_: [])
+    monkeypatch.setattr("ntkrun.report.render.one_line", lambda *_: [])
 
 
 @pytest.mark.parametrize("more", [0, 10**6], ids=["once", "from then on"])
