@@ -32,6 +32,7 @@ WIDTH = 1600  # of a picture on a page, pixels
 PAGES = {
     "Using it": {
         "Questions": "faq.md",
+        "The gallery": "gallery.md",
         "Any combination": "lockstep.md",
         "A network of your own": "own_network.md",
         "Data of your own": "own_data.md",
