@@ -58,7 +58,10 @@ def test_a_row_says_what_the_report_says(script, readme, monkeypatch):
     assert rows["fig1"].endswith("| `ntkrun experiment=fig1` " + of_fig1)
     assert rows["figs1"].endswith("| with fig2 | 1 of 1 | not run |")
     assert rows["figs9"].endswith("| | not committed | not run |")
-    assert "results/reference/gpu/fig1/figure.png" in rows["fig1"] and "[notes](docs/figure1.md)" in rows["fig1"]
+    assert 'href="results/reference/gpu/fig1/figure.png"' in rows["fig1"]
+    assert (
+        'src="results/reference/gpu/fig1/thumbnail.png"' in rows["fig1"] and "[notes](docs/figure1.md)" in rows["fig1"]
+    )
     assert rows["fig3"].endswith("| 1 of 1, fitted 0 of 1, of 2 of 3 cells (`scale=paper`) |"), (
         "what is not whole says so"
     )

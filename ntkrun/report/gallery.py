@@ -5,6 +5,7 @@ script and the curves are inside them, so that they work wherever they are opene
 Each page carries a digest of what it was made from: it is written again when that has changed, and removed with its report.
 """
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
+from ntkrun.errors import UserError
 from ntkrun.experiments import figures
 from ntkrun.report.page_html import Figure, figure_page, index_page
 from ntkrun.report.report_files import DOWNLOADS, caption_of
@@ -35,8 +37,10 @@ def write_gallery(at_scale: Path) -> Path:
     seen = None
     while seen != (there := {folder: _inputs(folder) for folder in (at_scale, *beside)}):  # these show this scale, too
         seen = there
-        for folder, wanted in there.items():
-            _write(folder, wanted)
+        _write(at_scale, there[at_scale])
+        for folder in beside:
+            with contextlib.suppress(UserError):  # this run did not ask for them: they may be read only
+                _write(folder, there[folder])
     return at_scale / INDEX
 
 
@@ -52,7 +56,8 @@ def _write(at_scale: Path, wanted: dict[str, str]) -> None:
         write_bytes(at_scale / INDEX, index_page(at_scale, shown, _indices(at_scale), stale[INDEX]).encode())
     for page in at_scale.glob("*.html"):
         if page.name not in {INDEX, *(one.page for one in shown)} and _digest_in(page):
-            page.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                page.unlink()
 
 
 def _scales(at_scale: Path) -> dict[str, Path]:

@@ -52,7 +52,7 @@ CURVES = {
             ],
         },
         {
-            "title": "accuracy",
+            "title": "accuracy of a network that has a longer name than fits beside anything else on a phone",
             "x": {"label": "time t", "log": 0},
             "y": {"label": "accuracy", "log": 0},
             "left_out": {},
