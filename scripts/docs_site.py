@@ -41,11 +41,8 @@ PAGES = {
         "A first half hour": "tutorial.md",
         "Installing": "install.md",
         "Questions": "faq.md",
-<<<<<<< HEAD
-        "Glossary": "glossary.md",
-=======
         "The gallery": "gallery.md",
->>>>>>> gal
+        "Glossary": "glossary.md",
         "Any combination": "lockstep.md",
         "A network of your own": "own_network.md",
         "Data of your own": "own_data.md",

@@ -179,11 +179,6 @@ class AtOnce:
 def at_once(monkeypatch):
     """All steps to the next record point in one call: every run makes the same checkpoints, and few."""
     monkeypatch.setattr(protocol, "Pace", AtOnce)
-<<<<<<< HEAD
-=======
-    # the line below the panels is left empty: its font takes as long as the rest of a report
-    monkeypatch.setattr("ntkrun.report.render.one_line", lambda *_: [])
->>>>>>> gal
 
 
 @pytest.mark.parametrize("more", [0, 10**6], ids=["once", "from then on"])
