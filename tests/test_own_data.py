@@ -222,7 +222,9 @@ def test_a_file_takes_the_place_of_the_data_sets_that_tell_parts_apart(settings_
     assert other == ""
     raw = settings_of("figs6", "smoke", "data.name=fashion_mnist")
     assert {
-        (c.part, c.settings.data.name, c.settings.data.classes) for c in make_cells(load_experiment("figs6"), raw)
+        (cell.part, data["name"], data["classes"])
+        for cell in make_cells(load_experiment("figs6"), raw)
+        for data in [cell.settings.model_dump()["data"]]
     } == {("relu1", "fashion_mnist", None), ("tanh3", "fashion_mnist", None)}
     changed = changes(settings_of("figs7", "smoke", "data=own", "data.path=two.npz"), settings_of("figs7", "smoke"))
     assert {"data.path", "data.name"} <= changed.keys() and not [name for name in changed if name.startswith("parts")]

@@ -19,18 +19,18 @@ def write_footer(figure: Figure, alarms: Sequence[str], departures: Departures, 
     text = figure.supxlabel("", fontsize=size, color=colour, x=0.01, ha="left")
     share = 1 - 2 * text.get_position()[0]  # as much is left free on the right as on the left
     width = share * figure.get_figwidth()
-    lines = [part for line in alarms for part in _wrapped(text, line, width)]
-    text.set_text("\n".join([*lines, *_in_one_line(text, departures, scale, width)]))
+    lines = [part for line in alarms for part in wrapped(text, line, width)]
+    text.set_text("\n".join([*lines, *in_one_line(text, departures, scale, width)]))
 
 
-def _in_one_line(text: Text, departures: Departures, scale: str, width: float) -> list[str]:
+def in_one_line(text: Text, departures: Departures, scale: str, width: float) -> list[str]:
     """As much as one line no wider than `width` inches can say of the departures; wrapped where even the count does not fit."""
     said = departures.said
-    lines = (_wrapped(text, departures.line(scale, most), width) for most in range(said, -1, -1))
-    return next((parts for parts in lines if len(parts) == 1), None) or _wrapped(text, departures.line(scale, 0), width)
+    lines = (wrapped(text, departures.line(scale, most), width) for most in range(said, -1, -1))
+    return next((parts for parts in lines if len(parts) == 1), None) or wrapped(text, departures.line(scale, 0), width)
 
 
-def _wrapped(text: Text, line: str, width: float) -> list[str]:
+def wrapped(text: Text, line: str, width: float) -> list[str]:
     """The line in parts no wider than `width` inches, whatever the resolution.
 
     Text(wrap=True) does the same, but anew each time that it is measured, which took longer than all else in a picture.

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from ntkrun.experiments.style import style
 from ntkrun.report.departures import Departures
-from ntkrun.report.render import Stamp, one_line, wrapped
+from ntkrun.report.footer import in_one_line, wrapped
 
 LINE = "scale=cpu; differs from the paper: " + ", ".join(
     f"parts.L{i}.model.width=[32, 128] (paper [32, 64, 128])" for i in range(12)
@@ -40,7 +40,7 @@ def test_the_departures_take_one_line_whatever_the_width():
     said = Departures(tuple(f"n = {i} instead of 2048" for i in range(9)), (), (), ("512 test images",), "")
     with style("paper"):
         text = Figure((12, 3)).supxlabel("", fontsize=6)
-        lines = {inches: one_line(text, Stamp([], "cpu", said), inches) for inches in (3.0, 6.0, 12.0)}
+        lines = {inches: in_one_line(text, said, "cpu", inches) for inches in (3.0, 6.0, 12.0)}
     assert {len(parts) for parts in lines.values()} == {1}
     (short,), (longer,), (whole,) = lines.values()
     assert len(short) < len(longer) < len(whole) and whole == said.line("cpu", said.said)
