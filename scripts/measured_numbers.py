@@ -145,8 +145,9 @@ def apart(scale: str, name: str, *more: str) -> float | None:
 def point(where: str, curve: str, *more: str) -> float | None:
     if where != "curves":
         return None
-    found = paper_curves()
-    found = found[(found["figure"] + "/" + found["panel"] + "/" + found["curve"]) == curve]
+    if curve not in paper_curves():
+        raise ValueError(f"paper_curves.csv has no {curve}")
+    found = paper_curves()[curve]
     return at(found["x"], found["y"], more[0], curve)
 
 
@@ -201,8 +202,10 @@ def report(scale: str, name: str, file: str) -> str:
 
 
 @functools.cache
-def paper_curves() -> pd.DataFrame:
-    return pd.read_csv(ROOT / "ntkrun/reference/paper_curves.csv")
+def paper_curves() -> dict[str, pd.DataFrame]:
+    """By figure/panel/curve."""
+    points = pd.read_csv(ROOT / "ntkrun/reference/paper_curves.csv")
+    return dict(iter(points.groupby(points["figure"] + "/" + points["panel"] + "/" + points["curve"])))
 
 
 @functools.cache
