@@ -113,6 +113,7 @@ def figure_page(at_scale: Path, figure: Figure, shown: Sequence[Figure], digest:
     first = chief(own)
     runs = [first, *(entry for entry in own if entry is not first), *others]
     sound = [entry for entry in runs if not entry.fault]
+    read = [{"name": called(entry, at_scale.name), "panels": entry.panels} for entry in sound if entry.panels]
     names = [one.name for one in shown]
     place = names.index(figure.name)
     return _page(
@@ -131,9 +132,8 @@ def figure_page(at_scale: Path, figure: Figure, shown: Sequence[Figure], digest:
         of_verdict={
             verdict: sum(row["claim"].verdict == verdict for e in own for row in e.claims) for verdict in VERDICTS
         },
-        curves={
-            "runs": [{"name": called(e, at_scale.name), "panels": e.panels} for e in sound if e.panels][:MOST_RUNS]
-        },
+        curves={"runs": read[:MOST_RUNS]},
+        unread=len(read[MOST_RUNS:]),
         before=names[place - 1] if place else None,
         after=names[place + 1] if place + 1 < len(names) else None,
     )

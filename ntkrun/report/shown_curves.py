@@ -40,6 +40,7 @@ POINTS = (
 )  # of a line at most: the first with which the file is small
 ALIKE = 12  # lines of one name in a panel; of more the first are kept
 PANELS = 40
+STYLES = ("solid", "dashed", "none")
 LINES = 2000  # of a figure; a line takes a hundred bytes without its points
 SHORTEST = 3  # bytes of a number, with its comma
 
@@ -80,6 +81,8 @@ def _checked(panel: dict[str, Any]) -> dict[str, Any]:
         at, y = int(one["at"]), list(map(_number, one["y"]))
         if not 0 <= at < len(abscissae) or len(abscissae[at]) != len(y):
             raise ValueError(f"curves.json: the abscissae of {one['name']!r} are not there")
+        if not re.fullmatch("#[0-9a-f]{6}", one["colour"]) or one["line"] not in STYLES:
+            raise ValueError(f"curves.json: {one['name']!r} has no look of a line")
         words = {name: str(one.get(name, "")) for name in ("name", "colour", "line", "note")}
         series.append(words | {"paper": bool(one["paper"]), "at": at, "y": y})
     axes = {name: {"label": str(panel[name]["label"]), "log": _number(panel[name]["log"])} for name in ("x", "y")}

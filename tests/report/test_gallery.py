@@ -196,6 +196,7 @@ def test_figures_stand_in_the_papers_order_with_verdicts_and_minutes(at_scale):
         ("figs2", "pass"),
         ("figs10", "pass"),
     ]
+    assert pages["index.html"].count("Incomplete: 1 of 3 cells are not there") == 3, "a thumbnail does not say it"
     assert "1 of 3 passed" in pages["index.html"] and "0.38 octaves from the paper" in pages["index.html"]
     assert [a["href"] for a in Page(pages["figs2.html"]).all("a")][:3] == ["index.html", "fig1.html", "figs10.html"]
     text = pages["fig1.html"]
@@ -364,6 +365,7 @@ FOREIGN = {
         "", "[]", DEEP, '{"panels": 5}', ("panels", 0, "abscissae", []), ("panels", 0, "x", "log", "2"),
         ("panels", 0, "series", 0, "at", 7),
         ("panels", 0, "series", 0, "y", [1, 2]), ("panels", 0, "series", 0, "y", ["<b>", 1, 2]), ("panels", 0, "left_out", []),
+        ("panels", 0, "series", 0, "colour", "url(http://elsewhere/x.png)"), ("panels", 0, "series", 0, "line", "wavy"),
     ],
 }  # fmt: skip
 
@@ -435,6 +437,15 @@ def test_the_runs_of_an_experiment_stand_side_by_side_with_what_differs_and_how_
     assert card["data-state"] == "fail" and "fig1.html#fig1-narrow" in pages["index.html"]
 
 
+def test_of_very_many_runs_a_page_holds_the_curves_of_the_first_and_says_so(at_scale):
+    for place in range(15):
+        of_run(at_scale / "fig1" / f"run{place:02}", ["pass"], place, 0.5)
+    text = written(at_scale)["fig1.html"]
+    (data,) = re.findall(r'id="data">(.*?)</script>', text)
+    assert len(json.loads(data)["runs"]) == 12 and "The curves of 12 runs are here, those of 4 more are not." in text
+    assert len(Page(text).all("article")) == 16
+
+
 @pytest.mark.parametrize(
     ("text", "html"),
     [
@@ -493,6 +504,7 @@ ON_FIGURE = """
   document.querySelector('button[data-show="ours"]').click();
   seen.pressed = [...document.querySelectorAll("#reading button")].map(button => button.getAttribute("aria-pressed"));
   by("panel").value = "1"; by("panel").dispatchEvent(new Event("change"));
+  seen.shown = document.querySelector("#reading button").getAttribute("aria-pressed");
   seen.second = document.querySelectorAll("#reading tr").length;
   var filter = function () { return getComputedStyle(document.images[0]).filter; };
   seen.light = filter(); by("theme").click(); seen.dark = filter(); seen.button = by("theme").textContent;
@@ -538,6 +550,7 @@ def test_a_browser_reads_the_curves_of_two_scales_side_by_side_and_turns_dark(at
     assert [float(value) for value in seen["read"]] == pytest.approx(
         [2 - share] * 2 + [4 - 2 * (1 + share)] * 2, abs=2e-3
     )
+    assert seen["shown"] == "true", "whatever its name is"
     assert seen["names"] == ["network", f"paper: {HOSTILE}"] and seen["pressed"] == ["true", "false"]
     assert seen["light"] == "none" and seen["dark"].startswith("invert(") and seen["button"] == "light"
     assert seen["overflow"] == 0 and "owned" not in seen["title"]

@@ -32,7 +32,7 @@
   // -- charts: one for each chosen run, on the same axes
 
   if (!byId("data")) return;
-  var runs = JSON.parse(byId("data").textContent).runs, chosen = [0], place = 0, charts = [], hidden = {}, zoom = null, at = null, names = [];
+  var runs = JSON.parse(byId("data").textContent).runs, chosen = [0], place = 0, charts = [], hidden = Object.create(null), zoom = null, at = null, names = [];
   runs.forEach(function (run) { run.panels.forEach(function (panel, i) { names[i] = names[i] || panel.title; }); });
 
   function logarithm(base, value) { return base ? Math.log(value) / Math.log(base) : value; }
@@ -114,7 +114,8 @@
     var boxes = drawn().map(function () { return make("div", byId("charts")); });  // all of them first: each takes its share of the width
     charts = drawn().map(function (run, i) { return chartOf(run, boxes[i]); });
     readings();
-    if (at !== null) point(at);
+    if (!charts.length) make("p", byId("charts"), "The chosen runs have no such panel.");
+    else if (at !== null) point(at);
   }
 
   function chartOf(run, box) {
@@ -186,6 +187,7 @@
 
   function limits(name) { return (zoom && zoom[name]) || range(name); }
   function redraw() {
+    if (!charts.length) return;
     ["x", "y"].forEach(function (name) {
       var to = limits(name);
       charts.forEach(function (chart) { chart.setScale(name, {min: to[0], max: to[1]}); });
@@ -221,7 +223,7 @@
 
   var cells = [];
   function readings() {
-    var head = byId("reading-head"), body = byId("reading"), found = {};
+    var head = byId("reading-head"), body = byId("reading"), found = Object.create(null);
     head.textContent = body.textContent = "";
     cells = [];
     var row = make("tr", head), shown = drawn();
@@ -278,7 +280,7 @@
   names.forEach(function (name, i) { make("option", byId("panel"), (i + 1) + ": " + name).value = i; });
   byId("panel").addEventListener("change", function () {
     place = +byId("panel").value;
-    hidden = {}; zoom = null; at = null;
+    hidden = Object.create(null); zoom = null; at = null;
     draw();
   });
   if (runs.length > 1) runs.forEach(function (run, i) {
