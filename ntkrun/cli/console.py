@@ -21,6 +21,7 @@ class Console:
         self.terminal = sys.stderr.isatty()
         self.bar: tqdm | None = None
         self.checkpoints: Checkpoints = NoCheckpoints()
+        self.warned: set[str] = set()
 
     def start(self, label: str, steps: int, done: int = 0) -> None:
         self.close()
@@ -66,7 +67,10 @@ class Console:
         tqdm.write(line, file=sys.stderr)
 
     def warn(self, line: str) -> None:
-        self.info(f"warning: {line}")
+        """Once: what holds for every cell of a sweep is not said of each."""
+        if line not in self.warned:
+            self.warned.add(line)
+            self.info(f"warning: {line}")
 
     def close(self) -> None:
         if self.bar is not None:

@@ -8,6 +8,7 @@ As many devices take part as divide the number of members or examples, so that e
 dealt out over 4 of 6.  Where a set that is evaluated does not divide evenly each device evaluates all of it.
 """
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from ntkrun.errors import UserError
+from ntkrun.errors import UserError, in_one_line
 
 MEMBERS, EXAMPLES = "members", "examples"
 Devices = int | Literal["all"]
@@ -25,9 +26,18 @@ def count_devices(asked: Devices) -> int:
     """How many devices the setting `devices` means: local ones, with `processes.start` those of all processes.
 
     Raises:
-        UserError: more than there are.
+        UserError: more than there are, or none that JAX can use.
     """
-    there = jax.device_count()
+    try:
+        there = jax.device_count()
+    except (RuntimeError, AssertionError) as error:  # the latter where JAX_PLATFORMS names what has no plugin here
+        named = os.environ.get("JAX_PLATFORMS")
+        hint = (
+            f"JAX_PLATFORMS={named}: unset it, or install JAX for it, ntkrun[cuda13] say"
+            if named
+            else in_one_line(error)
+        )
+        raise UserError(f"JAX finds no device; {hint}") from error
     if asked != "all" and asked > there:
         raise UserError(f"devices={asked}, but there are {there} here: use devices=all or a number up to {there}")
     return there if asked == "all" else asked

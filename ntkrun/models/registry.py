@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import flax.linen as nn
+import numpy as np
 
 from ntkrun.errors import UserError, did_you_mean
 from ntkrun.models.cnn import CNN
@@ -32,7 +33,8 @@ MODELS: dict[str, type[nn.Module]] = {
 
 
 def build_model(name: str, **fields: object) -> Model:
-    """The registered module `name` with these fields; lists become tuples, because a module has to be hashable for jit.
+    """The registered module `name` with these fields; lists become tuples, because a module has to be hashable for jit,
+    and numbers of NumPy Python's.
 
     Raises `UserError`, naming the choices, for a name that is neither in `MODELS` nor an entry point of the group
     `ntkrun.models`, for fields which the module does not have or lacks, and for numbers that no network has.
@@ -40,7 +42,8 @@ def build_model(name: str, **fields: object) -> Model:
     if not isinstance(name, str):
         raise UserError(f"a network has a name, 'fc', say, not {name!r}: one of {', '.join(sorted(MODELS))}")
     hashable: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+        key: tuple(value) if isinstance(value, list) else value.item() if isinstance(value, np.generic) else value
+        for key, value in fields.items()
     }
     if name not in MODELS:
         plugins = registered()

@@ -99,10 +99,13 @@ def machine_of(device: str, flop_rate: float | str) -> Machine:
 def at_hand(platform: str | None = None) -> Machine:
     """The first device that JAX has, by its name where the table has it, else measured.
 
-    Raises: UserError where it has none of that platform.
+    Raises: UserError where it has none, or none of that platform.
     """
     import jax
 
+    from ntkrun.lockstep.mesh import count_devices
+
+    count_devices("all")
     try:
         device = jax.local_devices(backend=platform)[0]
     except RuntimeError as error:

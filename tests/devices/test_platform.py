@@ -35,3 +35,11 @@ def test_what_jax_would_load_is_noticed(plugin):
 
 def test_without_a_plugin_jax_need_not_be_asked(tmp_path):
     assert said(SAYS, tmp_path) == "False"
+
+
+def test_a_platform_that_is_not_here_is_told_with_what_to_do(tmp_path):
+    count = (
+        "from ntkrun.lockstep.mesh import count_devices\ntry: count_devices(1)\nexcept Exception as error: print(error)"
+    )
+    told = said(count, tmp_path, JAX_PLATFORMS="cuda")
+    assert told.startswith("JAX finds no device; JAX_PLATFORMS=cuda: unset it") and "ntkrun[cuda13]" in told

@@ -11,6 +11,7 @@ import pytest
 
 from ntkrun.errors import UserError
 from ntkrun.models import build_model
+from ntkrun.models.fc import FC
 from ntkrun.models.parameters import count_parameters, layer_names, ntk_to_standard, standard_rates
 from ntkrun.nonlinearities import Activation
 
@@ -77,6 +78,14 @@ def test_an_activation_of_the_users_own():
     model, params = initialised(activation=Activation("tanh again", jnp.tanh))
     reference, _ = initialised()
     np.testing.assert_array_equal(*(m.apply({"params": params}, X) for m in (model, reference)))
+
+
+def test_numbers_may_be_numpys():
+    of_numpy = {"width": np.int64(4), "depth": np.int32(2), "sigma_w2": np.float32(1.5)}
+    assert build_model("fc", **(FIELDS | of_numpy)) == build_model(
+        "fc", **(FIELDS | {"width": 4, "depth": 2, "sigma_w2": 1.5})
+    )
+    assert FC(**(FIELDS | of_numpy)).widths == (4, 4)
 
 
 @pytest.mark.parametrize(
