@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import flax.linen as nn
-import numpy as np
 
 from ntkrun.errors import UserError, in_one_line
 from ntkrun.models import declarations
@@ -187,7 +186,7 @@ def _check_call(call: Callable[..., Any], before: int, arguments: dict[str, Any]
 
 def _declared(given: dict[str, Any]) -> Declaration:
     width = given.get("width")
-    return Declaration(width=int(width) if isinstance(width, int | np.integer) else 0, tapped=False)
+    return Declaration(width=width if isinstance(width, int) else 0, tapped=False)
 
 
 def _is_pair(named: Any) -> bool:

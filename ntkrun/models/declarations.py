@@ -7,8 +7,6 @@ the fields of these names that it may have: `width`, `parameterization`, `matmul
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from ntkrun.errors import UserError
 from ntkrun.nonlinearities import Activation
 
@@ -94,7 +92,7 @@ def by_fields(model: Any) -> Declaration:
     """What a module's fields say; a network with a `declaration` adds to it what else it knows."""
     width = getattr(model, "width", 0)
     return Declaration(
-        width=int(width) if isinstance(width, int | np.integer) else 0,
+        width=width if isinstance(width, int) else 0,
         parameterization=getattr(model, "parameterization", "ntk"),
         matmul=getattr(model, "matmul", "as_dtype"),
         dtype=getattr(model, "dtype", None),

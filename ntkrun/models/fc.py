@@ -2,7 +2,6 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 
 from ntkrun.errors import UserError
 from ntkrun.models.declarations import Declaration, FullyConnected, by_fields
@@ -27,7 +26,7 @@ class FC(BuiltIn, kw_only=True):
     @property
     def widths(self) -> tuple[int, ...]:
         """n_1 .. n_L."""
-        return (self.width,) * self.depth if isinstance(self.width, int | np.integer) else tuple(self.width)
+        return (self.width,) * self.depth if isinstance(self.width, int) else tuple(self.width)
 
     @property
     def declaration(self) -> Declaration:

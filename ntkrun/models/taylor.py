@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ntkrun.errors import UserError
 from ntkrun.models.calls import explained
@@ -32,7 +31,7 @@ def taylor_expand(f: ModelLike, params: Params, degree: int) -> Expansion:
     sum_j 1/j! d^j/dt^j f(theta_0 + t (theta - theta_0), x) at t = 0: derivatives along one direction, each of them twice the
     cost of the one below.  Raises `UserError` for a degree below 0, and for parameters that f does not take.
     """
-    if not isinstance(degree, int | np.integer) or degree < 0:
+    if not isinstance(degree, int) or degree < 0:
         raise UserError(f"degree={degree} is no degree of a polynomial: take 1 for the linearization")
     network = network_of(f)
     start = params_of(network, params)

@@ -12,8 +12,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ntkrun.errors import UserError
 from ntkrun.models.parameterizations import check_parameterization
 from ntkrun.networks import module
@@ -48,7 +46,7 @@ class AffineLayer(Layer):
             raise UserError(
                 f"{what}: parameterization='mup' has no kernel at infinite width, which moves with training: choose ntk or standard"
             )
-        if not isinstance(self.features, int | np.integer) or self.features < 1:
+        if not isinstance(self.features, int) or self.features < 1:
             raise UserError(f"{what}: features={self.features!r} must be a whole number >= 1")
         for name in ("sigma_w2", "sigma_b2"):
             value = getattr(self, name)

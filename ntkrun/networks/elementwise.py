@@ -7,7 +7,6 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ntkrun import nonlinearities
 from ntkrun.errors import UserError
@@ -82,12 +81,12 @@ class LayerNorm(Layer):
     epsilon: float = 1e-12
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "axes", self.axes if isinstance(self.axes, int | np.integer) else tuple(self.axes))
+        object.__setattr__(self, "axes", self.axes if isinstance(self.axes, int) else tuple(self.axes))
 
     def _over(self, positions: int) -> tuple[int, ...]:
         """The axes of positions, counted from 0, over which the variance is averaged."""
         ndim = positions + 2
-        given = (self.axes,) if isinstance(self.axes, int | np.integer) else self.axes
+        given = (self.axes,) if isinstance(self.axes, int) else self.axes
         axes = {axis % ndim if -ndim <= axis < ndim else 0 for axis in given}
         if 0 in axes or ndim - 1 not in axes:
             raise UserError(

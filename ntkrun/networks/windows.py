@@ -6,7 +6,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ntkrun.errors import UserError
 from ntkrun.types import Array
@@ -40,11 +39,7 @@ def per_axis(value: Sequence[int] | None, what: str) -> tuple[int, ...] | None:
     """One number for each axis of positions; UserError for a number by itself, which does not say how many axes there are."""
     if value is None:
         return None
-    if (
-        not isinstance(value, Sequence)
-        or isinstance(value, str)
-        or not all(isinstance(one, int | np.integer) for one in value)
-    ):
+    if not isinstance(value, Sequence) or isinstance(value, str) or not all(isinstance(one, int) for one in value):
         raise UserError(f"{what}={value!r}: give one whole number for each axis of positions, (3, 3) for images")
     return tuple(value)
 

@@ -11,7 +11,6 @@ import pytest
 
 from ntkrun.errors import UserError
 from ntkrun.models import build_model
-from ntkrun.models.fc import FC
 from ntkrun.models.parameters import count_parameters, layer_names, ntk_to_standard, standard_rates
 from ntkrun.nonlinearities import Activation
 
@@ -85,7 +84,6 @@ def test_numbers_may_be_numpys():
     assert build_model("fc", **(FIELDS | of_numpy)) == build_model(
         "fc", **(FIELDS | {"width": 4, "depth": 2, "sigma_w2": 1.5})
     )
-    assert FC(**(FIELDS | of_numpy)).widths == (4, 4)
 
 
 @pytest.mark.parametrize(
