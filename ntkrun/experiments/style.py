@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure, FigureBase
@@ -180,6 +181,22 @@ def seeds_entry(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     count = table["seed"].nunique()
     shade: dict[str, Any] = {"color": "0.3", "alpha": 0.3, "linewidth": 5}
     return {f"mean of {count} seeds, min to max": shade} if count > 1 else {}
+
+
+def room_below(ax: Axes, entries: int) -> None:
+    """Lower a logarithmic y axis until a legend of so many rows, lower left, covers no point of a curve."""
+    (left, right), (low, high) = np.log(ax.get_xlim()), np.log(ax.get_ylim())
+    share = 0.04 + 0.068 * entries * rcParams["font.size"] / PAPER_STYLE["font.size"]
+    beside = [
+        np.log(y)
+        for line in ax.lines
+        if line.get_zorder() > 0  # guides are below
+        for x, y in zip(np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float), strict=True)
+        if y > 0 and x > 0 and (np.log(x) - left) < 0.45 * (right - left)
+    ]
+    lowest = min(beside, default=high)
+    if lowest - low < share * (high - low) and share < 0.8:
+        ax.set_ylim(np.exp((lowest - share * high) / (1 - share)), np.exp(high))
 
 
 def legend(ax: Axes | FigureBase, entries: dict[str, dict], **options) -> None:

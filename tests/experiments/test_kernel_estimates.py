@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import QuadMesh
+from paper_tables import kernel_errors
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis import kernel_estimates as error_grids
@@ -71,3 +73,10 @@ def test_the_papers_own_points_meet_the_claims(name):
     for claim in load_experiment(name).claims:
         assert claim.band[0] <= claim.measure(pd.DataFrame(rows)) <= claim.band[1], claim.id
         assert np.isfinite(claim.measure(pd.DataFrame(rows)))
+
+
+def test_the_two_maps_of_figure_s10_have_one_scale_of_colours():
+    maps = [one for one in load_experiment("figs10").plot(kernel_errors("figs10")).findobj(QuadMesh)]
+    limits = {mesh.get_clim() for mesh in maps if isinstance(mesh, QuadMesh) and mesh.get_cmap().name == "viridis"}
+    values = kernel_errors("figs10")["value"]
+    assert len(maps) >= 2 and limits == {(values.min(), values.max())}

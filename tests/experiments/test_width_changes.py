@@ -12,6 +12,7 @@ from ntkrun.experiments.analysis import width_changes as width_measures
 from ntkrun.experiments.analysis.width_changes import late_rise, mean_octaves
 from ntkrun.experiments.figures import fig1, figs6, load_experiment
 from ntkrun.experiments.runs import width_changes
+from ntkrun.experiments.style import style
 from ntkrun.lockstep.progress import Silent
 from ntkrun.reference import paper_panel
 from ntkrun.runner.plan import make_cells
@@ -113,3 +114,23 @@ def test_the_late_rise_and_the_mean_distance_of_figure_s6():
     assert late_rise(bent) == pytest.approx(late_rise(table)), "narrow networks do not count"
     narrow = table[table["width"] == 16].assign(width=8)
     assert np.isnan(late_rise(narrow)) and np.isnan(mean_octaves(figs6.RELU, 512.0)(narrow))
+
+
+@pytest.mark.parametrize("widths", [(16, 32), (1024, 2048), (16, 64, 256, 1024)])
+def test_the_legend_of_few_widths_covers_no_curve(widths):
+    change = {width: [3.0 * width**-0.5, 5.0 * width**-0.5] for width in widths}
+    kernels = table_of(change, [1.0, 2.0])
+    weights = [
+        kernels.assign(curve="weight_change/network", index=layer, value=kernels["value"] * 0.1**layer)
+        for layer in range(4)
+    ]
+    nngp = kernels.assign(curve="nngp_change/network")
+    with style("paper"):
+        figure = load_experiment("fig1").plot(pd.concat([kernels, nngp, *weights], ignore_index=True))
+        figure.draw_without_rendering()
+        for ax in figure.axes[1:]:
+            legend = ax.get_legend()
+            assert legend is not None
+            box = legend.get_window_extent()
+            ours = [line for line in ax.lines if line.get_zorder() > 1 and np.size(line.get_xdata()) == len(widths)]
+            assert ours and not any(box.count_contains(ax.transData.transform(line.get_xydata())) for line in ours)

@@ -25,6 +25,7 @@ from ntkrun.experiments.style import (
     legend,
     panel_letters,
     paper_curve,
+    room_below,
     shades,
 )
 from ntkrun.experiments.titles import data_set, hidden_layers
@@ -210,6 +211,7 @@ def _guides(ax: Axes, widths: Sequence[int], height: float) -> None:
 def _legend(ax: Axes, entries: dict[str, dict[str, Any]], paper: str) -> None:
     entries |= {label: {"color": "0.55", "linestyle": line, "linewidth": 0.9} for label, (_, line) in GUIDES.items()}
     entries |= {paper: PAPER_MARK | {"color": "0.3"}} if paper else {}
+    room_below(ax, len(entries))
     legend(ax, entries, loc="lower left")
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import FigureBase
+from matplotlib.ticker import MaxNLocator
 
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.kernel_estimates import (
@@ -39,11 +40,13 @@ from ntkrun.settings.runs import MonteCarloSettings
 def draw(figure: FigureBase, table: pd.DataFrame) -> None:
     axes = figure.subplots(2, 2)
     (depth,) = table["model.depth"].unique()
-    for row, kernel in enumerate(NAMES):
-        shown = Panel(kernel, int(depth))
-        errors = grid(table, shown)
-        curves_panel(axes[row, 0], errors, grids(table, shown), kernel)
-        mesh = heat_panel(axes[row, 1], errors)
+    panels = {kernel: Panel(kernel, int(depth)) for kernel in NAMES}
+    errors = {kernel: grid(table, shown) for kernel, shown in panels.items()}
+    both = np.concatenate([found.to_numpy().ravel() for found in errors.values()])
+    colours = LogNorm(np.nanmin(both), np.nanmax(both))  # one scale: the two maps can be held against each other
+    for row, (kernel, shown) in enumerate(panels.items()):
+        curves_panel(axes[row, 0], errors[kernel], grids(table, shown), kernel)
+        mesh = heat_panel(axes[row, 1], errors[kernel], colours)
         figure.colorbar(mesh, ax=axes[row, 1], label="relative Frobenius error")
         axes[row, 0].set_title(f"${NAMES[kernel]}$")
         axes[row, 1].set_title(f"${NAMES[kernel]}$, ours")
@@ -66,13 +69,15 @@ def curves_panel(ax: Axes, errors: pd.DataFrame, spread: pd.DataFrame, kernel: s
     ax.set(xlabel="draws M", ylabel="relative Frobenius error")
 
 
-def heat_panel(ax: Axes, errors: pd.DataFrame):
+def heat_panel(ax: Axes, errors: pd.DataFrame, colours: LogNorm):
     """log2 M to the right, log2 n upwards; every grid point is the middle of its square."""
     mesh = ax.pcolormesh(
         np.log2(errors.columns.to_numpy(float)), np.log2(errors.index.to_numpy(float)), errors.to_numpy(),
-        norm=LogNorm(), cmap="viridis", shading="nearest", rasterized=True,
+        norm=colours, cmap="viridis", shading="nearest", rasterized=True,
     )  # fmt: skip
     ax.set(xlabel=r"$\log_2 M$", ylabel=r"$\log_2 n$")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(False)
     return mesh
 
