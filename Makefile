@@ -64,7 +64,7 @@ test-thorough: .venv/.ready ## further networks, optimizers and figures, snippet
 test-end-to-end: .venv/.ready ## several processes and other machines: wheel, offline bundle, hosts, an accelerator's way
 	$(BIN)/python -m pytest -n auto --dist worksteal -m end_to_end
 
-site: .venv/.ready ## the documentation as a site, build/site/index.html; a link that leads nowhere is an error
+site: .venv/.ready ## the documentation as a site, build/site/index.html, the tutorial run; a link that leads nowhere is an error
 	$(BIN)/python scripts/docs_site.py
 
 archive: .venv/.ready ## the shipped results at the paper's size in one file, with an index of claims

@@ -7,7 +7,7 @@ A number is followed by a comment that says where it stands; how many digits it 
 
     .177<!-- = cpu fig3.train_loss_t10 -->                    what a claim measured (claims.json)
     7<!-- = cpu fig3 passed -->                               how claims fared: passed, judged, fitted_passed, fitted, not_judged
-    14<!-- = % cpu fig3 distance loss/train_network -->       our curve from the paper's (deviation.csv, median), here in per cent
+    14<!-- = % cpu fig3 distance loss/train_network -->       ours from the paper's curve (deviation.csv; signed, largest), in %
     .52<!-- = cpu fig3 apart octaves -->                      of all curves, as README's table of figures has it; `apart panel`
     .312<!-- = gpu figs2 loss/network train 10 -->            a curve of the table: split (- for neither), time or `end`, then what
     .47<!-- = gpu figs4 rms/linear test end width=4096 -->    its cells and columns are to have; the mean of several networks
@@ -123,10 +123,12 @@ def count(scale: str, name: str, *more: str) -> float | None:
 
 
 def distance(scale: str, name: str, *more: str) -> float | None:
-    if len(more) != 2 or more[0] not in ("distance", "signed"):
+    column = (
+        {"distance": "median", "signed": "signed_median", "largest": "largest"}.get(more[0]) if len(more) == 2 else None
+    )
+    if column is None:
         return None
     panel, curve = more[1].rsplit("/", 1)
-    column = "median" if more[0] == "distance" else "signed_median"
     return one_of([row[column] for row in rows(scale, name) if (row["panel"], row["curve"]) == (panel, curve)], more[1])
 
 
@@ -143,8 +145,9 @@ def apart(scale: str, name: str, *more: str) -> float | None:
 def point(where: str, curve: str, *more: str) -> float | None:
     if where != "curves":
         return None
-    found = paper_curves()
-    found = found[(found["figure"] + "/" + found["panel"] + "/" + found["curve"]) == curve]
+    if curve not in paper_curves():
+        raise ValueError(f"paper_curves.csv has no {curve}")
+    found = paper_curves()[curve]
     return at(found["x"], found["y"], more[0], curve)
 
 
@@ -199,8 +202,10 @@ def report(scale: str, name: str, file: str) -> str:
 
 
 @functools.cache
-def paper_curves() -> pd.DataFrame:
-    return pd.read_csv(ROOT / "ntkrun/reference/paper_curves.csv")
+def paper_curves() -> dict[str, pd.DataFrame]:
+    """By figure/panel/curve."""
+    points = pd.read_csv(ROOT / "ntkrun/reference/paper_curves.csv")
+    return dict(iter(points.groupby(points["figure"] + "/" + points["panel"] + "/" + points["curve"])))
 
 
 @functools.cache

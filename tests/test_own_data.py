@@ -221,11 +221,11 @@ def test_a_file_takes_the_place_of_the_data_sets_that_tell_parts_apart(settings_
     (other,) = {cell.part for cell in make_cells(figs7, settings_of("figs7", "smoke", "data.name=fashion_mnist"))}
     assert other == ""
     raw = settings_of("figs6", "smoke", "data.name=fashion_mnist")
-    assert {
-        (cell.part, data["name"], data["classes"])
-        for cell in make_cells(load_experiment("figs6"), raw)
-        for data in [cell.settings.model_dump()["data"]]
-    } == {("relu1", "fashion_mnist", None), ("tanh3", "fashion_mnist", None)}
+    found: list[Any] = make_cells(load_experiment("figs6"), raw)
+    assert {(cell.part, cell.settings.data.name, cell.settings.data.classes) for cell in found} == {
+        ("relu1", "fashion_mnist", None),
+        ("tanh3", "fashion_mnist", None),
+    }
     changed = changes(settings_of("figs7", "smoke", "data=own", "data.path=two.npz"), settings_of("figs7", "smoke"))
     assert {"data.path", "data.name"} <= changed.keys() and not [name for name in changed if name.startswith("parts")]
 

@@ -156,6 +156,10 @@ def execute(
     if first.stage != "data":
         title = experiment.titled([(cell.part, cell.settings) for cell in cells])
         print(f"{title}\nscale={first.scale} ({chosen_by}), {len(cells)} cell(s), results in {store.folder}")
+    from ntkrun.runner.no_effect import without_effect
+
+    for line in without_effect(cells, changed):
+        print(f"warning: {line}", file=sys.stderr)
     carry_out = produce if stage.computes or stage.draws else look
     return carry_out(asked, Console(outcome.remaining), outcome)
 

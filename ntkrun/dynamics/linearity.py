@@ -72,12 +72,14 @@ class Linearity:
     expansion_rmse_train, expansion_rmse_test    root mean square of f_t - f_lin(theta_t), f_lin(theta) = f_0 + J (theta -
                   theta_0): what the network's own weights make of the linearization
 
-    ntk0 (e, e, k, k): Theta_hat_0 there, J J^T; method: the contraction that gives Theta_hat.
+    ntk0 (e, e, k, k): Theta_hat_0 there, J J^T; method: the contraction that gives Theta_hat; ntk: Theta_hat_t, where it was
+    formed before by the program that gave Theta_hat_0, which is then compiled once.
     """
 
     ntk0: Array
     method: Method = struct.field(pytree_node=False)
     loss_examples: int | None = struct.field(pytree_node=False, default=None)
+    ntk: Array | None = None
 
     @classmethod
     def at_start(
@@ -87,11 +89,15 @@ class Linearity:
         ntk0 = empirical_ntk(model, theta0, x_train[: KERNEL_EXAMPLES[method]], method=method)
         return cls(ntk0, method, loss_examples)
 
+    def kernel(self, network: Network, theta: Params) -> Float[Array, "n n k k"]:
+        """Theta_hat_t on the first e training examples."""
+        return empirical_ntk(network.model, theta, network.x_train[: len(self.ntk0)], method=self.method)
+
     def __call__(self, network: Network, theta: Params) -> dict[str, Array]:
         seen = Outputs()(network, theta)
         few, some = slice(len(self.ntk0)), slice(self.loss_examples)
         x, y = network.x_train, network.y_train
-        ntk = empirical_ntk(network.model, theta, x[few], method=self.method)
+        ntk = self.kernel(network, theta) if self.ntk is None else self.ntk
         change = jnp.sqrt(_squares(ntk - self.ntk0) / _squares(self.ntk0))
         return seen | {
             "ntk_change": change,

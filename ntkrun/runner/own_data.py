@@ -15,12 +15,22 @@ def check_fits(images: ImageSet, settings: CommonSettings) -> None:
     data: Any = settings.images
     if not images.has_images:
         _check_vectors(images, settings, data)
-    elif (size := getattr(data, "averaged", 1)) > 1:
-        h, w = images.train_images.shape[1:3]
-        if h % size or w % size:
-            raise UserError(
-                f"data.averaged={size}: squares of that size do not fill images of {h} x {w} pixels: use data.averaged=1"
-            )
+        return _check_answers(images, settings, data)
+    h, w = images.train_images.shape[1:3]
+    if data.crop >= min(h, w):
+        raise UserError(
+            f"data.crop={data.crop} shifts images of {h} x {w} pixels out of themselves: use data.crop={min(h, w) // 8}, say, "
+            f"{min(h, w) - 1} at most"
+        )
+    size = getattr(data, "averaged", 1)
+    if h % size or w % size:
+        raise UserError(
+            f"data.averaged={size}: squares of that size do not fill images of {h} x {w} pixels: use data.averaged=1"
+        )
+    _check_answers(images, settings, data)
+
+
+def _check_answers(images: ImageSet, settings: CommonSettings, data: Any) -> None:
     if not images.class_names:
         _check_targets(images, settings, data)
 

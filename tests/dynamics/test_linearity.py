@@ -1,16 +1,18 @@
 """What says how linear a run is, held against dense Hessians, explicit Jacobians and a network that is linear."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
 import ntkrun
-from ntkrun.dynamics.linearity import alignment, layer_changes, layers_of
+from ntkrun.dynamics.linearity import Linearity, alignment, layer_changes, layers_of
 from ntkrun.dynamics.metrics import LOSSES
 from ntkrun.dynamics.sharpness import largest_by_lanczos
 from ntkrun.errors import UserError
@@ -185,3 +187,20 @@ def test_what_a_recorder_cannot_take_is_said_in_one_line():
     recorder.record(0, THETA0)
     with pytest.raises(UserError, match="step 0 is recorded already"):
         recorder.record(0, THETA0)
+
+
+def test_a_kernel_that_was_formed_before_is_not_formed_again():
+    moved = jax.tree.map(lambda leaf: 1.1 * leaf, THETA0)
+    observer = Linearity.at_start(MODEL, THETA0, X, "structured")
+    network = ntkrun.Network(THETA0, X, Y, X_TEST, MODEL, optax.identity(), "mse", (), observer=observer)
+    given = replace(network, observer=replace(observer, ntk=observer.kernel(network, moved)))
+
+    programs = [
+        jax.jit(lambda theta, network=one: network.observe((theta, None))).lower(moved) for one in (network, given)
+    ]
+    kernel = jax.jit(lambda theta: observer.kernel(network, theta)).lower(moved)
+    products = [one.as_text().count("stablehlo.dot_general") for one in (*programs, kernel)]
+    assert products[0] == products[1] + products[2] and products[2] > 0
+    whole, rest = (one.compile()(moved) for one in programs)
+    for name, values in whole.items():
+        np.testing.assert_allclose(values, rest[name], rtol=1e-9, err_msg=name)  # two programs round differently

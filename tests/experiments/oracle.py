@@ -154,7 +154,9 @@ def relu_kernels(model: Any, x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray
             p, q, r = (sw2 * u @ v / len(a) + sb2 for u, v in ((a, a), (b, b), (a, b)))
             theta = r if ntk else a @ b / n + (sb2 > 0) / n
             for _ in range(model.depth):
-                angle = np.arccos(np.clip(r / np.sqrt(p * q), -1, 1))
+                cosine = r / np.sqrt(p * q)
+                # of equal inputs it is 1 but for its last bit, which arccos would make 1.5e-8; no others are within 1e-6
+                angle = np.arccos(cosine) if cosine < 1 - 1e-12 else 0.0
                 t = np.sqrt(p * q) * (np.sin(angle) + (np.pi - angle) * np.cos(angle)) / (2 * np.pi)
                 tdot = (np.pi - angle) / (2 * np.pi)
                 theta = (sw2 * t + sb2 if ntk else t + (sb2 > 0) / n) + sw2 * theta * tdot

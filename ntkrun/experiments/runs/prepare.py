@@ -231,6 +231,10 @@ def choose_weights(theta0: Params, count: int) -> tuple[Watched, ...]:
     leaves = list(named_leaves(theta0).items())
     chosen = [entry for entry in leaves if entry[1].ndim > 1] or leaves
     matrices = [(path, leaf.size) for path, leaf in chosen]
+    if count > (there := sum(size for _, size in matrices)):
+        raise UserError(
+            f"record.weights={count}: the network has {there} weights, use record.weights={min(there, 10)}, say"
+        )
     rng = np.random.default_rng(7)
     return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
 
