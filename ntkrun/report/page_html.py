@@ -71,7 +71,7 @@ def _environment() -> Environment:
 
 def _source(*names: str) -> Markup:
     """Files of ours to be put into a page as they are."""
-    return Markup("\n".join((TEMPLATES / name).read_text() for name in names))
+    return Markup("\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names))
 
 
 def _page(template: str, scripts: Markup, digest: str, **told: Any) -> str:

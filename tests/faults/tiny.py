@@ -45,7 +45,7 @@ def compute(settings, name, progress) -> CellResult:
             for what, values in seen["network"].items():
                 name_of_curve, row = CURVES[what].of(rival), np.ravel(values)[None]
                 frames.append(tables.rows(name_of_curve, "train", [step], [float(step)], row))
-    facts = {"data": {"name": "photos", "source": "stand_in"}}
+    facts = {"data": {"name": "photos", "requested": "cifar10", "source": "stand_in"}}
     return CellResult(tables.tidy(frames, figure="fig3", cell=name, seed=settings.seed, width=7), facts)
 
 

@@ -196,7 +196,7 @@ def test_figures_stand_in_the_papers_order_with_verdicts_and_minutes(at_scale):
         ("figs2", "pass"),
         ("figs10", "pass"),
     ]
-    assert pages["index.html"].count("Incomplete: 1 of 3 cells are not there") == 3, "a thumbnail does not say it"
+    assert pages["index.html"].count(">Incomplete: 1 of 3 cells are not there") == 3, "a thumbnail does not say it"
     assert "1 of 3 passed" in pages["index.html"] and "0.38 octaves from the paper" in pages["index.html"]
     assert [a["href"] for a in Page(pages["figs2.html"]).all("a")][:3] == ["index.html", "fig1.html", "figs10.html"]
     text = pages["fig1.html"]
@@ -478,7 +478,16 @@ PROBE = """<script>addEventListener("load", async function () {
   var drawn = function () { return new Promise(done => setTimeout(done, 50)); };
   var seen = {}, open = function (what) { return [...document.querySelectorAll(what)].filter(e => e.offsetParent).length; };
   var by = function (id) { return document.getElementById(id); };
-  var overflow = function () { return document.documentElement.scrollWidth - document.documentElement.clientWidth; };
+  var widths = async function (wide) {  // of the page in a window so wide, and of what sticks out of it
+    var frame = document.createElement("iframe");
+    frame.style.cssText = "border: 0; height: 800px; width: " + wide + "px";
+    frame.srcdoc = PAGE;
+    document.body.appendChild(frame);
+    await new Promise(done => { frame.onload = done; });
+    await drawn();
+    var root = frame.contentDocument.documentElement;
+    return [frame.contentWindow.innerWidth, root.scrollWidth - root.clientWidth];
+  };
   CLICKS
   document.body.setAttribute("data-seen", JSON.stringify(seen)); });</script></body>"""
 ON_INDEX = """
@@ -487,7 +496,7 @@ ON_INDEX = """
   document.querySelector('button[data-state=""]').click(); seen.all = open("li.card");
   by("search").value = "figs10.0"; by("search").dispatchEvent(new Event("input"));
   seen.found = open("li.card"); seen.said = by("found").textContent;
-  seen.overflow = overflow();
+  seen.phone = await widths(390);
 """
 ON_FIGURE = """
   seen.widths = [...document.images].map(i => i.naturalWidth);
@@ -508,15 +517,16 @@ ON_FIGURE = """
   seen.second = document.querySelectorAll("#reading tr").length;
   var filter = function () { return getComputedStyle(document.images[0]).filter; };
   seen.light = filter(); by("theme").click(); seen.dark = filter(); seen.button = by("theme").textContent;
-  seen.overflow = overflow(); seen.title = document.title;
+  seen.phone = await widths(390); seen.title = document.title;
 """
 
 
 def probed(page: Path, clicks: str, profile: Path, more: str = "") -> tuple[dict, str]:
     """What a script saw that clicked through the page, with the page's own scripts alone and those of the probe."""
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text(), count=1)
+    inside = json.dumps(text).replace("<", r"\u003c")
     copy = page.with_name(f"probed-{page.name}")
-    copy.write_text(text.replace("</body>", more + PROBE.replace("CLICKS", clicks)))
+    copy.write_text(text.replace("</body>", more + PROBE.replace("CLICKS", clicks).replace("PAGE", inside)))
     dom, log = browse(copy, profile)
     copy.unlink()
     return json.loads(Page(dom).all("body")[0]["data-seen"]), log
@@ -526,7 +536,14 @@ def probed(page: Path, clicks: str, profile: Path, more: str = "") -> tuple[dict
 def test_a_browser_filters_and_searches_the_figures(at_scale, tmp_path):
     page = write_gallery(at_scale)
     seen, log = probed(page, ON_INDEX, tmp_path / "profile")
-    assert seen == {"widths": [400] * 3, "failed": 1, "all": 3, "found": 1, "said": "1 of 3 figures", "overflow": 0}
+    assert seen == {
+        "widths": [400] * 3,
+        "failed": 1,
+        "all": 3,
+        "found": 1,
+        "said": "1 of 3 figures",
+        "phone": [390, 0],
+    }
     assert "CONSOLE" not in log
     # the same eyes see a picture that is not there and an error
     (at_scale / "fig1" / "thumbnail.png").write_bytes(b"no picture")
@@ -553,7 +570,8 @@ def test_a_browser_reads_the_curves_of_two_scales_side_by_side_and_turns_dark(at
     assert seen["shown"] == "true", "whatever its name is"
     assert seen["names"] == ["network", f"paper: {HOSTILE}"] and seen["pressed"] == ["true", "false"]
     assert seen["light"] == "none" and seen["dark"].startswith("invert(") and seen["button"] == "light"
-    assert seen["overflow"] == 0 and "owned" not in seen["title"]
+    assert seen["phone"] == [390, 0], "nothing scrolls sideways"
+    assert "owned" not in seen["title"]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (apt install chromium)")

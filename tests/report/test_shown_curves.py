@@ -123,3 +123,13 @@ def test_panels_fill_a_thumbnail_without_overlap(count):
 
 def test_a_figure_without_panels_has_an_empty_thumbnail():
     assert Image.open(io.BytesIO(thumbnail(Figure()))).size == (400, 280)
+
+
+def test_every_shipped_report_has_both_and_neither_is_large(root):
+    folders = [path.parent for path in (root / "results" / "reference").glob("*/*/provenance.json")]
+    assert len(folders) > 20
+    for folder in folders:
+        panels = panels_of((folder / "curves.json").read_text())
+        assert panels and {one["paper"] for panel in panels for one in panel["series"]} >= {False}, folder
+        assert not [one for panel in panels for one in panel["series"] if "$" in one["name"] or "\\" in one["name"]]
+        assert (folder / "curves.json").stat().st_size < 60_000 and (folder / "thumbnail.png").stat().st_size < 15_000
