@@ -28,5 +28,6 @@ def in_one_line(error: BaseException) -> str:
 
 def did_you_mean(word: Any, known: Iterable[str]) -> str:
     """ ", did you mean tanh" for a word that is nearly one of the known ones; else nothing."""
-    close = difflib.get_close_matches(str(word).lower(), list(known), n=1, cutoff=0.5)
-    return f", did you mean {close[0]}?" if close else ""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(str(word).lower(), list(names), n=1, cutoff=0.5)
+    return f", did you mean {names[close[0]]}?" if close else ""

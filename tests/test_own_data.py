@@ -214,6 +214,12 @@ def test_a_part_that_has_a_data_set_of_its_own_takes_a_file_by_its_own_settings(
     assert code == 0 and out.startswith("two.npz (own)") and "cifar10" not in out, err
 
 
+def test_a_file_that_will_not_do_is_told_once_by_a_plan(ntkrun, here):
+    np.savez(here / "unnamed.npz", images=X)
+    code, _, err = ntkrun("experiment=lockstep", "scale=smoke", "stage=plan", "data.path=unnamed.npz")
+    assert code == 2 and err.count("\n") == 1 and "it needs x_train" in err, err
+
+
 def test_a_file_takes_the_place_of_the_data_sets_that_tell_parts_apart(settings_of, here):
     figs7 = load_experiment("figs7")
     cells = make_cells(figs7, settings_of("figs7", "smoke", "data=own", "data.path=two.npz"))

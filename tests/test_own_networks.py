@@ -167,6 +167,9 @@ def test_a_width_that_the_module_has_not_is_refused_where_it_is_typed(typed, fil
     setting_up()
     with pytest.raises(UserError, match=r"Net has no field width: leave model\.width=32 out"):
         setting_up(typed)
+    (cell,) = make_cells(load_experiment("lockstep"), settings_of("lockstep", "smoke", *completed([*network, typed])))
+    with pytest.raises(UserError, match="Net has no field width"):  # and it is not planned either
+        load_experiment("lockstep").run.planned_work(cell.settings, 10**8)
     with pytest.raises(UserError, match="keep one of the two"):
         setting_up("model.width=32", "model.args.width=32")
 
@@ -182,7 +185,11 @@ ASKED_WRONGLY = {
     ("model=trace",): "model=trace is not known",
     ("model.path=trace:Net.__init__", "allow_custom=true"): "model.path",
     ("model.path=trace:", "allow_custom=true"): "model.path",
-    ("model.path=../trace:Net", "allow_custom=true"): "model.path",
+    ("model.path=../trace:Net", "allow_custom=true"): "name a module and what it holds",
+    (
+        "model.path=sub/trace.py:Net",
+        "allow_custom=true",
+    ): "not its file, in sub or with PYTHONPATH=sub: model.path=trace:Net",
     ("model=own", "allow_custom=true"): "model.path=my_module:MyNet",
     ("model.path=trace:Net", "allow_custom=maybe"): "allow_custom",
     ("model.path=trace:Net", "allow_custom=[true,false]"): "allow_custom counts where it is typed, by itself",

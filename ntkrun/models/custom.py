@@ -12,7 +12,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from ntkrun.errors import UserError, in_one_line
+from ntkrun.errors import UserError, did_you_mean, in_one_line
 from ntkrun.models import declarations
 from ntkrun.models.constants import NOTHING, Constants
 from ntkrun.models.declarations import Declaration
@@ -22,6 +22,7 @@ from ntkrun.settings.custom_source import load
 
 BUILT_IN = {"trained": "all", "matmul": "as_dtype"}  # what a module without fields of these names does
 OF_FLAX = ("parent", "name", "rngs", "self")  # arguments of every module, which are no fields of the user's
+OUTPUTS_HINT = " (k, the number of outputs, is set by itself where the field is called n_outputs)"
 WANTED = "a linen or NNX module, a function that makes one, or a pair (init, f) with init(key, x) and f(params, x)"
 
 
@@ -89,7 +90,8 @@ def _signature(named: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
 def _check_fields(name: str, fields: dict[str, bool], args: dict[str, Any], offered: dict[str, Any]) -> None:
     if unknown := sorted(args.keys() - fields.keys()):
         there = ", ".join(fields) or "none"
-        raise UserError(f"model.args.{unknown[0]}: {name} has no such field; it has {there}")
+        hint = did_you_mean(unknown[0], fields) or ";"
+        raise UserError(f"model.args.{unknown[0]}: {name} has no such field{hint} it has {there}")
     for setting, usual in BUILT_IN.items():
         if setting not in fields and offered.get(setting, usual) != usual:
             raise UserError(
@@ -106,7 +108,11 @@ def _check_complete(named: Callable[..., Any], fields: dict[str, bool], given: d
             "with its init, as a pair: network = (init, f), and model.path=module:network"
         )
     if lacking:
-        raise UserError(f"model.args.{lacking[0]} is not set, and {_name(named)} has no default for it")
+        more = f", and likewise {', '.join(lacking[1:])}" if lacking[1:] else ""
+        raise UserError(
+            f"model.args.{lacking[0]} is not set, and {_name(named)} has no default for it: add model.args.{lacking[0]}=64, "
+            f"say{more}{OUTPUTS_HINT if 'n_outputs' not in fields else ''}"
+        )
 
 
 def _made(named: Callable[..., Any], given: dict[str, Any]) -> Any:

@@ -40,7 +40,7 @@ def possible(cells: Sequence[Cell]) -> tuple[list[Cell], list[str]]:
 def _at_hand(images: DataSettings | None) -> bool:
     """Whether what is here is what is asked for, and no stand-in for images that another machine may have."""
     try:
-        return images is None or images.source == "stand_in" or not images_for(images).is_stand_in
+        return images is None or images.is_own or images.source == "stand_in" or not images_for(images).is_stand_in
     except UserError:
         return False
 

@@ -15,7 +15,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
 
-from ntkrun.errors import UserError
+from ntkrun.errors import UserError, did_you_mean
 
 GROUP = "ntkrun.models"
 SHOWN = 8  # of the names that a file has
@@ -115,7 +115,8 @@ def load(name: str, source: str) -> Any:
         own = [
             key for key, thing in vars(found).items() if getattr(thing, "__module__", None) == module and key[0] != "_"
         ]
-        there = f": it has {', '.join(own[:SHOWN])}{', ...' if len(own) > SHOWN else ''}" if own else ""
+        hint = did_you_mean(attribute, own) or ":"
+        there = f"{hint} it has {', '.join(own[:SHOWN])}{', ...' if len(own) > SHOWN else ''}" if own else ""
         raise UserError(f"model.path={name}: {found.__file__} has no {attribute}{there}")
     return getattr(found, attribute)
 

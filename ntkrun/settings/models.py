@@ -4,9 +4,11 @@ A new architecture with a class here, derived from `ModelSettings`, is known to 
 docs/settings.md; CONTRIBUTING.md has the whole walk.
 """
 
+import re
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -183,11 +185,23 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _module_and_network(path: str) -> str:
+    if re.fullmatch(r"[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?", path):
+        return path
+    module, _, network = path.rpartition(":") if ":" in path else (path, "", "MyNet")
+    file = PurePath(module)
+    if file.suffix == ".py" and file.stem.isidentifier():
+        raise ValueError(
+            f"name the module, not its file, in {file.parent} or with PYTHONPATH={file.parent}: model.path={file.stem}:{network}"
+        )
+    raise ValueError("name a module and what it holds, model.path=my_module:MyNet, letters, digits, _ and . alone")
+
+
 class UserModuleSettings(Network):
     """A Flax module of the user's.  Its source is part of its settings, so that an edited module is another network."""
 
     name: Literal["own"] = Field(description="kind of network")
-    path: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$")] | None = Field(
+    path: Annotated[str, AfterValidator(_module_and_network)] | None = Field(
         description="my_module:MyNet, or the name under which a package registers it (docs/own_network.md)"
     )
     width: Count | None = Field(description="n, for the module's field of that name; model.args.width is the same")
@@ -243,6 +257,14 @@ class UserModuleSettings(Network):
         if self.path is None:
             raise ValueError("model=own needs a network: set model.path=my_module:MyNet and allow_custom=true")
         return self
+
+
+def of_chosen_network(section: dict[str, Any], chosen: str) -> dict[str, Any]:
+    """The settings of a network without those that other kinds have and the chosen one has not."""
+    kinds = {kind.model_fields["name"].annotation: set(kind.model_fields) for kind in ModelSettings.__subclasses__()}
+    own = {name: fields for kind, fields in kinds.items() for name in get_args(kind)}
+    others = set().union(*own.values()) - own.get(chosen, set().union(*own.values()))
+    return {name: value for name, value in section.items() if name not in others}
 
 
 # what the settings of the user's network say of its files: it follows from them

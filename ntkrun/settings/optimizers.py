@@ -124,7 +124,8 @@ class OptimizerSettings(Section):
     def _momentum_belongs(self) -> "OptimizerSettings":
         if not self.has_momentum and self.momentum != 0:
             raise ValueError(
-                f"momentum does nothing with optimizer.name={self.name}: use optimizer=momentum or optimizer=nesterov"
+                f"momentum does nothing with optimizer.name={self.name}: use optimizer=momentum or optimizer=nesterov, or "
+                f"optimizer.momentum=0"
             )
         if self.has_momentum and self.momentum == 0:
             raise ValueError(f"optimizer.name={self.name} needs a momentum above 0 (optimizer=gd has none)")

@@ -61,3 +61,13 @@ def test_what_is_missing_or_belongs_elsewhere_is_named(typed, answer):
 
 def test_the_rate_of_a_figures_own_schedule_can_be_changed_alone():
     assert {one.decay_rate for one in schedules("figs4", "optimizer.schedule.decay_rate=1.2")} == {1.2}
+
+
+@pytest.mark.parametrize("name, chosen", [("figs2", "fc"), ("figs2", "wide_resnet"), ("fig4", "cnn"), ("figs6", "fc")])
+def test_a_network_is_chosen_without_what_the_figure_says_of_another_kind(name, chosen):
+    typed = ["model.depth=10"] if chosen == "wide_resnet" else []
+    raw = compose([f"experiment={name}", "scale=cpu", f"model={chosen}", *typed]).settings
+    assert {cell.settings.model.name for cell in make_cells(load_experiment(name), raw)} == {chosen}  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"model\.norm is not a setting of this experiment"):
+        typed = [f"experiment={name}", "scale=cpu", "model=fc", "++model.norm=batch"]
+        make_cells(load_experiment(name), compose(typed).settings)

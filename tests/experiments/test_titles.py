@@ -35,8 +35,8 @@ OTHERS = {
 OTHERS_OF = {
     ("figs3", "optimizer.batch_size"): ("optimizer.batch_size=null", "full batches"),
     ("figs2", "optimizer.name"): ("optimizer.name=gd optimizer.momentum=0", "gradient descent"),
-    ("figs2", "model.name"): ("model=fc ~model.pool ~model.stride", "a wide fully-connected network"),
-    ("fig4", "model.name"): ("model=fc ~model.norm model.depth=3", "a wide fully-connected network"),
+    ("figs2", "model.name"): ("model=fc", "a wide fully-connected network"),
+    ("fig4", "model.name"): ("model=fc", "a wide fully-connected network"),
 }
 # what a title may say of settings; each such word has to be one that is replaced
 TELLING = re.compile(

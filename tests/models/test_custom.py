@@ -162,10 +162,10 @@ def test_a_module_is_given_what_it_has_fields_for(own):
 @pytest.mark.parametrize(
     ("name", "args", "offered", "says"),
     [
-        ("function", {}, {}, "model.args.obj is not set"),
+        ("function", {}, {}, "model.args.obj is not set, and .*: add model.args.obj=64"),
         ("word", {}, {}, "word is str, no network: it has to be a linen or NNX module"),
         ("list", {}, {}, "list returns list, no network"),
-        ("Plain", {}, {}, "model.args.width is not set"),
+        ("Plain", {}, {}, r"add model\.args\.width=64, say"),
         ("Plain", {"widht": 3}, {}, "it has width, n_outputs"),
         ("Plain", {"width": 3}, {"trained": "readout"}, "needs a field `trained: str`"),
         ("Plain", {"width": 3}, {"matmul": "bfloat16"}, "needs a field `matmul: str`"),

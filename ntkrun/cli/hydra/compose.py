@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from ntkrun.cli.configs import CONFIGS
 from ntkrun.errors import UserError
+from ntkrun.settings.models import of_chosen_network
 from ntkrun.settings.optimizers import of_chosen_schedule
 from ntkrun.settings.parts import Setting, is_section, leaves, replaced, with_typed
 
@@ -51,7 +52,8 @@ def compose_here(overrides: list[str]) -> Composed:
     assert isinstance(container, dict)
     typed = OverridesParser.create().parse_overrides(overrides)
     _check_consent(container, typed)
-    return Composed(*with_typed(_with_schedule(container, _overridden(typed)), _overridden(typed)))  # type: ignore[arg-type]
+    names = _overridden(typed)
+    return Composed(*with_typed(_with_network(_with_schedule(container, names), names), names))  # type: ignore[arg-type]
 
 
 def _with_schedule(settings: dict[Any, Any], typed: list[Setting]) -> dict[Any, Any]:
@@ -62,6 +64,29 @@ def _with_schedule(settings: dict[Any, Any], typed: list[Setting]) -> dict[Any, 
         return settings
     kept = {name: value for name, value in section.items() if (*place, name) in typed}
     return replaced(settings, place, of_chosen_schedule(section) | kept)
+
+
+def _with_network(settings: dict[Any, Any], typed: list[Setting]) -> dict[Any, Any]:
+    """The settings without what a file has set of another kind of network than the one that was typed; what was typed stays."""
+    section = settings.get("model")
+    if not {("model",), ("model", "name")} & set(typed) or not isinstance(section, dict):
+        return settings
+
+    def kept(model: Any, path: Setting) -> Any:
+        if not isinstance(model, dict) or (path != ("model",) and "name" in model):
+            return model
+        return of_chosen_network(model, str(section.get("name"))) | {
+            k: v for k, v in model.items() if (*path, k) in typed
+        }
+
+    parts = {
+        name: part | {"model": kept(part["model"], ("parts", name, "model"))}
+        if isinstance(part, dict) and "model" in part
+        else part
+        for name, part in (settings.get("parts") or {}).items()
+    }
+    found = settings | {"model": kept(section, ("model",))}
+    return found | {"parts": parts} if parts else found
 
 
 def _check_consent(settings: dict[Any, Any], typed: list[Override]) -> None:

@@ -49,6 +49,9 @@ def one_line(error: Exception, arguments: Iterable[str] = ()) -> str:
         return f"{group}={option} is not known{hint} choose one of {', '.join(choices)}"
     if match := re.search(r"In '([^']+)': Could not load '([^']+)'", text):
         return f"{match[1]}: there is no {match[2]} for its defaults to name; --help lists what there is"
+    if match := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):
+        key, values = match.groups()
+        return f"{key}={values}: several values are a list, '{key}=[{values}]'"
     if match := re.search(r"Could not override '([^']+)'", text):
         experiment = next((a.partition("=")[2] for a in arguments if a.startswith("experiment=")), None)
         meant = whose(match[1], experiment) or _closest(match[1])

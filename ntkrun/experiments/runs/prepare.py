@@ -114,7 +114,9 @@ def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetu
     model, theta0, settings = setup.model, setup.theta0, setup.settings
     check_rate_of(declarations.of(model), settings.optimizer, settings.weight_decay)
     if settings.model.width is not None and not declarations.of(model).width:
-        _without_width(settings.model, name_of(model), progress)
+        progress.warn(
+            f"{name_of(model)} has no field width: model.width={settings.model.width} of this scale is not used"
+        )
     if setup.routes.linear == "parameter_space":
         return setup
     if not sees_one_example(model, theta0, setup.x_train):
@@ -123,12 +125,6 @@ def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetu
             "use linear_route=parameter_space"
         )
     return replace(setup, contraction=contraction_of(model, theta0, setup.x_train))
-
-
-def _without_width(model: Any, name: str, progress: Progress) -> None:
-    if model.width_asked:
-        raise UserError(f"{name} has no field width: leave model.width={model.width} out, or set the field that it has")
-    progress.warn(f"{name} has no field width: model.width={model.width} of this scale is not used")
 
 
 @partial(jax.jit, static_argnames="model")
@@ -182,7 +178,13 @@ def model_from(
     if isinstance(settings, UserModuleSettings):
         offered |= dict(width=settings.width, dtype=settings.dtype)
         called = dict(arguments=settings.apply_arguments, output=settings.output)
-        return build_user_module(str(settings.path), settings.source, settings.args, **called, **offered)
+        made = build_user_module(str(settings.path), settings.source, settings.args, **called, **offered)
+        if settings.width_asked and not declarations.of(made).width:
+            name = name_of(made)
+            raise UserError(
+                f"{name} has no field width: leave model.width={settings.width} out, or set the field that it has"
+            )
+        return made
     fields = settings.model_dump()
     return build_model(fields.pop("name"), **offered, **fields)
 
