@@ -42,12 +42,15 @@ def in_symbols(figure: Figure) -> None:
 
 
 def told_as_stand_ins(figure: Figure, names: Collection[str]) -> None:
-    """Rewrite the texts that name these sets of images, which others stand in for: "stand-in for mnist"."""
+    """Rewrite the texts that name these sets of images, which others stand in for: "stand-in for mnist".
+
+    What the paper's points are of, "paper (MNIST)", are no stand-ins.
+    """
     words = [word for name in names for word in {name, NAMES.get(name, name)}]
-    named = re.compile(rf"(?<![\w./-])({'|'.join(map(re.escape, words))})(?![\w/-]|\.\w)")
+    named = re.compile(rf"paper \([^)]*\)|(?<![\w./-])({'|'.join(map(re.escape, words))})(?![\w/-]|\.\w)")
     for text in _texts(figure) if words else ():
         if told := text.get_text():
-            text.set_text(named.sub(lambda found: f"stand-in for {found[1]}", told))
+            text.set_text(named.sub(lambda found: f"stand-in for {found[1]}" if found[1] else found[0], told))
 
 
 def symbols(text: str) -> str:

@@ -97,10 +97,12 @@ def test_panels_on_stand_in_images_say_so():
     left, right = figure.subplots(1, 2)
     left.set_title("mnist")
     right.set(ylabel="three hidden tanh layers, MNIST\nrelative change", title="CIFAR-10")
+    right.set_xlabel("paper (MNIST, ReLU), another image")
     told_as_stand_ins(figure, ["mnist"])
     in_symbols(figure)
     assert left.get_title() == "stand-in for MNIST" and "stand-in for MNIST\n" in right.get_ylabel()
     assert right.get_title() == "CIFAR-10", "these are there"
+    assert right.get_xlabel() == "paper (MNIST, ReLU), another image", "which is what the paper had"
 
 
 def test_a_claim_that_is_not_about_this_run_is_not_said_of_it():
