@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import errors
 
 from ntkrun.errors import UserError, in_one_line
-from ntkrun.models.functions import WRITTEN, LinenFunction, Model, name_of
+from ntkrun.models.functions import WRITTEN, LinenFunction, Model, PlainFunction, name_of
 from ntkrun.models.stored_parameters import merged, read
 from ntkrun.types import AnyArray, Params, PRNGKeyArray
 
@@ -50,7 +50,9 @@ def _inputs(shape: tuple[int, ...]) -> str:
 def _remedy(model: Model, error: Exception) -> str:
     """What to set, or to write in the module, so that it runs."""
     if not isinstance(error, errors.InvalidRngError | errors.ModifyScopeVariableError):
-        return "its call is given the inputs x (n, ...) alone; NTKRUN_DEBUG=1 shows where it fails"
+        plain = isinstance(model, PlainFunction)
+        given = "it is called as f(params, x)" if plain else "its call is given the inputs x (n, ...) alone"
+        return f"{given}; NTKRUN_DEBUG=1 shows where it fails"
     module = model if isinstance(model, nn.Module) else getattr(model, "module", None)
     switches = [
         f"model.apply_arguments.{name}={str(name not in TRAINING).lower()}"

@@ -23,6 +23,7 @@ from ntkrun.errors import UserError
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.models import declarations
 from ntkrun.models.custom import build_user_module
+from ntkrun.models.functions import PlainFunction
 from ntkrun.models.start import check_user_module, planned, started
 from ntkrun.runner.plan import make_cells
 
@@ -124,7 +125,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "an NNX module": ("again", {}, "is a drawn module: name its class"),
     "a function of params and x": ("f", {}, "is named together with its init, as a pair"),
     "what makes none": ("other", {}, "other returns int, no network"),
-    "a field": ("Normed", {"fetaures": 3}, "model.args.fetaures: Normed has no such field; it has n_outputs, features"),
+    "a field": ("Normed", {"fetaures": 3}, "model.args.fetaures: Normed has no such field, did you mean features"),
     "a field of a pair": ("network", {"depth": 3}, "model.args.depth"),
     "an argument of linen": ("Normed", {"call": {"trian": False}}, "model.apply_arguments.trian: .* it takes train"),
     "no argument": ("Normed", {}, "is called with train: set model.apply_arguments.train=false"),
@@ -250,3 +251,9 @@ FREE = ["experiment=lockstep", "scale=smoke", "data.source=stand_in", "allow_cus
 def test_settings_of_a_network_are_refused_before_it_is_imported(ntkrun, tmp_path, argument, says):
     (tmp_path / "lost.py").write_text("from pathlib import Path\nPath('imported').touch()\nclass Net: ...\n")
     assert_refused(ntkrun(*FREE, argument), says, tmp_path, {"lost.py"})
+
+
+def test_a_function_is_told_as_what_it_is_called():
+    swapped = PlainFunction(lambda x, params: x @ params["w"], lambda key, x: {"w": jnp.zeros((4, 1))})
+    with pytest.raises(UserError, match=r"does not run .*; it is called as f\(params, x\)"):
+        check_user_module(swapped, jnp.zeros((2, 4)), 1)
