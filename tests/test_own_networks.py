@@ -43,6 +43,48 @@ def files(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
+OWN = [
+    "experiment=lockstep",
+    "scale=smoke",
+    "data=mnist",
+    "data.source=stand_in",
+    "allow_custom=true",
+    "record.weights=0",
+]
+
+
+def test_an_edited_network_is_told_where_its_report_stands_and_the_page_has_the_whole_command(files, ntkrun, tmp_path):
+    net = f"""{NETWORK}    n_outputs: int = 1
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.n_outputs)(x.reshape(len(x), -1))
+"""
+    files(edited_net=net)
+    run = [*OWN, "model.path=edited_net:Net", "name=mine", "optimizer.steps=2"]
+    assert ntkrun(*run)[0] == 0
+    page = (tmp_path / "results/smoke/lockstep.html").read_text()
+    assert "allow_custom=true" in page.partition("Made by <code>")[2].partition("</code>")[0]
+    files(edited_net=net + "# edited\n")
+    code, _, err = ntkrun(*run)
+    assert code == 2 and "holds the run of edited_net:Net before it was edited; choose another name=" in err
+    code, _, err = ntkrun(*run, "loss=cross_entropy")
+    assert code == 2 and 'with model.source="' in err and "and without loss;" in err
+
+
+def test_a_network_whose_outputs_are_no_numbers_is_not_called_dependent_on_its_batch(files, ntkrun):
+    files(
+        log_net=f"""import jax.numpy as jnp
+{NETWORK}    n_outputs: int = 1
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.n_outputs)(jnp.log(-1 - x.reshape(len(x), -1) ** 2))
+"""
+    )
+    for more in ([], ["linear_route=parameter_space"]):
+        code, _, err = ntkrun(*OWN, "model.path=log_net:Net", *more)
+        assert code == 2 and "the outputs of Net are not finite at theta_0" in err.splitlines()[-1]
+
+
 def test_the_hash_takes_in_what_the_file_imports_from_its_folder_and_runs_nothing(files, tmp_path):
     files(
         one_net=TRACE + "import json, one_layers\nfrom one_more import x\n",

@@ -60,7 +60,7 @@ def compute(
 
 
 def nothing_to_draw(cells: "list[Cell]", store: "Store", code: int, fingerprints: Mapping[str, str]) -> bool:
-    """Whether cells are left to other shards, which it says, or all of them failed.
+    """Whether cells are left to other shards or processes, which it says, or all of them failed.
 
     code  of `compute`
     """
@@ -70,6 +70,9 @@ def nothing_to_draw(cells: "list[Cell]", store: "Store", code: int, fingerprints
     waiting = len(missing) - len(failed_cells(store, missing))
     if waiting and cells[0].settings.shards > 1:
         print(f"{waiting} of {len(cells)} cells are left to other shards; the last one draws the figure")
+        return True
+    if waiting == len(cells) and not code:
+        print("another process is running all of it: type the same command again when that has finished")
         return True
     return code == 1 and len(missing) == len(cells)
 

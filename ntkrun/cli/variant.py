@@ -68,6 +68,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def command_of(typed: Sequence[str], scale: str) -> str:
-    """The command that makes the report again: without what says where and how it was run."""
-    kept = [item for item in typed if item.partition("=")[0].lstrip("+") not in LOCAL_NAMES - OF_THE_REPORT | {"scale"}]
+    """The command that makes the report again: without what says where and how it was run, but for the user's consent."""
+    left_out = LOCAL_NAMES - OF_THE_REPORT - {"allow_custom"} | {"scale"}
+    kept = [item for item in typed if item.partition("=")[0].lstrip("+") not in left_out]
     return shlex.join(["ntkrun", *kept, f"scale={scale}"])

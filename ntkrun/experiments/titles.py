@@ -24,6 +24,8 @@ KINDS = {
 }
 STEPS = {"gd": "gradient descent", "momentum": "heavy ball", "nesterov": "Nesterov's momentum", "adam": "Adam"}
 LOSSES = {"mse": "squared loss", "cross_entropy": "cross-entropy"}
+# printed, and those that the paper's curves prefer (docs/recovered_settings.md): either may be what the paper had
+PAIR, PAIRS = "airplane / horse", ({"airplane", "horse"}, {"frog", "horse"})
 
 
 @dataclass(frozen=True)
@@ -106,12 +108,22 @@ def _data(settings: Any) -> str:
     return STAND_IN.format(told) if data.source == "stand_in" else told
 
 
+def _classes(settings: Any) -> str:
+    return "all classes" if settings.data.classes is None else " / ".join(map(str, settings.data.classes))
+
+
+def _pair(settings: Any) -> str:
+    return PAIR if set(settings.data.classes or ()) in PAIRS else _classes(settings)
+
+
 def _layers(settings: Any) -> str:
     model = settings.model
     return f"{counted(model.depth)} convolutions" if model.name == "cnn" else f"L = {model.depth}"
 
 
 DATA = Named(each(_data), "data.name")
+CLASSES = Named(each(_classes), "data.classes")
+CLASS_PAIR = Named(each(_pair), "data.classes")
 ACTIVATION = Named(each(lambda settings: symbol(settings.model.activation)), "model.activation")
 DEPTH = Named(each(lambda settings: f"L = {settings.model.depth}"), "model.depth")
 CONVOLUTIONS = Named(each(_layers), "model.depth")

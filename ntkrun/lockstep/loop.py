@@ -23,6 +23,8 @@ from ntkrun.lockstep.processes import agree
 from ntkrun.lockstep.progress import Progress
 from ntkrun.types import Array, NumpyArray, PRNGKeyArray
 
+BEFORE_THE_FIRST_STEP = "that is before any step: look at the network, its parameters and the inputs"
+
 State = Any
 Observation = Mapping[
     str, NumpyArray
@@ -162,7 +164,5 @@ def _check_finite(observations: Mapping[str, Observation], label: str, step: int
     for rival, observation in observations.items():
         for what, values in observation.items():
             if not np.all(np.isfinite(values)):
-                raise NonFiniteError(
-                    f"{label}: {what} of {rival} is not finite at step {step}; "
-                    "lower optimizer.learning_rate (see eta_critical above)"
-                )
+                hint = "lower optimizer.learning_rate (see eta_critical above)" if step else BEFORE_THE_FIRST_STEP
+                raise NonFiniteError(f"{label}: {what} of {rival} is not finite at step {step}; {hint}")

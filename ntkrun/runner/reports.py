@@ -1,7 +1,7 @@
 """The reports that a results folder holds, one folder a run, and which run each belongs to."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,23 @@ def check_name_is_free(store: Store, variant: Variant) -> None:
         folder = store.report(stand_in=stand_in)
         if (taken := _changed(folder)) is None or taken == json.loads(json.dumps(variant.changed)):
             continue
-        what = ", ".join(f"{name}={json.dumps(value)}" for name, value in taken.items()) or "the unchanged settings"
-        raise UserError(
-            f"name={variant.name} is taken: {folder} holds the run with {what:.200}; choose another name=..."
+        raise UserError(f"name={variant.name} is taken: {folder} holds {_other_run(taken, variant.changed)}")
+
+
+def _other_run(taken: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """In what the run that has the name differs from the one that asks for it, and what to do."""
+    edited = {f"{section}.{made}": f"{section}.path" for section, made in (("model", "source"), ("data", "content"))}
+    differing = [name for name in {**taken, **asked} if taken.get(name) != json.loads(json.dumps(asked.get(name)))]
+    files = [asked[edited[name]] for name in differing if name in edited and name in taken and name in asked]
+    if len(files) == len(differing):
+        return (
+            f"the run of {', '.join(map(str, files))} before it was edited; choose another name=..., or remove that folder "
+            "to have the new run in it"
         )
+    what = ", ".join(f"{name}={json.dumps(taken[name])}" for name in differing if name in taken)
+    without = ", ".join(name for name in differing if name not in taken)
+    told = " and ".join(filter(None, [what and f"with {what:.200}", without and f"without {without:.100}"]))
+    return f"the run {told}; choose another name=..."
 
 
 def _changed(folder: Path) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import WIDTH_CHANGES
 from ntkrun.experiments.style import panel_letter
-from ntkrun.experiments.titles import ACTIVATION, DATA, DEPTH
+from ntkrun.experiments.titles import ACTIVATION, CLASSES, DATA, DEPTH
 from ntkrun.settings.runs import WidthChangeSettings
 
 NET = Net("relu", 3)
@@ -98,6 +98,7 @@ EXPERIMENT = Experiment(
     name="fig1",
     title="Figure 1: change of weights and kernels against width and time (MNIST, ReLU, L = 3)",
     title_names={"MNIST": DATA, "ReLU": ACTIVATION, "L = 3": DEPTH},
+    problem={"all classes": CLASSES},
     run=WIDTH_CHANGES,
     draw=draw,
     size=(13.5, 3.8),

@@ -33,7 +33,7 @@ from ntkrun.experiments.analysis.output_ensemble import (
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.runs import OUTPUT_ENSEMBLE
-from ntkrun.experiments.titles import ACTIVATION, DATA, DEPTH, NETWORKS
+from ntkrun.experiments.titles import ACTIVATION, CLASS_PAIR, DATA, DEPTH, NETWORKS, PAIR
 from ntkrun.settings.runs import OutputEnsembleSettings
 
 TIMES = (0, 16, 256, 65536)
@@ -129,7 +129,7 @@ EXPERIMENT = Experiment(
     name="fig2",
     title="Figure 2: outputs of 100 trained networks and their distribution at infinite width (tanh, L = 3)",
     title_names={"100": NETWORKS, "tanh": ACTIVATION, "L = 3": DEPTH},
-    problem={"CIFAR-10": DATA},
+    problem={"CIFAR-10": DATA, PAIR: CLASS_PAIR},
     run=OUTPUT_ENSEMBLE,
     draw=draw,
     size=size,

@@ -19,7 +19,7 @@ from ntkrun.experiments.analysis.trajectory_figure import RunFigure
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
-from ntkrun.experiments.titles import ACTIVATION, DATA, DEPTH
+from ntkrun.experiments.titles import ACTIVATION, CLASS_PAIR, DATA, DEPTH, PAIR
 from ntkrun.tables import at, last
 
 PANELS = (outputs("test"), WEIGHTS, Average(curves.LOSS), Distance(FLOW_RIVALS))
@@ -139,6 +139,7 @@ EXPERIMENT = Experiment(
     name="fig3",
     title="Figure 3: outputs, weights and losses of a wide network and of its linearization (CIFAR-10, ReLU, L = 5)",
     title_names={"CIFAR-10": DATA, "ReLU": ACTIVATION, "L = 5": DEPTH},
+    problem={PAIR: CLASS_PAIR},
     run=TRAJECTORIES,
     draw=SHOWN.draw,
     size=SHOWN.size,

@@ -17,7 +17,7 @@ from ntkrun.experiments.analysis.trajectory_figure import RunFigure
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
-from ntkrun.experiments.titles import ACTIVATION, DATA, KIND
+from ntkrun.experiments.titles import ACTIVATION, CLASSES, DATA, KIND
 from ntkrun.tables import at, last, series
 
 PLATEAU = 0.045  # 1/2 of the variance .09 of a 0/1 one-hot column: the loss of a network that knows the mean alone
@@ -129,7 +129,7 @@ EXPERIMENT = Experiment(
     name="fig4",
     title="Figure 4: a wide residual network and its linearization on CIFAR-10",
     title_names={"a wide residual network": KIND, "CIFAR-10": DATA},
-    problem={"ReLU": ACTIVATION},
+    problem={"ReLU": ACTIVATION, "all classes": CLASSES},
     run=TRAJECTORIES,
     draw=SHOWN.draw,
     size=SHOWN.size,

@@ -24,7 +24,7 @@ from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.probes import probes
 from ntkrun.experiments.runs import OUTPUT_ENSEMBLE
-from ntkrun.experiments.titles import ACTIVATION, DATA, DEPTH, NETWORKS
+from ntkrun.experiments.titles import ACTIVATION, CLASS_PAIR, DATA, DEPTH, NETWORKS, PAIR
 from ntkrun.settings.runs import OutputEnsembleSettings
 
 
@@ -63,7 +63,7 @@ EXPERIMENT = Experiment(
     name="figs1",
     title="Figure S1: the functions of 100 trained networks and their distribution at infinite width (tanh, L = 3)",
     title_names={"100": NETWORKS, "tanh": ACTIVATION, "L = 3": DEPTH},
-    problem={"CIFAR-10": DATA},
+    problem={"CIFAR-10": DATA, PAIR: CLASS_PAIR},
     run=OUTPUT_ENSEMBLE,
     draw=draw,
     size=size,

@@ -20,7 +20,7 @@ from ntkrun.experiments.analysis.trajectory_figure import six_panels
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
-from ntkrun.experiments.titles import ACTIVATION, BATCH, CONVOLUTIONS, DATA, KIND, STEP
+from ntkrun.experiments.titles import ACTIVATION, BATCH, CLASS_PAIR, CONVOLUTIONS, DATA, KIND, PAIR, STEP
 from ntkrun.tables import at, last, series
 
 FAST = 10.119  # a recorded time at which the fast modes are fitted
@@ -128,7 +128,7 @@ EXPERIMENT = Experiment(
         "tanh": ACTIVATION,
         "three convolutions": CONVOLUTIONS,
     },
-    problem={"CIFAR-10": DATA},
+    problem={"CIFAR-10": DATA, PAIR: CLASS_PAIR},
     run=TRAJECTORIES,
     draw=SHOWN.draw,
     size=SHOWN.size,

@@ -19,7 +19,7 @@ from ntkrun.experiments.analysis.trajectory_figure import six_panels
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
-from ntkrun.experiments.titles import ACTIVATION, BATCHES, DATA, DEPTH, LOSS
+from ntkrun.experiments.titles import ACTIVATION, BATCHES, CLASSES, DATA, DEPTH, LOSS
 from ntkrun.tables import at, series
 
 LATE = 2.0**14  # a time that the cpu scale reaches, too
@@ -132,6 +132,7 @@ EXPERIMENT = Experiment(
     name="figs3",
     title="Figure S3: mini-batches and cross-entropy on MNIST (ReLU, L = 2)",
     title_names={"mini-batches": BATCHES, "cross-entropy": LOSS, "MNIST": DATA, "ReLU": ACTIVATION, "L = 2": DEPTH},
+    problem={"all classes": CLASSES},
     run=TRAJECTORIES,
     draw=SHOWN.draw,
     size=SHOWN.size,

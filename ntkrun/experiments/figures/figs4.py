@@ -25,7 +25,7 @@ from ntkrun.experiments.analysis.flow_routes import (
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.runs import FLOW_ROUTES
-from ntkrun.experiments.titles import ACTIVATION, DATA, DEPTH
+from ntkrun.experiments.titles import ACTIVATION, CLASS_PAIR, DATA, DEPTH, PAIR
 from ntkrun.settings.runs import FlowRoutesSettings
 
 WIDTHS = tuple(2**j for j in range(5, 13))
@@ -120,7 +120,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs4",
     title="Figure S4: logits of network and linearization under cross-entropy, by width",
-    problem={"CIFAR-10": DATA, "tanh": ACTIVATION, "L = 4": DEPTH},
+    problem={"CIFAR-10": DATA, PAIR: CLASS_PAIR, "tanh": ACTIVATION, "L = 4": DEPTH},
     run=FLOW_ROUTES,
     draw=draw,
     size=size,

@@ -30,7 +30,7 @@ from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import REGIME, Claim
 from ntkrun.experiments.runs import FINAL_DISTANCE
-from ntkrun.experiments.titles import ACTIVATION, DATA
+from ntkrun.experiments.titles import ACTIVATION, CLASS_PAIR, DATA, PAIR
 from ntkrun.settings.descents import ImageDistanceSettings
 
 DEPTH = Panel("fc_depth", "fully connected, |D| = 128", "fc", LAYERS, (SIZES, 128), "L")
@@ -134,7 +134,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs5",
     title="Figure S5: final distance of network and linearization against width, by depth and data-set size",
-    problem={"CIFAR-10": DATA, "ReLU": ACTIVATION},
+    problem={"CIFAR-10": DATA, PAIR: CLASS_PAIR, "ReLU": ACTIVATION},
     run=FINAL_DISTANCE,
     draw=draw,
     size=size,

@@ -15,7 +15,7 @@ from ntkrun.experiments.analysis.trajectory_figure import six_panels
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import TRAJECTORIES
-from ntkrun.experiments.titles import ACTIVATION, DATA, DEPTH, PARAMETERIZATION
+from ntkrun.experiments.titles import ACTIVATION, CLASS_PAIR, DATA, DEPTH, PAIR, PARAMETERIZATION
 from ntkrun.tables import at, last
 
 SHOWN = six_panels("figs8", {curves.FLOW_EMPIRICAL: FLOW_RIVALS[curves.FLOW_EMPIRICAL]})
@@ -106,7 +106,7 @@ EXPERIMENT = Experiment(
     name="figs8",
     title="Figure S8: Figure 3 in the standard parameterization",
     title_names={"standard": PARAMETERIZATION},
-    problem={"CIFAR-10": DATA, "ReLU": ACTIVATION, "L = 5": DEPTH},
+    problem={"CIFAR-10": DATA, PAIR: CLASS_PAIR, "ReLU": ACTIVATION, "L = 5": DEPTH},
     run=TRAJECTORIES,
     draw=SHOWN.draw,
     size=SHOWN.size,

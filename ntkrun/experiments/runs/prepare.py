@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, overload
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
@@ -28,6 +29,7 @@ from ntkrun.kernels.apart import sees_one_example
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.largest_eigenvalue import largest_eigenvalue
 from ntkrun.kernels.method import Method, contraction_of
+from ntkrun.kernels.taps import outputs_of
 from ntkrun.lockstep.executor import observed, start
 from ntkrun.lockstep.loop import FullBatch, MiniBatches
 from ntkrun.lockstep.progress import Progress
@@ -117,6 +119,11 @@ def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetu
         progress.warn(
             f"{name_of(model)} has no field width: model.width={settings.model.width} of this scale is not used"
         )
+    if not is_finite(model, theta0, setup.x_train[:2]):
+        raise UserError(
+            f"the outputs of {name_of(model)} are not finite at theta_0: look for a logarithm, a root or a quotient of what "
+            "may be 0 or below"
+        )
     if setup.routes.linear == "parameter_space":
         return setup
     if not sees_one_example(model, theta0, setup.x_train):
@@ -125,6 +132,12 @@ def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetu
             "use linear_route=parameter_space"
         )
     return replace(setup, contraction=contraction_of(model, theta0, setup.x_train))
+
+
+@partial(jax.jit, static_argnames="model")
+def is_finite(model: Model, params: Params, x: Float[Array, "n ..."]) -> Array:
+    """Whether f(x, theta) is, all of it."""
+    return jnp.all(jnp.isfinite(outputs_of(model, params, x)))
 
 
 @partial(jax.jit, static_argnames="model")
