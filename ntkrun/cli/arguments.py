@@ -18,7 +18,7 @@ from ntkrun.experiments.figures import experiment_names
 from ntkrun.settings.custom_source import registered
 from ntkrun.settings.runs import KINDS
 from ntkrun.settings.schema import described
-from ntkrun.settings.stages import asked_for, asks_any_run, has_time, stages_between_machines
+from ntkrun.settings.stages import asked_for, asks_any_run, has_time, stages_at_once
 
 SHOWN = {"job", "hydra", "all"}
 # flag -> the values that it takes (None: any), or no entry in VALUES for one that takes none
@@ -59,7 +59,7 @@ def check_arguments(arguments: list[str]) -> None:
     check_config_dir(arguments)
     words = {argument.partition("=")[0].partition(".")[0] for argument in arguments}
     one_call = (
-        f"stage={'|'.join(stages_between_machines())} is"
+        f"stage={'|'.join(stages_at_once())} is"
         if asked_for(arguments)
         else "minutes= is"
         if has_time(arguments)

@@ -14,6 +14,7 @@ from ntkrun.cli.arguments import INFO, PLAIN_FLAGS, VALUES
 from ntkrun.cli.completion import FLAGS, INSTALL
 from ntkrun.cli.configs import groups, launchers, options
 from ntkrun.experiments.figures import experiment_names, in_the_papers_order
+from ntkrun.settings.choices import Scale, choices_of
 from ntkrun.settings.parts import leaves
 from ntkrun.settings.runs import KINDS, FreeSettings
 from ntkrun.settings.schema import described
@@ -69,6 +70,8 @@ def _values(key: str, typed: str, before: list[str]) -> Iterable[str]:
         return sorted(options(key))
     if key == "hydra/launcher":
         return sorted(launchers())
+    if key == "runs":
+        return _runs(typed, before)
     path = tuple(key.split("."))
     path = path[2:] if path[0] == "parts" else path
     of_that_name = [one for kind in KINDS for one in described(kind) if one.path == path]
@@ -92,6 +95,19 @@ def _experiments(typed: str) -> Iterator[str]:
     yield from (
         before + comma + name for name in in_the_papers_order(experiment_names()) if name not in before.split(",")
     )
+
+
+def _runs(typed: str, before: list[str]) -> Iterator[str]:
+    """The names of the experiment's runs that may follow those before the last comma."""
+    from ntkrun.runner.reports import reports_at  # brings pandas, which nothing else here waits for
+
+    given = {word.partition("=")[0]: word.partition("=")[2] for word in before}
+    results = Path(given.get("results_dir") or str(_composed([])["results_dir"])).expanduser()
+    scales = [given["scale"]] if given.get("scale", "auto") != "auto" else choices_of(Scale)
+    there = [one.called for scale in scales for one in reports_at(results / scale, [given.get("experiment", "")])]
+    start = max(typed.rfind(","), typed.rfind("[")) + 1
+    taken = typed[:start].strip("[").split(",")
+    yield from ((typed[:start] or "[") + name for name in dict.fromkeys(there) if name not in taken)
 
 
 def _files(typed: str) -> Iterator[str]:

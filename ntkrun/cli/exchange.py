@@ -1,4 +1,4 @@
-"""The stages between machines: bundle, merge, compare.  One call handles all figures that the command names."""
+"""The stages that move and compare results: bundle, merge, compare.  One call handles all figures that the command names."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,6 +10,8 @@ from ntkrun.errors import UserError
 from ntkrun.settings.base import SETTINGS_OF_STAGE
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ntkrun.experiments.base import Experiment
     from ntkrun.report.compare import Pair
     from ntkrun.runner.elsewhere import Elsewhere
@@ -39,6 +41,10 @@ def exchange(composed: Sequence[dict[str, Any]], arguments: Sequence[str], every
         return bundle(figures, arguments)
     if first.stage == "merge":
         return merge(figures, everything)
+    if first.other is None:
+        from ntkrun.cli.compare_runs import compare_runs
+
+        return compare_runs([(figure.experiment.name, figure.cells[0].settings) for figure in figures], arguments)
     return compare(figures, arguments)
 
 
@@ -105,6 +111,8 @@ def _nothing(source: "Elsewhere", setting: str, scale: str, names: Sequence[str]
 
 def compare(figures: Sequence[Figure], arguments: Sequence[str]) -> int:
     """Compare the cells of results_dir with the same cells from another machine; 1 when one cannot be read."""
+    import pandas as pd
+
     from ntkrun.cli.hydra.shipped import changed_settings
     from ntkrun.report.compare import differences_table, verdicts_of, verdicts_table
     from ntkrun.runner.elsewhere import Elsewhere
@@ -131,8 +139,9 @@ def compare(figures: Sequence[Figure], arguments: Sequence[str]) -> int:
             print(f"\n{verdicts_table(figure.experiment.name, verdicts)}")
         elif of_figure:
             print(f"\n{figure.experiment.name}: not all of its cells are on both sides, no claim is judged")
+    rows = pd.concat([pair.rows for pair in pairs], ignore_index=True)
     folder = results / first.scale / (figures[0].experiment.name if len(figures) == 1 else "")
-    print(f"\nevery cell and curve: {_write(folder / 'compare.csv', pairs)}")
+    print(f"\nevery cell and curve: {write_rows(folder / 'compare.csv', rows)}")
     return 1 if faults or other.fault else 0
 
 
@@ -153,14 +162,12 @@ def _pairs(other: "Elsewhere", results: Path, scale: str, names: Sequence[str], 
         yield Pair(stored.experiment, stored.file, *sides)
 
 
-def _write(path: Path, pairs: "Sequence[Pair]") -> Path:
-    import pandas as pd
-
+def write_rows(path: Path, rows: "pd.DataFrame") -> Path:
+    """As csv; UserError for a folder of shipped results."""
     from ntkrun.runner.files import write_bytes
     from ntkrun.runner.store import refuse_shipped
 
     refuse_shipped(path.parent)
-    rows = pd.concat([pair.rows for pair in pairs], ignore_index=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, rows.to_csv(index=False, float_format="%.6g").encode())
     return path

@@ -24,6 +24,7 @@ ntkrun: train a wide network and its linearization in lockstep, as in arXiv 1902
   ntkrun experiment=all                      all figures; one that fails stops no other
   ntkrun experiment=fig1,fig3                these figures, likewise
   ntkrun experiment=all stage=check          judge all claims on what is stored: exit code 1 when one fails
+  ntkrun experiment=fig3 stage=compare       its runs side by side: settings, claims, curves ('runs=[default,wider]': these)
   ntkrun experiment=fig3 scale=paper stage=bundle into=bundle      what a machine without network needs to run it
   ntkrun experiment=all scale=paper stage=merge from=cells.tar.gz  take in what it computed
 """

@@ -141,7 +141,7 @@ def execute(
     source = computing(experiment)
     cells = make_cells(source, settings | {"experiment": source.name})
     first, stage = cells[0].settings, STAGES[cells[0].settings.stage]
-    if stage.between_machines or stage.lists:
+    if stage.at_once or stage.lists:
         raise UserError(f"type stage={first.stage} on the command line, not in a file")
     if first.distributed:
         from ntkrun.lockstep.processes import leads

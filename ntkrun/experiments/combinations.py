@@ -35,10 +35,14 @@ class Combination:
 
 def combinations(table: pd.DataFrame, shown: Sequence[str] = ()) -> list[Combination]:
     """The rows of each combination, in the order of the table; `shown`: columns that the figure shows apart itself."""
-    names = varied(table, shown)
+    return separate(table, varied(table, shown))
+
+
+def separate(table: pd.DataFrame, names: Sequence[str]) -> list[Combination]:
+    """The same for the columns of these names."""
     if not names:
         return [Combination("", table)]
-    groups = table.groupby(names, sort=False, dropna=False)
+    groups = table.groupby(list(names), sort=False, dropna=False)
     return [Combination(_label(dict(zip(names, values, strict=True))), part) for values, part in groups]
 
 

@@ -76,33 +76,37 @@ class Pair:
 
 def differences(ours: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     """One row a curve and split, in the order of ours; nan where nothing could be paired."""
-    by = [name for name in PAIRED_BY if name in ours.columns and name in other.columns]
-    sides = [t[[*by, "value"]].assign(turn=t.groupby(by).cumcount()) for t in (ours, other)]
-    both = sides[0].merge(sides[1], how="outer", on=[*by, "turn"], suffixes=("", "_other"), indicator=True)
+    both = paired(ours, other, [name for name in PAIRED_BY if name in ours.columns and name in other.columns])
     names = dict.fromkeys(zip(ours["curve"], ours["split"], strict=True))  # a merge sorts: the order of ours again
     names |= dict.fromkeys(zip(both["curve"], both["split"], strict=True))
     rows = [
-        {"curve": curve, "split": split, **_apart(both[(both["curve"] == curve) & (both["split"] == split)])}
+        {"curve": curve, "split": split, **apart(both[(both["curve"] == curve) & (both["split"] == split)])}
         for curve, split in names
     ]
     return pd.DataFrame(rows, columns=[name for name in COLUMNS if name not in OF_THE_CELL])
 
 
-def _apart(group: pd.DataFrame) -> dict[str, int | float]:
-    """The measures of one curve and split."""
-    paired = group[group["_merge"] == "both"]
-    x, y = paired["value"].to_numpy(float), paired["value_other"].to_numpy(float)
-    found: dict[str, int | float] = {"points": len(paired), "unpaired": len(group) - len(paired), "at_step": -1}
-    if not len(paired):
+def paired(ours: pd.DataFrame, other: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """The numbers of both sides, value and value_other, whose columns `by` are equal; _merge says which side has them."""
+    sides = [t[[*by, "value"]].assign(turn=t.groupby(by).cumcount()) for t in (ours, other)]
+    return sides[0].merge(sides[1], how="outer", on=[*by, "turn"], suffixes=("", "_other"), indicator=True)
+
+
+def apart(group: pd.DataFrame, at: str = "step") -> dict[str, int | float]:
+    """The measures of one curve and split from its pairs; at: the column that tells where the largest difference is."""
+    both = group[group["_merge"] == "both"]
+    x, y = both["value"].to_numpy(float), both["value_other"].to_numpy(float)
+    found: dict[str, int | float] = {"points": len(both), "unpaired": len(group) - len(both), f"at_{at}": -1}
+    if not len(both):
         return found
     with np.errstate(invalid="ignore", over="ignore"):
-        apart = np.abs(x - y)
-        apart[(x == y) | (np.isnan(x) & np.isnan(y))] = 0.0
-        apart[np.isnan(apart)] = np.inf
+        difference = np.abs(x - y)
+        difference[(x == y) | (np.isnan(x) & np.isnan(y))] = 0.0
+        difference[np.isnan(difference)] = np.inf
         finite = x[np.isfinite(x)]
         size = float(np.sqrt(np.mean(np.square(finite)))) if len(finite) else 0.0
-        measures = {"largest": float(apart.max()), "rms": float(np.sqrt(np.mean(np.square(apart))))}
-    found |= {"at_step": int(paired["step"].to_numpy()[apart.argmax()]), "rms_of_ours": size}
+        measures = {"largest": float(difference.max()), "rms": float(np.sqrt(np.mean(np.square(difference))))}
+    found |= {f"at_{at}": both[at].to_numpy()[difference.argmax()].item(), "rms_of_ours": size}
     for name, value in measures.items():
         found |= {name: value, f"{name}_relative": value / size if size else np.inf if value else 0.0}
     return found

@@ -2,16 +2,18 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from ntkrun.experiments.claims import Verdict
+from ntkrun.report.beside import Differences, differences
 from ntkrun.report.counts import Counts
 from ntkrun.report.departures import Departures
 from ntkrun.report.deviation import distance, rows_of
+from ntkrun.report.judge import named
 from ntkrun.report.report_files import (
     Caption,
     PanelApart,
@@ -26,8 +28,8 @@ from ntkrun.report.report_files import (
     warnings_of,
 )
 from ntkrun.report.shown_curves import panels_of
-from ntkrun.runner.reports import StoredReport
-from ntkrun.settings.variant import DEFAULT
+from ntkrun.runner.reports import NO_NAME, StoredReport
+from ntkrun.settings.variant import DEFAULT, SHIPPED
 
 VERDICTS = ("pass", "fail", "not_judged")
 
@@ -63,6 +65,7 @@ class Entry:
     departures: Departures | None = None  # None: a report of an earlier version, which does not tell them
     apart: list[PanelApart] = field(default_factory=list)
     panels: list[dict[str, Any]] = field(default_factory=list)  # of curves.json
+    deviations: list[dict[str, str]] = field(default_factory=list)  # the rows of deviation.csv
     distance: str = ""  # of all curves together
     warnings: list[str] = field(default_factory=list)
     settings: list[tuple[str, str]] = field(default_factory=list)
@@ -89,9 +92,21 @@ class Entry:
         return " ".join(" ".join(words).lower().split())
 
 
+def called(entry: Entry, scale: str) -> str:
+    """What a run is called beside others, on a page of this scale."""
+    return (entry.run or NO_NAME) if entry.scale == scale else f"scale={entry.scale}"
+
+
+def what_differs(runs: Sequence[Entry]) -> Differences:
+    """Between these runs: settings, images, and what was measured of each claim."""
+    settings = [dict(entry.settings) | {"data": dict(entry.origin)["data"]} for entry in runs]
+    claims = [{named(row["claim"]): (row["measured"], row["claim"].verdict) for row in entry.claims} for entry in runs]
+    return differences(settings, claims)
+
+
 def entry_of(at_scale: Path, report: StoredReport, scale: str, check: Callable[[Entry], object]) -> Entry:
     """What the page at results/<scale> shows of a report; `check` may find that it cannot be shown by raising anything."""
-    name, run = report.experiment, "shipped" if report.shipped else report.run
+    name, run = report.experiment, SHIPPED if report.shipped else report.run
     link = quote(Path(os.path.relpath(report.folder.resolve(), at_scale.resolve())).as_posix(), safe="/=,+@()!$*~&' ")
     told: dict[str, Any] = {"name": name, "scale": scale, "run": run, "key": f"{name}-{run}" if run else name}
     told |= {"link": link, "caption": caption_of(name, at_scale)}
@@ -130,6 +145,7 @@ def _read(report: StoredReport, scale: str, told: dict[str, Any]) -> Entry:
         departures=Departures.of_record(provenance["departures"]) if "departures" in provenance else None,
         apart=list(panels_apart(deviations)),
         panels=panels_of(curves.read_text()) if curves.is_file() else [],
+        deviations=deviations,
         distance=distance(deviations),
         warnings=list(warnings_of(provenance)),
         settings=settings_of([cell["settings"] for cell in cells]),
@@ -141,5 +157,5 @@ def _read(report: StoredReport, scale: str, told: dict[str, Any]) -> Entry:
 
 def chief(entries: list[Entry]) -> Entry:
     """The run that stands for an experiment: the user's own without changes, else the first of the user's, else the shipped."""
-    order = sorted(entries, key=lambda e: (bool(e.fault), e.run == "shipped", e.run not in ("", DEFAULT)))
+    order = sorted(entries, key=lambda e: (bool(e.fault), e.run == SHIPPED, e.run not in ("", DEFAULT)))
     return order[0]

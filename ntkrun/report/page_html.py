@@ -13,9 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from ntkrun.experiments import figures
-from ntkrun.report.beside import Differences, differences
 from ntkrun.report.counts import Counts
-from ntkrun.report.entries import VERDICTS, Entry, chief, entry_of
+from ntkrun.report.entries import VERDICTS, called, chief, entry_of, what_differs
 from ntkrun.report.report_files import caption_of
 from ntkrun.runner.reports import StoredReport
 
@@ -127,7 +126,7 @@ def figure_page(at_scale: Path, figure: Figure, shown: Sequence[Figure], digest:
         first=first,
         own=[entry for entry in runs if entry not in others],
         others=[(entry, figure.page_at(at_scale, entry.scale)) for entry in others],
-        differing=_differing(sound),
+        differing=what_differs(sound) if len(sound) > 1 else None,
         titles=[called(entry, at_scale.name) for entry in sound],
         of_verdict={
             verdict: sum(row["claim"].verdict == verdict for e in own for row in e.claims) for verdict in VERDICTS
@@ -137,15 +136,3 @@ def figure_page(at_scale: Path, figure: Figure, shown: Sequence[Figure], digest:
         before=names[place - 1] if place else None,
         after=names[place + 1] if place + 1 < len(names) else None,
     )
-
-
-def called(entry: Entry, scale: str) -> str:
-    """What a run is called beside others."""
-    return (entry.run or "without a name") if entry.scale == scale else f"scale={entry.scale}"
-
-
-def _differing(runs: Sequence[Entry]) -> Differences | None:
-    """What differs between the runs, where there are several."""
-    settings = [dict(entry.settings) | {"data": dict(entry.origin)["data"]} for entry in runs]
-    claims = [{row["claim"].id: (row["measured"], row["claim"].verdict) for row in entry.claims} for entry in runs]
-    return differences(settings, claims) if len(runs) > 1 else None

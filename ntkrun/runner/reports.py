@@ -8,9 +8,10 @@ from typing import Any
 
 from ntkrun.errors import UserError
 from ntkrun.runner.store import Store, is_shipped, shipped_beside
-from ntkrun.settings.variant import Variant
+from ntkrun.settings.variant import SHIPPED, Variant
 
 PROVENANCE = "provenance.json"
+NO_NAME = "without a name"  # of a report of before runs had names
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class StoredReport:
     run: str
     folder: Path
     shipped: bool = False
+
+    @property
+    def called(self) -> str:
+        """What it goes by among the runs of its experiment."""
+        return SHIPPED if self.shipped else self.run or NO_NAME
 
     def provenance(self) -> dict[str, Any]:
         return json.loads((self.folder / PROVENANCE).read_text())

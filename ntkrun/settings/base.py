@@ -23,7 +23,7 @@ from ntkrun.settings.fields import (
 )
 from ntkrun.settings.schema import local_fields, mark_of, without_later
 from ntkrun.settings.sections import TheorySettings
-from ntkrun.settings.variant import RunName
+from ntkrun.settings.variant import ComparedRuns, RunName, typed
 
 
 def _as_typed(value: Any) -> Any:
@@ -71,7 +71,12 @@ class StageSettings(Section):
         alias="from", exclude=True, description="the results that are taken in, a folder or .tar.gz"
     )
     other: Annotated[Path | None, OfStage("compare")] = Field(
-        description="the results that those of results_dir are held against, a folder or .tar.gz"
+        description="the results of another machine that those of results_dir are held against, a folder or .tar.gz; null: "
+        "runs of the experiment are held against each other"
+    )
+    runs: Annotated[ComparedRuns | None, OfStage("compare")] = Field(
+        description="which runs of the experiment, by their names in stage=list, shipped for the shipped one; the others are "
+        "held against the first; null: all that are there"
     )
 
     @model_validator(mode="after")
@@ -80,9 +85,14 @@ class StageSettings(Section):
         for stage, names in SETTINGS_OF_STAGE.items():
             for name in names:
                 if stage != self.stage and given[name] is not None:
-                    raise ValueError(f"{name}={given[name]} is for stage={stage}: leave it out, or type stage={stage}")
+                    value = typed(given[name]) if name == "runs" else given[name]
+                    raise ValueError(f"{name}={value} is for stage={stage}: leave it out, or type stage={stage}")
         if (needs := STAGES[self.stage].needs) and given[needs[0]] is None:
             raise ValueError(needs[1])
+        if self.other is not None and self.runs is not None:
+            raise ValueError(
+                f"runs={typed(self.runs)} are runs of results_dir, other={self.other} another machine's: leave one out"
+            )
         return self
 
 

@@ -53,7 +53,8 @@ class StageDeclaration:
     draws     whether the figure is drawn and the claims are judged
     lists     whether it is about the runs that are there, and needs no experiment
     any_run   whether it may be typed without an experiment: it is then about lockstep, what else is typed decides
-    needs     for a stage that moves results between machines: which setting it cannot do without, and what to type
+    needs     which setting it cannot do without, and what to type
+    at_once   whether one call moves or compares the results of all figures that are named
     """
 
     meaning: str
@@ -62,11 +63,7 @@ class StageDeclaration:
     lists: bool = False
     any_run: bool = False
     needs: tuple[str, str] | None = None
-
-    @property
-    def between_machines(self) -> bool:
-        """Whether it moves or compares results of several machines, in one call for all figures that are named."""
-        return self.needs is not None
+    at_once: bool = False
 
 
 STAGES: dict[Stage, StageDeclaration] = {
@@ -82,18 +79,17 @@ STAGES: dict[Stage, StageDeclaration] = {
     "list": StageDeclaration("list the runs that are there, of all experiments unless one is named", lists=True),
     "bundle": StageDeclaration(
         "put all that a run needs on a machine without network into one folder",
+        at_once=True,
         needs=("into", "stage=bundle writes a new folder: name it, into=bundle"),
     ),
     "merge": StageDeclaration(
         "take in the results of another machine",
+        at_once=True,
         needs=("from", "stage=merge takes results from a folder or a .tar.gz: name it, from=results-elsewhere"),
     ),
     "compare": StageDeclaration(
-        "hold results_dir against the results of another machine",
-        needs=(
-            "other",
-            "stage=compare holds results_dir against another folder or .tar.gz: name it, other=results-elsewhere",
-        ),
+        "hold runs of an experiment against each other, or results_dir against the results of another machine",
+        at_once=True,
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Command lines that are carried out in one call for all figures: between machines, or within a number of minutes."""
+"""Command lines that are carried out in one call for all figures: what moves or compares results, or has a limit of minutes."""
 
 from ntkrun.settings.base import WITHOUT_MINUTES
 from ntkrun.settings.choices import STAGES
@@ -25,11 +25,11 @@ def asks_any_run(arguments: list[str]) -> bool:
     return any(f"stage={name}" in arguments for name, stage in STAGES.items() if stage.any_run or stage.lists)
 
 
-def stages_between_machines() -> list[str]:
-    """The stages that move or compare results of several machines."""
-    return [name for name, stage in STAGES.items() if stage.between_machines]
+def stages_at_once() -> list[str]:
+    """The stages that move or compare results, in one call for all figures."""
+    return [name for name, stage in STAGES.items() if stage.at_once]
 
 
 def asked_for(arguments: list[str]) -> bool:
     """Whether a command line names one of these stages."""
-    return any(f"stage={stage}" in arguments for stage in stages_between_machines())
+    return any(f"stage={stage}" in arguments for stage in stages_at_once())

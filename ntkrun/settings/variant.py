@@ -10,12 +10,14 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator
 
 DEFAULT = "default"  # of the run that changes nothing
+SHIPPED = "shipped"  # of the run whose report is among the shipped results
 DEMO = "demo"  # of a run whose images stand in for the real ones, behind its name where it has one
 LONGEST = 60  # characters of a name that is made up
 LONGEST_WORD = 20  # of them, for a file or class of the user's
@@ -51,12 +53,33 @@ def _run_name(value: Any) -> Any:
 def _checked(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
         raise ValueError("use up to 100 letters, digits, . _ and -, the first one no . or -")
-    if name.lower() in (DEFAULT, DEMO, "cells") or name.lower().endswith(f"-{DEMO}"):
-        raise ValueError(f"{DEFAULT}, cells, {DEMO} and names that end in -{DEMO} are taken: choose another")
+    if name.lower() in (DEFAULT, DEMO, SHIPPED, "cells") or name.lower().endswith(f"-{DEMO}"):
+        raise ValueError(f"{DEFAULT}, cells, {SHIPPED}, {DEMO} and names that end in -{DEMO} are taken: choose another")
     return name
 
 
+def typed(runs: Sequence[str]) -> str:
+    """Several runs as they are typed: "[default,wider]"."""
+    return f"[{','.join(runs)}]"
+
+
+def _listed(runs: Any) -> Any:
+    """One name that is typed without brackets is a list of one."""
+    return [runs] if isinstance(runs, str | int | float) else runs
+
+
+def _several(runs: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(runs)) < len(runs):
+        raise ValueError("a run is named twice: name each once")
+    if len(runs) < 2:
+        raise ValueError("name two runs or more, runs=[default,wider]")
+    return runs
+
+
 RunName = Annotated[str, BeforeValidator(_run_name), AfterValidator(_checked)]
+ComparedRuns = Annotated[
+    tuple[Annotated[str, BeforeValidator(_run_name)], ...], BeforeValidator(_listed), AfterValidator(_several)
+]
 
 
 def demo_of(run: str) -> str:

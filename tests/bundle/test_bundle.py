@@ -179,7 +179,7 @@ def test_a_limit_is_held_against_every_part_and_names_them():
 STAGES = {
     ("stage=bundle",): "name it, into=bundle",
     ("stage=merge",): "name it, from=results-elsewhere",
-    ("stage=compare",): "name it, other=results-elsewhere",
+    ("stage=compare",): "or name the results of another machine, other=results-elsewhere",
     ("into=x",): "into=x is for stage=bundle: leave it out, or type stage=bundle",
     ("stage=run", "limit_mb=64"): "limit_mb=64.0 is for stage=bundle",
     ("stage=bundle", "into=x", "from=y"): "from=y is for stage=merge",

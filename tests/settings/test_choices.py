@@ -114,9 +114,10 @@ def test_the_settings_of_every_experiment_are_a_kind_of_run():
 
 
 def test_a_stage_that_needs_a_setting_has_it_for_itself():
-    assert {stage: declared.needs[0] for stage, declared in STAGES.items() if declared.needs} == {
-        stage: names[0] for stage, names in SETTINGS_OF_STAGE.items()
-    }
+    needed = {stage: declared.needs[0] for stage, declared in STAGES.items() if declared.needs}
+    assert needed == {"bundle": "into", "merge": "from"}
+    assert all(name == SETTINGS_OF_STAGE[stage][0] for stage, name in needed.items())
+    assert {stage for stage, declared in STAGES.items() if declared.at_once} == SETTINGS_OF_STAGE.keys()
 
 
 def test_settings_for_runs_within_a_time_are_unset_in_the_base_configuration(root):
@@ -127,7 +128,7 @@ def test_settings_for_runs_within_a_time_are_unset_in_the_base_configuration(roo
 WHERE_AND_HOW = {
     "allow_custom", "checkpoint_minutes", "compilation_cache", "data.download", "data.source", "device", "devices",
     "distributed", "flop_rate", "into", "jobs", "limit_mb", "minutes", "name", "order", "other", "results_dir", "retry",
-    "scale", "shard", "shards", "stage", "style", "target", "target_platform", "target_python",
+    "runs", "scale", "shard", "shards", "stage", "style", "target", "target_platform", "target_python",
 }  # fmt: skip
 
 
@@ -156,7 +157,7 @@ def test_local_settings_and_lists_are_read_off_the_types():
     )
     lists = {path for kind in KINDS for path in list_settings(kind)}
     schedule = {("optimizer", "schedule", "boundaries"), ("optimizer", "schedule", "factors")}
-    assert lists == {("times",), ("points",), ("data", "classes")} | schedule
+    assert lists == {("times",), ("points",), ("runs",), ("data", "classes")} | schedule
 
 
 def test_groups_and_launchers_are_those_of_the_folder():

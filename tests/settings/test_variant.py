@@ -115,6 +115,7 @@ REFUSED = [
     "cells",
     "Cells",
     "default",
+    "shipped",
     "x-demo",
     "Demo",
     "a=b",
