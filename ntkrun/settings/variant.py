@@ -51,8 +51,8 @@ def _run_name(value: Any) -> Any:
 def _checked(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
         raise ValueError("use up to 100 letters, digits, . _ and -, the first one no . or -")
-    if name.lower() in (DEFAULT, DEMO, "cells") or name.lower().endswith(f"-{DEMO}"):
-        raise ValueError(f"{DEFAULT}, cells, {DEMO} and names that end in -{DEMO} are taken: choose another")
+    if name.lower() in (DEFAULT, DEMO, "cells", "log") or name.lower().endswith(f"-{DEMO}"):
+        raise ValueError(f"{DEFAULT}, cells, log, {DEMO} and names that end in -{DEMO} are taken: choose another")
     return name
 
 
