@@ -48,6 +48,7 @@ PAGES = {
         "Data of your own": "own_data.md",
         "How linear is a run": "linearity.md",
         "Settings": "settings.md",
+        "Following a run": "following.md",
         "How claims are judged": "claims.md",
         "When something breaks": "robustness.md",
         "Versions": "versions.md",

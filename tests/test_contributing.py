@@ -100,7 +100,7 @@ def test_a_number_is_found_in_three_searches(root):
     claim, declared, written = (ran("bash", "-c", command, cwd=root).stdout for command in commands)
     assert "curves.RMSE.of(curves.FLOW_EMPIRICAL)" in claim
     assert 'FLOW_EMPIRICAL = "flow_empirical"  #' in declared
-    assert "runs/trajectories.py" in written and "add(curves.RMSE" in written
+    assert "runs/trajectories.py" in written and "found[curves.RMSE.of(rival), split]" in written
 
 
 def named(folder: Path) -> set[str]:

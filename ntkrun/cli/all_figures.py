@@ -109,6 +109,7 @@ def run_all(
         so_far = duration(time.monotonic() - began)
         print(f"\n[{place}/{len(outcomes)}] {outcome.experiment}, {so_far} so far", flush=True)
         started = time.monotonic()
+        remaining.figure = f"{place}/{len(outcomes)}"
         try:
             outcome.code = once(only(outcome.experiment, arguments), outcome)
         except SystemExit as stop:

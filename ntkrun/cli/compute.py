@@ -30,6 +30,7 @@ def compute(
     if not first.distributed:  # else the others are there to be told
         store.prepare()  # a folder that cannot be written to is found before the imports below
     from ntkrun.lockstep.processes import ended_by_any, leave
+    from ntkrun.runner.following import how_to_follow
     from ntkrun.runner.plan import shard_of
     from ntkrun.runner.run import Tally, images_of, run_cells
 
@@ -42,6 +43,8 @@ def compute(
             fingerprints = images.of
             for note in images.notes:
                 progress.info(note)
+            if follow := how_to_follow(first, store):
+                progress.info(f"to follow the run: {follow}")
             run_cells(source, mine, store, progress, tally, fingerprints)
     except KeyboardInterrupt as interruption:
         progress.close()

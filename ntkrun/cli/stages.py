@@ -115,6 +115,13 @@ def cells_of(settings: dict[str, Any]) -> "list[Cell]":
     return make_cells(source, settings | {"experiment": source.name})
 
 
+def _leads() -> bool:
+    """Whether this process is the one that reads and writes results."""
+    from ntkrun.lockstep.processes import leads
+
+    return leads()
+
+
 def execute(
     settings: dict[str, Any],
     changed: Changes,
@@ -134,6 +141,7 @@ def execute(
     check_shared_settings(settings)  # before the imports below, which take seconds
     from ntkrun.cli.console import Console
     from ntkrun.experiments.figures import computing, load_experiment
+    from ntkrun.runner.following import check_log
     from ntkrun.runner.plan import make_cells
     from ntkrun.runner.store import Store
 
@@ -141,15 +149,13 @@ def execute(
     source = computing(experiment)
     cells = make_cells(source, settings | {"experiment": source.name})
     first, stage = cells[0].settings, STAGES[cells[0].settings.stage]
+    check_log(first)
     if stage.at_once or stage.lists:
         raise UserError(f"type stage={first.stage} on the command line, not in a file")
-    if first.distributed:
-        from ntkrun.lockstep.processes import leads
+    if first.distributed and not _leads():
+        from ntkrun.cli.compute import assist
 
-        if not leads():
-            from ntkrun.cli.compute import assist
-
-            return assist(source, cells)
+        return assist(source, cells)
     variant = run_of() if stage.draws else Variant()
     store = Store(first.results_dir, first.scale, experiment.name, source.name, variant.name)
     asked = Asked(experiment, source, settings, cells, store, changed, variant, command)

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,12 +37,15 @@ def run_within(
     """
     # several processes share the device, so none may reserve all of its memory at its start
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    from ntkrun.runner.following import check_log, how_to_follow
+
     figures = [figure_of(settings) for settings in composed]
     first: Any = figures[0].cells[0].settings
     if first.distributed:
         raise UserError("minutes= is for the processes of one machine: leave out distributed=true")
     if STAGES[first.stage].draws:
         _check_names(figures, variants)
+    check_log(first)
     fingerprints = _fingerprints(figures)
     found = list(_missing(figures, composed, fingerprints))
     stored = sum(len(figure.cells) for figure in figures) - len(found)
@@ -57,6 +61,9 @@ def run_within(
         store.prepare()  # a folder that cannot be written to is found before processes are started
     from ntkrun.runner.workers import Worker
 
+    for store in {str(store.logs): store for *_, store in found}.values():
+        if follow := how_to_follow(first, store):
+            print(f"to follow the run: {follow}", file=sys.stderr)
     with _stop_requests(budget), _planning(budget, found):
         budget.run(Worker)
     print(outcome_table(jobs, stored))

@@ -4,7 +4,7 @@
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -47,13 +47,37 @@ class NoCheckpoints:
 
 
 @runtime_checkable
+class Log(Protocol):
+    """Who keeps what is recorded, step by step; the runner has those that write files."""
+
+    def record(self, step: int, time: float, values: Mapping[str, float]) -> None:
+        """The numbers of one record point by their names, `loss/network/train`; after a resumption earlier points come again."""
+        ...
+
+
+class NoLog:
+    """Nothing is kept."""
+
+    def record(self, step: int, time: float, values: Mapping[str, float]) -> None: ...
+
+
+@runtime_checkable
 class Progress(Protocol):
-    """What a cell may say while it computes, and where its runs are kept safe."""
+    """What a cell may say while it computes, where its runs are kept safe, and who keeps the numbers that it records."""
 
     checkpoints: Checkpoints
+    log: Log
+
+    def phase(self, label: str, what: str) -> None:
+        """Of a cell that computes something else than steps: its kernels, say."""
+        ...
 
     def start(self, label: str, steps: int, done: int = 0) -> None: ...
     def advance(self, steps: int) -> None: ...
+    def recorded(self, step: int, time: float, values: Mapping[str, float]) -> None:
+        """What `log` is told."""
+        ...
+
     def info(self, line: str) -> None: ...
     def warn(self, line: str) -> None: ...
     def cell(self, figure: str, name: str, identity: str) -> AbstractContextManager[None]:
@@ -67,10 +91,16 @@ class Silent:
     def __init__(self) -> None:
         self.warnings: list[str] = []
         self.checkpoints: Checkpoints = NoCheckpoints()
+        self.log: Log = NoLog()
+
+    def phase(self, label: str, what: str) -> None: ...
 
     def start(self, label: str, steps: int, done: int = 0) -> None: ...
 
     def advance(self, steps: int) -> None: ...
+
+    def recorded(self, step: int, time: float, values: Mapping[str, float]) -> None:
+        self.log.record(step, time, values)
 
     def info(self, line: str) -> None: ...
 

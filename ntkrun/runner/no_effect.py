@@ -20,7 +20,11 @@ from ntkrun.settings.runs import RunSettings
 def without_effect(cells: Sequence[Cell], changed: Changes) -> list[str]:
     """The lines, each once; changed: the settings that the user has changed, of which alone they speak."""
     names = {setting(name) for name in changed}
-    found = [line for cell in cells for line in (*_of_the_picture(cell.settings), *_of_the_run(cell.settings, names))]
+    found = [
+        line
+        for cell in cells
+        for line in (*_of_the_picture(cell.settings), *_of_the_log(cell.settings), *_of_the_run(cell.settings, names))
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -31,6 +35,11 @@ def _of_the_picture(settings: CommonSettings) -> Iterator[str]:
     for name, value, shipped in (("style", settings.style, "paper"), ("name", settings.name, None)):
         if value != shipped:
             yield f"{name}={value} is for a picture, and stage={settings.stage} draws none: type it with {drawing}"
+
+
+def _of_the_log(settings: CommonSettings) -> Iterator[str]:
+    if settings.log != "off" and settings.nothing_to_log:
+        yield f"log={settings.log} writes nothing for experiment={settings.experiment}: {settings.nothing_to_log}"
 
 
 def _of_the_run(settings: CommonSettings, names: set[str]) -> Iterator[str]:

@@ -26,6 +26,7 @@ class RemainingWork:
 
     expected_seconds: dict[CellKey, float] = field(default_factory=dict)  # of the cells that are not finished
     clock: Callable[[], float] = time.monotonic
+    figure: str = ""  # the one under way, 3/17
     finished: int = 0
     finished_expected: float = 0.0  # seconds that the plan expected of the finished cells
     finished_taken: float = 0.0  # seconds that they took
@@ -77,6 +78,10 @@ class RemainingWork:
             return left
         cell, began = self._current
         return left - min(self.clock() - began, self.pace * self.expected_seconds[cell])
+
+    def brief(self) -> str:
+        """For the end of a progress bar."""
+        return f"{self.finished}/{self.total} cells, {duration(self.seconds_left())} left"
 
     def __str__(self) -> str:
         return f"all figures: {self.finished} of {self.total} cells, about {duration(self.seconds_left())} left"

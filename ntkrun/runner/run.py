@@ -15,6 +15,7 @@ from ntkrun.runner.checkpoint import CellCheckpoints, remove_checkpoints
 from ntkrun.runner.data_sets import Fingerprints, at_hand, check_images, fingerprint_here, obtained
 from ntkrun.runner.device import peak_bytes, prepared
 from ntkrun.runner.failures import failure_of, read_failure, remove_failure, write_failure
+from ntkrun.runner.following import CellLog
 from ntkrun.runner.lock import Lock
 from ntkrun.runner.plan import Cell
 from ntkrun.runner.provenance import cell_provenance, versions_and_device
@@ -135,14 +136,18 @@ class CellRunner:
             self.progress.warn,
         )
         self.progress.checkpoints = SharedCheckpoints(checkpoints) if several() else checkpoints
+        self.progress.log = log = CellLog.of(task.cell, task.path, self.store, self.progress.warn)
         agree(task.number)
         try:
             with self.progress.cell(self.experiment.name, task.cell.name, task.cell.config_hash):
                 result = self.experiment.run.compute(settings, task.cell.name, self.progress)
+            log.finish()
         except BrokenPipeError:  # nobody reads what is said any more
             raise
         except Exception as error:
             raise UnfinishedError(error) from error
+        finally:
+            log.close()
         preparation = prepared.since(before) | {"peak_device_bytes": peak_bytes()}
         facts = cell_provenance(task.cell, task.fingerprint, started, preparation, result.facts)
         self.store.write_cell(task.cell, task.fingerprint, result.table, facts)

@@ -2,6 +2,7 @@
 
 results/<scale>/<experiment>/cells/<config hash>-<data fingerprint>.parquet   one cell, provenance in its metadata
                                <same name>.lock, .checkpoints/       while the cell runs
+results/<scale>/<experiment>/log/<cell>-<same name>.csv   what `log` writes while it computes (`following`)
 results/<scale>/<experiment>/<run>/table.parquet, figure.png, figure.pdf, claims.json, ...   made by the report of a run
 results/reference/<scale>/<experiment>/...   the shipped results: read, never written
 
@@ -153,6 +154,11 @@ class Store:
     def checkpoints(self, path: Path) -> Path:
         """The folder of the checkpoints of the cell of this path, while it runs."""
         return path.with_suffix(".checkpoints")
+
+    @property
+    def logs(self) -> Path:
+        """The folder of what is written while cells are computed, whichever figure draws them."""
+        return self.cells.parent / "log"
 
     def report_lock(self, folder: Path) -> Lock:
         """The lock of the process that writes figure, claims and merged table to `folder`, which belong together."""

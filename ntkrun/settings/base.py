@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ntkrun.settings.choices import STAGES, Device, Order, Products, Scale, Stage, Style
+from ntkrun.settings.choices import STAGES, Device, Log, Order, Products, Scale, Stage, Style
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.fields import (
     Count,
@@ -29,6 +29,11 @@ from ntkrun.settings.variant import ComparedRuns, RunName, typed
 def _as_typed(value: Any) -> Any:
     """3.12 on the command line is a number."""
     return str(value) if isinstance(value, float) else value
+
+
+def _off(value: Any) -> Any:
+    """`off` without quotes is false in YAML."""
+    return "off" if value is False else value
 
 
 PythonVersion = Annotated[str, BeforeValidator(_as_typed), Field(pattern=r"^3\.\d{1,2}$")]
@@ -116,10 +121,12 @@ class CommonSettings(StageSettings):
     unused  settings that this kind of run does not use, by their dotted names; another value than theirs is refused, for
             it would be stored and shown as if it had been in force
     without_mup  why networks in mup, which have no kernel at infinite width, have no place in this kind of run; "": they have
+    nothing_to_log  why there are no numbers to follow while this kind of run computes; "": there are
     """
 
     unused: ClassVar[Mapping[str, Unused]] = {}
     without_mup: ClassVar[str] = ""
+    nothing_to_log: ClassVar[str] = ""
 
     experiment: str = Field(description="the figure, or lockstep for any combination")
     # local, because its values are hashed
@@ -175,6 +182,19 @@ class CommonSettings(StageSettings):
     )
     compilation_cache: Local[bool] = Field(
         description="compiled programs are kept in the user's cache folder and found again by later runs"
+    )
+    log: Annotated[
+        Local[Log],
+        BeforeValidator(_off),
+        Meanings(
+            {
+                "off": "nothing",
+                "csv": "a file per cell",
+                "tensorboard": "a run of TensorBoard per cell",
+            }
+        ),
+    ] = Field(
+        description="what loss, RMSE and eta are written to while a cell computes, at every record point (docs/following.md)"
     )
     theory: TheorySettings
 
@@ -238,6 +258,14 @@ class CommonSettings(StageSettings):
         if self.retry and not STAGES[self.stage].computes:
             raise ValueError(
                 f"retry=true computes failed cells anew, and stage={self.stage} computes none: leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _log_is_of_what_computes(self) -> "CommonSettings":
+        if self.log != "off" and not STAGES[self.stage].computes:
+            raise ValueError(
+                f"log={self.log} follows what is computed, and stage={self.stage} computes nothing: leave it out"
             )
         return self
 

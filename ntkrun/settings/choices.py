@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 Scale = Literal["smoke", "cpu", "gpu", "paper"]
 Style = Literal["paper", "slides"]
 Stage = Literal["run", "report", "all", "verify", "plan", "data", "check", "list", "bundle", "merge", "compare"]
+Log = Literal["off", "csv", "tensorboard"]
 Order = Literal["shortest", "listed"]
 Device = Literal["auto", "cpu", "a100", "h100", "h200"]
 

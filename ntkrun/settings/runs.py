@@ -31,6 +31,7 @@ class MonteCarloSettings(CommonSettings):
 
     unused: ClassVar[not_used.Values] = not_used.MONTE_CARLO
     without_mup: ClassVar[str] = "where estimates are held against kernels at infinite width"
+    nothing_to_log: ClassVar[str] = "no network is trained"
     inputs: Count = Field(description="inputs x ~ N(0, 1), the same for all networks of a seed")
     input_dim: Count = Field(description="n_0, dimensions of an input")
     draws: Count = Field(description="M, networks; a power of two")
@@ -233,6 +234,7 @@ class RateSettings(RunSettings):
 
     unused: ClassVar[not_used.Values] = not_used.RATES
     without_mup: ClassVar[str] = "where ntk and standard are compared"
+    nothing_to_log: ClassVar[str] = "its networks are looked at once, at the end of training"
     rates: Count = Field(description="learning rates that are tried")
     lowest_rate: Positive = Field(description="eta_0 of the first")
     highest_rate: Positive = Field(description="eta_0 of the last")

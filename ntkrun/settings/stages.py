@@ -11,7 +11,7 @@ def has_time(arguments: list[str]) -> bool:
 
 def drawing(arguments: list[str]) -> list[str]:
     """The command line that draws and judges what one with a limit of time has computed."""
-    of_computing = (*WITHOUT_MINUTES, "stage", "retry")
+    of_computing = (*WITHOUT_MINUTES, "stage", "retry", "log")
     return [item for item in arguments if item.partition("=")[0] not in of_computing] + ["stage=report"]
 
 

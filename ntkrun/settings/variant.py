@@ -53,8 +53,10 @@ def _run_name(value: Any) -> Any:
 def _checked(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
         raise ValueError("use up to 100 letters, digits, . _ and -, the first one no . or -")
-    if name.lower() in (DEFAULT, DEMO, SHIPPED, "cells") or name.lower().endswith(f"-{DEMO}"):
-        raise ValueError(f"{DEFAULT}, cells, {SHIPPED}, {DEMO} and names that end in -{DEMO} are taken: choose another")
+    if name.lower() in (DEFAULT, DEMO, SHIPPED, "cells", "log") or name.lower().endswith(f"-{DEMO}"):
+        raise ValueError(
+            f"{DEFAULT}, cells, log, {SHIPPED}, {DEMO} and names that end in -{DEMO} are taken: choose another"
+        )
     return name
 
 

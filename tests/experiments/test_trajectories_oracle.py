@@ -10,6 +10,7 @@ import oracle
 import pandas as pd
 import pytest
 from scipy.linalg import expm
+from told import Told, check_told
 
 from ntkrun.data.batches import batch_indices
 from ntkrun.experiments.figures import load_experiment
@@ -86,7 +87,11 @@ class Expected:
 
 def run(settings_of, *overrides: str) -> tuple[Any, pd.DataFrame, dict[str, Any]]:
     (cell,) = make_cells(EXPERIMENT, settings_of("lockstep", "smoke", *SMALL, *overrides))
-    result = EXPERIMENT.run.compute(cell.settings, cell.name, Silent())
+    progress = Silent()
+    progress.log = told = Told()
+    result = EXPERIMENT.run.compute(cell.settings, cell.name, progress)
+    check_told(told, result.table, cell.settings)
+    assert [step for step, *_ in told.points] == sorted(result.table["step"].unique())
     return cell.settings, result.table, result.facts
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from test_identity import BASES, SCHEDULES, leaves
+from told import Told, check_told
 
 from ntkrun.cli.hydra.compose import compose
 from ntkrun.errors import UserError
@@ -158,7 +159,12 @@ class Base:
         return cls(found, first)
 
     def table(self, settings: Any) -> pd.DataFrame:
-        return self.experiment.run.compute(settings, "cell", Silent()).table
+        """What a cell computes; what it tells on the way is the same."""
+        progress = Silent()
+        progress.log = told = Told()
+        table = self.experiment.run.compute(settings, "cell", progress).table
+        check_told(told, table, settings)
+        return table
 
     @cached_property
     def before(self) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from ntkrun.models import build_model
 from ntkrun.models.registry import MODELS
 from ntkrun.nonlinearities import ACTIVATIONS
 from ntkrun.notation.activation_names import DECLARED
+from ntkrun.runner.following import WRITERS
 from ntkrun.runner.machines import KNOWN
 from ntkrun.runner.plan import make_cells
 from ntkrun.settings import choices
@@ -56,6 +57,7 @@ IMPLEMENTED = {
     "data sources": (load.SOURCES, choices_of(choices.DataSource)),
     "sizes of images": (IMAGES, choices_of(choices.DataName)),
     "numbers of images": (EXAMPLES, choices_of(choices.DataName)),
+    "logs": ({"off", *WRITERS}, choices_of(choices.Log)),
     "machines": ({"auto", "cpu", *KNOWN}, choices_of(choices.Device)),
     "scales": (options("scale"), {"auto", *choices_of(choices.Scale)}),
     "networks with a file": (options("model"), {"none", "own", *names_of(ModelSettings)}),
@@ -127,7 +129,7 @@ def test_settings_for_runs_within_a_time_are_unset_in_the_base_configuration(roo
 
 WHERE_AND_HOW = {
     "allow_custom", "checkpoint_minutes", "compilation_cache", "data.download", "data.source", "device", "devices",
-    "distributed", "flop_rate", "into", "jobs", "limit_mb", "minutes", "name", "order", "other", "results_dir", "retry",
+    "distributed", "flop_rate", "into", "jobs", "limit_mb", "log", "minutes", "name", "order", "other", "results_dir", "retry",
     "runs", "scale", "shard", "shards", "stage", "style", "target", "target_platform", "target_python",
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ LOSS of both, on both splits, at the steps 2^j and the last.
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -27,7 +27,6 @@ from ntkrun.dynamics.network import Network, predict
 from ntkrun.dynamics.optimizers import record_steps
 from ntkrun.experiments import curves
 from ntkrun.experiments.base import CellResult
-from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs.image_sizes import input_shape
 from ntkrun.experiments.runs.planned_work import (
     Lockstep,
@@ -43,6 +42,7 @@ from ntkrun.experiments.runs.planned_work import (
 )
 from ntkrun.experiments.runs.prepare import drawn, load, model_from, outputs_at_start
 from ntkrun.experiments.runs.random_keys import cell_key
+from ntkrun.experiments.runs.recorded import Measured, tell
 from ntkrun.experiments.runs.recursion import recursion_kernels
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.precision import full_precision
@@ -79,6 +79,8 @@ def compute(settings: ImageDistanceSettings, cell: str, progress: Progress) -> C
     inputs, y = inputs_of(data, net), on_device(data.y_train, dtype)
     images, x, x_test = (on_device(part, dtype) for part in (inputs, inputs[:n], inputs[n:]))
     theta0, scale = drawn(model, cell_key(settings, "theta0"), np.asarray(inputs[:1], dtype)), ntk_scale(model)
+    label = f"{settings.experiment} {cell}"
+    progress.phase(label, "kernels")
     # One program instead of two, which a cell would compile for its own shapes.
     kernel = scale * np.asarray(empirical_ntk(model, theta0, images, x))
     train, test = np.split(kernel, [n])
@@ -88,9 +90,6 @@ def compute(settings: ImageDistanceSettings, cell: str, progress: Progress) -> C
     linear = gradient_descent(train, data.y_train, f0, np.full(descent.max_steps, eta))
     end = steps_to_loss(linear, data.y_train, descent.end_loss, descent.max_steps)
     steps = record_steps(np.arange(end + 1.0), 1.0, 1)
-    rivals, label = {curves.NETWORK: network}, f"{settings.experiment} {cell}"
-    lockstep = run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
-    seen = [found[curves.NETWORK] for _, found in lockstep]
 
     def of_linear(moved: ClosedForm, kernel: np.ndarray) -> dict[str, np.ndarray]:
         return {"train": moved.train_at(np.asarray(steps)), "test": moved.test_at(np.asarray(steps), f0_test, kernel)}
@@ -100,7 +99,9 @@ def compute(settings: ImageDistanceSettings, cell: str, progress: Progress) -> C
         theta, theta_test = thetas(settings, data)
         infinite = gradient_descent(theta, data.y_train, f0, np.full(descent.max_steps, eta))
         outputs[curves.LINEAR_ANALYTIC] = of_linear(infinite, theta_test)
-    frames = compared(seen, outputs, data, steps, eta)
+    lockstep = run_lockstep({curves.NETWORK: network}, steps, FullBatch(), progress, label, devices=settings.devices)
+    seen = ((step, found[curves.NETWORK]) for step, found in lockstep)
+    frames = followed(seen, outputs, data, steps, eta, progress)
     table = tables.tidy(frames, figure=settings.experiment, cell=cell, seed=settings.seed, width=settings.model.width)
     facts = {"eta": eta, "steps": end, "loss_reached": end < descent.max_steps, "data": data.describe()}
     return CellResult(table, facts)
@@ -115,25 +116,39 @@ def thetas(settings: ImageDistanceSettings, data: Dataset) -> tuple[NumpyArray, 
     return np.asarray(train.ntk), np.asarray(test.ntk)
 
 
-@on_the_host()
-def compared(
-    seen: Sequence[Observation], rivals: dict[str, dict[str, np.ndarray]], data: Dataset, steps: list[int], eta: float
+def followed(
+    seen: Iterable[tuple[int, Observation]],
+    outputs: dict[str, dict[str, np.ndarray]],
+    data: Dataset,
+    steps: list[int],
+    eta: float,
+    progress: Progress,
 ) -> list[pd.DataFrame]:
-    """Rows of the distance of the network to each f_lin, and of the losses of all, on both splits."""
-    frames, targets = [], {"train": data.y_train, "test": data.y_test}
+    """Rows of `compared` at all steps, each told as it is seen; outputs: of every f_lin by split, (T, n, k)."""
+    measures: list[Measured] = []
+    for place, (step, found) in enumerate(seen):
+        rivals = {rival: {split: f[place] for split, f in of.items()} for rival, of in outputs.items()}
+        measures.append(compared(found, rivals, data))
+        tell(progress, step, eta * step, eta, measures[-1])
+    times = [eta * i for i in steps]
+    return [
+        tables.rows(curve, split, steps, times, np.asarray([found[curve, split] for found in measures]))
+        for curve, split in measures[0]
+    ]
 
-    def add(quantity: Quantity, rival: str, split: str, values: Sequence[float]) -> None:
-        frames.append(tables.rows(quantity.of(rival), split, steps, [eta * i for i in steps], np.asarray(values)))
 
-    network = {split: [np.asarray(observation[split], np.float64) for observation in seen] for split in targets}
+@on_the_host()
+def compared(seen: Observation, rivals: dict[str, dict[str, np.ndarray]], data: Dataset) -> Measured:
+    """The distance of the network to each f_lin, and the losses of all, on both splits at one record point."""
+    found, targets = {}, {"train": data.y_train, "test": data.y_test}
     for rival, outputs in rivals.items():
         for split, f_lin in outputs.items():
-            f, y = network[split], targets[split]
-            add(curves.RMSE, rival, split, [float(metrics.rmse(a, b)) for a, b in zip(f, f_lin, strict=True)])
+            f, y = np.asarray(seen[split], np.float64), targets[split]
+            found[curves.RMSE.of(rival), split] = float(metrics.rmse(f, f_lin))
             if rival == curves.LINEAR:
-                add(curves.LOSS, curves.NETWORK, split, [float(metrics.mse(a, y)) for a in f])
-            add(curves.LOSS, rival, split, [float(metrics.mse(a, y)) for a in f_lin])
-    return frames
+                found[curves.LOSS.of(curves.NETWORK), split] = float(metrics.mse(f, y))
+            found[curves.LOSS.of(rival), split] = float(metrics.mse(f_lin, y))
+    return found
 
 
 def planned_work(settings: ImageDistanceSettings, block_bytes: int) -> PlannedWork:

@@ -47,6 +47,7 @@ from ntkrun.experiments.runs.prepare import (
     set_up_training,
 )
 from ntkrun.experiments.runs.random_keys import member_keys
+from ntkrun.experiments.runs.recorded import mean_loss, rate_at, tell
 from ntkrun.experiments.runs.trajectories import analytic_pair
 from ntkrun.lockstep.ensemble import Ensemble
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
@@ -90,7 +91,7 @@ def theory(setup: TrainingSetup, x: np.ndarray, line: np.ndarray, steps: list[in
 
 
 def train(setup: TrainingSetup, x: np.ndarray, line: np.ndarray, steps: list[int], label: str, progress: Progress):
-    """Outputs on the line of every network, {step: (s, m)}."""
+    """Outputs on the line of every network, {step: (s, m)}; the mean of their losses is told on the way."""
     settings, dtype = setup.settings, setup.x_train.dtype
     assert isinstance(settings, OutputEnsembleSettings)
     x_train, x_line, y = (on_device(a, dtype) for a in (x, line, setup.data.y_train))
@@ -104,7 +105,13 @@ def train(setup: TrainingSetup, x: np.ndarray, line: np.ndarray, steps: list[int
 
     recorded = recorded_steps(settings)
     run = run_lockstep({curves.NETWORK: ensemble}, recorded, FullBatch(), progress, label, converged, settings.devices)
-    return {step: seen[curves.NETWORK]["test"][:, :, 0] for step, seen in run if step in steps}
+    axis, rates, found = setup.optimizer.axis_times(), setup.optimizer.learning_rates(), {}
+    for step, seen in run:
+        loss = mean_loss(settings.loss, seen[curves.NETWORK]["train"], setup.data.y_train)
+        tell(progress, step, axis[step], rate_at(rates, step), {(curves.LOSS.of(curves.NETWORK), "train"): loss})
+        if step in steps:
+            found[step] = seen[curves.NETWORK]["test"][:, :, 0]
+    return found
 
 
 def recorded_steps(settings: OutputEnsembleSettings) -> list[int]:

@@ -41,6 +41,7 @@ from ntkrun.experiments.runs.planned_work import (
 )
 from ntkrun.experiments.runs.prepare import initial, load, model_from
 from ntkrun.experiments.runs.random_keys import cell_key
+from ntkrun.experiments.runs.recorded import mean_loss, tell
 from ntkrun.experiments.runs.recursion import recursion_kernels
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.lockstep.ensemble import Ensemble
@@ -81,6 +82,7 @@ def compute(settings: SupremaSettings, cell: str, progress: Progress) -> CellRes
     eta, end = descent_of(settings, x, data.y_train)
     ensemble = build_ensemble(settings, x, x_test, data.y_train, eta)
     steps = record_steps(np.arange(end + 1.0), 1.0, PER_OCTAVE)
+    targets = {"train": data.y_train, "test": data.y_test}
     lockstep = run_lockstep(
         {curves.NETWORK: ensemble},
         steps,
@@ -89,13 +91,19 @@ def compute(settings: SupremaSettings, cell: str, progress: Progress) -> CellRes
         f"{settings.experiment} {cell}",
         devices=settings.devices,
     )
-    seen = [found[curves.NETWORK] for _, found in lockstep]
-    found = distances(ensemble.members, eta, data.y_train, seen, steps, settings.model)
+    seen = []
+    for step, found in lockstep:
+        seen.append(found[curves.NETWORK])
+        losses = {split: mean_loss("mse", seen[-1][split], y) for split, y in targets.items()}
+        tell(
+            progress, step, eta * step, eta, {(curves.LOSS.of(curves.NETWORK), key): one for key, one in losses.items()}
+        )
+    apart = distances(ensemble.members, eta, data.y_train, seen, steps, settings.model)
     times = [eta * i for i in steps]
     same: dict[str, Any] = dict(figure=settings.experiment, cell=cell, width=settings.model.width)
     stacks = []
     for place, member in enumerate(settings.members):
-        frames = [tables.rows(curve, "", steps, times, values[place]) for curve, values in found.items()]
+        frames = [tables.rows(curve, "", steps, times, values[place]) for curve, values in apart.items()]
         stacks.append(tables.tidy(frames, seed=member.seed, **same))
     facts = {"eta": eta, "steps": end, "fitted": end < settings.descent.max_steps, "data": data.describe()}
     return CellResult(pd.concat(stacks, ignore_index=True), facts)

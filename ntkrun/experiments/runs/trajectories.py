@@ -10,7 +10,7 @@ Both flows also under cross-entropy and heavy ball, by the ODE solver, with theo
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +38,7 @@ from ntkrun.experiments.runs.prepare import (
     set_up_training,
     step_by_step,
 )
+from ntkrun.experiments.runs.recorded import Measured, rate_at, tell
 from ntkrun.experiments.runs.recursion import recursion_kernels
 from ntkrun.kernels.analytic import Kernels
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
@@ -188,22 +189,30 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
         "data": setup.data.describe(),
         "watched_weights": _names(setup.watched),
     }
+    label = f"{settings.experiment} {cell}"
+    if setup.routes.kernels:
+        progress.phase(label, "kernels")
     kernels = kernels_at_init(setup)
     facts |= {"theta_hat_by": setup.contraction} if kernels is not None else {}
     facts |= {"layers": list(layers_of(setup.theta0))} if linearity.is_recorded(settings) else {}
     axis = setup.optimizer.axis_times()
     steps = record_steps(axis, settings.record.first_time, settings.record.per_octave)
-    rivals, label = build_rivals(setup, kernels), f"{settings.experiment} {cell}"
+    rivals = build_rivals(setup, kernels)
     # before the network moves: a horizon that the solver cannot reach ends the run here
     flows = {}
     if kernels is not None and setup.routes.flow is not None:
+        progress.phase(label, "gradient flow")
         flows = flow_rivals(setup, kernels, rivals["network"], steps)
     seen: dict[str, list[Observation]] = {}
-    for _, observations in run_lockstep(rivals, steps, batches_of(setup), progress, label, devices=settings.devices):
+    measures, rates = [], setup.optimizer.learning_rates()
+    lockstep = run_lockstep(rivals, steps, batches_of(setup), progress, label, devices=settings.devices)
+    for place, (step, moved) in enumerate(lockstep):
+        observations = moved | {rival: found[place] for rival, found in flows.items()}
         for rival, observation in observations.items():
             seen.setdefault(rival, []).append(observation)
-    seen |= flows
-    table = stack(setup, seen, steps, axis[steps])
+        measures.append(measured(setup, observations))
+        tell(progress, step, axis[step], rate_at(rates, step), measures[-1])
+    table = stack(setup, seen, measures, steps, axis[steps])
     width = declarations.of(setup.model).width
     return CellResult(tables.tidy(table, figure=settings.experiment, cell=cell, seed=settings.seed, width=width), facts)
 
@@ -212,13 +221,36 @@ def _names(watched: tuple[Watched, ...]) -> list[str]:
     return [f"{'/'.join(path)}[{index}]" for path, index in watched]
 
 
+def targets_of(setup: TrainingSetup) -> dict[str, np.ndarray]:
+    """The targets of the examples that are recorded, by split."""
+    return {"train": setup.data.y_train[: setup.settings.record.train_examples], "test": setup.data.y_test}
+
+
+@on_the_host()
+def measured(setup: TrainingSetup, observations: Mapping[str, Observation]) -> Measured:
+    """Loss, accuracy, and rmse to the network, of every rival at one record point."""
+    loss, found = metrics.LOSSES[setup.settings.loss], {}
+    for split, y in targets_of(setup).items():
+        outputs = {rival: np.asarray(seen[split], np.float64)[: len(y)] for rival, seen in observations.items()}
+        for rival, f in outputs.items():
+            found[curves.LOSS.of(rival), split] = float(loss(f, y))
+            if setup.data.has_classes:
+                found[curves.ACCURACY.of(rival), split] = float(metrics.accuracy(f, y))
+            if rival != curves.NETWORK:
+                found[curves.RMSE.of(rival), split] = float(metrics.rmse(f, outputs[curves.NETWORK]))
+    return found
+
+
 @on_the_host()
 def stack(
-    setup: TrainingSetup, seen: dict[str, list[Observation]], steps: list[int], times: np.ndarray
+    setup: TrainingSetup,
+    seen: dict[str, list[Observation]],
+    measures: list[Measured],
+    steps: list[int],
+    times: np.ndarray,
 ) -> list[pd.DataFrame]:
-    """Rows of every quantity: output, weight_change, loss, accuracy, and rmse to the network."""
-    loss, record = metrics.LOSSES[setup.settings.loss], setup.settings.record
-    targets = {"train": setup.data.y_train[: record.train_examples], "test": setup.data.y_test}
+    """Rows of every quantity: output, weight_change, and those of `measured`."""
+    record = setup.settings.record
     frames = (
         linearity.rows_of(setup, seen[curves.NETWORK], steps, list(times))
         if linearity.is_recorded(setup.settings)
@@ -231,15 +263,12 @@ def stack(
 
         if setup.watched:
             add(curves.WEIGHT_CHANGE, "", [o["weights"] for o in observations])
-        for split, y in targets.items():
+        for split, y in targets_of(setup).items():
             outputs = [np.asarray(o[split], np.float64)[: len(y)] for o in observations]
             add(curves.OUTPUT, split, [shown(f, record.outputs, record.follow) for f in outputs])
-            add(curves.LOSS, split, [float(loss(f, y)) for f in outputs])
-            if setup.data.has_classes:
-                add(curves.ACCURACY, split, [float(metrics.accuracy(f, y)) for f in outputs])
-            if rival != curves.NETWORK:
-                network = [np.asarray(o[split], np.float64)[: len(y)] for o in seen[curves.NETWORK]]
-                add(curves.RMSE, split, [float(metrics.rmse(f, g)) for f, g in zip(outputs, network, strict=True)])
+            for quantity in (curves.LOSS, curves.ACCURACY, curves.RMSE):
+                if (quantity.of(rival), split) in measures[0]:
+                    add(quantity, split, [found[quantity.of(rival), split] for found in measures])
     return frames
 
 

@@ -38,9 +38,10 @@ from ntkrun.experiments.runs.planned_work import (
 )
 from ntkrun.experiments.runs.prepare import compare_rates, critical_rate, load, model_from
 from ntkrun.experiments.runs.random_keys import cell_key, member_keys
+from ntkrun.experiments.runs.recorded import Measured, rate_at, tell
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.lockstep.ensemble import Ensemble
-from ntkrun.lockstep.loop import FullBatch, run_lockstep
+from ntkrun.lockstep.loop import FullBatch, Observation, run_lockstep
 from ntkrun.lockstep.progress import Progress
 from ntkrun.settings.runs import EnsembleSettings, WidthChangeSettings
 from ntkrun.types import Array, Params
@@ -104,16 +105,16 @@ def compute(settings: WidthChangeSettings, cell: str, progress: Progress) -> Cel
     ensemble = build_ensemble(settings, data)
     facts = check_learning_rates(settings, ensemble, optimizer, progress) | {"data": data.describe()}
     rivals, label = {curves.NETWORK: ensemble}, f"{settings.experiment} {cell}"
-    seen = [
-        observations[curves.NETWORK]
-        for _, observations in run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices)
-    ]
+    seen, rates = [], optimizer.learning_rates()
+    for step, observations in run_lockstep(rivals, steps, FullBatch(), progress, label, devices=settings.devices):
+        seen.append(observations[curves.NETWORK])
+        tell(progress, step, axis[step], rate_at(rates, step), means(seen[-1]))
     stacks = []
     for place, member in enumerate(settings.members):
         frames = [
             tables.rows(
                 Quantity(what).of(curves.NETWORK),
-                "train" if what == curves.LOSS else "",
+                split_of(what),
                 steps,
                 list(axis[steps]),
                 values,
@@ -124,6 +125,19 @@ def compute(settings: WidthChangeSettings, cell: str, progress: Progress) -> Cel
         fields: dict[str, Any] = dict(figure=settings.experiment, cell=cell, seed=member.seed)
         stacks.append(tables.tidy(frames, width=settings.model.width, **fields))
     return CellResult(pd.concat(stacks, ignore_index=True), facts)
+
+
+def split_of(what: str) -> str:
+    return "train" if what == curves.LOSS else ""
+
+
+def means(observation: Observation) -> Measured:
+    """Over the networks, of what is one number for each."""
+    return {
+        (Quantity(what).of(curves.NETWORK), split_of(what)): float(np.mean(values, dtype=np.float64))
+        for what, values in observation.items()
+        if np.ndim(values) == 1
+    }
 
 
 def check_learning_rates(
