@@ -21,7 +21,7 @@ import numpy as np
 from ntkrun.devices.float64 import in_float64
 from ntkrun.errors import UserError
 from ntkrun.kernels.dual import DualActivation, Rows, correlation, inverse_root, root
-from ntkrun.nonlinearities import Activation
+from ntkrun.nonlinearities import Activation, is_registered
 from ntkrun.types import AnyArray, Array, Float, NumpyArray
 
 # Midpoint rule on |z| <= 12.5: what lies outside weighs e^-39 even against h_k^2 ~ e^(z^2/2).  For a phi with poles at
@@ -92,10 +92,15 @@ class HermiteDual(DualActivation):
         choice = enough[0] if enough.size else -1
         error = max(float(tails[choice]), *map(_of_the_nodes, (value, slope), self._samples(sample, shift=_STEP / 2)))
         if error >= TOLERANCE:
+            name = self.activation.name
+            hint = (
+                f"its inputs have variances of up to {p.max():.3g}, which a smaller sigma_w2 brings down"
+                if is_registered(self.activation)
+                else f"if phi has kinks, say where: Activation({name!r}, phi, kinks=(0.0,))"
+            )
             warnings.warn(
-                f"activation {self.activation.name!r}: with {_CHOICES[choice]} Hermite terms its kernels err by about "
-                f"{error:.1e} of E[phi^2] or E[phi'^2]; if phi has kinks, say where: "
-                f"Activation({self.activation.name!r}, phi, kinks=(0.0,))",
+                f"activation {name!r}: with {_CHOICES[choice]} Hermite terms its kernels err by about {error:.1e} of "
+                f"E[phi^2] or E[phi'^2]; {hint}",
                 stacklevel=2,
             )
         return replace(self, terms=_CHOICES[choice], parity=_parity(value))

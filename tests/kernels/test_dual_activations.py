@@ -193,6 +193,11 @@ def test_hermite_sums_agree_with_the_closed_form_of_erf():
     assert hermite.parity == 1
 
 
+def test_one_of_ours_that_needs_more_terms_is_not_said_to_have_kinks():
+    with pytest.warns(UserWarning, match=r"activation 'tanh': with 1024 Hermite terms .* variances of up to 1e\+06"):
+        HermiteDual(resolve_activation("tanh")).for_variances(np.array([1.0, 1e6]))
+
+
 def test_a_kink_is_announced_and_is_still_exact_for_equal_and_opposite_inputs():
     with pytest.warns(UserWarning, match=r"if phi has kinks, say where: Activation\('my relu', phi, kinks="):
         hermite = HermiteDual(Activation("my relu", jax.nn.relu)).for_variances(np.array([1.5]))
