@@ -43,8 +43,9 @@ def compute(
             fingerprints = images.of
             for note in images.notes:
                 progress.info(note)
-            if follow := how_to_follow(first, store):
-                progress.info(f"to follow the run: {follow}")
+            missing = [cell for cell in mine if not store.has(cell, fingerprints[cell.config_hash])]
+            if follow := how_to_follow(missing, store):
+                progress.info(follow)
             run_cells(source, mine, store, progress, tally, fingerprints)
     except KeyboardInterrupt as interruption:
         progress.close()

@@ -37,7 +37,7 @@ def run_within(
     """
     # several processes share the device, so none may reserve all of its memory at its start
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    from ntkrun.runner.following import check_log, how_to_follow
+    from ntkrun.runner.following import check_log
 
     figures = [figure_of(settings) for settings in composed]
     first: Any = figures[0].cells[0].settings
@@ -61,9 +61,7 @@ def run_within(
         store.prepare()  # a folder that cannot be written to is found before processes are started
     from ntkrun.runner.workers import Worker
 
-    for store in {str(store.logs): store for *_, store in found}.values():
-        if follow := how_to_follow(first, store):
-            print(f"to follow the run: {follow}", file=sys.stderr)
+    _tell_how_to_follow(found)
     with _stop_requests(budget), _planning(budget, found):
         budget.run(Worker)
     print(outcome_table(jobs, stored))
@@ -71,6 +69,15 @@ def run_within(
         return 128 + signum, fingerprints
     states = {job.state for job in jobs}
     return (1 if "failed" in states else LEFT_OVER if states - {"stored"} else 0), fingerprints
+
+
+def _tell_how_to_follow(found: "Sequence[tuple[Figure, dict[str, Any], Cell, Store]]") -> None:
+    from ntkrun.runner.following import how_to_follow, without_log
+
+    lines = [f"warning: {line}" for _, _, cell, _ in found for line in without_log(cell.settings)]
+    lines += [how_to_follow([cell], store) for _, _, cell, store in found]
+    for line in filter(None, dict.fromkeys(lines)):
+        print(line, file=sys.stderr)
 
 
 def _fingerprints(figures: Sequence[Figure]) -> dict[str, str]:

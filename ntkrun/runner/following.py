@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import re
 import time as clock
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
@@ -164,8 +164,18 @@ def check_log(settings: CommonSettings) -> None:
         )
 
 
-def how_to_follow(settings: CommonSettings, store: Store) -> str:
-    """What to type in another terminal; "" where nothing is written."""
-    if settings.log == "off" or settings.nothing_to_log:
+def without_log(settings: CommonSettings) -> list[str]:
+    """The line that says why a log would stay empty; none where it would not."""
+    if settings.log == "off" or not settings.nothing_to_log:
+        return []
+    return [f"log={settings.log} writes nothing for experiment={settings.experiment}: {settings.nothing_to_log}"]
+
+
+def how_to_follow(cells: Iterable[Cell], store: Store) -> str:
+    """What to type in another terminal while these cells are computed; "" where nothing is written."""
+    logs = {cell.settings.log for cell in cells if not cell.settings.nothing_to_log} - {"off"}
+    if not logs:
         return ""
-    return f"tail -f {store.logs}/*.csv" if settings.log == "csv" else f"tensorboard --logdir {store.logs}"
+    return "to follow the run: " + (
+        f"tail -f {store.logs}/*.csv" if "csv" in logs else f"tensorboard --logdir {store.logs}"
+    )

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from ntkrun.errors import UserError
+from ntkrun.runner.following import without_log
 from ntkrun.runner.plan import Cell
 from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.changes import Changes
@@ -23,7 +24,7 @@ def without_effect(cells: Sequence[Cell], changed: Changes) -> list[str]:
     found = [
         line
         for cell in cells
-        for line in (*_of_the_picture(cell.settings), *_of_the_log(cell.settings), *_of_the_run(cell.settings, names))
+        for line in (*_of_the_picture(cell.settings), *without_log(cell.settings), *_of_the_run(cell.settings, names))
     ]
     return list(dict.fromkeys(found))
 
@@ -35,11 +36,6 @@ def _of_the_picture(settings: CommonSettings) -> Iterator[str]:
     for name, value, shipped in (("style", settings.style, "paper"), ("name", settings.name, None)):
         if value != shipped:
             yield f"{name}={value} is for a picture, and stage={settings.stage} draws none: type it with {drawing}"
-
-
-def _of_the_log(settings: CommonSettings) -> Iterator[str]:
-    if settings.log != "off" and settings.nothing_to_log:
-        yield f"log={settings.log} writes nothing for experiment={settings.experiment}: {settings.nothing_to_log}"
 
 
 def _of_the_run(settings: CommonSettings, names: set[str]) -> Iterator[str]:

@@ -27,7 +27,7 @@ from ntkrun.experiments.runs.recorded import rate_at, tell
 from ntkrun.lockstep.loop import FullBatch, run_lockstep
 from ntkrun.lockstep.progress import Silent
 from ntkrun.models import build_model
-from ntkrun.runner.following import Csv, TensorBoard
+from ntkrun.runner.following import Csv, TensorBoard, how_to_follow
 from ntkrun.runner.plan import make_cells
 from ntkrun.runner.run import Tally, run_cells
 from ntkrun.runner.stop import Interrupted
@@ -233,12 +233,22 @@ def test_without_its_package_tensorboard_is_one_line(ntkrun, monkeypatch, tmp_pa
     assert not any(tmp_path.iterdir())
 
 
+def test_what_to_type_is_told_of_cells_that_will_write(settings_of, tmp_path):
+    def told(experiment: str, log: str) -> str:
+        store = Store(tmp_path, "smoke", experiment)
+        return how_to_follow(
+            make_cells(load_experiment(experiment), settings_of(experiment, "smoke", f"log={log}")), store
+        )
+
+    assert told("fig3", "csv") == f"to follow the run: tail -f {tmp_path}/smoke/fig3/log/*.csv"
+    assert told("fig3", "tensorboard") == f"to follow the run: tensorboard --logdir {tmp_path}/smoke/fig3/log"
+    assert told("fig3", "off") == told("figs7", "csv") == ""
+
+
 def test_a_log_that_would_stay_empty_is_told_before_the_run(settings_of):
     from ntkrun.runner.no_effect import without_effect
 
     for name, why in (("figs7", "looked at once"), ("figs9", "no network is trained")):
-        cells = make_cells(
-            load_experiment("figs7" if name == "figs7" else "figs9"), settings_of(name, "smoke", "log=csv")
-        )
+        cells = make_cells(load_experiment(name), settings_of(name, "smoke", "log=csv"))
         (line,) = without_effect(cells, {})
         assert line.startswith(f"log=csv writes nothing for experiment={name}: ") and why in line
