@@ -24,6 +24,21 @@ def check_arrays(**arrays: Any) -> None:
             raise UserError(f"{name} must be an array of numbers, jnp.asarray(...), not {what}")
 
 
+def check_number(
+    name: str, value: Any, *, above: int | None = None, at_least: int | None = None, whole: bool = False
+) -> None:
+    """UserError, by its name, for what is not one finite real number in the range, or no whole one where that is wanted."""
+    fits = isinstance(value, (int, float, np.number)) or (hasattr(value, "dtype") and _kind(value) in "iuf")
+    fits = fits and not isinstance(value, bool) and np.ndim(value) == 0 and bool(np.isrealobj(value))
+    fits = fits and bool(np.isfinite(value)) and (not whole or value == int(value))
+    if fits and (above is None or value > above) and (at_least is None or value >= at_least):
+        return
+    kind = "a whole number" if whole else "a finite number"
+    bound = f" above {above:g}" if above is not None else f" from {at_least:g} on" if at_least is not None else ""
+    what = repr(value) if isinstance(value, (str, int, float, np.number)) else f"a {type(value).__name__}"
+    raise UserError(f"{name} must be {kind}{bound}, not {what}")
+
+
 def _kind(value: Any) -> str:
     try:
         return np.dtype(value.dtype).kind
@@ -56,5 +71,6 @@ __all__ = [
     "Params",
     "UInt8",
     "check_arrays",
+    "check_number",
     "check_params",
 ]

@@ -9,7 +9,7 @@ from processes import ran
 
 PROGRAM = """
 import jax; jax.config.update("jax_enable_x64", True)
-import jax.numpy as jnp, numpy as np, optax, ntkrun
+import jax.numpy as jnp, numpy as np, optax, ntkrun, ntkrun.networks
 from flax.core import freeze
 from ntkrun.errors import UserError
 from ntkrun.theory.gradient_flow import linear_flow
@@ -34,6 +34,10 @@ def network(kind=ntkrun.Network, **other):
 def built(y):
     return ntkrun.LinearFunctionSpace.build(
         np.zeros((6, 1)), np.zeros((2, 1)), y, one[0], one[1], np.zeros((0, 6, 1)), optax.sgd(0.3), "mse")
+
+composed = ntkrun.networks.Sequential(ntkrun.networks.Dense(8), ntkrun.networks.Activation("relu"), ntkrun.networks.Dense(1))
+recorder = ntkrun.LinearityRecorder(model, theta0, x, y[:, None])
+recorder.record(2, theta0)
 
 WRONG = {
     "network, targets (n,)": lambda: moved(y=y),
@@ -94,8 +98,32 @@ WRONG = {
     "power_law, words": lambda: ntkrun.power_law("a", "b"),
     "coordinate_check": lambda: ntkrun.coordinate_check("fc", [8, 16], x, y[:, None], eta=0.1),
     "plot_coordinate_check": lambda: ntkrun.plot_coordinate_check(3),
+    "coordinate_check, a model": lambda: ntkrun.coordinate_check(model, (8, 16), x, y[:, None], eta=0.1),
+    "coordinate_check, eta": lambda: ntkrun.coordinate_check(lambda n: model, (8, 16), x, y[:, None], eta="0.1"),
+    "coordinate_check, widths": lambda: ntkrun.coordinate_check(lambda n: model, ("8", "16"), x, y[:, None], eta=0.1),
+    "coordinate_check, steps": lambda: ntkrun.coordinate_check(lambda n: model, (8, 16), x, y[:, None], eta=0.1, steps=(1.5,)),
+    "coordinate_check, build": lambda: ntkrun.coordinate_check(lambda n: n, (8, 16), x, y[:, None], eta=0.1),
     "preactivation_slopes": lambda: ntkrun.preactivation_slopes({"x": 1}),
     "LinearityRecorder": lambda: ntkrun.LinearityRecorder("fc", theta0, x, y[:, None]),
+    "LinearityRecorder, x_test": lambda: ntkrun.LinearityRecorder(model, theta0, x, y[:, None], x[:, :3]),
+    "LinearityRecorder, eta": lambda: ntkrun.LinearityRecorder(model, theta0, x, y[:, None], eta="0.1"),
+    "LinearityRecorder, momentum": lambda: ntkrun.LinearityRecorder(model, theta0, x, y[:, None], eta=0.1, momentum=1),
+    "record, half a step": lambda: recorder.record(1.5, theta0),
+    "record, before the start": lambda: recorder.record(-1, theta0),
+    "record, no number": lambda: recorder.record(float("nan"), theta0),
+    "record, True": lambda: recorder.record(True, theta0),
+    "record, the same step": lambda: recorder.record(2.0, theta0),
+    "record, diverged": lambda: recorder.record(3, jax.tree.map(lambda leaf: leaf * jnp.nan, theta0)),
+    "empirical_ntk, memory": lambda: ntkrun.empirical_ntk(model, theta0, x, memory="1GB"),
+    "empirical_ntk, no memory": lambda: ntkrun.empirical_ntk(model, theta0, x, memory=0),
+    "empirical_ntk, a loss": lambda: ntkrun.empirical_ntk(lambda p, x: model.apply({"params": p}, x).mean(), theta0, x),
+    "analytic_kernels, tile_bytes": lambda: ntkrun.analytic_kernels(x, tile_bytes="1GB", **net),
+    "analytic_kernels, below 0": lambda: ntkrun.analytic_kernels(x, tile_bytes=-5, **net),
+    "analytic_kernels, nan": lambda: ntkrun.analytic_kernels(x * jnp.nan, **net),
+    "analytic_kernels, nan in x2": lambda: ntkrun.analytic_kernels(x, x * jnp.nan, **net),
+    "analytic_kernels, overflow": lambda: ntkrun.analytic_kernels(x, depth=5000, activation="relu", sigma_w2=3.0, sigma_b2=0.0),
+    "infinite_width_kernels, tile_bytes": lambda: ntkrun.infinite_width_kernels(composed, x, tile_bytes="1GB"),
+    "infinite_width_kernels, nan": lambda: ntkrun.infinite_width_kernels(composed, x * jnp.nan),
     "analytic_kernels": lambda: ntkrun.analytic_kernels("x", **net),
     "empirical_ntk": lambda: ntkrun.empirical_ntk(model, theta0, "x"),
     "empirical_nngp": lambda: ntkrun.empirical_nngp(model, theta0, None),
@@ -115,6 +143,12 @@ WRONG = {
     "taylor_expand": lambda: ntkrun.taylor_expand(model, theta0, -1),
     "infinite_width_kernels": lambda: ntkrun.infinite_width_kernels("fc", x),
     "paper_panel": lambda: ntkrun.paper_panel("fig33", "loss"),
+    "paper_panel, the panel": lambda: ntkrun.paper_panel("fig3", "x"),
+    "paper_panel, no figure": lambda: ntkrun.paper_panel("", "loss"),
+    "gradient_descent, one rate": lambda: ntkrun.gradient_descent(one[0], y[:, None], y[:, None], 0.1),
+    "gradient_descent, a word": lambda: ntkrun.gradient_descent(one[0], y[:, None], y[:, None], "0.1"),
+    "nngp_gp, one rate": lambda: ntkrun.nngp_gp(*kernels, y[:, None], np.array([1.0]), learning_rates=0.1),
+    "gradient_flow, other outputs": lambda: ntkrun.gradient_flow(np.zeros((6, 6, 2, 2)), y[:, None], y[:, None]),
     "gradient_descent": lambda: ntkrun.gradient_descent("K", y[:, None], y[:, None], [0.1]),
     "gradient_flow": lambda: ntkrun.gradient_flow("K", y[:, None], y[:, None]),
     "linear_flow, a word": lambda: linear_flow("K", y[:, None], y[:, None], np.array([1.0]), **solver),

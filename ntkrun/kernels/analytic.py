@@ -25,9 +25,10 @@ from ntkrun.devices.placement import beyond_a_cpu, on_the_host
 from ntkrun.errors import UserError
 from ntkrun.kernels.dual import DualActivation, Rows
 from ntkrun.kernels.dual_closed_forms import dual_activation
+from ntkrun.kernels.finite import check_inputs, check_kernels, check_variances
 from ntkrun.models.numbers import check_numbers
 from ntkrun.nonlinearities import Activation
-from ntkrun.types import Array, Float, NumpyArray, check_arrays
+from ntkrun.types import Array, Float, NumpyArray, check_arrays, check_number
 
 AnyArray = Array | NumpyArray
 Scalar = float | Array  # a number, or what JAX differentiates by
@@ -89,12 +90,13 @@ def analytic_kernels(
 
     Closed forms are exact to rounding, every other activation to a relative 1e-9 (`kernels.dual_closed_forms`).  `sign` and
     `step` have an infinite Theta at equal inputs unless only the readout is trained.  Known equal: the authors' library
-    (tests/golden).  Raises `UserError` for numbers that no network has (`models.numbers`), inputs of unequal dimension,
-    unknown activation or parameterization.
+    (tests/golden).  Raises `UserError` for numbers that no network has (`models.numbers`), inputs of unequal dimension or
+    with nan or inf, kernels beyond the range of float64, and an unknown activation or parameterization.
     """
     if trained not in ("all", "readout"):
         raise UserError(f"unknown choice of trained layers {trained!r}: choose all or readout")
     check_numbers(depth=depth, width=width, sigma_w2=sigma_w2, sigma_b2=sigma_b2)
+    check_number("tile_bytes", tile_bytes, above=0)
     dual = dual_activation(activation)
     how = _How(depth, parameterization, width, trained == "all", np.dtype(dtype))
     if any(isinstance(one, Tracer) for one in (x1, x2, sigma_w2, sigma_b2)):
@@ -127,10 +129,12 @@ def _in_tiles(
         first, second = _both_flat(x1, x2, how.dtype)
         c = _coefficients(first.shape[1], sigma_w2, sigma_b2, how, partial(np.asarray, dtype=how.dtype))
         variances = [_variances(x, c, dual, how.depth) for x in ((first,) if x2 is None else (first, second))]
+        check_variances(variances)
         dual = dual.for_variances(np.concatenate([np.asarray(p, np.float64) for p in variances], axis=None))
         side = _tile_side(beyond_a_cpu(tile_bytes), how.dtype.itemsize, max(len(first), len(second)))
         blocks = [_blocks(x, dual, p, side) for x, p in zip((first, second), variances, strict=False)]
     kernels = _assemble(blocks, (len(first), len(second)), c, dual, how.below)
+    check_kernels(*kernels)
     return kernels if how.below else _of_the_readout(kernels, c)
 
 
@@ -186,6 +190,9 @@ def _both_flat(x1: AnyArray, x2: AnyArray | None, dtype: np.dtype) -> tuple[Arra
 def _flat(x: AnyArray, dtype: Any) -> Array:
     check_arrays(x=x)
     x = jnp.asarray(x, dtype)
+    if x.ndim < 2:
+        raise UserError(f"inputs of shape {x.shape}: they must be (n, ...), an example a row; x[None] is one example")
+    check_inputs(x)
     return x.reshape(x.shape[0], -1)
 
 

@@ -16,7 +16,7 @@ from jax.core import Tracer
 from ntkrun.devices.placement import working_bytes
 from ntkrun.errors import UserError
 from ntkrun.models.constants import digest
-from ntkrun.types import AnyArray, Array, Params
+from ntkrun.types import AnyArray, Array, Params, check_number
 
 ByLayer = dict[str, Array]
 WHOLE = ""  # the one key where layers are not told apart
@@ -32,6 +32,8 @@ def slices(n: int, most: int) -> list[slice]:
 
 def blocks_within(bytes_per_example: int, x1: Any, x2: Any, memory_bytes: int | None) -> Blocks:
     """The examples of x1 and of x2 (None: x1) that are worked on together, both within the memory (None: the device's)."""
+    if memory_bytes is not None:
+        check_number("memory, in bytes,", memory_bytes, above=0)
     most = max(1, int((memory_bytes or working_bytes()) // (2 * bytes_per_example)))
     return slices(x1.shape[0], most), slices((x1 if x2 is None else x2).shape[0], most)
 

@@ -1,5 +1,7 @@
 """Whether a network is what kernels are of: f(params, x) with k outputs of 32 bits or more for every example."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -23,10 +25,15 @@ def checked_outputs(model: Model, params: Params, x: AnyArray) -> jax.ShapeDtype
     if not isinstance(f, jax.ShapeDtypeStruct):
         raise UserError(f"{name} returns a {type(f).__name__}: pass lambda params, x: f(params, x)[0], say")
     if len(f.shape) != 2 or f.shape[0] != x.shape[0]:
-        raise UserError(
-            f"{name} returns {f.shape} for {where}: it must be (n, k), n = {x.shape[0]}; pass "
-            "lambda params, x: f(params, x).reshape(len(x), -1), say"
+        n, size = x.shape[0], math.prod(f.shape)
+        remedy = (
+            "pass lambda params, x: f(params, x)[:, None], say"
+            if f.shape == (n,)
+            else "pass lambda params, x: f(params, x).reshape(len(x), -1), say"
+            if f.shape[:1] == (n,) and size
+            else "it must give k numbers for every example: return no sum or mean over examples, and no loss"
         )
+        raise UserError(f"{name} returns {f.shape} for {where}: it must be (n, k), n = {n}; {remedy}")
     if not jnp.issubdtype(f.dtype, jnp.floating) or f.dtype.itemsize < 4:
         raise UserError(
             f"{name} returns {f.dtype}, and a kernel of it would have its rounding: let it compute in float32, by its field "

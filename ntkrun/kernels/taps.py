@@ -65,9 +65,12 @@ def last_leaf_by_layer(tree: Any) -> dict[Path, Any]:
 
 
 def uncovered(params: Params, layers: dict[Path, Any]) -> list[str]:
-    """Layers whose parameters no tap sees, and tapped ones that are used more than once."""
+    """Layers whose parameters no tap sees, and tapped ones that are used more than once; of the module's own parameters, which
+    lie in no layer, the names."""
     reused = {path for path, uses in layers.items() if len(uses) > 1}
-    return sorted("/".join(path) for path in (set(last_leaf_by_layer(params)) - set(layers)) | reused)
+    missed = (set(last_leaf_by_layer(params)) - set(layers)) | reused
+    at_the_top = [name for name, leaf in params.items() if hasattr(leaf, "shape")] if () in missed else []
+    return sorted(["/".join(path) for path in missed - {()}] + at_the_top)
 
 
 def check_covered(params: Params, layers: dict[Path, Any]) -> None:

@@ -20,13 +20,14 @@ from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import TILE_BYTES, Kernels
 from ntkrun.kernels.dual import DualActivation
 from ntkrun.kernels.dual_closed_forms import dual_activation
+from ntkrun.kernels.finite import check_inputs, check_kernels
 from ntkrun.networks.base import Layer
 from ntkrun.networks.containers import Sequential, not_a_layer
 from ntkrun.networks.covariances import Covariances, Needs, Signal
 from ntkrun.networks.elementwise import Activation, LayerNorm
 from ntkrun.networks.positions import Flatten
 from ntkrun.networks.statistics import Between, Own, Site
-from ntkrun.types import AnyArray, Array, NumpyArray
+from ntkrun.types import AnyArray, Array, NumpyArray, check_arrays, check_number
 
 # K and Theta in front of a layer, with a border, summed along one axis, behind it; those of a shortcut; T and Tdot.  Tiles of
 # half the size and of twice the size take a third longer on two cores
@@ -49,10 +50,14 @@ def infinite_width_kernels(
     tile_bytes: of a CPU, what a tile works in beside inputs and result, but at least what one pair of inputs takes; an
     accelerator takes as many times more as it has.  NumPy arrays of `dtype` in whatever precision the caller's JAX computes.
 
-    Raises UserError for inputs that the layers cannot take, and networks that have no such kernel.
+    Raises UserError for inputs that the layers cannot take or with nan or inf, and networks that have no such kernel.
     """
+    check_arrays(x1=x1, x2=x1 if x2 is None else x2)
+    check_number("tile_bytes", tile_bytes, above=0)
     plan = Plan.of(network, np.shape(x1), None if x2 is None else np.shape(x2))
     inputs = [np.asarray(x, dtype).reshape(len(x), *plan.shape) for x in ((x1,) if x2 is None else (x1, x2))]
+    for x in inputs:
+        check_inputs(x)
     sides = plan.sides(beyond_a_cpu(tile_bytes), np.dtype(dtype).itemsize)
     blocks = [list(_blocks(x, side)) for x, side in zip(inputs, sides, strict=False)]
     variances = [[plan.variances(block) for block in part] for part in blocks]
@@ -62,6 +67,7 @@ def infinite_width_kernels(
         is_diagonal = x2 is None and i == j
         of = Between(is_diagonal, variances[0][i], variances[-1][j], duals)
         _store(out, sides, x2 is None, i, j, plan.tile(blocks[0][i], blocks[-1][j], of))
+    check_kernels(*out)
     return out
 
 
@@ -133,6 +139,8 @@ class Plan:
         found: dict[Site, DualActivation] = {}
         for site, layer, _ in sites(self.network, self.signal):
             p = [block[site].reshape(-1) for block in variances if site in block]
+            if p:
+                check_kernels(np.concatenate(p)[None])
             if p and isinstance(layer, Activation):
                 found[site] = dual_activation(layer.activation).for_variances(np.concatenate(p))
         return found

@@ -20,11 +20,19 @@ def paper_curves() -> pd.DataFrame:
 def paper_panel(figure: str, panel: str) -> dict[str, pd.DataFrame]:
     """Curves of one panel by name, each a frame with x, y, y_err in the order of x; `figure` as in "fig3", "figs8".
 
-    Nothing where the figure has no such panel, and for "", which is no figure.  Raises `UserError` for another figure.
+    Raises `UserError` for a figure or panel that is not among the digitised ones.
     """
-    if figure and figure not in (known := _figures()):
+    if figure not in (known := _figures()):
         hint = did_you_mean(figure, known) or ":"
         raise UserError(f"no curves of {figure!r} are known{hint} there are {', '.join(known)}")
+    if panel not in (known := list(_panels(figure))):
+        hint = did_you_mean(panel, known) or ":"
+        raise UserError(f"no panel {panel!r} of {figure} is known{hint} there are {', '.join(known)}")
+    return panel_points(figure, panel)
+
+
+def panel_points(figure: str, panel: str) -> dict[str, pd.DataFrame]:
+    """The same for what draws: nothing where the paper has no such figure or panel."""
     return dict(_panels(figure).get(panel, {}))
 
 

@@ -123,7 +123,10 @@ def _swept_cells(experiment: "Experiment", raw: dict[str, Any], part: str) -> li
 
 def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[Setting, Any], S]]:
     """(swept values by path, settings) of every combination."""
-    swept = {path: value for path, value in leaves(raw) if isinstance(value, list) and path not in list_settings(kind)}
+    listed = {path: value for path, value in leaves(raw) if isinstance(value, list)}
+    swept = {
+        path: value for path, value in listed.items() if path not in list_settings(kind) or _is_of_lists(path, value)
+    }
     one_value = {"experiment"} | local_settings(kind)  # where and how to run
     for path, values in swept.items():
         if path[0] in one_value:
@@ -138,6 +141,16 @@ def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[Set
         for path, value in zip(swept, combination, strict=True):
             single = replaced(single, path, value)
         yield dict(zip(swept, combination, strict=True)), validated(kind, _at_width(single), whose_setting)
+
+
+def _is_of_lists(path: Setting, value: list[Any]) -> bool:
+    """Whether a setting that is a list by nature is swept: by a list of its values, [[3,8],[1,7]]."""
+    lists = [isinstance(one, list) for one in value]
+    if any(lists) and not all(lists):
+        raise UserError(
+            f"{'.'.join(path)}={json.dumps(value)}: one value is a list, [A,B], and a sweep a list of lists, [[A,B],[C,D]]"
+        )
+    return any(lists)
 
 
 def config_hash(experiment: "Experiment", settings: CommonSettings) -> str:

@@ -36,7 +36,7 @@ class DataSettings(Section):
         description="whether MNIST and CIFAR-10 may be fetched from where they are published, once, into the data folder"
     )
     classes: tuple[str | int, ...] | None = Field(
-        description="only these classes, by name or number, in this order; null: all"
+        description="only these classes, by name or number, in this order; null: all; a list of lists is a sweep"
     )
     n_train: Count | None = Field(description="N, training examples; null: all")
     n_test: Count | None = Field(description="m, test examples; null: all")

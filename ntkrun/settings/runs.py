@@ -224,8 +224,12 @@ class FlowRoutesSettings(RunSettings):
 
     @model_validator(mode="after")
     def _there_are_two(self) -> "FlowRoutesSettings":
-        if not self.flow_has_equation or self.optimizer.flow != "gradient":
-            raise ValueError("two routes to f_lin take loss=cross_entropy, optimizer=gd and no model.norm=batch")
+        why = "f_lin by two routes, its steps and the ODE of gradient flow,"
+        not_used.check_alone(self, why, {"loss": "cross_entropy", "optimizer.name": "gd"})
+        if not self.flow_has_equation:
+            raise ValueError(
+                f"{why} is not here ({self.outside_function_space}): leave that out, or use experiment=lockstep"
+            )
         return self
 
 
@@ -274,8 +278,8 @@ class OutputEnsembleSettings(EnsembleSettings):
 
     @model_validator(mode="after")
     def _theory_holds(self) -> "OutputEnsembleSettings":
-        if not self.flow_has_closed_form or self.model.parameterization != "ntk":
-            raise ValueError("the theory here is for optimizer=gd, full batches, loss=mse, model.parameterization=ntk")
+        theory = {"loss": "mse", "optimizer.name": "gd", "optimizer.batch_size": None, "model.parameterization": "ntk"}
+        not_used.check_alone(self, "the distribution of trained networks, (14) and (15),", theory)
         if self.converged is None:
             not_used.check_looked_at(self.record)
         return self

@@ -54,6 +54,21 @@ OUTPUT_ENSEMBLE = _ANALYTIC | _FLOW | _DECAY | _ROUTE | _BATCHES | _TEST_IMAGES 
 LOOKED_AT = {"record.first_time": 1.0, "record.per_octave": 1}
 
 
+def check_alone(settings: Any, what: str, wanted: Mapping[str, Any]) -> None:
+    """ValueError for the first setting, by its dotted name, that has not the one value for which there is what is told."""
+    for name, value in wanted.items():
+        given = settings
+        for key in name.split("."):
+            given = getattr(given, key)
+        if given != value:
+            typed = name.removesuffix(".name")  # a group is typed by its name
+            to_type = "null" if value is None else value
+            raise ValueError(
+                f"{typed}={given}: {what} is for {typed}={to_type} alone; leave {typed} out, or use experiment=lockstep, which "
+                f"takes {typed}={given}"
+            )
+
+
 def check_looked_at(record: RecordSettings) -> None:
     """ValueError for other times of looking than those in place where nothing is looked for."""
     for name, value in LOOKED_AT.items():

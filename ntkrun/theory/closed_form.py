@@ -189,12 +189,26 @@ def gradient_descent(
     Raises: UserError as `spectrum`; from the methods, UserError for a step that is not a whole number in [0, n_steps]
     and NonFiniteError once the product leaves the range of float64 (the rates diverge).
     """
-    rates = np.asarray(learning_rates, dtype=np.float64)
+    rates = schedule(learning_rates)
     if not np.isfinite(rates).all():
         raise NonFiniteError("a learning rate of the schedule is nan or inf")
     return _closed_form(
         ntk_train_train, y, f0_train, lambda theta, i: descent_gain(theta.values, rates / np.size(y), i)
     )
+
+
+def schedule(learning_rates: Any) -> NumpyArray:
+    """One rate a step, (n_steps,).  Raises `UserError` for what is none."""
+    try:
+        rates = np.asarray(learning_rates, dtype=np.float64)
+    except (TypeError, ValueError):
+        rates = None
+    if rates is None or rates.ndim != 1:
+        given = f"{learning_rates!r:.40}" if rates is None or rates.ndim == 0 else f"an array {rates.shape}"
+        raise UserError(
+            f"learning_rates = {given}: they are one rate a step, (n_steps,); for a constant one np.full(n_steps, 0.1)"
+        )
+    return rates
 
 
 def steps_to_loss(descent: ClosedForm, y: Float[AnyArray, "n k"], wanted: float, max_steps: int) -> int:
@@ -214,10 +228,15 @@ def check_targets(kernel: Any, y: Any, f0: Any = None) -> None:
     check_arrays(kernel=kernel, targets=y, f0=y if f0 is None else f0)
     if np.ndim(kernel) not in (2, 4):
         raise UserError(f"the training kernel has shape {np.shape(kernel)}; pass Theta(X, X), which is square")
-    n, wanted = np.shape(kernel)[0], np.shape(y)
+    n, wanted, of = np.shape(kernel)[0], np.shape(y), np.shape(kernel)[-1]
     if len(wanted) != 2 or wanted[0] != n:
         raise UserError(
             f"targets of shape {wanted} for {n} inputs: they must be (n, k); for one output write y[:, None]"
+        )
+    if np.ndim(kernel) == 4 and wanted[1] != of:
+        raise UserError(
+            f"the training kernel {np.shape(kernel)} is of k = {of} outputs, and the targets {wanted} are of {wanted[1]}: they "
+            "must be (n, k); a kernel (n, n) is the same for every output, empirical_ntk(..., trace_outputs=True), say"
         )
     if f0 is not None and np.shape(f0) != wanted:
         raise UserError(f"initial outputs of shape {np.shape(f0)} but targets of shape {wanted}: both must be (n, k)")

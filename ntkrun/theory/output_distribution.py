@@ -15,7 +15,7 @@ import numpy as np
 from ntkrun.errors import UserError
 from ntkrun.kernels.blocks import slices
 from ntkrun.kernels.psd import check_psd
-from ntkrun.theory.closed_form import AnyArray, Spectrum, check_targets, descent_gain, spectrum
+from ntkrun.theory.closed_form import AnyArray, Spectrum, check_targets, descent_gain, schedule, spectrum
 from ntkrun.types import Float, Float64, NumpyArray, check_arrays
 
 _BLOCK_POINTS = 128  # test points treated together: r 128 N numbers, 30 MB for N = 1,000
@@ -166,7 +166,7 @@ def _gain(
         raise UserError(f"times must be at least one number >= 0 (inf allowed), got {t.tolist()}")
     if learning_rates is None:
         return theta.saturation(t / np.size(y_train))
-    return descent_gain(theta.values, _float64(learning_rates) / np.size(y_train), t)
+    return descent_gain(theta.values, schedule(learning_rates) / np.size(y_train), t)
 
 
 def _driving_spectrum(kernel: Float[AnyArray, "n n"], diag_reg: float) -> Spectrum:

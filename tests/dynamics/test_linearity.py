@@ -176,7 +176,7 @@ def test_targets_of_another_kind_are_told_what_to_write(kind):
 
 
 def test_what_a_recorder_cannot_take_is_said_in_one_line():
-    with pytest.raises(UserError, match="eta must be above 0"):
+    with pytest.raises(UserError, match="eta must be a finite number above 0"):
         ntkrun.LinearityRecorder(MODEL, THETA0, X, Y, eta=0.0)
     with pytest.raises(UserError, match="unknown loss 'hinge'"):
         ntkrun.LinearityRecorder(MODEL, THETA0, X, Y, loss="hinge")

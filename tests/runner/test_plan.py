@@ -32,6 +32,15 @@ def test_lists_are_swept_and_every_combination_is_a_cell(raw):
     assert len({cell.config_hash for cell in cells}) == 6
 
 
+def test_what_is_a_list_by_nature_is_swept_by_a_list_of_lists(raw):
+    cells = make_cells(FIG3, changed(raw, "data.classes", [[3, 8], [1, 7]]))
+    assert [(cell.name, cell.swept) for cell in cells] == [
+        (f"classes={c}", ("data.classes",)) for c in ([3, 8], [1, 7])
+    ]
+    (single,) = make_cells(FIG3, changed(raw, "data.classes", [1, 7]))
+    assert cells[1].config_hash == single.config_hash
+
+
 def test_a_swept_cell_is_the_cell_of_the_single_run(raw):
     swept = make_cells(FIG3, changed(raw, "model.width", [8, 16]))
     (single,) = make_cells(FIG3, changed(raw, "model.width", 16))
@@ -66,6 +75,8 @@ def test_shards_are_a_partition(raw):
         ("optimizer.name", "momentum", "momentum"),
         ("optimizer.batch_size", 64, "batch_size"),
         ("data.n_train", 0, "data.n_train"),
+        ("data.classes", [[3, 8], 4], r"data.classes=\[\[3, 8\], 4\]: .*\[\[A,B\],\[C,D\]\]"),
+        ("data.classes", [[3, 8], [3, 8]], "data.classes"),
         ("data.name", "SVHN!", "data.name"),
         ("loss", "hinge", "loss"),
         ("shard", 3, "shard"),

@@ -4,14 +4,20 @@ They are recognised by the wording of these libraries: nothing else tells them a
 """
 
 import difflib
+import itertools
 import re
 from collections.abc import Iterable
 from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ValueType
 
 from ntkrun.cli.configs import groups
 from ntkrun.cli.hydra.compose import compose
 from ntkrun.errors import UserError, did_you_mean
 from ntkrun.runner.other_settings import whose
+
+MOST_LISTED = 20  # values that are written out
 
 
 def is_about_input(error: Exception) -> bool:
@@ -40,7 +46,7 @@ def one_line(error: Exception, arguments: Iterable[str] = ()) -> str:
     arguments  those of the command line, for complaints that do not say about which
     """
     text = str(error)
-    if isinstance(error, UserError):
+    if isinstance(error, UserError) or ("requires --multirun" in text and (text := _as_a_list(arguments) or text)):
         return text
     if match := re.search(r"Could not find '([\w/]+)/([^'/]*)'", text):
         group, option = match.groups()
@@ -78,6 +84,27 @@ def one_line(error: Exception, arguments: Iterable[str] = ()) -> str:
         )
     lines = [line.strip() for line in text.splitlines() if line.strip() and "HYDRA_FULL_ERROR" not in line]
     return " ".join(lines)[:300] or type(error).__name__
+
+
+def _as_a_list(arguments: Iterable[str]) -> str:
+    """What to type for the first of Hydra's functions of sweeps, range(3), which are for --multirun; "" without one."""
+    for argument in arguments:
+        if argument.startswith("-"):
+            continue
+        sweep = OverridesParser.create().parse_override(argument)
+        if not sweep.is_sweep_override():
+            continue
+        key = sweep.key_or_group
+        listed = sweep.is_discrete_sweep() and sweep.value_type is not ValueType.GLOB_CHOICE_SWEEP
+        values = list(itertools.islice(sweep.sweep_string_iterator(), MOST_LISTED + 1)) if listed else []
+        if key in groups():
+            instead = f"name one choice of {key} in each call, {key}={values[0] if values else 'NAME'}"
+        elif 0 < len(values) <= MOST_LISTED:
+            instead = f"a sweep is a list, '{key}=[{','.join(values)}]'"
+        else:
+            instead = f"a sweep is a list of its values, '{key}=[A,B,C]'"
+        return f"{argument}: {instead} (functions of Hydra's sweeps go with --multirun)"
+    return ""
 
 
 def _closest(key: str) -> str:

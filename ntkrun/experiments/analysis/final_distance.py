@@ -15,7 +15,7 @@ from matplotlib.figure import FigureBase
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average, power_law, smallest
 from ntkrun.experiments.style import PAPER_MARK, legend, panel_letters, paper_curve, seeds_band, seeds_entry
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 
 LAYERS, SIZES = "model.depth", "data.n_train"
 COLUMNS = ("model.name", LAYERS, SIZES)  # settings that tell the cells of a table apart
@@ -51,7 +51,7 @@ class Panel:
 
     def paper(self) -> dict[int, pd.Series]:
         """The paper's points, by the same."""
-        return {int(c[1:]): p.set_index("x")["y"].rename(c) for c, p in paper_panel("figs5", self.name).items()}
+        return {int(c[1:]): p.set_index("x")["y"].rename(c) for c, p in panel_points("figs5", self.name).items()}
 
 
 def shown_in(panels: Sequence[Panel], table: pd.DataFrame) -> list[Panel]:

@@ -23,7 +23,7 @@ from ntkrun.experiments.style import (
     panel_letters,
     paper_curve,
 )
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 
 POINTS = 5  # images of which the paper shows a logit
 OTHER_IMAGE = "another image: which the paper shows is not known"
@@ -74,7 +74,7 @@ def shift_at_end(table: pd.DataFrame) -> float:
 def _octaves_at_end(table: pd.DataFrame) -> list[float]:
     found = []
     for width, ours in distance_by_width(table).items():
-        ends = {name: float(points["y"].iloc[-1]) for name, points in paper_panel("figs4", f"n{width}").items()}
+        ends = {name: float(points["y"].iloc[-1]) for name, points in panel_points("figs4", f"n{width}").items()}
         if not ends:  # a width that the paper does not have
             continue
         theirs = [ends[f"logit{i}_network"] - ends[f"logit{i}_linear"] for i in range(POINTS)]
@@ -118,7 +118,7 @@ def draw_width(ax: Axes, table: pd.DataFrame, name: str, width: int) -> None:
         for index in range(POINTS)
         for rival in (*STYLES, curves.FLOW)
     }
-    for label, points in paper_panel(name, f"n{width}").items():
+    for label, points in panel_points(name, f"n{width}").items():
         index, rival = int(label[5]), label.split("_")[1]
         look = {"color": ANOTHER, "markersize": 2.4 if rival == curves.NETWORK else 1.2}
         paper_curve(ax, points, (f"n{width}", label), logits[rival, index], OTHER_IMAGE, **look)

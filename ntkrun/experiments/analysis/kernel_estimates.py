@@ -14,7 +14,7 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average, power_law
 from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.style import PAPER_MARK, has_points, paper_curve
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 
 COLUMNS = ("model.depth",)  # the setting that tells the networks of a table apart
 NAMES = {curves.NNGP: r"\hat{\mathcal{K}}", curves.NTK: r"\hat{\Theta}"}
@@ -66,7 +66,7 @@ def prefactor(table: pd.DataFrame, panel: Panel) -> float:
 def draw_curve(ax: Axes, curve: pd.Series, paper: tuple[str, str, str], colour: str, label: str) -> None:
     """One line of errors over the paper's points (figure, panel, curve)."""
     figure, panel, name = paper
-    points = paper_panel(figure, panel).get(name)
+    points = panel_points(figure, panel).get(name)
     if points is not None:
         paper_curve(ax, points, (panel, name), curve, color=colour)
     ax.plot(curve.index, curve.to_numpy(), color=colour, label=label)
@@ -80,7 +80,7 @@ def look_entries(figure: FigureBase) -> dict[str, dict[str, Any]]:
 
 def paper_distance(table: pd.DataFrame, panel: Panel, figure: str, paper: str) -> float:
     """Root mean square of log2(ours / paper's) over the (n, M) that both have; the paper's curves are named n<n>."""
-    errors, curves = grid(table, panel), paper_panel(figure, paper)
+    errors, curves = grid(table, panel), panel_points(figure, paper)
     logs = [
         np.log2(errors.loc[n, m] / y)
         for n in errors.index

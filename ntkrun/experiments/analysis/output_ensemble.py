@@ -14,7 +14,7 @@ from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.probes import probes
 from ntkrun.experiments.style import BLUE, GREEN, PAPER_MARK, VERMILION, has_points, legend, paper_curve
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 
 OUTPUTS = curves.OUTPUT.of(curves.NETWORK)
 COLUMNS = ("trained",)  # the setting that tells the networks of a table apart
@@ -167,7 +167,7 @@ def _bands(ax: Axes, table: pd.DataFrame, time: float, members: bool) -> dict[st
 
 def _over_paper(ax: Axes, paper: str, time: float, ours: dict[str, pd.Series]) -> None:
     x = np.arange(-2.0, 3.0 + 1e-9, DOT_SPACING)
-    for name, points in paper_panel(paper, f"t{time:g}").items():
+    for name, points in panel_points(paper, f"t{time:g}").items():
         if name in ours and len(points) > 1:
             dots = pd.DataFrame({"x": x, "y": np.interp(x, points["x"], points["y"])})
             look = {"color": COLOURS[name.split("_")[0]], "markersize": 2.6}

@@ -24,7 +24,7 @@ from ntkrun.experiments.style import (
     seeds_entry,
 )
 from ntkrun.experiments.titles import data_set
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 
 COLUMNS = ("data.name", "model.activation", "loss", "model.parameterization")
 SHORT = {"mse": "mse", "cross_entropy": "xent"}
@@ -64,7 +64,7 @@ def cases_of(table: pd.DataFrame, paper: bool) -> dict[tuple[str, str], str]:
 
 def draw_data(ax: Axes, table: pd.DataFrame, name: str, data: str, cases: Mapping[tuple[str, str], str]) -> None:
     """Accuracies on one data set over the paper's; `name`: of the figure of the paper."""
-    paper = paper_panel(name, data)
+    paper = panel_points(name, data)
     for (case, named), colour in zip(cases.items(), SERIES, strict=False):
         for parameterization, line in STYLES.items():
             accuracies = spread(table, data, case, parameterization)

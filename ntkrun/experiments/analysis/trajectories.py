@@ -30,7 +30,7 @@ from ntkrun.experiments.style import (
     seeds_band,
     seeds_entry,
 )
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 from ntkrun.tables import over_seeds, series
 
 STYLES = {curves.NETWORK: NETWORK, curves.LINEAR: LINEAR}
@@ -83,7 +83,7 @@ def _over_paper(
 ) -> bool:
     """Draw the paper's curve of that name (figure, panel, curve), which ours is held against; False if it has none."""
     figure, panel, curve = named
-    points = paper_panel(figure, panel).get(curve) if figure else None
+    points = panel_points(figure, panel).get(curve) if figure else None
     if points is not None:
         paper_curve(ax, points, (panel, curve), ours[ours.index > 0], note, **DOTS[rival], color=color)
     return points is not None

@@ -38,7 +38,7 @@ from ntkrun.experiments.style import (
     paper_curve,
     seeds_entry,
 )
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 from ntkrun.tables import over_seeds
 
 
@@ -129,7 +129,7 @@ def _compare(ax: Axes, found: Sequence[Combination], panel: Compared, paper: str
         if all(spread.empty for spread in spreads.values()):
             continue
         entries[label] = {"color": "0.3", "linestyle": line}
-        points = paper_panel(paper, paper_name).get(name) if paper else None
+        points = panel_points(paper, paper_name).get(name) if paper else None
         if points is not None:
             ours = {label: spread["mean"][spread.index > 0] for label, spread in spreads.items()}
             paper_curve(ax, points, (paper_name, name), ours, **mark, color="0.3")

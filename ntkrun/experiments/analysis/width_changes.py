@@ -29,7 +29,7 @@ from ntkrun.experiments.style import (
     shades,
 )
 from ntkrun.experiments.titles import data_set, hidden_layers
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 
 # Fits leave out narrower networks: there the next order of 1/n bends the curve (the paper's own slopes differ by .05).
 WIDE = 256
@@ -103,7 +103,7 @@ def octaves_by_width(part: pd.DataFrame, figure: str, panel: str, time: float) -
     """
     ours = by_width(part, curves.NTK_CHANGE, time)["mean"]
     paper = {}
-    for curve, points in paper_panel(figure, panel).items():
+    for curve, points in panel_points(figure, panel).items():
         at_time = points.loc[np.isclose(points["x"], time), "y"]
         paper[int(curve.removeprefix("n"))] = float(at_time.iloc[0])
     widest = part["width"].max()
@@ -149,7 +149,7 @@ def draw_row(axes: Iterable[Axes], part: pd.DataFrame, figure: str, stem: str = 
     end = common_end(part)
     over_time, weights, *kernels = axes
     time_panel(over_time, part, figure, f"{stem}ntk_change_vs_time")
-    weights_panel(weights, part, end, paper_panel(figure, f"{stem}weight_change_vs_width"), figure, stem)
+    weights_panel(weights, part, end, panel_points(figure, f"{stem}weight_change_vs_width"), figure, stem)
     for ax, quantity in zip(kernels, KERNELS, strict=True):
         kernel_panel(ax, part, end, quantity, figure, stem)
 
@@ -167,7 +167,7 @@ def time_panel(ax: Axes, part: pd.DataFrame, figure: str, panel: str) -> None:
     paper = {
         curve: points
         for width in widths
-        if (points := paper_panel(figure, panel).get(curve := f"n{width}")) is not None
+        if (points := panel_points(figure, panel).get(curve := f"n{width}")) is not None
     }
     colours = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.92, len(widths)))
     for width, colour in zip(widths, colours, strict=True):
@@ -246,7 +246,7 @@ def weights_panel(
 
 def paper_end(figure: str, stem: str) -> float:
     """The paper's last time; nan where it has no such networks."""
-    panel = paper_panel(figure, f"{stem}ntk_change_vs_time")
+    panel = panel_points(figure, f"{stem}ntk_change_vs_time")
     return max((float(points["x"].max()) for points in panel.values()), default=float("nan"))
 
 
@@ -254,7 +254,7 @@ def paper_kernel_points(figure: str, stem: str, quantity: Quantity, time: float)
     """The paper's change of a kernel by width, and its time: `time` where it shows that, else its end."""
     end = paper_end(figure, stem)
     if quantity == curves.NTK_CHANGE and time < end:
-        over_time = paper_panel(figure, f"{stem}ntk_change_vs_time")
+        over_time = panel_points(figure, f"{stem}ntk_change_vs_time")
         found = {
             int(curve.removeprefix("n")): points.loc[np.isclose(points["x"], time), "y"]
             for curve, points in over_time.items()
@@ -262,7 +262,7 @@ def paper_kernel_points(figure: str, stem: str, quantity: Quantity, time: float)
         values = {width: float(y.iloc[0]) for width, y in found.items() if len(y)}
         if values:
             return pd.Series(values).sort_index(), time
-    points = paper_panel(figure, f"{stem}{quantity}_vs_width")["network"]
+    points = panel_points(figure, f"{stem}{quantity}_vs_width")["network"]
     return points.set_index("x")["y"], end
 
 
@@ -272,7 +272,7 @@ def kernel_panel(ax: Axes, part: pd.DataFrame, end: float, quantity: Quantity, f
     points = by_width(part, quantity, end)
     _against_width(ax, points, colour, symbol)
     label, panel = "", f"{stem}{quantity}_vs_width"
-    if paper_panel(figure, panel):
+    if panel_points(figure, panel):
         theirs, their_time = paper_kernel_points(figure, stem, quantity, end)
         dots = pd.DataFrame({"x": theirs.index, "y": theirs.to_numpy()})
         paper_curve(ax, dots, (panel, "network"), points["mean"], _times(end, their_time), color=colour)

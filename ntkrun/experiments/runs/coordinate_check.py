@@ -17,9 +17,10 @@ from ntkrun.experiments import curves
 from ntkrun.kernels.empirical import ntk_scale
 from ntkrun.kernels.outputs import checked_outputs
 from ntkrun.kernels.taps import outputs_of
+from ntkrun.models.functions import Model
 from ntkrun.models.layers import Affine
 from ntkrun.models.parameters import named_leaves, natural_key
-from ntkrun.types import AnyArray, Array, Float, Params
+from ntkrun.types import AnyArray, Array, Float, Params, check_arrays, check_number
 
 LAYERS = (Affine, nn.Dense, nn.Conv)  # whose outputs are pre-activations
 
@@ -44,16 +45,22 @@ def coordinate_check(
     (Yang and Hu 2021): `preactivation_slopes` and `plot_coordinate_check` say what it does here.  Network number i has the key
     of seed i.
 
-    Raises `UserError` for fewer than two widths, no step, and for a network without such layers.
+    Raises `UserError` for a model in place of `build`, fewer than two widths, no step, numbers that are none, and for a network
+    without such layers.
     """
-    if not callable(build):
+    if not callable(build) or isinstance(build, Model):
         raise UserError(
-            f"build makes the network of a width, lambda n: ntkrun.build_model('fc', width=n, ...), not {build!r}"
+            "build makes the network of a width, lambda n: ntkrun.build_model('fc', width=n, ...), and is not "
+            + (repr(build) if isinstance(build, str) else f"a {type(build).__name__}")
         )
-    if not isinstance(widths, Sequence) or len(set(widths)) < 2 or not steps or min(steps) < 1 or seeds < 1:
-        raise UserError(
-            "a slope takes two widths or more, steps from 1 on and a seed: widths=(64, 256), steps=(1, 4), seeds=3"
-        )
+    several = [isinstance(some, Sequence) and not isinstance(some, str) for some in (widths, steps)]
+    if not all(several) or len(set(widths)) < 2 or not steps:
+        raise UserError("a slope takes two widths or more and a step or more: widths=(64, 256), steps=(1, 4)")
+    for name, numbers in (("widths", widths), ("steps", steps), ("seeds", [seeds])):
+        for number in numbers:
+            check_number(name, number, at_least=1, whole=True)
+    check_number("eta", eta, above=0)
+    check_arrays(x=x, y=y)
     x, y = jnp.asarray(x), jnp.asarray(y)
     tables_of_widths = [_of_width(build(width), width, x, y, eta, sorted(steps), loss, seeds) for width in widths]
     return pd.concat(tables_of_widths, ignore_index=True)
@@ -62,6 +69,8 @@ def coordinate_check(
 def _of_width(
     model: nn.Module, width: int, x: Array, y: Array, eta: float, steps: Sequence[int], loss: str, seeds: int
 ) -> pd.DataFrame:
+    if not isinstance(model, Model):
+        raise UserError(f"build({width}) must return a Flax module, and returns a {type(model).__name__}")
     shapes = jax.eval_shape(model.init, jax.random.key(0), x)["params"]
     check_targets(checked_outputs(model, shapes, x), y, loss)
     keys = jnp.stack([jax.random.key(seed, impl=GENERATOR) for seed in range(seeds)])

@@ -29,9 +29,10 @@ from ntkrun.kernels.precision import full_precision
 from ntkrun.lockstep.executor import observed
 from ntkrun.models import declarations
 from ntkrun.models.functions import Model, ModelLike, params_of
+from ntkrun.models.parameters import named_leaves
 from ntkrun.notation.stable_products import heavy_ball
 from ntkrun.settings.runs import FreeSettings, RunSettings
-from ntkrun.types import AnyArray, Params
+from ntkrun.types import AnyArray, Params, check_arrays, check_number
 
 # what `Linearity` calls it -> its curve and the split that it is of
 ROWS = {
@@ -112,6 +113,17 @@ def rows(
     return frames
 
 
+def _like_training(x_test: AnyArray, x_train: Any) -> Any:
+    check_arrays(x_test=x_test)
+    x = jnp.asarray(x_test)
+    if x.ndim != x_train.ndim or x.shape[1:] != x_train.shape[1:] or not len(x):
+        raise UserError(
+            f"x_test has the shape {x.shape}, and x_train {x_train.shape}: both must hold examples of one shape; leave x_test "
+            "out where there are none"
+        )
+    return x
+
+
 class LinearityRecorder:
     """How linear a training loop is that you have written yourself.
 
@@ -125,7 +137,8 @@ class LinearityRecorder:
     eta        the rate on theta itself.  Given, the sharpness stands beside 2/eta, with `momentum` = beta of heavy ball
                beside (2 + 2 beta)/eta, and the time is eta step, with momentum sqrt(eta) step; else the time is the step
 
-    Raises `UserError` for targets of another shape than the outputs, and for parameters of other shapes than theta_0.
+    Raises `UserError` for targets of another shape than the outputs and x_test of other examples than x_train, and from `record`
+    for parameters of other shapes than theta_0 or with nan or inf, and for a step that is no whole number, below 0 or there.
     """
 
     def __init__(
@@ -140,15 +153,18 @@ class LinearityRecorder:
         eta: float | None = None,
         momentum: float = 0.0,
     ) -> None:
-        if (eta is not None and not eta > 0) or not 0 <= momentum < 1:
-            raise UserError(f"eta={eta}, momentum={momentum}: eta must be above 0, and momentum in [0, 1)")
+        if eta is not None:
+            check_number("eta", eta, above=0)
+        check_number("momentum", momentum, at_least=0)
+        if momentum >= 1:
+            raise UserError(f"momentum = {momentum}: it must be below 1")
         self._stable = None if eta is None else heavy_ball(momentum) / eta
         self._per_step = 1.0 if eta is None else float(np.sqrt(eta)) if momentum > 0 else eta
         model, x, y = full_precision(f), jnp.asarray(x_train), jnp.asarray(y_train)
         self._model, params = model, params_of(model, params)
         check_targets(checked_outputs(model, params, x), y, loss)
         self._observer = Linearity.at_start(model, params, x, chosen_method(model, params, x))
-        test: Any = x[:1] if x_test is None else jnp.asarray(x_test)
+        test: Any = x[:1] if x_test is None else _like_training(x_test, x)
         how: dict[str, Any] = dict(model=model, tx=optax.identity(), loss=loss, watched=())
         self._network = Network(params, x, y, test, **how, observer=self._observer)
         self._left_out = {"expansion_rmse_test"} if x_test is None else set()
@@ -165,8 +181,11 @@ class LinearityRecorder:
         params = params_of(self._model, params)
         if jax.tree.map(jnp.shape, params) != jax.tree.map(jnp.shape, self._network.theta0):
             raise UserError("the parameters are not of the names and shapes of those that the recorder began with")
-        if step in self._steps:
+        check_number("step", step, at_least=0, whole=True)
+        if (step := int(step)) in self._steps:
             raise UserError(f"step {step} is recorded already: a table has one row per number")
+        if wrong := [name for name, leaf in named_leaves(params).items() if not np.isfinite(np.asarray(leaf)).all()]:
+            raise UserError(f"params of {'/'.join(wrong[0])} hold nan or inf at step {step}: the training has diverged")
         ntk = self._observer.kernel(self._network, params)
         found = observed(replace(self._network, observer=replace(self._observer, ntk=ntk)), (params, None))
         self._seen.append({name: np.asarray(found[name]) for name in ROWS if name not in self._left_out})
