@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from told import Told, check_told
 
 from ntkrun.devices.placement import ON_A_CPU
 from ntkrun.dynamics.linearity import KERNEL_EXAMPLES
@@ -31,8 +32,14 @@ def cell(settings_of, *typed: str) -> Any:
 
 
 def table_of(settings_of, *typed: str) -> pd.DataFrame:
-    one = cell(settings_of, *typed)
-    return LOCKSTEP.run.compute(one.settings, one.name, Silent()).table
+    """What is told at each record point stands in it."""
+    one, progress = cell(settings_of, *typed), Silent()
+    progress.log = told = Told()
+    table = LOCKSTEP.run.compute(one.settings, one.name, progress).table
+    check_told(told, table, one.settings)
+    looked_at = {"sharpness/network/train", "ntk_change/network/train", "rmse/expansion/test"}
+    assert all((looked_at <= values.keys()) == one.settings.linearity for _, _, values in told.points)
+    return table
 
 
 def values(table: pd.DataFrame, curve: str, split: str = "train") -> np.ndarray:

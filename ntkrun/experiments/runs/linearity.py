@@ -22,6 +22,7 @@ from ntkrun.dynamics.network import Network
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.experiments.runs.prepare import TrainingSetup
+from ntkrun.experiments.runs.recorded import Measured
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.method import Method, chosen_method, covered_by_taps
 from ntkrun.kernels.outputs import checked_outputs
@@ -89,13 +90,24 @@ def rows_of(
 ) -> list[pd.DataFrame]:
     """The rows of a run.  Its loss has the Hessian of L and weight_decay times the identity; the sharpness up to which a step
     is stable is that of the rate on theta itself."""
-    optimizer, decay = setup.settings.optimizer, setup.settings.weight_decay
-    with_decay = [{**one, "sharpness": one["sharpness"] + decay} for one in seen]
+    optimizer = setup.settings.optimizer
     stable = None
     if optimizer.stable_product is not None:
         rates = setup.optimizer.learning_rates() * ntk_scale(setup.model)
         stable = [optimizer.stable_product / rates[min(step, optimizer.steps - 1)] for step in steps]
-    return rows(with_decay, steps, times, stable)
+    return rows([_with_decay(setup, one) for one in seen], steps, times, stable)
+
+
+def measured(setup: TrainingSetup, seen: Mapping[str, Any]) -> Measured:
+    """Those of `rows_of` at one record point that are one number; none where nothing is looked at."""
+    if not is_recorded(setup.settings):
+        return {}
+    found = _with_decay(setup, seen)
+    return {ROWS[name]: float(value) for name, value in found.items() if name in ROWS and np.ndim(value) == 0}
+
+
+def _with_decay(setup: TrainingSetup, seen: Mapping[str, Any]) -> dict[str, Any]:
+    return {**seen, "sharpness": seen["sharpness"] + setup.settings.weight_decay}
 
 
 def rows(

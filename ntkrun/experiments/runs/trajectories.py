@@ -211,7 +211,8 @@ def compute(settings: RunSettings, cell: str, progress: Progress) -> CellResult:
         for rival, observation in observations.items():
             seen.setdefault(rival, []).append(observation)
         measures.append(measured(setup, observations))
-        tell(progress, step, axis[step], rate_at(rates, step), measures[-1])
+        looked_at = linearity.measured(setup, moved[curves.NETWORK])
+        tell(progress, step, axis[step], rate_at(rates, step), measures[-1] | looked_at)
     table = stack(setup, seen, measures, steps, axis[steps])
     width = declarations.of(setup.model).width
     return CellResult(tables.tidy(table, figure=settings.experiment, cell=cell, seed=settings.seed, width=width), facts)
