@@ -17,7 +17,7 @@ def summary(images: ImageSet, classes: Sequence[str | int] | None = None) -> str
     """Name and fingerprint, inputs, split, and classes with their numbers of examples or targets; hints for those asked for."""
     lines = [
         f"{images.label} ({images.source}), fingerprint {images.fingerprint[:12]}",
-        f"inputs: {_shape(images)}, {images.train_images.dtype}, {_spread(_numbers(images.train_images))} in the training set",
+        f"inputs: {_shape(images)}, {_dtype(images)}, {_spread(_numbers(images.train_images))} in the training set",
         f"examples: {len(images.train_labels)} train, {len(images.test_labels)} test"
         + (f" ({images.split})" if images.split else ""),
         _classes(images) if images.class_names else _targets(images),
@@ -31,6 +31,11 @@ def _shape(images: ImageSet) -> str:
     return (
         f"images of {' x '.join(map(str, size))} (h x w x c)" if images.has_images else f"vectors of {size[0]} numbers"
     )
+
+
+def _dtype(images: ImageSet) -> str:
+    worked_with = str(images.train_images.dtype)
+    return f"{images.read_from}, taken as {worked_with}" if images.read_from else worked_with
 
 
 def _numbers(part: NumpyArray | SomeImages) -> NumpyArray:

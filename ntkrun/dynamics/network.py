@@ -18,7 +18,7 @@ from ntkrun.lockstep.mesh import split
 from ntkrun.models.calls import explained
 from ntkrun.models.functions import ModelLike, network_of
 from ntkrun.models.parameters import named_leaves
-from ntkrun.types import Array, Float, Params, check_arrays
+from ntkrun.types import Array, Float, Params, check_arrays, check_number
 
 # A watched scalar weight: its path in the parameter tree and its flat index in that array.
 Watched = tuple[tuple[str, ...], int]
@@ -44,6 +44,7 @@ def predict(model: ModelLike, params: Params, x: Float[Array, "n *d"], chunk: in
     Raises `UserError` for what is no network, and for params or inputs that it does not run on.
     """
     check_arrays(x=x)
+    check_number("chunk", chunk, at_least=1, whole=True)
     network = network_of(model)
     with explained(network, params, x):
         return in_chunks(lambda images: outputs_of(network, params, images), x, chunk)

@@ -24,7 +24,7 @@ from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.models import declarations
 from ntkrun.models.functions import Model, network_of
-from ntkrun.types import Array, Float, NumpyArray, Params, PRNGKeyArray, check_arrays
+from ntkrun.types import Array, Float, NumpyArray, Params, PRNGKeyArray, check_arrays, check_number
 
 # Numbers held by the networks drawn together on a CPU: 4 MB in float32.  Random bits are drawn in several passes over the
 # array, ten times slower once it has left the cache.
@@ -43,6 +43,7 @@ def sampled_kernels(
     """
     check_arrays(x=x)
     model = network_of(model)
+    check_number("draws", draws, whole=True)
     if draws < 1 or draws & (draws - 1):
         raise UserError(f"draws = {draws}: averages are recorded at powers of two up to a power of two")
     with in_float64():

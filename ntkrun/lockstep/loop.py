@@ -21,7 +21,7 @@ from ntkrun.lockstep.executor import Executor
 from ntkrun.lockstep.mesh import Devices
 from ntkrun.lockstep.processes import agree
 from ntkrun.lockstep.progress import Progress
-from ntkrun.types import Array, NumpyArray, PRNGKeyArray
+from ntkrun.types import Array, NumpyArray, PRNGKeyArray, check_number
 
 BEFORE_THE_FIRST_STEP = "that is before any step: look at the network, its parameters and the inputs"
 
@@ -70,6 +70,8 @@ class MiniBatches:
     def __init__(self, key: PRNGKeyArray, n: int, batch_size: int, *, flip: bool = False, crop: int = 0) -> None:
         if not (hasattr(key, "dtype") and hasattr(key, "shape")):
             raise UserError(f"batches are drawn by a key of JAX, jax.random.key(0), not by {key!r}")
+        for name, number in (("n", n), ("batch_size", batch_size), ("crop", crop)):
+            check_number(name, number, at_least=0, whole=True)
         if not 1 <= batch_size <= n:
             raise UserError(f"batch_size = {batch_size}: a batch has from 1 to n = {n} examples")
         self.key, self.n, self.size, self.flip, self.crop = key, n, batch_size, flip, crop

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from ntkrun.types import Array, Params, check_params
+from ntkrun.types import Array, Params, check_number, check_params
 
 
 def natural_key(name: str) -> tuple[str | int, ...]:
@@ -38,6 +38,8 @@ def count_parameters(params: Params) -> int:
 def ntk_to_standard(params: Params, *, sigma_w2: float, sigma_b2: float) -> Params:
     """W = sqrt(sigma_w2 / fan_in) omega, b = sqrt(sigma_b2) beta: the parameters of the same function under (S36)."""
     check_params(params)
+    check_number("sigma_w2", sigma_w2, above=0)
+    check_number("sigma_b2", sigma_b2, at_least=0)
     converted = {}
     for name, node in params.items():
         if "omega" not in node:
@@ -58,6 +60,10 @@ def standard_rates(params: Params, *, n_max: int, sigma_w2: float, sigma_b2: flo
     -(eta0/n_max) dl/dW for the eta_w above; the bias likewise.
     """
     check_params(params)
+    check_number("n_max", n_max, at_least=1)
+    check_number("sigma_w2", sigma_w2, above=0)
+    check_number("sigma_b2", sigma_b2, at_least=0)
+    check_number("eta0", eta0, above=0)
     rates = {}
     for name, node in params.items():
         if "omega" not in node:

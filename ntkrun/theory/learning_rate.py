@@ -14,7 +14,7 @@ from scipy.sparse.linalg import eigsh
 from ntkrun.errors import UserError
 from ntkrun.notation.stable_products import heavy_ball
 from ntkrun.theory.closed_form import Kernel, symmetric_kernel
-from ntkrun.types import NumpyArray, check_arrays
+from ntkrun.types import NumpyArray, check_arrays, check_number
 
 DENSE_ROWS = 2000  # half a second; beyond, the dense cost grows with the cube of the rows and Lanczos' with the square
 # ARPACK stops at a residual of this fraction of lambda_max; for a symmetric matrix an eigenvalue's error is at most its
@@ -67,6 +67,9 @@ def eta_critical(
     not positive or comes with a momentum, an n_outputs that contradicts the kernel, and a kernel that is zero.
     """
     check_arrays(kernel=ntk_train_train)
+    for name, number in (("n_outputs", n_outputs), ("momentum", momentum), ("stable_product", stable_product)):
+        if number is not None:
+            check_number(name, number)
     n = len(ntk_train_train)
     if np.ndim(ntk_train_train) == 4 and ntk_train_train.shape[2] != n_outputs:
         raise UserError(f"the kernel has {ntk_train_train.shape[2]} outputs, n_outputs says {n_outputs}")

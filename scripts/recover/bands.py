@@ -10,7 +10,7 @@ import numpy as np
 
 from ntkrun.data.preprocess import rescale_to_sphere
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 from ntkrun.theory.output_distribution import ntk_gp
 from ntkrun.types import Float64, NumpyArray
 from recover.likelihood import fit
@@ -27,7 +27,7 @@ _TANH = {"depth": 3, "activation": "tanh", "sigma_w2": 1.5, "sigma_b2": 0.0}
 
 def observed() -> Float64[NumpyArray, " numbers"]:
     """log of the sd at t = 0, log of the sds at the three times, then the means."""
-    panels = {time: paper_panel("fig2", f"t{time}") for time in (0, *TIMES)}
+    panels = {time: panel_points("fig2", f"t{time}") for time in (0, *TIMES)}
 
     def at(time: int, curve: str) -> NumpyArray:
         points = panels[time][curve]

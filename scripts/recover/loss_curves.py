@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 from ntkrun.theory.closed_form import spectrum
 from ntkrun.types import Float64, NumpyArray
 from recover.likelihood import fit
@@ -58,11 +58,11 @@ def at(points, x: float) -> float:
 
 def observed(axis: Axis) -> tuple[Float64[NumpyArray, " numbers"], Float64[NumpyArray, " numbers"]]:
     """The paper's numbers in the order of `simulated`, and their nuggets."""
-    loss, drawn = paper_panel(axis.figure, "loss"), paper_panel(axis.figure, "test_output")
+    loss, drawn = panel_points(axis.figure, "loss"), panel_points(axis.figure, "test_output")
     f0 = [at(points, axis.train[0]) for name, points in drawn.items() if name.endswith("_linear")]
     numbers = [np.log(at(loss["train_linear"], t)) for t in axis.train]
     numbers += [np.log(at(loss["test_linear"], t)) for t in axis.test] + [np.log(np.std(f0))]
-    accuracy = paper_panel(axis.figure, "accuracy") if axis.accuracy else {}
+    accuracy = panel_points(axis.figure, "accuracy") if axis.accuracy else {}
     numbers += [at(accuracy["test_linear"], t) for t in axis.accuracy]
     counts = (len(axis.train) + len(axis.test), 1, len(axis.accuracy))
     return np.array(numbers), np.repeat([LOSS_NUGGET, SD_NUGGET, ACCURACY_NUGGET], counts)

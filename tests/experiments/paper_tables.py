@@ -10,7 +10,7 @@ from ntkrun.experiments.analysis import final_distance, rate_scan
 from ntkrun.experiments.analysis.flow_routes import POINTS
 from ntkrun.experiments.figures import figs5, figs6, load_experiment
 from ntkrun.experiments.figures.fig1 import NET
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 from ntkrun.tables import AXES, COLUMNS, conform
 
 
@@ -37,7 +37,7 @@ def width_changes(figure: str) -> pd.DataFrame:
     for stem, kind in stems.items():
         net = {"model.activation": kind.activation, "model.depth": kind.depth}
         net |= {"data.name": kind.data} if kind.data else {}
-        over_time = paper_panel(figure, f"{stem}ntk_change_vs_time")
+        over_time = panel_points(figure, f"{stem}ntk_change_vs_time")
         frames += [
             _rows(points, curves.NTK_CHANGE.of(curves.NETWORK), width=int(name[1:]), **net)
             for name, points in over_time.items()
@@ -46,10 +46,10 @@ def width_changes(figure: str) -> pd.DataFrame:
         at_end = [("nngp_change", "network", curves.NNGP_CHANGE, -1)]
         at_end += [
             ("weight_change", name, curves.WEIGHT_CHANGE, index)
-            for index, name in enumerate(sorted(paper_panel(figure, f"{stem}weight_change_vs_width")))
+            for index, name in enumerate(sorted(panel_points(figure, f"{stem}weight_change_vs_width")))
         ]
         for panel, name, quantity, index in at_end:
-            points = paper_panel(figure, f"{stem}{panel}_vs_width")[name]
+            points = panel_points(figure, f"{stem}{panel}_vs_width")[name]
             points = points[points["x"].isin(widths)]
             frame = _rows(points, quantity.of(curves.NETWORK), index=index, **net)
             frames.append(frame.assign(width=points["x"].astype(int).to_numpy(), time=end))
@@ -70,16 +70,16 @@ def trajectories(figure: str, width: int) -> pd.DataFrame:
     """Figures 3, 4, S2, S3, S8: losses, accuracies, test outputs and distances of one network."""
     frames = []
     for quantity in (curves.LOSS, curves.ACCURACY):
-        for name, points in paper_panel(figure, quantity).items():
+        for name, points in panel_points(figure, quantity).items():
             split, rival = name.split("_")
             points = points.assign(y=points["y"].clip(lower=0.0))  # a loss of 0 is read off as -3e-6
             frames.append(_rows(points, quantity.of(rival), split=split))
-    for name, points in paper_panel(figure, "test_output").items():
+    for name, points in panel_points(figure, "test_output").items():
         stem, rival = name.split("_")
         index = int(stem.removeprefix("sample").removeprefix("logit"))
         frames.append(_rows(points, curves.OUTPUT.of(rival), split="test", index=index))
     for kernel, rival in DISTANCES[figure].items():
-        points = paper_panel(figure, "rmse")[f"{kernel}_kernel"]
+        points = panel_points(figure, "rmse")[f"{kernel}_kernel"]
         frames.append(_rows(points, curves.RMSE.of(rival), split="test"))
     return _table(figure, [frame.assign(width=width) for frame in frames])
 
@@ -88,7 +88,7 @@ def logits() -> pd.DataFrame:
     """Figure S4, its rms over the five images."""
     frames = []
     for width in figs_widths():
-        panel = paper_panel("figs4", f"n{width}")
+        panel = panel_points("figs4", f"n{width}")
         pairs = [[panel[f"logit{i}_{rival}"] for rival in (curves.NETWORK, curves.LINEAR)] for i in range(POINTS)]
         apart = np.sqrt(np.mean([(ours["y"].to_numpy() - lin["y"].to_numpy()) ** 2 for ours, lin in pairs], axis=0))
         points = pairs[0][0].assign(y=apart)
@@ -128,7 +128,7 @@ def rates() -> pd.DataFrame:
     for data in ("mnist", "cifar10"):
         for (phi, loss), name in rate_scan.CASES.items():
             for parameterization in rate_scan.STYLES:
-                points = paper_panel("figs7", data)[f"{name}_{parameterization}"]
+                points = panel_points("figs7", data)[f"{name}_{parameterization}"]
                 smooth = points["y"].rolling(9, center=True, min_periods=1).median()
                 found = np.interp(np.log(ETAS), np.log(points["x"]), smooth)
                 case = dict(zip(rate_scan.COLUMNS, (data, phi, loss, parameterization), strict=True))
@@ -143,7 +143,7 @@ def kernel_errors(figure: str) -> pd.DataFrame:
     frames = []
     panels = (("nngp", 1), ("ntk", 1)) if figure == "figs10" else [(k, d) for k in ("nngp", "ntk") for d in (1, 3)]
     for kernel, depth in panels:
-        for name, points in paper_panel(figure, kernel if figure == "figs10" else f"{kernel}_l{depth}").items():
+        for name, points in panel_points(figure, kernel if figure == "figs10" else f"{kernel}_l{depth}").items():
             along, fixed = ("M", "width") if figure == "figs10" else ("width", "M")
             frame = pd.DataFrame({along: points["x"].astype(int), "value": points["y"], fixed: int(name[1:])})
             frames.append(frame.assign(curve=curves.ERROR.of(kernel), **{"model.depth": depth}))

@@ -13,7 +13,7 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.claims import Claim, Verdict, judge
 from ntkrun.experiments.figures import experiment_names, load_experiment
 from ntkrun.experiments.figures.fig2 import TIMES
-from ntkrun.reference import curves_named, paper_panel
+from ntkrun.reference import curves_named, panel_points
 from ntkrun.tables import conform, settings_columns
 
 CLAIMS = {claim.id: claim for name in experiment_names() for claim in load_experiment(name).claims}
@@ -99,7 +99,7 @@ def test_a_claim_reads_no_curve_of_the_paper_that_it_does_not_name(claim, monkey
     named = curves_named(CLAIMS[claim].reference) | OF_TWO_PANELS
 
     def others_halved(figure, panel):
-        found = paper_panel(figure, panel)
+        found = panel_points(figure, panel)
         return {
             name: points if f"{figure}/{panel}/{name}" in named else points.assign(y=points["y"] / 2)
             for name, points in found.items()
@@ -107,7 +107,7 @@ def test_a_claim_reads_no_curve_of_the_paper_that_it_does_not_name(claim, monkey
 
     figure = claim.partition(".")[0]
     measured = CLAIMS[claim].measure(points(figure))
-    monkeypatch.setattr(paper_tables, "paper_panel", others_halved)
+    monkeypatch.setattr(paper_tables, "panel_points", others_halved)
     assert CLAIMS[claim].measure(paper_tables.paper_table(figure)) == measured
 
 

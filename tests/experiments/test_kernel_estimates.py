@@ -11,7 +11,7 @@ from ntkrun.experiments.analysis import kernel_estimates as error_grids
 from ntkrun.experiments.analysis.kernel_estimates import Panel
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.lockstep.progress import Silent
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 from ntkrun.runner.gather import together
 from ntkrun.runner.plan import make_cells
 
@@ -52,7 +52,7 @@ def test_slopes_and_factor_of_an_exact_law_are_found():
 def test_the_papers_points_are_no_distance_from_themselves():
     rows = [
         {"curve": "error/ntk", "model.depth": 1, "width": int(name[1:]), "M": int(x), "value": 2 * y}
-        for name, points in paper_panel("figs10", "ntk").items()
+        for name, points in panel_points("figs10", "ntk").items()
         for x, y in points[["x", "y"]].to_numpy()
     ]
     assert len(rows) == 169
@@ -64,7 +64,7 @@ def test_the_papers_own_points_meet_the_claims(name):
     """The bands hold for the run that they were read from."""
     rows = []
     for panel in ("nngp_l1", "ntk_l1", "nngp_l3", "ntk_l3") if name == "figs9" else ("nngp", "ntk"):
-        for curve, points in paper_panel(name, panel).items():
+        for curve, points in panel_points(name, panel).items():
             for x, y in points[["x", "y"]].to_numpy():
                 n, m = (x, curve[1:]) if name == "figs9" else (curve[1:], x)
                 kernel, _, depth = panel.partition("_l")

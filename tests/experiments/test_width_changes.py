@@ -14,7 +14,7 @@ from ntkrun.experiments.figures import fig1, figs6, load_experiment
 from ntkrun.experiments.runs import width_changes
 from ntkrun.experiments.style import style
 from ntkrun.lockstep.progress import Silent
-from ntkrun.reference import paper_panel
+from ntkrun.reference import panel_points
 from ntkrun.runner.plan import make_cells
 
 WIDTHS = (64, 256, 512, 1024)
@@ -42,7 +42,7 @@ def test_a_power_law_is_found_at_the_latest_common_time_and_over_wide_networks_o
 
 
 def paper_values(time: float) -> dict[int, float]:
-    panel = paper_panel("fig1", "ntk_change_vs_time")
+    panel = panel_points("fig1", "ntk_change_vs_time")
     return {int(name[1:]): float(p.loc[p["x"] == time, "y"].iloc[0]) for name, p in panel.items()}
 
 
@@ -97,7 +97,7 @@ def test_the_left_out_weights_have_the_squares_of_standard_normals(settings_of):
 
 def test_the_late_rise_and_the_mean_distance_of_figure_s6():
     panel = "relu1_ntk_change_vs_time"
-    paper = {int(name[1:]): points.set_index("x")["y"] for name, points in paper_panel("figs6", panel).items()}
+    paper = {int(name[1:]): points.set_index("x")["y"] for name, points in panel_points("figs6", panel).items()}
     times = [512.0, 1024.0]
     rows = []
     for width, curve in paper.items():

@@ -66,6 +66,7 @@ class ImageSet:
         fingerprint: sha256 of the four whole arrays, see `fingerprint_of`.
         file: the user's, as it was named.
         split: how training and test set were told apart, where the source does not say.
+        read_from: the dtype of the inputs in the user's file, where they are worked with in another.
     """
 
     name: str
@@ -79,6 +80,7 @@ class ImageSet:
     fingerprint: str
     file: str = ""
     split: str = ""
+    read_from: str = ""
 
     @property
     def is_stand_in(self) -> bool:

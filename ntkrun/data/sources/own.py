@@ -85,14 +85,13 @@ def _image_set(path: str, arrays: Arrays) -> ImageSet:
     for array in found:
         array.flags.writeable = False
     return ImageSet(
-        "own",
-        "own",
-        "own",
+        *("own", "own", "own"),
         *found,
         class_names=names,
         fingerprint=fingerprint_of(found),
         file=path,
         split=DRAWN if whole else "",
+        read_from="" if (given := arrays[pairs[next(iter(pairs))][0]].dtype) == x_train.dtype else str(given),
     )
 
 

@@ -106,6 +106,10 @@ def set_up_training(settings: RunSettings, progress: Progress, wanted: Wanted = 
         for note in notes:
             progress.warn(note)
     watched = choose_weights(theta0, settings.record.weights)
+    if len(watched) < settings.record.weights:
+        progress.warn(
+            f"record.weights={settings.record.weights}: the network has {len(watched)} weights, which are followed"
+        )
     optimizer = Optimizer(settings.optimizer, settings.weight_decay)
     setup = TrainingSetup(settings, data, model, theta0, x_train, x_test, optimizer, watched, routes)
     return setup if own is None else set_up_user_module(setup, progress)
@@ -237,16 +241,22 @@ def step_by_step(
     return rivals
 
 
+# how many single weights the experiments follow, as their files in configs/ say: a network may have fewer
+SHIPPED_WEIGHTS = frozenset({10, 15})
+
+
 def choose_weights(theta0: Params, count: int) -> tuple[Watched, ...]:
     """`count` single weights, dealt out over the weight matrices from the input to the readout; over all parameters of a
-    network without matrices.
+    network without matrices.  A number of `SHIPPED_WEIGHTS` is as many as there are where a network of the user's has fewer.
 
     The same places for every seed: they select the compiled program, which the seeds of a sweep thus share.
     """
     leaves = list(named_leaves(theta0).items())
     chosen = [entry for entry in leaves if entry[1].ndim > 1] or leaves
     matrices = [(path, leaf.size) for path, leaf in chosen]
-    if count > (there := sum(size for _, size in matrices)):
+    there = sum(size for _, size in matrices)
+    count = min(count, there) if count in SHIPPED_WEIGHTS else count  # nobody need have asked for it
+    if count > there:
         raise UserError(
             f"record.weights={count}: the network has {there} weights, use record.weights={min(there, 10)}, say"
         )

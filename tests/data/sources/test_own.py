@@ -96,6 +96,12 @@ def test_classes_without_names_are_the_labels_that_occur(npz):
         select_classes(found, (1, 5))
 
 
+def test_whole_numbers_are_told_as_they_are_saved(npz):
+    given = load_own(npz(x=(10 * VECTORS).astype(np.int64), y=LABELS))
+    assert "int64, taken as float64" in summary(given) and given.train_images.dtype == np.float64
+    assert "taken as" not in summary(load_own(npz(x=X, y=LABELS)))
+
+
 def test_what_may_not_be_meant_so_is_told(npz):
     named = load_own(npz(x=X, y=2 * (LABELS > 0), class_names=np.array(["ant", "bee", "cat"])))
     assert hints(named) and "class bee" in hints(named)[0] and "data.classes=[ant,cat]" in hints(named)[0]
