@@ -4,7 +4,7 @@ Everything is held against theta_0.  A record costs 15 to 120 training steps wit
 (docs/linearity.md has the measurements), so it belongs to record points and not to steps.
 """
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ from ntkrun.dynamics.network import InParameterSpace, Network, Outputs
 from ntkrun.dynamics.sharpness import sharpness
 from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.kernels.method import Method
+from ntkrun.kernels.precision import full_precision
 from ntkrun.models.functions import Model
 from ntkrun.models.parameters import named_leaves, natural_key
 from ntkrun.types import Array, Float, Params
@@ -91,7 +92,12 @@ class Linearity:
 
     def kernel(self, network: Network, theta: Params) -> Float[Array, "n n k k"]:
         """Theta_hat_t on the first e training examples."""
-        return empirical_ntk(network.model, theta, network.x_train[: len(self.ntk0)], method=self.method)
+        model = full_precision(network.model)  # as at the start: one program
+        return empirical_ntk(model, theta, network.x_train[: len(self.ntk0)], method=self.method)
+
+    def formed(self, network: Network, theta: Params) -> "Linearity":
+        """With Theta_hat_t, by the program that gave Theta_hat_0."""
+        return replace(self, ntk=self.kernel(network, theta))
 
     def __call__(self, network: Network, theta: Params) -> dict[str, Array]:
         seen = Outputs()(network, theta)

@@ -1,6 +1,7 @@
 """The network itself, trained by Optax: the rival that the theory is about."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
@@ -102,6 +103,13 @@ class Observer(Protocol):
     def __call__(self, network: "Network", theta: Params) -> dict[str, Array]: ...
 
 
+@runtime_checkable
+class FormsFirst(Protocol):
+    """An observer that forms a part of what it looks at by a program of its own, before the one that observes."""
+
+    def formed(self, network: "Network", theta: Params) -> Observer: ...
+
+
 @struct.dataclass
 class Outputs:
     """The outputs on training and test examples, and how far the watched weights have moved."""
@@ -136,6 +144,12 @@ class Network(InParameterSpace):
 
     def _loss(self, theta: Params, x: Array, y: Array) -> Array:
         return loss_of(self.loss)(outputs_of(self.model, theta, x), y)
+
+    def formed(self, state: tuple[Params, Any]) -> "Network":
+        """This network, with what its observer forms first at this state; not to be called inside `jax.jit`."""
+        if not isinstance(self.observer, FormsFirst):
+            return self
+        return replace(self, observer=self.observer.formed(self, state[0]))
 
     def observe(self, state: tuple[Params, Any]) -> dict[str, Array]:
         return self.observer(self, state[0])

@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,13 @@ from ntkrun.types import AnyArray, Array
 AT_LEAST = 8  # shares, where there are as many members: even shares for up to eight cores
 FILLS_THE_CORES = 2**20  # entries of a member's largest array: n = 1024
 IN_A_ROW = 32  # steps of a loop of constant length: the host is asked for a thirtieth of the time that it would take
+
+
+@runtime_checkable
+class FormsFirst(Protocol):
+    """A rival a part of whose observation is formed by a program of its own."""
+
+    def formed(self, state: Any) -> Any: ...
 
 
 def axis_of(rival: Any) -> str | None:
@@ -138,10 +145,15 @@ class Executor:
         """{what: values} of every rival."""
 
         def look(share: tuple, its_states: tuple) -> tuple:
-            return jax.tree.map(np.asarray, tuple(map(observed, share, its_states)))
+            formed = map(self._formed, share, its_states)
+            return jax.tree.map(np.asarray, tuple(map(observed, formed, its_states)))
 
         parts = self._each("observe", look, states)
         return parts[0] if len(parts) == 1 else jax.tree.map(lambda *shares: np.concatenate(shares), *parts)
+
+    def _formed(self, rival: Any, state: Any) -> Any:
+        """The rival with what it forms by a program that is compiled already; over a mesh, all is one program."""
+        return rival.formed(state) if self.mesh is None and isinstance(rival, FormsFirst) else rival
 
     def _each(self, what: str, compute: Callable[[tuple, tuple], tuple], states: tuple) -> list[tuple]:
         """compute(share, its states) of all shares; the first time one after the other, so that it is compiled once."""

@@ -9,13 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import struct
 from jax.flatten_util import ravel_pytree
 
 import ntkrun
 from ntkrun.dynamics.linearity import Linearity, alignment, layer_changes, layers_of
 from ntkrun.dynamics.metrics import LOSSES
+from ntkrun.dynamics.network import Outputs
 from ntkrun.dynamics.sharpness import largest_by_lanczos
 from ntkrun.errors import UserError
+from ntkrun.lockstep.executor import Executor
 
 RNG = np.random.default_rng(0)
 X, X_TEST = jnp.asarray(RNG.normal(size=(6, 4))), jnp.asarray(RNG.normal(size=(3, 4)))
@@ -193,7 +196,7 @@ def test_a_kernel_that_was_formed_before_is_not_formed_again():
     moved = jax.tree.map(lambda leaf: 1.1 * leaf, THETA0)
     observer = Linearity.at_start(MODEL, THETA0, X, "structured")
     network = ntkrun.Network(THETA0, X, Y, X_TEST, MODEL, optax.identity(), "mse", (), observer=observer)
-    given = replace(network, observer=replace(observer, ntk=observer.kernel(network, moved)))
+    given = network.formed((moved, None))
 
     programs = [
         jax.jit(lambda theta, network=one: network.observe((theta, None))).lower(moved) for one in (network, given)
@@ -204,3 +207,26 @@ def test_a_kernel_that_was_formed_before_is_not_formed_again():
     whole, rest = (one.compile()(moved) for one in programs)
     for name, values in whole.items():
         np.testing.assert_allclose(values, rest[name], rtol=1e-9, err_msg=name)  # two programs round differently
+
+
+@struct.dataclass
+class MeanAhead:
+    """Looks at the mean of all parameters, which it forms before."""
+
+    mean: Any = 0.0
+
+    def formed(self, network: ntkrun.Network, theta: Any) -> "MeanAhead":
+        return MeanAhead(sum(np.asarray(leaf).mean() for leaf in jax.tree.leaves(theta)))  # not possible inside jax.jit
+
+    def __call__(self, network: ntkrun.Network, theta: Any) -> dict[str, Any]:
+        return {"mean": self.mean}
+
+
+def test_a_run_forms_first_what_has_a_program_of_its_own():
+    network = ntkrun.Network(THETA0, X, Y, X_TEST, MODEL, optax.sgd(0.1), "mse", (), observer=MeanAhead())
+    with Executor((network,), None, 1) as executor:
+        (seen,) = executor.observe(executor.init())
+    np.testing.assert_allclose(seen["mean"], sum(leaf.mean() for leaf in jax.tree.leaves(THETA0)), rtol=1e-6)
+    assert network.formed((THETA0, None)).observer != network.observer
+    plain = replace(network, observer=Outputs())
+    assert plain.formed((THETA0, None)) is plain

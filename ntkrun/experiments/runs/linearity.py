@@ -175,10 +175,10 @@ class LinearityRecorder:
         model, x, y = full_precision(f), jnp.asarray(x_train), jnp.asarray(y_train)
         self._model, params = model, params_of(model, params)
         check_targets(checked_outputs(model, params, x), y, loss)
-        self._observer = Linearity.at_start(model, params, x, chosen_method(model, params, x))
+        observer = Linearity.at_start(model, params, x, chosen_method(model, params, x))
         test: Any = x[:1] if x_test is None else _like_training(x_test, x)
         how: dict[str, Any] = dict(model=model, tx=optax.identity(), loss=loss, watched=())
-        self._network = Network(params, x, y, test, **how, observer=self._observer)
+        self._network = Network(params, x, y, test, **how, observer=observer)
         self._left_out = {"expansion_rmse_test"} if x_test is None else set()
         self._seen: list[Mapping[str, Any]] = []
         self._steps: list[int] = []
@@ -198,8 +198,8 @@ class LinearityRecorder:
             raise UserError(f"step {step} is recorded already: a table has one row per number")
         if wrong := [name for name, leaf in named_leaves(params).items() if not np.isfinite(np.asarray(leaf)).all()]:
             raise UserError(f"params of {'/'.join(wrong[0])} hold nan or inf at step {step}: the training has diverged")
-        ntk = self._observer.kernel(self._network, params)
-        found = observed(replace(self._network, observer=replace(self._observer, ntk=ntk)), (params, None))
+        state = (params, None)
+        found = observed(self._network.formed(state), state)
         self._seen.append({name: np.asarray(found[name]) for name in ROWS if name not in self._left_out})
         self._steps.append(step)
 
