@@ -1,4 +1,4 @@
-"""Whether a network treats every example by itself."""
+"""Whether a network treats every example by itself, and whether its outputs are numbers."""
 
 from functools import partial
 
@@ -35,3 +35,9 @@ def _of_the_first(model: Model, params: Params, x: Array) -> list[Array]:
     f, vjp = jax.vjp(lambda theta: outputs_of(model, put(params, places, theta), x)[0], those(params, places))
     (gradient,) = vjp(jnp.cos(jnp.arange(f.size)).astype(f.dtype).reshape(f.shape))
     return [f, *gradient]
+
+
+@partial(jax.jit, static_argnums=0)
+def is_finite(model: Model, params: Params, x: Array) -> Array:
+    """Whether f(x, theta) is, all of it."""
+    return jnp.all(jnp.isfinite(outputs_of(model, params, x)))

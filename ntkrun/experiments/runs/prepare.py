@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, overload
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import linen as nn
@@ -25,11 +24,10 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.runs.image_sizes import target_kind
 from ntkrun.experiments.runs.random_keys import cell_key
 from ntkrun.experiments.runs.routes import KERNEL_ROWS, Routes, Wanted, routes_of
-from ntkrun.kernels.apart import sees_one_example
+from ntkrun.kernels.apart import is_finite, sees_one_example
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
 from ntkrun.kernels.largest_eigenvalue import largest_eigenvalue
 from ntkrun.kernels.method import Method, contraction_of
-from ntkrun.kernels.taps import outputs_of
 from ntkrun.lockstep.executor import observed, start
 from ntkrun.lockstep.loop import FullBatch, MiniBatches
 from ntkrun.lockstep.progress import Progress
@@ -136,12 +134,6 @@ def set_up_user_module(setup: TrainingSetup, progress: Progress) -> TrainingSetu
             "use linear_route=parameter_space"
         )
     return replace(setup, contraction=contraction_of(model, theta0, setup.x_train))
-
-
-@partial(jax.jit, static_argnames="model")
-def is_finite(model: Model, params: Params, x: Float[Array, "n ..."]) -> Array:
-    """Whether f(x, theta) is, all of it."""
-    return jnp.all(jnp.isfinite(outputs_of(model, params, x)))
 
 
 @partial(jax.jit, static_argnames="model")
