@@ -39,3 +39,10 @@ def test_the_figure_names_the_slope_of_every_combination():
         "linearised, loss = mse: slope -0.50",
         "linearised, loss = cross_entropy: slope -1.00",
     ]
+
+
+def test_of_two_widths_no_interval_is_told():
+    whole = table("mse", -0.5)
+    figure = lockstep.EXPERIMENT.plot(whole[whole["width"] < 1000])
+    legend: Any = figure.axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["linearised: slope -0.50"]
