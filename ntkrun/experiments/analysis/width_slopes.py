@@ -71,7 +71,9 @@ def _panel(ax: Axes, found: pd.DataFrame, what: str) -> None:
                 continue
             points = part.groupby("width")[what].agg(["mean", "std"]).sort_index()
             law, colour = power_law(points.index, points["mean"]), by_combination[name] if several else SERIES[place]
-            interval = f" [{law.low:.2f}, {law.high:.2f}]" if np.isfinite(law.high) else ""  # of two widths there is none
+            interval = (
+                f" [{law.low:.2f}, {law.high:.2f}]" if np.isfinite(law.high) else ""
+            )  # of two widths there is none
             text = f"{label}{', ' if name else ''}{name}: slope {law.slope:.2f}{interval}"
             ax.errorbar(
                 points.index, points["mean"], points["std"], color=colour, linestyle="none", label=text, **MARKS[place]
