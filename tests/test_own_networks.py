@@ -68,7 +68,7 @@ def test_an_edited_network_is_told_where_its_report_stands_and_the_page_has_the_
     code, _, err = ntkrun(*run)
     assert code == 2 and "holds the run of edited_net:Net before it was edited; choose another name=" in err
     code, _, err = ntkrun(*run, "loss=cross_entropy")
-    assert code == 2 and 'with model.source="' in err and "and without loss;" in err
+    assert code == 2 and 'with model.source="' in err and "loss as it is shipped;" in err
 
 
 def test_a_network_whose_outputs_are_no_numbers_is_not_called_dependent_on_its_batch(files, ntkrun):

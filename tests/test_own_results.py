@@ -57,7 +57,7 @@ def test_a_taken_name_is_refused_before_anything_is_computed(ntkrun, tmp_path):
     before = contents(tmp_path / "results")
     for how in ((), ("stage=report",), ("minutes=9",)):
         code, _, err = ntkrun(*SMOKE, "name=mine", "seed=3", *how)
-        assert code == 2 and "name=mine is taken" in err and "optimizer.steps=2" in err.splitlines()[-1], how
+        assert code == 2 and "name=mine is taken" in err and "with seed as it is shipped;" in err.splitlines()[-1], how
     assert contents(tmp_path / "results") == before
     assert ntkrun(*SMOKE, "name=mine", "stage=report", "style=slides")[0] == 0, "the same run may be drawn again"
 

@@ -68,10 +68,10 @@ def _other_run(taken: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
             f"the run of {', '.join(map(str, files))} before it was edited; choose another name=..., or remove that folder "
             "to have the new run in it"
         )
-    what = ", ".join(f"{name}={json.dumps(taken[name])}" for name in differing if name in taken)
-    without = ", ".join(name for name in differing if name not in taken)
-    told = " and ".join(filter(None, [what and f"with {what:.200}", without and f"without {without:.100}"]))
-    return f"the run {told}; choose another name=..."
+    what = ", ".join(
+        f"{name}={json.dumps(taken[name])}" if name in taken else f"{name} as it is shipped" for name in differing
+    )
+    return f"the run with {what:.200}; choose another name=..."
 
 
 def _changed(folder: Path) -> dict[str, Any] | None:
