@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
 
+from ntkrun.runner.lock import Lock
 from ntkrun.runner.store import READ_ONLY
 
 SMOKE = ("experiment=lockstep", "scale=smoke", "data=mnist", "data.source=stand_in", "optimizer.steps=2")
@@ -60,6 +61,18 @@ def test_a_taken_name_is_refused_before_anything_is_computed(ntkrun, tmp_path):
         assert code == 2 and "name=mine is taken" in err and "with seed as it is shipped;" in err.splitlines()[-1], how
     assert contents(tmp_path / "results") == before
     assert ntkrun(*SMOKE, "name=mine", "stage=report", "style=slides")[0] == 0, "the same run may be drawn again"
+
+
+def test_what_another_process_is_running_whole_is_told_as_that(ntkrun, tmp_path):
+    assert ntkrun(*SMOKE, "stage=run")[0] == 0
+    (table,) = (tmp_path / "results").rglob("cells/*.parquet")
+    table.unlink()
+    lock = Lock(table.with_suffix(".lock"))
+    assert lock.acquire()
+    with lock:
+        code, out, err = ntkrun(*SMOKE)
+    assert code == 0 and "type the same command again when that has finished" in out and "error" not in err
+    assert "being run elsewhere" in err and not list((tmp_path / "results").rglob("figure.png"))
 
 
 def test_shipped_results_are_used_and_never_written(ntkrun, shipped, tmp_path):

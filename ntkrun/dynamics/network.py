@@ -104,7 +104,7 @@ class Observer(Protocol):
 
 
 @runtime_checkable
-class FormsFirst(Protocol):
+class FormingObserver(Protocol):
     """An observer that forms a part of what it looks at by a program of its own, before the one that observes."""
 
     def formed(self, network: "Network", theta: Params) -> Observer: ...
@@ -147,7 +147,7 @@ class Network(InParameterSpace):
 
     def formed(self, state: tuple[Params, Any]) -> "Network":
         """This network, with what its observer forms first at this state; not to be called inside `jax.jit`."""
-        if not isinstance(self.observer, FormsFirst):
+        if not isinstance(self.observer, FormingObserver):
             return self
         return replace(self, observer=self.observer.formed(self, state[0]))
 

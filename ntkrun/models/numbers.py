@@ -9,14 +9,14 @@ from jax.core import Tracer
 from ntkrun.errors import UserError
 
 
-def check_numbers(*, width: Any = None, called: str = "width", **numbers: Any) -> None:
+def check_numbers(*, width: Any = None, **numbers: Any) -> None:
     """UserError unless depth and width are whole numbers from 1 on, sigma_w2 > 0 and sigma_b2 >= 0, each one number.
 
-    width  None where none is given; a tuple holds one a layer.  `called`: what the message calls it
+    width  None where none is given; a tuple holds one a layer.
     numbers  of `depth`, `sigma_w2`, `sigma_b2` those that are given; what JAX traces has no value yet and is let pass
     """
     widths = width if isinstance(width, tuple) else (width,)
-    for name, value in (("depth", numbers.get("depth", 1)), *((called, one) for one in widths)):
+    for name, value in (("depth", numbers.get("depth", 1)), *(("width", one) for one in widths)):
         if value is not None and not (_whole(value) and value >= 1):
             raise UserError(f"{name} = {value!r}: it must be a whole number from 1 on")
     for name, bound in (("sigma_w2", "> 0"), ("sigma_b2", ">= 0")):

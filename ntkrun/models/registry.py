@@ -16,6 +16,7 @@ from ntkrun.models.wide_resnet import WideResNet
 from ntkrun.nonlinearities import resolve_activation
 from ntkrun.settings.choices import Norm, Parameterization, Pool, Products, Trained, choices_of
 from ntkrun.settings.custom_source import registered, source_hash
+from ntkrun.types import check_number
 
 # fields that have one of a few words
 WORDS = {
@@ -73,7 +74,7 @@ def _check_fields(name: str, given: dict[str, Any]) -> None:
         if key in given and given[key] not in words:
             hint = did_you_mean(given[key], words) or ":"
             raise UserError(f"model {name!r}: {key}={given[key]!r} is unknown{hint} choose {' or '.join(words)}")
-    check_numbers(width=given["n_outputs"], called="n_outputs")
+    check_number("n_outputs", given["n_outputs"], at_least=1, whole=True)
 
 
 def _has_value(field: dataclasses.Field[Any]) -> bool:

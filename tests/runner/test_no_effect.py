@@ -1,18 +1,18 @@
 """What does nothing beside other settings is told in one line, where the user has changed it, and what can never do anything is
 refused."""
 
-import re
-
 import jax.numpy as jnp
 import pytest
 
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import experiment_names, load_experiment
-from ntkrun.experiments.runs.prepare import SHIPPED_WEIGHTS, choose_weights
+from ntkrun.experiments.runs.prepare import choose_weights, set_up_training
+from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.data_sets import check_images
 from ntkrun.runner.no_effect import without_effect
 from ntkrun.runner.plan import make_cells
 from ntkrun.settings.changes import changes
+from ntkrun.settings.runs import RunSettings
 
 PIECES = (
     "optimizer.schedule.name=piecewise_constant",
@@ -64,17 +64,20 @@ def test_the_shipped_settings_are_not_complained_of(settings_of, name):
     assert lines(settings_of, "seed=7" if name != "fig2" else "seed=[7,10]", name=name) == []
 
 
-def test_as_many_weights_are_shipped_as_a_smaller_network_may_have_fewer_of(root):
-    files = [file.read_text() for file in (root / "configs").rglob("*.yaml")]
-    assert {int(count) for text in files for count in re.findall(r"\bweights: (\d+)", text)} == SHIPPED_WEIGHTS | {0}
-
-
-def test_more_weights_than_there_are_and_shifts_out_of_the_image_are_refused(settings_of):
+def test_of_more_weights_than_there_are_all_are_followed_and_it_is_told(settings_of):
     theta = {"layer_1": {"omega": jnp.zeros((2, 3)), "beta": jnp.zeros(3)}}
-    assert len(choose_weights(theta, 6)) == 6
-    with pytest.raises(UserError, match="weights=7: the network has 6 weights"):
-        choose_weights(theta, 7)
-    assert len(choose_weights(theta, 15)) == 6, "which an experiment's own file says"
+    assert [len(choose_weights(theta, count)) for count in (5, 6, 7)] == [5, 6, 6]
+    small = ["data.source=stand_in", "data=mnist", "model.width=1", "model.depth=1"]
+    for count, told in ((794, []), (795, ["record.weights=795: the network has 794 weights, which are followed"])):
+        (cell,) = make_cells(
+            load_experiment("lockstep"), settings_of("lockstep", "smoke", *small, f"record.weights={count}")
+        )
+        assert isinstance(cell.settings, RunSettings)
+        set_up_training(cell.settings, progress := Silent())
+        assert [line for line in progress.warnings if "weights" in line] == told
+
+
+def test_shifts_out_of_the_image_are_refused(settings_of):
     for crop, fits in ((31, True), (32, False)):
         raw = settings_of("lockstep", "smoke", "data.source=stand_in", "optimizer.batch_size=4", f"data.crop={crop}")
         (cell,) = make_cells(load_experiment("lockstep"), raw)

@@ -233,25 +233,16 @@ def step_by_step(
     return rivals
 
 
-# how many single weights the experiments follow, as their files in configs/ say: a network may have fewer
-SHIPPED_WEIGHTS = frozenset({10, 15})
-
-
 def choose_weights(theta0: Params, count: int) -> tuple[Watched, ...]:
     """`count` single weights, dealt out over the weight matrices from the input to the readout; over all parameters of a
-    network without matrices.  A number of `SHIPPED_WEIGHTS` is as many as there are where a network of the user's has fewer.
+    network without matrices; as many as there are, where these are fewer.
 
     The same places for every seed: they select the compiled program, which the seeds of a sweep thus share.
     """
     leaves = list(named_leaves(theta0).items())
     chosen = [entry for entry in leaves if entry[1].ndim > 1] or leaves
     matrices = [(path, leaf.size) for path, leaf in chosen]
-    there = sum(size for _, size in matrices)
-    count = min(count, there) if count in SHIPPED_WEIGHTS else count  # nobody need have asked for it
-    if count > there:
-        raise UserError(
-            f"record.weights={count}: the network has {there} weights, use record.weights={min(there, 10)}, say"
-        )
+    count = min(count, sum(size for _, size in matrices))
     rng = np.random.default_rng(7)
     return tuple((path, int(rng.integers(size))) for path, size in (matrices * (count // len(matrices) + 1))[:count])
 
