@@ -22,11 +22,16 @@ def span_coordinates(
     so that gradient descent moves V^T omega as it moves omega (whose part outside the span never moves).  Inner
     products keep x.x'/n_0, and with it every kernel; ||x||^2 = n_0 becomes ||x||^2 = r.
 
+    V has the right singular vectors of `train` as columns, each with its entry of largest modulus positive: a singular
+    vector is determined up to its sign alone, and what LAPACK returns may turn with the last digit of an input.
+
     Raises: UserError for an input outside the span.
     """
     flat = [np.asarray(x, np.float64).reshape(len(x), -1) for x in (train, *others)]
     _, values, rows = np.linalg.svd(flat[0], full_matrices=False)
-    basis = rows[values > _NEGLIGIBLE * values[0]].T
+    rows = rows[values > _NEGLIGIBLE * values[0]]
+    largest = np.argmax(np.abs(rows), axis=1)
+    basis = (np.sign(rows[np.arange(len(rows)), largest])[:, None] * rows).T
     n0, r = basis.shape
     found = []
     for x in flat:

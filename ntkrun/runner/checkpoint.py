@@ -33,7 +33,7 @@ from ntkrun.runner.stop import StopRequests
 KEEP = 2
 # What a process that died while writing (Orbax) or removing (`remove_checkpoints`) left.  Nothing else in the folder is ours.
 LEFTOVER = re.compile(r"\d+\.orbax-checkpoint-tmp.*|\.\d+\.gone")
-FORMAT = 1
+FORMAT = 2  # 1: inputs in a basis of their span had signs by chance, and a network goes on in the basis it began in
 
 Seen = list[tuple[int, dict[str, dict[str, np.ndarray]]]]  # [(step, {rival: {quantity: array}})]
 

@@ -121,12 +121,8 @@ def test_a_bundle_runs_without_network_and_comes_back(
         table, facts = read_table(came[name])
         ours = read_table(path)
         assert_frame_equal(table.drop(columns="value"), ours[0].drop(columns="value"))
-        # Figure 1 draws its weights in the basis that LAPACK finds of the span, whose signs the last digit of an input may
-        # turn: the same networks in distribution, others by number
-        if "/fig1/" not in name:
-            np.testing.assert_allclose(
-                table["value"], ours[0]["value"], rtol=1e-9, atol=1e-12
-            )  # last digits of products
+        # last digits of products, which another process need not share
+        np.testing.assert_allclose(table["value"], ours[0]["value"], rtol=1e-9, atol=1e-12)
         assert facts["facts"]["data"] == ours[1]["facts"]["data"] and facts["code"] == code_version()
 
     # images that are not in the bundle, and others than were put there

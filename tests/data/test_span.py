@@ -54,3 +54,20 @@ def test_the_trained_network_is_the_same():
 def test_outside_the_span_is_refused():
     with pytest.raises(UserError, match="outside the span"):
         span_coordinates(X, RNG.normal(size=(1, 5, 8, 1)))
+
+
+def test_signs_are_those_of_the_inputs_whatever_lapack_returns(monkeypatch):
+    """A singular vector has a sign by chance; the basis, and with it the networks that are drawn in it, has not."""
+    expected = span_coordinates(X, LINE)
+    svd, rng = np.linalg.svd, np.random.default_rng(1)
+
+    def turned(x, full_matrices):
+        u, values, rows = svd(x * (1 + 1e-15 * rng.normal(size=x.shape)), full_matrices=full_matrices)
+        signs = rng.choice([-1, 1], size=len(values))
+        return u * signs, values, rows * signs[:, None]
+
+    monkeypatch.setattr(np.linalg, "svd", turned)
+    for _ in range(5):
+        for found, one in zip(span_coordinates(X, LINE), expected, strict=True):
+            # 1e-15 through the conditioning of the singular vectors, whose values lie some per cent apart
+            np.testing.assert_allclose(found, one, rtol=0, atol=1e-12)
