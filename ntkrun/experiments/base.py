@@ -6,7 +6,7 @@ expected is swept, and every combination is one cell (`ntkrun.runner.plan`).
 """
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -92,10 +92,17 @@ class Experiment:
         """The title of a run with these cells; `stand_ins`: on images that stand in for those that the settings name."""
         return replaced_in(self.title, other_words(self.title_names, ran, stand_ins))
 
-    def _other_problem(self, ran: Ran) -> dict[str, str]:
-        """What the paper's curves are of and these cells are not: the paper's words -> theirs."""
+    def _other_problems(self, ran: Ran) -> Iterator[tuple[str, dict[str, str]]]:
+        """What the paper's curves are of and these cells are not: for each part ("": all), the paper's words -> theirs."""
         names = {word: named for word, named in {**self.title_names, **self.problem}.items() if named.kind}
-        return other_words({word: named for word, named in names.items() if named.setting not in self.shown}, ran)
+        for part in dict.fromkeys(named.part for named in names.values()):
+            about = {
+                word: named
+                for word, named in names.items()
+                if (named.part, named.setting in self.shown) == (part, False)
+            }
+            if cells := [cell for cell in ran if part in ("", cell[0])]:
+                yield part, other_words(about, cells)
 
     def plot(self, table: pd.DataFrame, ran: Mapping[str, tuple[str, Any]] = MappingProxyType({})) -> Figure:
         """The picture of a table, whatever it sweeps; ran: cell -> (part, settings), to tell other problems than the paper's."""
@@ -104,6 +111,7 @@ class Experiment:
         figure = one_block(self.draw, self.size, table) if one else blocks(self.draw, self.size, found)
         pictures = [(figure, table)] if one else zip(figure.subfigs, (part.table for part in found), strict=False)
         for picture, rows in pictures if ran else ():
-            set_apart(picture, self._other_problem([ran[cell] for cell in rows["cell"].unique()]))
+            for part, others in self._other_problems([ran[cell] for cell in rows["cell"].unique()]):
+                set_apart(picture, others, part)
         cut_diverged(figure)
         return figure

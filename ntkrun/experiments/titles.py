@@ -8,7 +8,7 @@ is "Figure 1: ... (MNIST, tanh, L = 3)" for `model.activation=tanh`.  With the s
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ KINDS = {
     "cnn": "a convolutional network",
     "wide_resnet": "a wide residual network",
 }
+ADJECTIVES = {"fc": "fully-connected", "cnn": "convolutional", "wide_resnet": "wide residual"}
 STEPS = {"gd": "gradient descent", "momentum": "heavy ball", "nesterov": "Nesterov's momentum", "adam": "Adam"}
 LOSSES = {"mse": "squared loss", "cross_entropy": "cross-entropy"}
 # printed, and those that the paper's curves prefer (docs/recovered_settings.md): either may be what the paper had
@@ -35,11 +36,16 @@ class Named:
     said     the words for the cells of a run
     setting  its dotted name; where a table has it as a column, each picture is of some of its values
     kind     whether another value makes another problem than the paper's, with which its curves cannot be compared
+    part     of a figure whose rows are parts with panels named after them, the one that it speaks of; "": all
     """
 
     said: Callable[[Ran], str]
     setting: str
     kind: bool = True
+    part: str = ""
+
+    def of_part(self, part: str) -> "Named":
+        return replace(self, part=part)
 
 
 def each(say: Callable[[Any], str]) -> Callable[[Ran], str]:
@@ -68,6 +74,15 @@ def kinds_of_layers(ran: Ran) -> str:
     kinds = dict.fromkeys((settings.model.activation, settings.model.depth) for _, settings in ran)
     first, *others = kinds
     return listed([hidden_layers(*first), *(f"{counted(depth)} of {symbol(phi)}" for phi, depth in others)])
+
+
+def network(ran: Ran) -> str:
+    """ "convolutional, ReLU, three convolutions", "my_module:MyNet"."""
+    built_in = [cell for cell in ran if cell[1].model.name in ADJECTIVES]
+    if not built_in:
+        return each(lambda settings: str(settings.model.path))(ran)
+    told = (lambda s: ADJECTIVES[s.model.name], lambda s: symbol(s.model.activation), _layers)
+    return ", ".join(each(say)(built_in) for say in told)
 
 
 def parameterizations(ran: Ran) -> str:
@@ -118,7 +133,9 @@ def _pair(settings: Any) -> str:
 
 def _layers(settings: Any) -> str:
     model = settings.model
-    return f"{counted(model.depth)} convolutions" if model.name == "cnn" else f"L = {model.depth}"
+    if model.name == "cnn":
+        return f"{counted(model.depth)} convolution{'' if model.depth == 1 else 's'}"
+    return f"L = {model.depth}"
 
 
 DATA = Named(each(_data), "data.name")
@@ -129,6 +146,7 @@ DEPTH = Named(each(lambda settings: f"L = {settings.model.depth}"), "model.depth
 CONVOLUTIONS = Named(each(_layers), "model.depth")
 KIND = Named(each(lambda settings: KINDS[settings.model.name]), "model.name")
 HIDDEN_LAYERS = Named(kinds_of_layers, "model.depth")
+NETWORK = Named(network, "model.name")
 STEP = Named(each(lambda settings: STEPS[settings.optimizer.name]), "optimizer.name")
 BATCH = Named(each(lambda s: "full-batch" if s.full_batch else "mini-batch"), "optimizer.batch_size")
 BATCHES = Named(each(lambda s: "full batches" if s.full_batch else "mini-batches"), "optimizer.batch_size")

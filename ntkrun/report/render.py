@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,9 @@ def report(
     }
     provenance |= ({"failed_cells": failed} if failed else {}) | ({"own_data": stored.own} if stored.own else {})
     replaced = {f["facts"]["data"]["requested"] for f in stored.facts if f["data_source"] == "stand_in"}
-    stamp = Stamp(alarms(stored, len(cells), list(failed)), settings.scale, about.departures, replaced, ran)
+    stamp = Stamp(
+        alarms(stored, len(cells), list(failed)), settings.scale, _told(about.departures, title), replaced, ran
+    )
     if redraw or not _says_the_same(folder, provenance, verdicts):
         pictures = draw(experiment, settings.style, stored.table, provenance, stamp)
         numbers = {
@@ -154,6 +156,11 @@ def report(
         }
         write_all(store.report_lock(folder), pictures | numbers)
     return Report(folder / "figure.png", verdicts, stored.missing, stored.stand_ins, stored.shipped, failed)
+
+
+def _told(departures: Departures, title: str) -> Departures:
+    """What a picture says: of one that is none of the paper's nobody knows from elsewhere what it is of."""
+    return replace(departures, alone=f"{title}: {departures.alone}") if departures.alone else departures
 
 
 def report_folder(store: Store, *, stand_in: bool) -> Path:

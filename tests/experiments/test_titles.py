@@ -36,6 +36,7 @@ OTHERS_OF = {
     ("figs3", "optimizer.batch_size"): ("optimizer.batch_size=null", "full batches"),
     ("figs2", "optimizer.name"): ("optimizer.name=gd optimizer.momentum=0", "gradient descent"),
     ("figs2", "model.name"): ("model=fc", "a wide fully-connected network"),
+    ("lockstep", "model.name"): ("model=cnn", "convolutional, ReLU, three convolutions"),
     ("fig4", "model.name"): ("model=fc", "a wide fully-connected network"),
 }
 # what a title may say of settings; each such word has to be one that is replaced
@@ -86,6 +87,9 @@ def test_own_data_sweeps_and_stand_ins_are_told(settings_of, tmp_path):
     swept = settings_of("fig1", "cpu", "model.activation=[relu,leaky_relu:0.1]", "model.depth=[1,2,4]")
     assert titled(fig1, swept).endswith("(MNIST, ReLU and leaky ReLU:0.1, L = 1, 2 and 4)")
     assert titled(figs9, settings_of("figs9", "cpu", "model.depth=3")).endswith("(ReLU, L = 3)")
+    lockstep = load_experiment("lockstep")
+    swept = settings_of("lockstep", "cpu", "model=cnn", "model.depth=[1,2]", "data=mnist")
+    assert titled(lockstep, swept).endswith("(MNIST, convolutional, ReLU, one convolution and two convolutions)")
     plain = settings_of("fig1", "cpu")
     asked = settings_of("fig1", "cpu", "data.source=stand_in")
     there = "(images in place of MNIST, ReLU, L = 3)"
@@ -161,6 +165,30 @@ def test_other_classes_are_another_problem_and_those_that_the_curves_prefer_are_
         assert not any("(" in one for one in of_the_paper(drawn_with(settings_of, name, *shipped))[1])
     grey, told = of_the_paper(drawn_with(settings_of, name, "data.classes=[3,5]"))
     assert grey == {to_hex(ANOTHER)} and told and all(one.startswith(of) for one in told)
+
+
+def test_a_row_of_other_classes_is_another_problem_and_the_other_row_is_not(settings_of):
+    """Figure S6: two classes above, all ten below."""
+    experiment, table = load_experiment("figs6"), paper_tables.paper_table("figs6")
+    table = table.assign(cell=table["model.activation"])
+
+    def notes(typed: str) -> dict[str, bool]:
+        """relu1, tanh3 -> whether its points are said to be of another problem."""
+        cells = {cell.part: cell for cell in make_cells(experiment, settings_of("figs6", "cpu", *typed.split()))}
+        ran = {phi: (part, cells[part].settings) for phi, part in (("relu", "relu1"), ("tanh", "tanh3"))}
+        figure = experiment.plot(table, ran)
+        lines = [line for line in figure.findobj(PaperCurve) if isinstance(line, PaperCurve)]
+        for line in lines:
+            legend = line.axes and line.axes.get_legend()
+            told = [text.get_text() for text in legend.get_texts()] if legend else []
+            said = [text for text in told if text.startswith("paper")]
+            assert {text.count(" (") for text in said} <= {int(bool(line.note))}, said
+        return {part: any(line.note for line in lines if line.panel.startswith(part)) for part in ("relu1", "tanh3")}
+
+    assert notes("") == {"relu1": False, "tanh3": False}
+    assert notes("parts.relu1.data.classes=[cat,dog]") == {"relu1": True, "tanh3": False}
+    assert notes("parts.relu1.data.classes=[horse,airplane]") == {"relu1": False, "tanh3": False}
+    assert notes("+parts.tanh3.data.classes=[3,8]") == {"relu1": False, "tanh3": True}
 
 
 OTHER_NETWORKS = {

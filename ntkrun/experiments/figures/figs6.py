@@ -4,8 +4,7 @@ Panels   as Figure 1, (a)-(d) the ReLU network, (e)-(h) the tanh networks.
 Setting  top: CIFAR-10, two classes (+1 / -1), N = 128, L = 1, n = 2^4 .. 2^14, T = 2^16; bottom: Figure 1 with tanh.  Squared
          loss, full-batch gradient descent, eta = 1, NTK parameterization.
 Theory   Theorem 2.1, as Figure 1.
-Here     recovered (docs/figure_s6.md): top sigma_w^2 = 2, sigma_b^2 = 0 (the paper's curves are larger: harder classes fit);
-         bottom sigma_w^2 = 1, sigma_b^2 = 0, ten one-hot outputs; images under `global`, in a basis of their span.
+Here     recovered (docs/figure_s6.md): sigma_b^2 = 0, sigma_w^2 = 2 (top), 1 (bottom); `global` images in a basis of their span.
 """
 
 import pandas as pd
@@ -25,7 +24,7 @@ from ntkrun.experiments.analysis.width_changes import (
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import WIDTH_CHANGES
-from ntkrun.experiments.titles import HIDDEN_LAYERS
+from ntkrun.experiments.titles import CLASS_PAIR, CLASSES, HIDDEN_LAYERS, PAIR
 from ntkrun.settings.runs import WidthChangeSettings
 
 RELU, TANH = ROWS = Net("relu", 1, "cifar10"), Net("tanh", 3, "mnist")
@@ -140,6 +139,7 @@ EXPERIMENT = Experiment(
     name="figs6",
     title="Figure S6: change of weights and kernels, one hidden ReLU layer and three of tanh",
     title_names={"one hidden ReLU layer and three of tanh": HIDDEN_LAYERS},
+    problem={PAIR: CLASS_PAIR.of_part(str(RELU)), "all classes": CLASSES.of_part(str(TANH))},
     run=WIDTH_CHANGES,
     draw=draw,
     size=rows_size,

@@ -17,6 +17,7 @@ from ntkrun.experiments.analysis.trajectory_figure import RunFigure, six_panels
 from ntkrun.experiments.analysis.width_slopes import draw_slopes, slopes_size
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.runs import TRAJECTORIES
+from ntkrun.experiments.titles import DATA, NETWORK
 from ntkrun.settings.runs import FreeSettings
 
 SIX = six_panels(None, STEP_RIVALS)
@@ -47,7 +48,8 @@ CLAIMS = (starts_together("lockstep", 1e-5, "outputs of order 1 in float32 throu
 EXPERIMENT = Experiment(
     name="lockstep",
     of_the_paper=False,
-    title="Network and linearization in lockstep",
+    title="Network and linearization in lockstep (CIFAR-10, fully-connected, ReLU, L = 3)",
+    title_names={"CIFAR-10": DATA, "fully-connected, ReLU, L = 3": NETWORK},
     run=TRAJECTORIES,
     draw=draw,
     size=size,

@@ -96,14 +96,18 @@
   }
 
   var raised = "⁰¹²³⁴⁵⁶⁷⁸⁹";
-  function labels(base) {
+  function labels(base) {  // powers of the base as 10⁻³, all of an axis, once one of them would be too long in digits
+    function exponentOf(value) {
+      var exponent = base && value !== null ? Math.round(logarithm(base, value)) : NaN;
+      return Math.abs(Math.pow(base, exponent) / value - 1) < 1e-9 ? exponent : NaN;
+    }
     return function (chart, values) {
-      return values.map(function (value) {
+      var exponents = values.map(exponentOf);
+      var asPowers = exponents.some(function (exponent) { return exponent > (base === 2 ? 10 : 3) || exponent < (base === 2 ? -3 : -2); });
+      return values.map(function (value, i) {
         if (value === null) return "";
-        var exponent = base && Math.round(logarithm(base, value));
-        if (base && Math.abs(Math.pow(base, exponent) / value - 1) < 1e-9 && (exponent > (base === 2 ? 10 : 3) || exponent < (base === 2 ? -3 : -2)))
-          return base + (exponent < 0 ? "⁻" : "") + String(Math.abs(exponent)).replace(/\d/g, function (d) { return raised[d]; });
-        return format(value);
+        if (!asPowers || isNaN(exponents[i])) return format(value);
+        return base + (exponents[i] < 0 ? "⁻" : "") + String(Math.abs(exponents[i])).replace(/\d/g, function (d) { return raised[d]; });
       });
     };
   }
