@@ -46,6 +46,7 @@ def run_within(
     if STAGES[first.stage].draws:
         _check_names(figures, variants)
     check_log(first)
+    _tell_what_does_nothing(figures, variants)
     fingerprints = _fingerprints(figures)
     found = list(_missing(figures, composed, fingerprints))
     stored = sum(len(figure.cells) for figure in figures) - len(found)
@@ -71,11 +72,18 @@ def run_within(
     return (1 if "failed" in states else LEFT_OVER if states - {"stored"} else 0), fingerprints
 
 
-def _tell_how_to_follow(found: "Sequence[tuple[Figure, dict[str, Any], Cell, Store]]") -> None:
-    from ntkrun.runner.following import how_to_follow, without_log
+def _tell_what_does_nothing(figures: Sequence[Figure], variants: Sequence[Variant]) -> None:
+    from ntkrun.runner.no_effect import without_effect
 
-    lines = [f"warning: {line}" for _, _, cell, _ in found for line in without_log(cell.settings)]
-    lines += [how_to_follow([cell], store) for _, _, cell, store in found]
+    told = [line for one, run in zip(figures, variants, strict=True) for line in without_effect(one.cells, run.changed)]
+    for line in dict.fromkeys(told):
+        print(f"warning: {line}", file=sys.stderr)
+
+
+def _tell_how_to_follow(found: "Sequence[tuple[Figure, dict[str, Any], Cell, Store]]") -> None:
+    from ntkrun.runner.following import how_to_follow
+
+    lines = [how_to_follow([cell], store) for _, _, cell, store in found]
     for line in filter(None, dict.fromkeys(lines)):
         print(line, file=sys.stderr)
 

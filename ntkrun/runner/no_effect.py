@@ -5,21 +5,20 @@ setting, the length of the run, say, with which it may be right.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ntkrun.errors import UserError
 from ntkrun.runner.following import without_log
 from ntkrun.runner.plan import Cell
 from ntkrun.settings.base import CommonSettings
-from ntkrun.settings.changes import Changes
 from ntkrun.settings.choices import STAGES
 from ntkrun.settings.optimizers import PiecewiseSchedule
 from ntkrun.settings.origins import setting
 from ntkrun.settings.runs import RunSettings
 
 
-def without_effect(cells: Sequence[Cell], changed: Changes) -> list[str]:
-    """The lines, each once; changed: the settings that the user has changed, of which alone they speak."""
+def without_effect(cells: Sequence[Cell], changed: Iterable[str]) -> list[str]:
+    """The lines, each once; changed: names of the settings that the user has changed, of which alone they speak."""
     names = {setting(name) for name in changed}
     found = [
         line

@@ -216,8 +216,9 @@ def test_a_signal_reaches_the_processes_which_save_first(tmp_path):
 
 
 def test_what_does_not_fit_is_left_and_listed(ntkrun):
-    code, out, err = ntkrun(*LONG, *SMOKE, "minutes=1", "stage=run", "flop_rate=1e6")
+    code, out, err = ntkrun(*LONG, *SMOKE, "minutes=1", "stage=run", "flop_rate=1e6", "record.first_time=1e9")
     assert code == LEFT_OVER and "lockstep seed=0" in out and "not begun" in out, out + err
+    assert "warning: record.first_time=1e+09 lies behind the end" in err, "what does nothing is told here, too"
 
 
 @pytest.mark.parametrize(
