@@ -106,7 +106,7 @@ COMMANDS = {
     (*FIG3, "data.n_train=0"): "greater than or equal to 1",
     (*FIG3, "data.source=web"): "'auto', 'tfds' or 'stand_in'",
     (*FIG3, "data.source=stand_in", "data.n_train=70000"): "use data.n_train=1..1000",
-    (*FIG3, "data.preprocess=whiten"): "'global', 'sphere', 'per_image', 'zca' or 'standardize'",
+    (*FIG3, "data.preprocess=whiten"): "'global', 'sphere', 'per_image' or 'standardize'",
     (*FIG3, "data.crop=4"): "optimizer.batch_size",
     (*FREE, "loss=cross_entropy", "data.targets=signed"): "data.targets=one_hot",
     (*FIG3, "record.per_octave=0"): "greater than or equal to 1",

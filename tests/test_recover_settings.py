@@ -141,3 +141,16 @@ def test_classes_are_chosen_by_the_other_figures():
     assert found.loc["one", "chosen by the others"] == "harder"
     assert found.loc["one", "log-odds in this figure"] == 5.0
     assert found.loc["one", "their log-odds for it"] == 7.0
+
+
+@pytest.mark.parametrize("n", [20, 200])  # fewer and more than the 108 pixels
+@pytest.mark.parametrize("eps", [1.0, 1e-3])
+def test_whitening_is_the_inverse_square_root_of_the_covariance(images, n, eps):
+    from recover.whitening import whitened
+
+    pixels = images.pixels[:n]
+    flat = pixels.reshape(n, -1)
+    values, vectors = np.linalg.eigh(np.cov(flat, rowvar=False, bias=True) + eps * np.eye(108))
+    expected = (flat - flat.mean(axis=0)) @ (vectors / np.sqrt(values)) @ vectors.T
+    expected *= np.sqrt(108 / np.square(expected).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(whitened(pixels, eps).reshape(n, -1), expected, rtol=1e-9, atol=1e-10)

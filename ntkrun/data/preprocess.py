@@ -1,27 +1,9 @@
 """Examples as network inputs: ||x||^2 = n_0, h w c for images, at which scale the paper's kernels are O(1).
 
 Every statistic is one of the training examples alone and is applied to the test set as it is.
-
-`zca`, on pixels in [0, 1]: with m and C the mean and the covariance of the training pixels,
-C = (1/N) sum_i (x_i - m)(x_i - m)^T, inputs become (C + eps I)^(-1/2) (x - m), then go to the sphere.  C is the MEAN
-over examples and eps = 1 is absolute; a sum, or an eps relative to C's eigenvalues, contradicts what is known about it.
-Found by kernel regression with the analytic NTK (ReLU, L = 5, sw2 = 2, sb2 = .1; 256 training and 512 test images of
-CIFAR-10 airplane/horse; 6 draws of the data, 8 of the initial function f_0 each, an NNGP sample of which a trained
-network keeps a part: f = mu + f_0(x) - Theta(x,X) Theta^-1 f_0(X)); mean [smallest, largest] over the draws:
-
-    rule                         lambda_max/N  lambda_2/N   test loss            accuracy            mu: loss, acc.
-    sphere                       5.14          .59          .427 [.383, .507]    .728 [.680, .762]   .258  .838
-    zca, C mean, eps = 1         5.00          .09          .557 [.504, .646]    .640 [.590, .699]   .315  .818
-    zca, C mean, eps = .1        5.00          .05          .657 [.580, .757]    .569 [.521, .641]   .391  .783
-    zca, C sum, eps = 1          4.99          .04          .755 [.671, .846]    .515 [.459, .574]   .472  .645
-    zca, eps = mean eigenvalue   5.00          .05          .677 [.597, .776]    .557 [.506, .627]   .407  .769
-    zca, eps = .1 lambda_max(C)  5.02          .17          .496 [.451, .574]    .684 [.637, .727]   .278  .834
-
-Expected of `zca`: 5.0, .52-.56, .62-.65, and of `sphere`: 5.2, .38-.50, .70-.76.  These include f_0.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -31,9 +13,6 @@ from ntkrun.settings.choices import Preprocess, choices_of
 from ntkrun.types import Float, Num, NumpyArray
 
 RULES = choices_of(Preprocess)
-# In units of the variance of a pixel in [0, 1], which is about .06 for CIFAR-10: only the 20 or so directions whose
-# variance exceeds 1 (the largest is about 57) are shrunk; the many below it keep their relative size.
-ZCA_EPS = 1.0
 
 # A chunk of images in float64 -> the same chunk as inputs.
 Transform = Callable[[NumpyArray], NumpyArray]
@@ -51,7 +30,6 @@ def preprocess(
     test: Num[NumpyArray, "m ..."],
     rule: str,
     *,
-    zca_eps: float = ZCA_EPS,
     dtype: DTypeLike = np.float64,
 ) -> tuple[Float[NumpyArray, "n ..."], Float[NumpyArray, "m ..."]]:
     """Training and test inputs under one of `RULES`.
@@ -61,10 +39,8 @@ def preprocess(
         rule: "global": (x - mean)/std with one scalar mean and std; ||x||^2 = n_0 on average over the training set.
             "sphere": x minus the training mean image, then each example scaled to ||x||^2 = n_0.
             "per_image": (x - mean)/std with the mean and std of each image; ||x||^2 = n_0, and no other image matters.
-            "zca": whitened as above, then as "sphere".
             "standardize": (x - mean)/std of each coordinate; 0 where it is one number in all training examples.  ||x||^2 is
             on average the number of the other coordinates.
-        zca_eps: added to the eigenvalues of C, in squared pixel units.
         dtype: of the result; statistics and arithmetic are float64 whichever it is.
 
     Raises:
@@ -74,10 +50,7 @@ def preprocess(
         raise UserError(f"data.preprocess={rule} is not known; use one of: {', '.join(RULES)}")
     if len(train) == 0:
         raise UserError("data.preprocess needs at least one training example; raise data.n_train")
-    if rule == "zca" and zca_eps <= 0:
-        raise UserError(f"zca_eps={zca_eps} must be positive (pixels in [0, 1])")
-    rules = {"global": _global, "sphere": _sphere, "per_image": _per_image, "zca": partial(_zca, eps=zca_eps)}
-    rules |= {"standardize": _standardize}
+    rules = {"global": _global, "sphere": _sphere, "per_image": _per_image, "standardize": _standardize}
     transform = rules[rule](train)
     return _map_chunks(train, transform, dtype), _map_chunks(test, transform, dtype)
 
@@ -133,12 +106,6 @@ def _per_image(_: NumpyArray) -> Transform:
     return lambda part: rescale_to_sphere(part - part.mean(axis=tuple(range(1, part.ndim)), keepdims=True))
 
 
-def _zca(train: NumpyArray, eps: float) -> Transform:
-    mean = _mean_image(train)
-    whiten = _whitening(train, mean, eps)
-    return lambda part: rescale_to_sphere(whiten((part - mean).reshape(len(part), -1)).reshape(part.shape))
-
-
 def _standardize(train: NumpyArray) -> Transform:
     mean = _mean_image(train)
     std = np.sqrt(sum(np.square(part - mean).sum(axis=0) for part in _chunks(train)) / len(train))
@@ -150,34 +117,6 @@ def _standardize(train: NumpyArray) -> Transform:
             "the training inputs are all the same or not finite, so nothing can be scaled; raise data.n_train"
         )
     return lambda part: np.where(varies, part - mean, 0.0) / np.where(varies, std, 1.0)
-
-
-def _whitening(train: NumpyArray, mean: NumpyArray, eps: float) -> Transform:
-    """Rows x -> sqrt(eps) (C + eps I)^(-1/2) x for centred rows x; the sphere undoes the factor.
-
-    That matrix is I + f(C) C with f(c) = (sqrt(eps/(c + eps)) - 1)/c = -1/(r (r + sqrt(eps))), r = sqrt(c + eps), which
-    has no singularity at c = 0.  For C = A^T A / N, A the centred N x n_0 training matrix, f(C) C =
-    A^T f(A A^T / N) A / N: whichever of C and the Gram matrix A A^T / N is smaller is diagonalised.
-    """
-    n, n0 = len(train), mean.size
-    if n < n0:
-        centred = np.concatenate([part - mean for part in _chunks(train)]).reshape(n, n0)
-        eigenvalues, vectors = np.linalg.eigh(centred @ centred.T / n)
-        middle = (vectors * (_shrinkage(eigenvalues, eps) / n)) @ vectors.T
-        return lambda flat: flat + flat @ centred.T @ middle @ centred
-    covariance = np.zeros((n0, n0))
-    for part in _chunks(train):
-        flat = (part - mean).reshape(len(part), n0)
-        covariance += flat.T @ flat / n
-    eigenvalues, vectors = np.linalg.eigh(covariance)
-    matrix = np.eye(n0) + (vectors * (_shrinkage(eigenvalues, eps) * eigenvalues)) @ vectors.T
-    return lambda flat: flat @ matrix
-
-
-def _shrinkage(eigenvalues: NumpyArray, eps: float) -> NumpyArray:
-    # Rounding leaves zero eigenvalues at -1e-15.
-    root = np.sqrt(np.maximum(eigenvalues, 0.0) + eps)
-    return -1.0 / (root * (root + np.sqrt(eps)))
 
 
 def _scalar_statistics(train: NumpyArray) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ntkrun.settings.changes import Changes, values_of
 from ntkrun.settings.origins import Origin, alone, origin_of
+from ntkrun.settings.parts import is_rule
 
 WORDS = {
     "model.name": "network {}",
@@ -96,7 +97,7 @@ class Departures:
 
 def departures(experiment: str, raw: dict[str, Any], changed: Changes) -> Departures:
     """The settings of a run held against their origins; changed: those that the user has changed, which come first."""
-    values = values_of(raw)
+    values = {part: _at_its_widths(settings) for part, settings in values_of(raw).items()}
     told: dict[str, dict[tuple[str, str], list[str]]] = {"differs": {}, "converted": {}, "ours": {}}
     for part, settings in values.items():
         for kind, text, why in _statements(experiment, part, settings, changed):
@@ -111,6 +112,18 @@ def departures(experiment: str, raw: dict[str, Any], changed: Changes) -> Depart
         ours=tuple(_of_parts(text, parts, values) for (text, _), parts in told["ours"].items()),
         alone=alone(experiment),
     )
+
+
+def _at_its_widths(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, of every rule {width: value} that which the run's widths use."""
+    widths = settings.get("model.args.width", settings.get("model.width"))
+    widths = widths if isinstance(widths, list) else [widths]
+
+    def used(rule: dict[int, Any]) -> dict[int, Any]:
+        keys = {max((key for key in rule if key <= width), default=min(rule)) for width in widths}
+        return {key: value for key, value in rule.items() if key in keys}
+
+    return {name: used(value) if is_rule(value) else value for name, value in settings.items()}
 
 
 def _of_parts(text: str, parts: Sequence[str], all_parts: Sequence[str] | dict[str, Any]) -> str:
@@ -152,8 +165,14 @@ def _statements(
 def _held_against(origin: Origin, name: str, settings: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """What is to be said of one setting that is printed or recovered."""
     ours, said, paper = in_all(name, settings), _said(name, settings), _shown(name, origin.paper)
-    if ours == origin.here and origin.printed is not None:
-        yield "converted", f"{said}, printed {_shown(name, origin.printed)}", f"recovered from: {origin.where}"
+    if origin.printed is not None:  # its plots contradict what the paper says, and both are the paper's
+        printed = _shown(name, origin.printed)
+        if ours == origin.here:
+            yield "converted", f"{said} (printed: {printed})", f"recovered from: {origin.where}"
+        elif ours == origin.printed:
+            yield "differs", f"{said} (printed) instead of {paper} (recovered)", ""
+        else:
+            yield "differs", f"{said} instead of {paper} (recovered; printed: {printed})", ""
     elif ours == origin.here and origin.same and origin.why:
         yield "converted", f"{said} for the printed {paper}", origin.why
     elif ours != (origin.here if origin.same else origin.paper):
@@ -178,7 +197,8 @@ def _shown(name: str, value: Any) -> str:
     if value is None:
         return "all" if name.startswith(("data.", "record.")) else "none"
     if isinstance(value, dict):  # a rule
-        return f"{_shown(name, min(value.values()))} to {_shown(name, max(value.values()))}"
+        ends = dict.fromkeys(_shown(name, end(value.values())) for end in (min, max))
+        return " to ".join(ends)
     if isinstance(value, list) and len(value) > NUMBERS_SHOWN and all(isinstance(one, int | float) for one in value):
         return f"{_shown(name, value[0])}..{_shown(name, value[-1])} ({len(value)})"
     if isinstance(value, list):

@@ -17,7 +17,7 @@ Device = Literal["auto", "cpu", "a100", "h100", "h200"]
 
 DataName = Literal["mnist", "cifar10"]
 DataSource = Literal["auto", "tfds", "stand_in"]
-Preprocess = Literal["global", "sphere", "per_image", "zca", "standardize"]
+Preprocess = Literal["global", "sphere", "per_image", "standardize"]
 TargetKind = Literal["signed", "one_hot"]
 
 Activation = Literal[

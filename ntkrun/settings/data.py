@@ -47,7 +47,6 @@ class DataSettings(Section):
                 "global": "(x - mean) / std, one number each",
                 "sphere": "less the mean image, each image scaled to ||x||^2 = n_0",
                 "per_image": "(x - mean) / std, the mean and std of each image: its own",
-                "zca": "whitened by (C + I)^(-1/2) with C the pixels' covariance, then scaled as by sphere",
                 "standardize": "(x - mean) / std of each coordinate; 0 where it is the same in all of them",
             }
         ),

@@ -1,7 +1,7 @@
 """Where each setting of an experiment comes from: `ntkrun/reference/origins/<experiment>.toml`.
 
     [printed]      the paper says it                  "model.width" = { paper = 2048, where = "caption" }
-    [recovered]    inferred from its plots            "data.preprocess" = { paper = "zca", where = "decay of the train loss" }
+    [recovered]    inferred from its plots            "model.sigma_w2" = { paper = 2.0, where = "flat after t = 2^9" }
     [ours]         neither                            "data.n_test" = { why = "Figure S8 counts 512 test images" }
 
 `paper` is the paper's value as the paper has it.  Where scale=paper uses another one, `converted` is the same in our

@@ -12,6 +12,7 @@ import numpy as np
 from ntkrun.data.preprocess import preprocess, rescale_to_sphere
 from ntkrun.data.sources.load import load_images
 from ntkrun.types import Float, Int, NumpyArray
+from recover.whitening import whitened
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _of_ntkrun(rule: str) -> Callable[[NumpyArray], NumpyArray]:
 RULES: dict[str, Callable[[NumpyArray], NumpyArray]] = {
     "sphere": _of_ntkrun("sphere"),
     "global": _of_ntkrun("global"),
-    "zca": _of_ntkrun("zca"),
+    "zca": whitened,
     "per_image": _of_ntkrun("per_image"),
     "uncentred": rescale_to_sphere,  # pixels >= 0, on the sphere
     "pixelwise": lambda pixels: (

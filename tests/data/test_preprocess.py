@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ntkrun.data.preprocess import RULES, ZCA_EPS, preprocess, rescale_to_sphere, shrunk
+from ntkrun.data.preprocess import RULES, preprocess, rescale_to_sphere, shrunk
 from ntkrun.errors import UserError
 
 
@@ -66,26 +66,12 @@ def test_standardize_is_one_shift_and_one_scale_a_coordinate():
     assert not x_train[:, 2].any() and not x_test[:, 2].any()
 
 
-@pytest.mark.parametrize("rule", ["global", "sphere", "zca", "standardize"])
+@pytest.mark.parametrize("rule", ["global", "sphere", "standardize"])
 def test_vectors_are_images_of_one_row(rule):
     train, test = random_images(40), random_images(7, seed=1)
     flat = preprocess(train.reshape(40, -1), test.reshape(7, -1), rule)
     for vectors, images in zip(flat, preprocess(train, test, rule), strict=True):
         np.testing.assert_allclose(vectors, images.reshape(len(images), -1), rtol=1e-11, atol=1e-12)
-
-
-@pytest.mark.parametrize("n", [20, 200])
-@pytest.mark.parametrize("eps", [ZCA_EPS, 1e-3])
-def test_zca_equals_the_dense_inverse_square_root(n, eps):
-    # n < n0 = 60 goes through the Gram matrix, n > n0 through the covariance; the oracle is numpy's own covariance.
-    train, test = random_images(n), random_images(9, seed=1)
-    flat = train.reshape(n, -1) / 255
-    values, vectors = np.linalg.eigh(np.cov(flat, rowvar=False, bias=True) + eps * np.eye(60))
-    root = (vectors / np.sqrt(values)) @ vectors.T
-    for images, got in zip((train, test), preprocess(train, test, "zca", zca_eps=eps), strict=True):
-        white = (images.reshape(len(images), -1) / 255 - flat.mean(axis=0)) @ root
-        white *= np.sqrt(60 / np.square(white).sum(axis=1, keepdims=True))
-        np.testing.assert_allclose(got.reshape(white.shape), white, rtol=1e-9, atol=1e-10)
 
 
 def test_per_image_standardises_each_image_whatever_the_others_are():
@@ -94,12 +80,6 @@ def test_per_image_standardises_each_image_whatever_the_others_are():
     np.testing.assert_allclose(got.mean(axis=(1, 2, 3)), 0, atol=1e-12)
     np.testing.assert_allclose(got.std(axis=(1, 2, 3)), 1, rtol=1e-12)
     np.testing.assert_array_equal(got[3:4], preprocess(train[:2], test[3:4], "per_image")[1])
-
-
-def test_zca_tends_to_sphere_for_large_eps():
-    train, test = random_images(20), random_images(9, seed=1)
-    whitened, plain = preprocess(train, test, "zca", zca_eps=1e8), preprocess(train, test, "sphere")
-    np.testing.assert_allclose(whitened[1], plain[1], atol=1e-5)
 
 
 def test_chunks_make_no_difference(monkeypatch):
@@ -135,12 +115,10 @@ def test_constant_images_are_refused():
 
 
 def test_unknown_rule_and_empty_set():
-    with pytest.raises(UserError, match="global, sphere, per_image, zca"):
+    with pytest.raises(UserError, match="global, sphere, per_image, standardize"):
         preprocess(random_images(3), random_images(3), "whiten")
     with pytest.raises(UserError, match="n_train"):
         preprocess(random_images(3)[:0], random_images(3), "sphere")
-    with pytest.raises(UserError, match="positive"):
-        preprocess(random_images(3), random_images(3), "zca", zca_eps=0.0)
 
 
 def test_rescaling_keeps_directions():
@@ -163,19 +141,22 @@ def relu_kernels(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return nngp, ntk
 
 
-# Bands: the smallest and largest of 48 draws, see the docstring of preprocess.py.
+# Bands: the smallest and largest of 48 draws, six of the images with eight f_0 each, by other seeds than the test's.
 @pytest.mark.parametrize(
-    ("rule", "rate", "loss", "accuracy"),
-    [("sphere", (5.1, 5.2), (0.38, 0.51), (0.68, 0.77)), ("zca", (4.99, 5.01), (0.50, 0.65), (0.59, 0.70))],
+    ("rule", "first", "rate", "loss", "accuracy"),
+    [
+        ("sphere", 0, (5.1, 5.2), (0.38, 0.51), (0.68, 0.77)),  # airplane and horse
+        ("per_image", 6, (5.19, 5.23), (0.42, 0.55), (0.60, 0.73)),  # frog and horse
+    ],
 )
-def test_rules_make_the_regression_as_hard_as_known(cifar10, rule, rate, loss, accuracy):
+def test_rules_make_the_regression_as_hard_as_known(cifar10, rule, first, rate, loss, accuracy):
     rng = np.random.default_rng(0)
     rows = [
-        rng.permutation(np.flatnonzero((labels == 0) | (labels == 7)))[:count]
+        rng.permutation(np.flatnonzero((labels == first) | (labels == 7)))[:count]
         for labels, count in ((cifar10.train_labels, 256), (cifar10.test_labels, 512))
     ]
     y, y_test = (
-        np.where(labels == 0, 1.0, -1.0) for labels in (cifar10.train_labels[rows[0]], cifar10.test_labels[rows[1]])
+        np.where(labels == first, 1.0, -1.0) for labels in (cifar10.train_labels[rows[0]], cifar10.test_labels[rows[1]])
     )
     inputs = preprocess(cifar10.train_images[rows[0]], cifar10.test_images[rows[1]], rule)
     nngp, ntk = relu_kernels(np.concatenate(inputs).reshape(768, -1))

@@ -28,20 +28,19 @@ def test_own_data_are_called_examples_and_not_images():
 
 
 def test_a_picture_says_what_differs_what_is_converted_and_what_is_ours():
+    not_as_printed = (
+        "eta = 0.02 for the printed 0.01, classes frog, horse (printed: airplane, horse); ours: 512 test images"
+    )
     assert told("fig3", "scale=cpu").line("cpu", 99) == (
-        "scale=cpu: n = 512 instead of 2048, 3296 steps of changing eta instead of 25600, "
-        "classes frog, horse instead of airplane, horse, inputs per_image instead of zca (paper); "
-        "eta = 0.02 for the printed 0.01; ours: 512 test images"
+        "scale=cpu: n = 512 instead of 2048, 3296 steps of changing eta instead of 25600 (paper); " + not_as_printed
     )
-    assert told("fig3", "scale=paper").line("paper", 99) == (
-        "scale=paper: eta = 0.02 for the printed 0.01; ours: 512 test images"
-    )
+    assert told("fig3", "scale=paper").line("paper", 99) == f"scale=paper: {not_as_printed}"
 
 
 def test_a_line_is_made_shorter_from_its_end():
     found = told("fig3", "scale=cpu")
-    assert found.line("cpu", 1) == "scale=cpu: n = 512 instead of 2048 (paper); and 5 more (gallery)"
-    assert found.line("cpu", 0) == "scale=cpu: and 6 more (gallery)"
+    assert found.line("cpu", 1) == "scale=cpu: n = 512 instead of 2048 (paper); and 4 more (gallery)"
+    assert found.line("cpu", 0) == "scale=cpu: and 5 more (gallery)"
     lengths = [len(found.line("cpu", most)) for most in range(found.said)]
     assert lengths == sorted(lengths)
 
@@ -51,14 +50,23 @@ def test_networks_are_counted_over_the_seeds():
     assert "25 networks instead of 100" in told("fig2", "scale=cpu", "seed=0").differs
 
 
+def test_a_rule_is_told_by_what_the_widths_of_the_run_use():
+    typed = ("scale=cpu", "model.width=[16,64]", "networks={16:2,64:1}")  # the shipped rule has 256 and 1024, too
+    found = told("fig1", *typed)
+    assert "1 to 2 networks" in found.ours and "t to 8192 instead of 131072" in found.differs
+    assert "20 networks" in told("fig1", "scale=cpu", "model.width=16").ours
+
+
 def test_values_of_the_paper_that_scale_paper_does_not_take_are_told_as_the_papers():
     for scale, images in (("cpu", 512), ("paper", 2048)):
         assert f"{images} test images instead of 128" in told("fig4", f"scale={scale}").differs
 
 
-def test_a_rate_that_the_plots_contradict_is_told_with_the_printed_one():
+def test_what_the_plots_contradict_is_told_with_what_is_printed():
     found = told("figs8", "scale=paper")
-    assert found.converted == ("eta = 0.035, printed 0.005",) and "decay of the train loss" in found.why[0]
+    rate, classes = found.converted
+    assert rate == "eta = 0.035 (printed: 0.005)" and "decay of the train loss" in found.why[0]
+    assert classes == "classes frog, horse (printed: airplane, horse)" and "harder pair" in found.why[1]
     assert (
         "eta = 0.1 instead of 0.02 for the printed 0.01"
         in told("fig3", "scale=cpu", "optimizer.learning_rate=.1").differs
@@ -67,7 +75,10 @@ def test_a_rate_that_the_plots_contradict_is_told_with_the_printed_one():
 
 def test_what_the_user_has_changed_comes_first():
     assert told("fig3", "scale=cpu", "data.classes=[cat,dog]").differs[0] == (
-        "classes cat, dog instead of airplane, horse"
+        "classes cat, dog instead of frog, horse (recovered; printed: airplane, horse)"
+    )
+    assert told("fig3", "scale=cpu", "data.classes=[airplane,horse]").differs[0] == (
+        "classes airplane, horse (printed) instead of frog, horse (recovered)"
     )
     assert told("fig3", "scale=cpu", "optimizer.steps=100").differs[0] == "t to 1.44 instead of 256"
 

@@ -5,14 +5,19 @@ import pytest
 from ntkrun.settings.fitted import fitted_curves
 from ntkrun.settings.origins import origin_of
 
-SHIPPED = {"data": {"preprocess": "zca", "n_train": 256}, "optimizer": {"learning_rate": 0.02}}
+SHIPPED = {"data": {"preprocess": "per_image", "n_train": 256}, "optimizer": {"learning_rate": 0.02}}
 RATE = {"fig3/loss/train_*"}
-IMAGES = {"fig3/loss/*"}
+IMAGES = {"fig2/t*/ntk_*", "figs8/loss/*"}
 
 
 @pytest.mark.parametrize(
     ("preprocess", "rate", "curves"),
-    [("zca", 0.02, RATE | IMAGES), ("sphere", 0.02, RATE), ("zca", 0.01, IMAGES), ("sphere", 0.01, set())],
+    [
+        ("per_image", 0.02, RATE | IMAGES),
+        ("sphere", 0.02, RATE),
+        ("per_image", 0.01, IMAGES),
+        ("sphere", 0.01, set()),
+    ],
 )
 def test_a_setting_counts_where_it_has_the_value_that_was_fitted(preprocess, rate, curves):
     settings = {"data": {"preprocess": preprocess}, "optimizer": {"learning_rate": rate}}
@@ -30,7 +35,15 @@ def test_a_part_has_its_own_fit():
 
 
 def test_a_figure_that_takes_a_setting_of_another_takes_its_fit():
-    assert fitted_curves("figs8", [("", {"data": {"preprocess": "zca"}})]) == IMAGES
+    assert fitted_curves("figs1", [("", {"data": {"preprocess": "sphere"}})]) == {"fig2/t*/ntk_*"}
+
+
+def test_the_images_of_figures_3_and_s8_are_those_that_other_figures_choose():
+    """A setting chosen by a curve is not judged by that curve."""
+    for figure in ("fig3", "figs8"):
+        images = {"data": {"classes": ["frog", "horse"], "preprocess": "per_image"}}
+        found = fitted_curves(figure, [("", images)])
+        assert found and not any(pattern.startswith(f"{figure}/") for pattern in found)
 
 
 def test_what_is_ours_and_fitted_counts_with_its_value_alone():

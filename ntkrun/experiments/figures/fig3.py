@@ -2,14 +2,13 @@
 
 Panels   (a) single test outputs, (b) changes of single weights, (c) train and test loss, (d) RMSE of the test outputs
          to gradient flow of f_lin with the empirical and with the analytic kernel; all against t.
-Setting  airplane (+1) / horse (-1), N = 256, squared loss, full-batch gradient descent, ReLU, L = 5, n = 2048,
+Setting  two classes of CIFAR-10 (+1, -1), N = 256, squared loss, full-batch gradient descent, ReLU, L = 5, n = 2048,
          sigma_w^2 = 2, sigma_b^2 = .1, NTK parameterization, t to 256.
 Theory   f_lin by eqs (5)-(7); flow by eqs (8)-(11) with Theta_hat_0 and with Theta (S24-S29).
-Here     the paper's eta = .01 is .02 under our loss, its time t = .01 i half of our eta i; inputs `zca`, which fits the
-         paper's decay and test error best with these classes.  scale=cpu has frog (+1) / horse (-1), each image
-         standardised by itself, which other figures prefer (docs/recovered_settings.md).  The table also holds f_lin moved
-         by the very same steps (rmse/linear), free of the discretisation error that gradient flow shows near t = .08
-         (docs/figure3.md).
+Here     the paper's eta = .01 is .02 under our loss, its time t = .01 i half of our eta i; frog (+1) / horse (-1), each
+         image standardised by itself, which the other figures prefer to the text's airplane / horse
+         (docs/recovered_settings.md).  The table also holds f_lin moved by the very same steps (rmse/linear), free of the
+         discretisation error that gradient flow shows near t = .08 (docs/figure3.md).
 """
 
 from ntkrun.experiments import curves

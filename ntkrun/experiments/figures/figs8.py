@@ -2,11 +2,11 @@
 
 Panels   (a) train output, (b) test output, (c) weight change, (d) loss, (e) accuracy, (f) RMSE of the test outputs to
          gradient flow of f_lin with the empirical kernel; all against t.
-Setting  airplane (+1) / horse (-1), N = 256, squared loss, full-batch gradient descent, ReLU, L = 5, n = 2048,
+Setting  two classes of CIFAR-10 (+1, -1), N = 256, squared loss, full-batch gradient descent, ReLU, L = 5, n = 2048,
          sigma_w^2 = 2, sigma_b^2 = .1, standard parameterization (S36), eta = .005 / n.
 Theory   as Figure 3, with Theta_hat = J J^T / n (S42) and the rate eta_0 = n eta.
 Here     eta_0 = .035 and t = .01 i, read off the curves, which the printed rate cannot give: the reason stands in
-         configs/experiment/figs8.yaml, the results in docs/figure3.md.  Images at scale=cpu as in Figure 3.
+         configs/experiment/figs8.yaml, the results in docs/figure3.md.  Images as in Figure 3.
 """
 
 from ntkrun.experiments import curves

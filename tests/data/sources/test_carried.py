@@ -105,7 +105,7 @@ def test_what_is_replaced_in_a_sound_file_is_seen_by_the_hash(tmp_path):
 def test_inside_a_bundle_images_come_from_it_alone(tmp_path, monkeypatch, opened):
     """Equal data sets from the whole and from what is carried of it, and nothing beside it."""
     options: dict = dict(
-        name="cifar10", classes=None, n_train=30, n_test=10, preprocess="zca", targets="one_hot", seed=3
+        name="cifar10", classes=None, n_train=30, n_test=10, preprocess="sphere", targets="one_hot", seed=3
     )
     monkeypatch.delenv(carried.VARIABLE, raising=False)
     images = load_images("cifar10", "stand_in")
