@@ -29,7 +29,7 @@ class Outcome:
 
     experiment: str = ""
     ran: int = 0
-    cached: int = 0
+    cached: int = 0  # cells that were stored before
     counts: Counts = field(default_factory=Counts)
     distance: str = ""  # of its curves from the paper's
     seconds: float = 0.0
@@ -122,7 +122,7 @@ def run_all(
         except Exception:
             traceback.print_exc(file=sys.stderr)
             outcome.code = 1
-        outcome.seconds = time.monotonic() - started
+        outcome.seconds += time.monotonic() - started
         remaining.drop_experiment(outcome.experiment)
         if outcome.code > 128:
             break

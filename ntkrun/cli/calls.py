@@ -13,7 +13,7 @@ from ntkrun.cli.job import run_job
 from ntkrun.cli.messages import complain, debugging
 from ntkrun.cli.origins_text import asks_for_settings, origins_text
 from ntkrun.cli.stages import expected
-from ntkrun.cli.timed import run_within
+from ntkrun.cli.timed import Computed, run_within
 from ntkrun.cli.variant import variant_of
 from ntkrun.settings.stages import has_time
 
@@ -52,9 +52,8 @@ def expected_seconds(arguments: list[str]) -> tuple[str, dict[str, float]]:
         return "", {}
 
 
-def run_together(arguments: list[str], names: list[str], began: float) -> tuple[int, dict[str, str]]:
-    """One call for all figures that are named, and not one for each; its exit code, and the fingerprints of the images that
-    its cells were computed from, by their hashes.
+def run_together(arguments: list[str], names: list[str], began: float) -> Computed:
+    """One call for all figures that are named, and not one for each.
 
     began  when the command line was called, by `time.monotonic`
     """
@@ -72,9 +71,9 @@ def run_together(arguments: list[str], names: list[str], began: float) -> tuple[
             variants = [variant_of(*pair, arguments) for pair in zip(settings, changed, strict=True)]
             return run_within(settings, variants, began)
         scaled = [item for item in arguments if not item.startswith("scale=")] + [f"scale={settings[0]['scale']}"]
-        return exchange(settings, scaled, everything), {}
+        return Computed(exchange(settings, scaled, everything))
     except Exception as error:
-        return _answered(error, arguments), {}
+        return Computed(_answered(error, arguments))
 
 
 def _composed(arguments: list[str]) -> Composed:

@@ -1,7 +1,6 @@
 """Reads the command line and ends with an exit code; `ntkrun.cli.entry` comes before it."""
 
 import sys
-from collections.abc import Mapping
 
 from ntkrun import __version__
 from ntkrun.cli.all_figures import ALL, Outcome, run_all, several
@@ -12,7 +11,7 @@ from ntkrun.cli.entry import guarded
 from ntkrun.cli.help_text import help_text
 from ntkrun.cli.messages import complain
 from ntkrun.cli.shipped_results import refuse_writing
-from ntkrun.cli.timed import LEFT_OVER
+from ntkrun.cli.timed import LEFT_OVER, Computed
 from ntkrun.devices.numerics import pin
 from ntkrun.devices.platform import tell_xla
 from ntkrun.errors import UserError
@@ -50,21 +49,25 @@ def run(arguments: list[str], began: float) -> int:
     names = several(arguments, figure_names)
     shown = any(item.startswith("-") for item in arguments)  # settings or help
     if (asked_for(arguments) or has_time(arguments)) and not shown:
-        code, fingerprints = run_together(arguments, names, began)
-        if not has_time(arguments) or code not in (0, 1, LEFT_OVER) or "stage=run" in arguments:
+        computed = run_together(arguments, names, began)
+        code = computed.code
+        if not has_time(arguments) or code not in (0, 1, LEFT_OVER) or "stage=run" in arguments or not computed.stored:
             return code
-        drawn = _each(drawing(arguments), names, fingerprints)
+        drawn = _each(drawing(arguments), names, computed)
         return code or drawn
     if names and asks_for_text(arguments):
         return run_once([item for item in arguments if item != ALL], Outcome())
     return _each(arguments, names)
 
 
-def _each(arguments: list[str], names: list[str], fingerprints: Mapping[str, str] | None = None) -> int:
-    """One figure after the other; the experiment itself where only one is named.  fingerprints: see `Outcome`."""
+def _each(arguments: list[str], names: list[str], computed: Computed | None = None) -> int:
+    """One figure after the other; the experiment itself where only one is named.  computed: what one call has before."""
 
     def once(arguments: list[str], outcome: Outcome) -> int:
-        outcome.fingerprints = fingerprints
+        if computed:
+            outcome.fingerprints = computed.fingerprints
+            outcome.ran = computed.ran.get(outcome.experiment, 0)
+            outcome.seconds = computed.seconds.get(outcome.experiment, 0.0)
         return run_once(arguments, outcome)
 
     return run_all(arguments, names, once, expected_seconds) if names else once(arguments, Outcome())

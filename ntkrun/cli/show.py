@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ntkrun.cli.all_figures import Outcome
 from ntkrun.cli.asked import Asked
 from ntkrun.errors import ComputeForbiddenError, UserError
+from ntkrun.settings.choices import STAGES
 
 if TYPE_CHECKING:
     from ntkrun.cli.console import Console
@@ -39,6 +40,7 @@ def check(asked: Asked, progress: "Console", outcome: Outcome) -> int:
     reports = (store.report(stand_in=bool(stored.stand_ins)), store.shipped_folder)
     distances = (reported_distance(folder) for folder in reports if folder)
     outcome.judged(Counts.of(as_records(verdicts)), next(filter(None, distances), ""))
+    outcome.cached = len(cells) - len(stored.missing)
     return 1 if outcome.counts.all_failed else 0
 
 
@@ -75,6 +77,8 @@ def show(
     about = About(differs, asked.changed, asked.variant)
     made = report(asked.experiment, cells, store, about, fingerprints, redraw)
     outcome.judged(Counts.of(as_records(made.verdicts)), reported_distance(made.picture.parent))
+    if not STAGES[asked.first.stage].computes:
+        outcome.cached = len(cells) - len(made.missing) - outcome.ran
     for name in made.stand_ins:
         progress.warn(f"drawn from the stand-in images {name}, not from the paper's data")
     for name, why in made.failed.items():

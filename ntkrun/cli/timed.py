@@ -1,12 +1,15 @@
 """`minutes=9`: compute as many cells of the named figures as finish in that time, on several processes at once."""
 
 import contextlib
+import math
 import os
 import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.exchange import Figure, figure_of
@@ -26,11 +29,25 @@ DRAWING = 5.0  # seconds that stage=all reserves for drawing and judging each fi
 ON_AN_ACCELERATOR = 4  # processes by default: three may compile or load data while one computes
 
 
-def run_within(
-    composed: Sequence[dict[str, Any]], variants: Sequence[Variant], began: float
-) -> tuple[int, dict[str, str]]:
-    """Compute the missing cells of these experiments; returns the exit code and the fingerprints of the images that each
-    cell, also one that was stored before, is computed from, by the cells' hashes.  Raises UserError for bad input.
+@dataclass(frozen=True)
+class Computed:
+    """What one call has made of the cells of several experiments.
+
+    code          exit code
+    fingerprints  of the images that each cell, also one that was stored before, is computed from, by the cells' hashes
+    ran, seconds  cells computed now, and how long, by experiment; cells that two figures draw count for the first
+    stored        how many cells are there now
+    """
+
+    code: int
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    ran: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    stored: int = 0
+
+
+def run_within(composed: Sequence[dict[str, Any]], variants: Sequence[Variant], began: float) -> Computed:
+    """Compute the missing cells of these experiments.  Raises UserError for bad input.
 
     variants  which run of its experiment each is: its report is drawn later, by another call
     began  `time.monotonic()` at the start of the command: the minutes count from there
@@ -65,11 +82,17 @@ def run_within(
     _tell_how_to_follow(found)
     with _stop_requests(budget), _planning(budget, found):
         budget.run(Worker)
-    print(outcome_table(jobs, stored))
-    if signum := budget.stopped():
-        return 128 + signum, fingerprints
+    print(outcome_table(jobs, stored, first.minutes, budget.seconds))
     states = {job.state for job in jobs}
-    return (1 if "failed" in states else LEFT_OVER if states - {"stored"} else 0), fingerprints
+    signum = budget.stopped()
+    code = 128 + signum if signum else 1 if "failed" in states else LEFT_OVER if states - {"stored"} else 0
+    ran: Counter[str] = Counter()
+    seconds: Counter[str] = Counter()
+    for job in jobs:
+        name = found[job.place][0].experiment.name
+        ran[name] += job.state == "stored"
+        seconds[name] += job.seconds  # pyright: ignore[reportArgumentType]
+    return Computed(code, fingerprints, ran, seconds, stored + sum(ran.values()))
 
 
 def _tell_what_does_nothing(figures: Sequence[Figure], variants: Sequence[Variant]) -> None:
@@ -210,8 +233,11 @@ def _by_family(
             yield of_name[0][0], cells
 
 
-def outcome_table(jobs: "Sequence[Job]", stored: int) -> str:
-    """How many cells are done, and a line for each that is not: its expected time and its state."""
+def outcome_table(jobs: "Sequence[Job]", stored: int, minutes: float, seconds: float) -> str:
+    """How many cells are done, and a line for each that is not: its expected time and its state.
+
+    minutes, seconds  that were given, and that were there for cells
+    """
     left = [job for job in jobs if job.state != "stored"]
     lines = [
         f"{len(jobs) - len(left)} of {len(jobs) + stored} cells finished now, {stored} stored before, {len(left)} left"
@@ -224,6 +250,11 @@ def outcome_table(jobs: "Sequence[Job]", stored: int) -> str:
         states = {"waiting": "not begun", "stopped": "stopped, goes on from its checkpoint", "running": "stopped"}
         why = states.get(job.state, job.state) + (f": {job.why}" if job.why else "")
         lines.append(f"  {f'{job.figure} {job.cell}'.ljust(width)}  {takes.rjust(12)}  {why}")
-    total = sum(job.expected.seconds for job in left if job.expected)
-    lines.append(f"what is left is expected to take {duration(total)}, one cell at a time: the same command goes on")
+    known = [job.expected.seconds for job in left if job.expected]
+    expected = f"what is left is expected to take {duration(sum(known))}, one cell at a time"
+    if len(known) == len(left) and min(known) > seconds and all(job.state == "waiting" for job in left):
+        least = math.ceil(minutes + (min(known) - seconds) / 60)
+        lines.append(f"{expected}, and no cell of it ends within minutes={minutes:g}: give minutes={least} or more")
+    else:
+        lines.append(f"{expected}: the same command goes on")
     return "\n".join(lines)

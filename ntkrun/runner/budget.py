@@ -45,6 +45,7 @@ class Job:
     alone     whether no other cell may run beside it: it ran out of memory beside others
     began     the clock when it started
     beside    how many other cells ran when it started
+    seconds   how long it has run, of a device that it shared its share
     """
 
     figure: str
@@ -58,6 +59,7 @@ class Job:
     alone: bool = False
     began: float = 0.0
     beside: int = 0
+    seconds: float = 0.0
 
 
 @dataclass
@@ -172,11 +174,12 @@ class Budget:
 
     def _record(self, job: Job, answer: dict[str, Any], busy: Sequence[Any]) -> None:
         job.state, job.why = answer["state"], answer.get("why", "")
+        job.seconds += (self.clock() - job.began) / (1 + job.beside)
         crowded = job.state == "failed" and (busy or job.beside) and "RESOURCE_EXHAUSTED" in job.why
         if crowded and not job.alone:
             job.state, job.alone = "waiting", True
         elif job.state == "stored":
-            self.remaining.finish((job.figure, job.config_hash), (self.clock() - job.began) / (1 + job.beside))
+            self.remaining.finish((job.figure, job.config_hash), job.seconds)
         elif job.state != "waiting":
             self.remaining.drop((job.figure, job.config_hash))
 

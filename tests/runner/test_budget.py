@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import queue
 import signal
 import subprocess
@@ -133,7 +134,7 @@ def test_a_cell_without_memory_beside_others_is_tried_again_alone(room, state):
 def test_a_cell_that_fails_stops_no_other_and_is_told():
     made, clock = budget(1000, job("a", 1), job("b", 2))
     assert played(made, clock, answer={"state": "failed", "why": "not finite at step 3"}) == ["a", "b"]
-    table = outcome_table(made.jobs, 4)
+    table = outcome_table(made.jobs, 4, 1.0, 30.0)
     assert (
         table.startswith("0 of 6 cells finished now, 4 stored before, 2 left")
         and "failed: not finite at step 3" in table
@@ -168,12 +169,15 @@ def begun(folder: Path, *arguments: str, **popen: Any) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=folder, text=True, **popen)
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_processes_compute_the_cells_and_the_same_command_finds_them(ntkrun, tmp_path, settings_of):
     command = ("experiment=fig1", "minutes=5", "jobs=2", "stage=run")
     code, told, err = ntkrun(*command, *SMOKE)
     assert code == 0 and "2 of 2 cells finished now, 0 stored before, 0 left" in told, told + err
-    code, told, _ = ntkrun(*command, *SMOKE)
-    assert code == 0 and "0 of 2 cells finished now, 2 stored before, 0 left" in told
+    code, told, _ = ntkrun("experiment=fig1,lockstep", "minutes=5", *SMOKE)
+    assert code == 0 and "1 of 3 cells finished now, 2 stored before, 0 left" in told
+    lines = {line.split()[0]: line.split()[1:3] for line in told.splitlines() if line}
+    assert [lines[name] for name in ("fig1", "lockstep", "all")] == [["0", "2"], ["1", "0"], ["1", "2"]], told
     # the numbers are those of one process
     direct = tmp_path / "direct"
     raw = settings_of("fig1", "smoke", f"results_dir={direct}", "model.width=16", "data.source=stand_in")
@@ -219,6 +223,7 @@ def test_what_does_not_fit_is_left_and_listed(ntkrun):
     code, out, err = ntkrun(*LONG, *SMOKE, "minutes=1", "stage=run", "flop_rate=1e6", "record.first_time=1e9")
     assert code == LEFT_OVER and "lockstep seed=0" in out and "not begun" in out, out + err
     assert "warning: record.first_time=1e+09 lies behind the end" in err, "what does nothing is told here, too"
+    assert re.search(r"no cell of it ends within minutes=1: give minutes=\d+ or more", out) and "goes on" not in out
 
 
 @pytest.mark.parametrize(
