@@ -1,6 +1,8 @@
 """Tables -> verdicts: claims.json and the table that is printed."""
 
+import fnmatch
 import textwrap
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ntkrun.experiments.base import Experiment
-from ntkrun.experiments.claims import STAND_IN, Verdict, judge
+from ntkrun.experiments.claims import STAND_IN, Claim, Verdict, judge
 from ntkrun.experiments.combinations import combinations
 from ntkrun.report.causes import cause_of
 from ntkrun.report.counts import Counts
@@ -35,10 +37,20 @@ def judge_all(
     how["fitted"] = fitted
     verdicts = [
         replace(judge(claim, experiment.name, part.table, **how), combination=part.label)
-        for part in combinations(table, experiment.shown)
         for claim in experiment.claims
+        for part in combinations(_rows_of(claim, table), experiment.shown)
     ]
+    labels = list(dict.fromkeys(verdict.combination for verdict in verdicts))
+    verdicts.sort(key=lambda verdict: labels.index(verdict.combination))  # a whole combination after the other
     return [replace(v, reason=cause_of(scale, v.id, changed)) if v.verdict == "fail" else v for v in verdicts]
+
+
+def _rows_of(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the parts that the claim is about: what other parts sweep makes no combinations of it."""
+    if not claim.parts or "part" not in table.columns:
+        return table
+    about = table["part"].map(lambda part: any(fnmatch.fnmatchcase(part, pattern) for pattern in claim.parts))
+    return table[about] if about.any() else table
 
 
 def as_records(verdicts: Sequence[Verdict]) -> list[dict]:
@@ -104,6 +116,13 @@ def reasons(verdicts: Sequence[Verdict]) -> Iterator[str]:
     yield from (f"{named(v)} fails: {v.reason}" for v in verdicts if v.verdict == "fail")
     left = [v for v in verdicts if v.verdict == "not_judged"]
     for reason in dict.fromkeys(v.reason for v in left):
-        yield f"not judged ({reason}): {', '.join(named(v) for v in left if v.reason == reason)}"
-    if fitted := [named(v) for v in verdicts if v.fitted_to and v.verdict != "not_judged"]:
-        yield f"fitted (a setting was chosen by the very curves, docs/origins.md): {', '.join(fitted)}"
+        yield f"not judged ({reason}): {_listed([v for v in left if v.reason == reason], verdicts)}"
+    if fitted := [v for v in verdicts if v.fitted_to and v.verdict != "not_judged"]:
+        yield f"fitted (a setting was chosen by the very curves, docs/origins.md): {_listed(fitted, verdicts)}"
+
+
+def _listed(some: Sequence[Verdict], verdicts: Sequence[Verdict]) -> str:
+    """Their names; those of all combinations of a claim as one."""
+    counts = {count: Counter(v.id for v in group) for count, group in (("some", some), ("all", verdicts))}
+    whole = {name for name, count in counts["some"].items() if count == counts["all"][name]}
+    return ", ".join(dict.fromkeys(v.id if v.id in whole else named(v) for v in some))
