@@ -49,8 +49,9 @@ def _rows_of(claim: Claim, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of the parts that the claim is about: what other parts sweep makes no combinations of it."""
     if not claim.parts or "part" not in table.columns:
         return table
-    about = table["part"].map(lambda part: any(fnmatch.fnmatchcase(part, pattern) for pattern in claim.parts))
-    return table[about] if about.any() else table
+    there = [str(part) for part in table["part"].unique()]
+    about = [part for part in there if any(fnmatch.fnmatchcase(part, pattern) for pattern in claim.parts)]
+    return table[table["part"].isin(about)] if about else table
 
 
 def as_records(verdicts: Sequence[Verdict]) -> list[dict]:
