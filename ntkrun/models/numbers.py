@@ -29,6 +29,20 @@ def check_numbers(*, width: Any = None, **numbers: Any) -> None:
             raise UserError(f"{name} = {value}: this variance must be a finite number {bound}")
 
 
+def check_dtype(dtype: Any) -> None:
+    """UserError unless it is float32 or float64: kernels are to have all digits of one of these, and what is in fewer is
+    rounded where nobody sees it again.  Products of rounded factors have a setting of their own (`models.products`)."""
+    try:
+        name = "" if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        name = ""
+    if name not in ("float32", "float64"):
+        raise UserError(
+            f"dtype={name or repr(dtype)}: networks and their kernels are in float32 or float64; choose one of them, and "
+            "matmul='bfloat16' where the factors of the products alone may be rounded"
+        )
+
+
 def _whole(value: Any) -> bool:
     try:
         return operator.index(value) == value and not isinstance(value, bool)
