@@ -17,7 +17,7 @@ def check_numbers(*, width: Any = None, **numbers: Any) -> None:
     """
     widths = width if isinstance(width, tuple) else (width,)
     for name, value in (("depth", numbers.get("depth", 1)), *(("width", one) for one in widths)):
-        if value is not None and not (_whole(value) and value >= 1):
+        if value is not None and not (is_whole(value) and value >= 1):
             raise UserError(f"{name} = {value!r}: it must be a whole number from 1 on")
     for name, bound in (("sigma_w2", "> 0"), ("sigma_b2", ">= 0")):
         value = numbers.get(name, 1.0)
@@ -43,7 +43,8 @@ def check_dtype(dtype: Any) -> None:
         )
 
 
-def _whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number, Python's, NumPy's or JAX's, and not True or False."""
     try:
         return operator.index(value) == value and not isinstance(value, bool)
     except TypeError:
