@@ -13,8 +13,9 @@ from typing import cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ntkrun.errors import UserError
+from ntkrun.errors import UserError, in_one_line
 from ntkrun.notation import activation_names
 from ntkrun.types import Array
 
@@ -57,6 +58,34 @@ class Activation:
                 f"kinks of activation {self.name!r} are a tuple of numbers, kinks=(0.0,), not {self.kinks!r}"
             )
         object.__setattr__(self, "kinks", tuple(places))
+
+    def __call__(self, u: Array) -> Array:
+        """phi of every entry of u.  Raises `UserError` where that is no number for each of them."""
+        f = self.phi(u)
+        if jnp.shape(f) != jnp.shape(u):
+            raise UserError(f"{self._wrong} it makes the shape {jnp.shape(f)} of {jnp.shape(u)}")
+        return f
+
+    def check_elementwise(self) -> None:
+        """UserError unless phi is a function of JAX that gives for each number, whatever others there are, its own number."""
+        u = np.array([[-1.5, -0.3, 0.4], [0.9, 0.2, 2.0]])
+        try:
+            with jax.ensure_compile_time_eval():
+                together, alone = map(np.asarray, jax.jit(lambda u: (self(u), self(u[1, 1:2])))(u))
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(f"{self._wrong} on an array it fails with {in_one_line(error)}") from error
+        if not np.issubdtype(together.dtype, np.floating):
+            raise UserError(f"{self._wrong} it makes {together.dtype} of real numbers")
+        if not np.allclose(together[1, 1:2], alone, rtol=1e-3, equal_nan=True):
+            raise UserError(f"{self._wrong} what it makes of a number depends on the others in the array")
+
+    @property
+    def _wrong(self) -> str:
+        return (
+            f"phi of activation {self.name!r} has to act on every number of an array by itself, as jnp.tanh does, and"
+        )
 
 
 # name -> what makes phi of its parameters; at a kink, phi' is what JAX says: 0 for relu, abs, sign and step

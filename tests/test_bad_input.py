@@ -129,6 +129,18 @@ COMMANDS = {
     (*FIG3, "parts={a:5}"): "see --cfg job",
     ("experiment=figs9", "scale=smoke", "draws=3"): "power of two",
     ("experiment=fig1", "scale=smoke", "networks={16:0}"): "greater than or equal to 1",
+    (
+        "experiment=figs6",
+        "scale=smoke",
+        "data.source=stand_in",
+        "data.classes=[cat,dog]",
+    ): "parts.tanh3.data.classes has no",
+    (
+        "experiment=figs6",
+        "scale=smoke",
+        "data.source=stand_in",
+        "parts.relu1.data.classes=[cat,wolf]",
+    ): "parts.relu1.data",
     (*FIG3, "--frobnicate"): "--multirun",
     (*FIG3, "--cfg", "everything"): "all, hydra, job",
     (*FIG3, "--config-dir", "/no/such/place"): "is not a folder",

@@ -36,6 +36,8 @@ def built(y):
         np.zeros((6, 1)), np.zeros((2, 1)), y, one[0], one[1], np.zeros((0, 6, 1)), optax.sgd(0.3), "mse")
 
 composed = ntkrun.networks.Sequential(ntkrun.networks.Dense(8), ntkrun.networks.Activation("relu"), ntkrun.networks.Dense(1))
+bad = lambda phi: ntkrun.Activation("bad", phi)
+with_phi = lambda phi: ntkrun.networks.Sequential(composed.layers[0], ntkrun.networks.Activation(bad(phi)), composed.layers[2])
 recorder = ntkrun.LinearityRecorder(model, theta0, x, y[:, None])
 recorder.record(2, theta0)
 
@@ -123,6 +125,19 @@ WRONG = {
     "analytic_kernels, nan in x2": lambda: ntkrun.analytic_kernels(x, x * jnp.nan, **net),
     "analytic_kernels, overflow": lambda: ntkrun.analytic_kernels(x, depth=5000, activation="relu", sigma_w2=3.0, sigma_b2=0.0),
     "infinite_width_kernels, tile_bytes": lambda: ntkrun.infinite_width_kernels(composed, x, tile_bytes="1GB"),
+    "analytic_kernels, no numbers": lambda: ntkrun.analytic_kernels(x[:, :0], **net),
+    "infinite_width_kernels, no numbers": lambda: ntkrun.infinite_width_kernels(composed, x[:, :0]),
+    "empirical_ntk, no examples": lambda: ntkrun.empirical_ntk(model, theta0, x[:0]),
+    "empirical_ntk, no examples in x2": lambda: ntkrun.empirical_ntk(model, theta0, x, x[:0]),
+    "empirical_ntk, nan": lambda: ntkrun.empirical_ntk(model, theta0, x * jnp.nan),
+    "empirical_ntk, inf in x2": lambda: ntkrun.empirical_ntk(model, theta0, x, x2=x.at[2, 0].set(jnp.inf)),
+    "empirical_nngp, nan": lambda: ntkrun.empirical_nngp(model, theta0, x * jnp.nan),
+    "sharpness, no examples": lambda: ntkrun.sharpness(model, theta0, x[:0], y[:0, None]),
+    "sampled_kernels, nan": lambda: list(ntkrun.sampled_kernels(model, x * jnp.nan, jax.random.key(0), draws=2)),
+    "coordinate_check, nan": lambda: ntkrun.coordinate_check(lambda n: model, (8, 16), x * jnp.nan, y[:, None], eta=0.1),
+    "LinearityRecorder, nan": lambda: ntkrun.LinearityRecorder(model, theta0, x * jnp.nan, y[:, None]),
+    "LinearityRecorder, nan in x_test": lambda: ntkrun.LinearityRecorder(model, theta0, x, y[:, None], x * jnp.nan),
+    "LinearityRecorder, no examples": lambda: ntkrun.LinearityRecorder(model, theta0, x[:0], y[:0, None]),
     "infinite_width_kernels, nan": lambda: ntkrun.infinite_width_kernels(composed, x * jnp.nan),
     "analytic_kernels": lambda: ntkrun.analytic_kernels("x", **net),
     "empirical_ntk": lambda: ntkrun.empirical_ntk(model, theta0, "x"),
@@ -135,6 +150,19 @@ WRONG = {
     "MiniBatches, size": lambda: ntkrun.MiniBatches(jax.random.key(0), 6, 7),
     "run_lockstep": lambda: list(ntkrun.run_lockstep([network()], (0, 1), ntkrun.FullBatch(), ntkrun.Silent(), "here")),
     "run_lockstep, no rival": lambda: list(ntkrun.run_lockstep({"a": 3}, (0,), ntkrun.FullBatch(), ntkrun.Silent(), "here")),
+    "run_lockstep, no rivals": lambda: list(ntkrun.run_lockstep({}, (0, 1), ntkrun.FullBatch(), ntkrun.Silent(), "here")),
+    "run_lockstep, no whole steps": lambda: moved(steps=np.array([0, 0.5])),
+    "run_lockstep, one step": lambda: moved(steps=3),
+    "infinite_width_kernels, phi of an array": lambda: ntkrun.infinite_width_kernels(with_phi(lambda u: u[0]), x),
+    "infinite_width_kernels, phi of others": lambda: ntkrun.infinite_width_kernels(with_phi(jax.nn.softmax), x),
+    "analytic_kernels, phi of a mean": lambda: ntkrun.analytic_kernels(x, **net | dict(activation=bad(lambda u: u - u.mean()))),
+    "analytic_kernels, phi of NumPy": lambda: ntkrun.analytic_kernels(x, **net | dict(activation=bad(np.tanh))),
+    "analytic_kernels, phi that compares": lambda: ntkrun.analytic_kernels(x, **net | dict(activation=bad(lambda u: u > 0))),
+    "predict, phi of an array": lambda: ntkrun.predict(
+        ntkrun.build_model("fc", width=8, n_outputs=1, **net | dict(activation=bad(lambda u: u[0]))), theta0, x),
+    "gradient_descent, other rows": lambda: ntkrun.gradient_descent(one[0], y[:3], y[:3], [0.1]),
+    "taylor_expand, a word": lambda: ntkrun.taylor_expand(model, theta0, "2"),
+    "power_law, confidence": lambda: ntkrun.power_law([1, 2, 4], [4, 2, 1], 95),
     "as_function": lambda: ntkrun.as_function(3),
     "count_parameters": lambda: ntkrun.count_parameters("a"),
     "ntk_to_standard": lambda: ntkrun.ntk_to_standard(None, sigma_w2=1.0, sigma_b2=0.0),
@@ -165,7 +193,8 @@ WRONG = {
     "ntk_gp, times": lambda: ntkrun.ntk_gp(*kernels, y[:, None], "t"),
     "load_dataset": lambda: ntkrun.load_dataset(name="mnits", source="auto", classes=None, n_train=2, n_test=2,
         preprocess="sphere", targets="one_hot", seed=0),
-    "batches of more examples": lambda: moved(batches=ntkrun.MiniBatches(jax.random.key(0), 60, 4)),
+    "batches of more examples": lambda: moved(steps=np.arange(2))
+moved(batches=ntkrun.MiniBatches(jax.random.key(0), 60, 4)),
 }
 # Kernels and Dataset are tuples of what is given, the others take nothing that could be wrong
 PLAIN = {"Kernels", "Dataset", "Console", "Silent", "FullBatch", "NUMERICS_VERSION", "__version__"}
@@ -193,9 +222,23 @@ np.testing.assert_allclose(mean[0], one[1] @ np.asarray(y)[:, None])
 """
 
 
+NAMED = {  # what is wrong, and not something beside it
+    "run_lockstep, no rivals": "rivals are named",
+    "empirical_ntk, no examples": "x1 of shape (0, 5) holds no examples",
+    "infinite_width_kernels, phi of an array": "act on every number",
+    "infinite_width_kernels, phi of others": "depends on the others",
+    "predict, phi of an array": "act on every number",
+    "gradient_descent, other rows": "give one row for each of the 6 inputs",
+    "taylor_expand, a word": "degree='2'",
+}
+
+
 def test_what_only_broadcasts_is_refused_and_what_is_right_goes_through(root):
     done = ran(sys.executable, "-c", PROGRAM, cwd=root)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == PROGRAM.count("lambda: "), "and all public names are tried"
     assert [line for line in lines if "- refused: " not in line] == []
+    for name, says in NAMED.items():
+        (line,) = [line for line in lines if line.startswith(f"{name} - refused: ")]
+        assert says in line, line

@@ -166,7 +166,8 @@ REFUSED = {
     ("lockstep", REG, "data.targets=one_hot"): "data.targets=one_hot is for labels",
     ("lockstep", REG, "data.classes=[0,1]"): "holds targets and no classes; use data.classes=null",
     ("figs7", REG, "parts.mnist=null"): "experiment=figs7 shows accuracies",
-    ("lockstep", VEC, "data.n_train=17"): "use data.n_train=1..16",
+    ("lockstep", VEC, "data.n_train=17"): "has 16 train examples; use data.n_train=1..16",
+    ("lockstep", VEC, "data.n_train=17", "data.classes=[0,1]"): "train examples of these classes",
     ("lockstep", VEC, "data.classes=[cat,dog]"): "vectors.npz has: 0, 1, 2",
 }  # fmt: skip
 

@@ -205,8 +205,9 @@ def _choose(images: ImageSet, split: str, chosen: tuple[int, ...], count: int | 
     if count is None:
         return rows
     if not 1 <= count <= len(rows):
+        of_these = " of these classes" if len(chosen) < len(images.class_names) else ""
         raise UserError(
-            f"data.n_{split}={count} asked for, but {images.label} has {len(rows)} {split} examples of these classes; "
+            f"data.n_{split}={count} asked for, but {images.label} has {len(rows)} {split} examples{of_these}; "
             f"use data.n_{split}=1..{len(rows)}"
         )
     return rows[:count]

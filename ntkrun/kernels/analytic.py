@@ -11,6 +11,7 @@ so that  Theta^1 = x.x'/n + 1/n,  Theta^{l+1} = T(K^l) + 1/n + sigma_w2 Theta^l 
 as n -> inf input weights and biases drop out.  K is the same in both parameterizations.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -77,7 +78,8 @@ def analytic_kernels(
     x1 (n1, ...), x2 (n2, ...), flattened to (n, n_0); x2 = None is x1 with itself, computed as one triangle of
     tiles.  Returns arrays (n1, n2) of `dtype`, in whatever precision the caller's JAX computes; NumPy arrays, because
     they are filled tile by tile: beside the result only `tile_bytes` (of a CPU; an accelerator takes as many times more
-    as it has) and a few numbers per input are held (10,000 images: 1.6 GB).  Without sigma_b2 there are no biases.
+    as it has) and a few numbers per input are held (10,000 images: 1.6 GB).  Without sigma_b2 there are no biases;
+    without examples, n1 = 0 or n2 = 0, the kernels are empty.
 
     Under jax.grad, jax.jvp, jax.jit or jax.vmap of x1, x2, sigma_w2 or sigma_b2: JAX arrays, each computed as one tile.
     An activation without a closed form then needs `largest_variance`, a bound for all K^l(x, x), l <= L, whose values are
@@ -128,6 +130,8 @@ def _in_tiles(
     with on_the_host():  # what is one number an input
         first, second = _both_flat(x1, x2, how.dtype)
         c = _coefficients(first.shape[1], sigma_w2, sigma_b2, how, partial(np.asarray, dtype=how.dtype))
+        if not (len(first) and len(second)):
+            return Kernels(*(np.empty((len(first), len(second)), how.dtype) for _ in range(2)))
         variances = [_variances(x, c, dual, how.depth) for x in ((first,) if x2 is None else (first, second))]
         check_variances(variances)
         dual = dual.for_variances(np.concatenate([np.asarray(p, np.float64) for p in variances], axis=None))
@@ -192,8 +196,10 @@ def _flat(x: AnyArray, dtype: Any) -> Array:
     x = jnp.asarray(x, dtype)
     if x.ndim < 2:
         raise UserError(f"inputs of shape {x.shape}: they must be (n, ...), an example a row; x[None] is one example")
+    if not math.prod(x.shape[1:]):
+        raise UserError(f"inputs of shape {x.shape} hold no numbers: x.x'/n_0 needs n_0 of them in every example")
     check_inputs(x)
-    return x.reshape(x.shape[0], -1)
+    return x.reshape(x.shape[0], math.prod(x.shape[1:]))
 
 
 def _coefficients(

@@ -271,11 +271,13 @@ CLOSED_FORMS: dict[str, Callable[..., DualActivation]] = {
 def dual_activation(activation: str | Activation) -> DualActivation:
     """The dual of a registered or user-given phi: a closed form where one is known, else quadrature.
 
-    Raises `UserError` for an unknown name.
+    Raises `UserError` for an unknown name, and for a phi that does not act element by element.
     """
     resolved = resolve_activation(activation)
     if is_registered(resolved):
         name, parameters = parse(resolved.name)
         if name in CLOSED_FORMS:
             return CLOSED_FORMS[name](*parameters)
+    else:
+        resolved.check_elementwise()
     return KinkedDual(resolved) if resolved.kinks else HermiteDual(resolved)

@@ -13,7 +13,7 @@ from ntkrun.errors import UserError
 from ntkrun.kernels.blocks import WHOLE, ByLayer, KeptBlocks, in_blocks, kernel_hash
 from ntkrun.kernels.contraction import gram
 from ntkrun.kernels.jacobian_contraction import batches_ntk, example_blocks, examples_ntk
-from ntkrun.kernels.method import Method, chosen_method, examples_are_apart
+from ntkrun.kernels.method import Method, check_structured, chosen_method, examples_are_apart
 from ntkrun.kernels.outputs import check_outputs
 from ntkrun.kernels.precision import full_products
 from ntkrun.kernels.structured import blocks_of, structured_block
@@ -65,13 +65,13 @@ def empirical_ntk(
     J J^T / n of the standard one is `ntk_scale(model)` times this.
 
     method "structured": every parameter has to belong to a layer with taps that is used once, and an example's output
-    must not depend on other examples; no Jacobian is formed (`kernels.structured`), and of x1 with itself one half is
-    computed.  "jacobian": any network, one gradient per example and output; where an output depends on its batch, as with
-    batch normalisation, it is the function f(x_i; X) of the whole batch X = x1 (and x2), and so is its kernel.  "auto"
-    takes the structured one for networks that declare both of its conditions (`models.declarations`; those of ntkrun do),
-    and for others where the first two images of x1 show them: taps cover all parameters, output and gradient are the same
-    without the other image, and both methods give one kernel.  Where none of this can be seen, inside `jax.jit` or with a
-    single image, it takes "jacobian" of the whole batch.
+    must not depend on other examples, which is tried as by "auto"; no Jacobian is formed (`kernels.structured`), and of x1
+    with itself one half is computed.  "jacobian": any network, one gradient per example and output; where an output depends
+    on its batch, as with batch normalisation, it is the function f(x_i; X) of the whole batch X = x1 (and x2), and so is
+    its kernel.  "auto" takes the structured one for networks that declare both of its conditions (`models.declarations`;
+    those of ntkrun do), and for others where the first two images of x1 show them: taps cover all parameters, output and
+    gradient are the same without the other image, and both methods give one kernel.  Where none of this can be seen, inside
+    `jax.jit` or with a single image, it takes "jacobian" of the whole batch, and "structured" is believed.
 
     Memory: blocks of examples are worked on together whose gradients (structured: taps, k numbers per unit) are held in
     about `memory` bytes (None: `placement.working_bytes` of the device), one example at least, and the result a few times;
@@ -79,8 +79,9 @@ def empirical_ntk(
     same call goes on from them.
 
     Known equal: the Jacobian product (tests).  Raises `UserError` for a network that does not run on x1 or returns no
-    (n, k), with "structured" if parameters are not covered by taps and for batch normalisation, for an unknown method, for
-    `memory` or `resume_in` where an output depends on its batch or JAX traces, and for a folder of another kernel.
+    (n, k), with "structured" where one of its conditions does not hold, for no examples or such with nan or inf, for an
+    unknown method, for `memory` or `resume_in` where an output depends on its batch or JAX traces, and for a folder of
+    another kernel.
     """
     if method not in ("auto", "structured", "jacobian"):
         raise UserError(f"unknown method {method!r}: choose auto, structured or jacobian")
@@ -92,12 +93,10 @@ def empirical_ntk(
         raise UserError("the network has no parameters, and a kernel is a sum over them: give it a Dense or Conv layer")
     if second is not None and first.shape[1:] != second.shape[1:]:
         raise UserError(f"x1 holds examples of shape {first.shape[1:]}, x2 of {second.shape[1:]}: they must be alike")
-    method = chosen_method(model, params, first) if method == "auto" else method
-    if method == "structured" and declarations.of(model).batch_dependent:
-        raise UserError(
-            "with batch normalisation an output depends on its whole batch, and so does the kernel: use "
-            "method='jacobian', which takes x1 and x2 for one batch each, or model.norm=none"
-        )
+    if method == "auto":
+        method = chosen_method(model, params, first)
+    elif method == "structured":
+        check_structured(model, params, first, second)
     return _ntk(model, params, first, second, (trace_outputs, by_layer), method, memory, resume_in)
 
 

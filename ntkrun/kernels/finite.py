@@ -1,7 +1,10 @@
 """Kernels at infinite width are numbers: inputs that hold none, and variances beyond the range of their dtype, are told."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -11,8 +14,21 @@ from ntkrun.types import AnyArray, Array
 
 def check_inputs(x: AnyArray) -> None:
     """UserError for inputs with nan or inf; of what JAX traces nothing is known."""
-    if not isinstance(x, Tracer) and not np.isfinite(np.asarray(x)).all():
-        raise UserError("the inputs hold nan or inf, and so would their kernel: leave these examples out")
+    if isinstance(x, Tracer):
+        return
+    elsewhere = isinstance(x, jax.Array) and not x.is_fully_addressable  # a part of it is on another machine
+    if not (jnp.isfinite(x).all() if elsewhere else np.isfinite(np.asarray(x)).all()):
+        raise UserError("the inputs hold nan or inf, and so would all that follows from them: leave these examples out")
+
+
+def check_examples(**arrays: Any) -> None:
+    """UserError for arrays of inputs, by their names, that hold no example, on which no network runs, and as `check_inputs`;
+    what is no array is left to whoever takes it."""
+    for name, x in arrays.items():
+        if isinstance(x, np.ndarray | jax.Array) and x.ndim and jnp.issubdtype(x.dtype, jnp.number):
+            if not len(x):
+                raise UserError(f"{name} of shape {x.shape} holds no examples, and a network runs on one at least")
+            check_inputs(x)
 
 
 def check_variances(of_layers: Sequence[Array]) -> None:

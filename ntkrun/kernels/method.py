@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from ntkrun.kernels.apart import sees_one_example
+from ntkrun.errors import UserError
+from ntkrun.kernels.apart import is_finite, sees_one_example
 from ntkrun.kernels.jacobian_contraction import jacobian_ntk
 from ntkrun.kernels.precision import full_products
 from ntkrun.kernels.structured import structured_ntk
 from ntkrun.models import declarations
-from ntkrun.models.functions import Model
-from ntkrun.types import AnyArray, Params
+from ntkrun.models.functions import Model, name_of
+from ntkrun.types import AnyArray, Array, Params
 
 Method = Literal["structured", "jacobian"]
 
@@ -42,9 +43,40 @@ def examples_are_apart(model: Model, params: Params, x: AnyArray) -> bool:
     declared = declarations.of(model).batch_dependent
     if declared is not None:
         return not declared
-    if len(x) < 2 or any(isinstance(array, Tracer) for array in jax.tree.leaves((params, x))):
-        return False
-    return sees_one_example(model, params, x)
+    return _can_be_tried(params, x) and sees_one_example(model, params, x)
+
+
+def _can_be_tried(params: Params, x: AnyArray) -> bool:
+    return len(x) > 1 and not any(isinstance(array, Tracer) for array in jax.tree.leaves((params, x)))
+
+
+def check_structured(model: Model, params: Params, x1: Array, x2: Array | None) -> None:
+    """UserError where the structured contraction is asked for and would give something else than the kernel.
+
+    What is not declared is tried as in `chosen_method`; where it cannot be, the caller is believed.  Parameters without
+    taps are left to the contraction itself, which names them, and outputs that are no numbers show nothing.
+    """
+    declared, name = declarations.of(model), name_of(model)
+    if declared.batch_dependent:
+        raise UserError(
+            "with batch normalisation an output depends on its whole batch, and so does the kernel: use "
+            "method='jacobian', which takes x1 and x2 for one batch each, or model.norm=none"
+        )
+    x = x1 if x2 is None or len(x1) > 1 else x2
+    if (declared.tapped and declared.batch_dependent is False) or not _can_be_tried(params, x):
+        return
+    if covered_by_taps(model, params, x[:2]) == "jacobian" or not is_finite(model, params, x[:2]):
+        return
+    if not examples_are_apart(model, params, x):
+        raise UserError(
+            f"an output of {name} depends on the other examples of its batch, and so does its kernel: use "
+            "method='jacobian', which takes x1 and x2 for one batch each"
+        )
+    if contraction_of(model, params, x) == "jacobian":
+        raise UserError(
+            f"method='structured' gives another kernel than J J^T of {name}: the taps of its layers do not see all that its "
+            "parameters do, as of a weight that is used outside its layer, too; use method='jacobian'"
+        )
 
 
 @full_products

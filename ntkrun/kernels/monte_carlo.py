@@ -21,6 +21,7 @@ from ntkrun.devices.placement import beyond_a_cpu
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import Kernels
 from ntkrun.kernels.empirical import empirical_nngp, empirical_ntk, ntk_scale
+from ntkrun.kernels.finite import check_examples
 from ntkrun.kernels.projected import drawn_projections, is_projectable, projected_kernels
 from ntkrun.models import declarations
 from ntkrun.models.functions import Model, network_of
@@ -42,6 +43,7 @@ def sampled_kernels(
     has the key fold_in(key, i): asking for more draws changes none of the earlier ones.
     """
     check_arrays(x=x)
+    check_examples(x=x)
     model = network_of(model)
     check_number("draws", draws, whole=True)
     if draws < 1 or draws & (draws - 1):

@@ -34,7 +34,14 @@ def checked_outputs(model: Model, params: Params, x: AnyArray) -> jax.ShapeDtype
             else "it must give k numbers for every example: return no sum or mean over examples, and no loss"
         )
         raise UserError(f"{name} returns {f.shape} for {where}: it must be (n, k), n = {n}; {remedy}")
-    if not jnp.issubdtype(f.dtype, jnp.floating) or f.dtype.itemsize < 4:
+    if jnp.issubdtype(f.dtype, jnp.complexfloating):
+        raise UserError(
+            f"{name} returns {f.dtype}, and complex numbers have no such kernel: return real outputs, real and imaginary part "
+            "as two of them, say, and hold both parts of complex parameters as two arrays"
+        )
+    if not jnp.issubdtype(f.dtype, jnp.floating):
+        raise UserError(f"{name} returns {f.dtype}, which has no derivative: return real numbers, float32 or float64")
+    if f.dtype.itemsize < 4:
         raise UserError(
             f"{name} returns {f.dtype}, and a kernel of it would have its rounding: let it compute in float32, by its field "
             "dtype, say"

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ntkrun.devices.float64 import require_float64
+from ntkrun.kernels.finite import check_examples
 from ntkrun.models import declarations
 from ntkrun.models.calls import explained
 from ntkrun.models.functions import Model, ModelLike, network_of, params_of
@@ -30,8 +31,8 @@ def full_products(function: F) -> F:
     """The function of (model, params, x, ...) for any `ModelLike`, given the network at full precision and parameters of 32
     bits or more, and in which products that state none have the full one: those of a module of the user's.
 
-    It raises `UserError` for what is no network, for parameters with which it does not run on x, and for those in float64
-    while JAX computes in 32 bits, which would round them.
+    It raises `UserError` for what is no network, for parameters with which it does not run on x, for those in float64 while JAX
+    computes in 32 bits, which would round them, and for x (and x2) without examples or with nan or inf.
     """
 
     taken = signature(function)
@@ -40,7 +41,10 @@ def full_products(function: F) -> F:
     def called(model: Any, params: Params, *args: Any, **kwargs: Any) -> Any:
         network = network_of(model)
         params = jax.tree.map(_in_32_bits, params_of(network, params))
-        x = list(taken.bind(model, params, *args, **kwargs).arguments.values())[2]
+        given = taken.bind(model, params, *args, **kwargs).arguments
+        first = list(given)[2]
+        x = given[first]
+        check_examples(**{name: given[name] for name in (first, "x2") if name in given})
         with jax.default_matmul_precision("highest"), explained(network, params, x):
             return function(full_precision(network), params, *args, **kwargs)
 

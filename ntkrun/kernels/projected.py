@@ -66,7 +66,7 @@ def projected_kernels(
         raise UserError(f"{type(model).__name__} is not declared as equation (1): only its weights can be drawn")
     factored = _factored if full_rank else _factored_of_any_rank
     n, scale = net.widths[0], (net.sigma_w2 / net.widths[0]) ** 0.5
-    act, first = resolve_activation(net.activation).phi, jax.random.split(key, net.depth + 2)
+    act, first = resolve_activation(net.activation), jax.random.split(key, net.depth + 2)
     omega = jax.random.normal(first[0], (x.shape[1], n), x.dtype)
     h = _product((net.sigma_w2 / x.shape[1]) ** 0.5 * x, omega) + _bias(net, first[1], n, x.dtype)
     grams = [_product(net.sigma_w2 / x.shape[1] * x, x.T) + net.sigma_b2]

@@ -7,7 +7,6 @@ program and compiled again), its static fields select the program.  Between two 
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -120,6 +119,7 @@ def run_lockstep(
     Raises NonFiniteError naming the rival and the step as soon as a recorded output is not finite.
     """
     _check(rivals, record_steps, batches)
+    record_steps = [int(step) for step in record_steps]
     pace = Pace(batches.at_once)
     with Executor(tuple(rivals.values()), batches.size, devices) as executor:
         states = executor.init()
@@ -148,10 +148,17 @@ def run_lockstep(
 
 
 def _check(rivals: Mapping[str, Dynamics], record_steps: Sequence[int], batches: FullBatch | MiniBatches) -> None:
-    """UserError for record steps out of order and for batches of other examples than the rivals have."""
-    if not record_steps or record_steps[0] < 0 or any(b <= a for a, b in pairwise(record_steps)):
-        raise UserError(f"record_steps must be whole numbers from 0 on that increase, not {list(record_steps)[:8]}")
-    if not isinstance(rivals, Mapping) or not all(isinstance(rival, Dynamics) for rival in rivals.values()):
+    """UserError for no rivals, for record steps out of order and for batches of other examples than the rivals have."""
+    steps = np.asarray(list(record_steps)) if np.iterable(record_steps) else np.zeros(0)
+    whole = steps.size > 0 and np.issubdtype(steps.dtype, np.integer)
+    if not whole or steps[0] < 0 or np.any(np.diff(steps) <= 0):
+        given = steps[:8].tolist() if steps.size else repr(record_steps)
+        raise UserError(f"record_steps must be whole numbers from 0 on that increase, not {given}")
+    if (
+        not isinstance(rivals, Mapping)
+        or not rivals
+        or not all(isinstance(rival, Dynamics) for rival in rivals.values())
+    ):
         raise UserError("rivals are named, {'network': ntkrun.Network(...), ...}, each with init, step and observe")
     for name, rival in rivals.items():
         # of an ensemble, the examples that its members share

@@ -36,7 +36,7 @@ class CNN(BuiltIn, kw_only=True):
                 f"cnn needs depth >= 1, pool average or flatten, and images, not depth {self.depth}, pool "
                 f"{self.pool}, inputs of shape {x.shape[1:]}"
             )
-        phi = resolve_activation(self.activation).phi
+        phi = resolve_activation(self.activation)
         for layer in range(1, self.depth + 1):
             x = phi(Conv(self.width, stride=self.stride, name=f"layer_{layer}", **self.common)(x))
         x = jnp.mean(x, axis=(1, 2)) if self.pool == "average" else jnp.reshape(x, (x.shape[0], -1))

@@ -60,6 +60,7 @@ def build_user_module(
     if isinstance(made, nn.Module):
         return _linen(made, called, output)
     if _is_pair(made):
+        _check_init(made[0])
         _check_call(made[1], 2, called.value)
         return PlainFunction(made[1], made[0], called, output, _declared(given))
     if is_nnx(made):
@@ -188,6 +189,19 @@ def _check_call(call: Callable[..., Any], before: int, arguments: dict[str, Any]
     for argument, has_default in further.items():
         if not has_default and argument not in arguments:
             raise UserError(f"{name} is called with {argument}: set model.apply_arguments.{argument}=false, say")
+
+
+def _check_init(init: Callable[..., Any]) -> None:
+    """UserError unless the first of a pair can be called with a key and inputs."""
+    try:
+        inspect.signature(init).bind(None, None)
+    except TypeError as error:
+        raise UserError(
+            f"{_name(init)}, which draws the parameters of the pair (init, f), is called as init(key, x): {error}; let it take "
+            "both, x for its shape"
+        ) from error
+    except ValueError:  # a built-in function, which tells no arguments
+        return
 
 
 def _declared(given: dict[str, Any]) -> Declaration:

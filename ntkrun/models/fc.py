@@ -40,7 +40,7 @@ class FC(BuiltIn, kw_only=True):
     def __call__(self, x: Float[Array | NumpyArray, "n ..."]) -> Float[Array, "n k"]:
         if self.depth < 1 or len(self.widths) != self.depth:
             raise UserError(f"fc needs depth >= 1 and one width per hidden layer, not depth {self.depth}, {self.width}")
-        phi = resolve_activation(self.activation).phi
+        phi = resolve_activation(self.activation)
         x = jnp.reshape(x, (x.shape[0], -1))
         for layer, features in enumerate((*self.widths, self.n_outputs), start=1):
             x = phi(x) if layer > 1 else x

@@ -21,6 +21,7 @@ from ntkrun.devices.float64 import require_float64
 from ntkrun.devices.platform import platform
 from ntkrun.errors import UserError
 from ntkrun.models import declarations
+from ntkrun.models.numbers import check_dtype
 from ntkrun.models.parameterizations import Scaling, scaling
 from ntkrun.models.products import HIGHEST, PrecisionLike, Product, at_precision
 from ntkrun.nonlinearities import Activation
@@ -69,7 +70,9 @@ class Affine(nn.Module):
     readout_of: int = 0  # n, of the readout in mup
 
     def in_dtype(self, x: Array | NumpyArray) -> Array:
-        """The input as the layer takes it; `UserError` for float64 while JAX computes in 32 bits."""
+        """The input as the layer takes it; `UserError` for a dtype that no layer has (`models.numbers`), and for float64 while
+        JAX computes in 32 bits."""
+        check_dtype(self.dtype)
         if jnp.dtype(self.dtype) == jnp.float64:
             require_float64("a layer of the network")
         return jnp.asarray(x, self.dtype)

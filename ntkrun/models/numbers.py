@@ -17,7 +17,7 @@ def check_numbers(*, width: Any = None, **numbers: Any) -> None:
     """
     widths = width if isinstance(width, tuple) else (width,)
     for name, value in (("depth", numbers.get("depth", 1)), *(("width", one) for one in widths)):
-        if value is not None and not (_whole(value) and value >= 1):
+        if value is not None and not (is_whole(value) and value >= 1):
             raise UserError(f"{name} = {value!r}: it must be a whole number from 1 on")
     for name, bound in (("sigma_w2", "> 0"), ("sigma_b2", ">= 0")):
         value = numbers.get(name, 1.0)
@@ -29,7 +29,22 @@ def check_numbers(*, width: Any = None, **numbers: Any) -> None:
             raise UserError(f"{name} = {value}: this variance must be a finite number {bound}")
 
 
-def _whole(value: Any) -> bool:
+def check_dtype(dtype: Any) -> None:
+    """UserError unless it is float32 or float64: kernels are to have all digits of one of these, and what is in fewer is
+    rounded where nobody sees it again.  Products of rounded factors have a setting of their own (`models.products`)."""
+    try:
+        name = "" if dtype is None else np.dtype(dtype).name
+    except TypeError:
+        name = ""
+    if name not in ("float32", "float64"):
+        raise UserError(
+            f"dtype={name or repr(dtype)}: networks and their kernels are in float32 or float64; choose one of them, and "
+            "matmul='bfloat16' where the factors of the products alone may be rounded"
+        )
+
+
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number, Python's, NumPy's or JAX's, and not True or False."""
     try:
         return operator.index(value) == value and not isinstance(value, bool)
     except TypeError:

@@ -11,7 +11,7 @@ from ntkrun.models.cnn import CNN
 from ntkrun.models.custom import build_user_module
 from ntkrun.models.fc import FC
 from ntkrun.models.functions import Model
-from ntkrun.models.numbers import check_numbers
+from ntkrun.models.numbers import check_dtype, check_numbers
 from ntkrun.models.wide_resnet import WideResNet
 from ntkrun.nonlinearities import resolve_activation
 from ntkrun.settings.choices import Norm, Parameterization, Pool, Products, Trained, choices_of
@@ -38,7 +38,7 @@ def build_model(name: str, **fields: object) -> Model:
     and numbers of NumPy Python's.
 
     Raises `UserError`, naming the choices, for a name that is neither in `MODELS` nor an entry point of the group
-    `ntkrun.models`, for fields which the module does not have or lacks, and for numbers that no network has.
+    `ntkrun.models`, for fields which the module does not have or lacks, and for numbers and a dtype that no network has.
     """
     if not isinstance(name, str):
         raise UserError(f"a network has a name, 'fc', say, not {name!r}: one of {', '.join(sorted(MODELS))}")
@@ -74,6 +74,7 @@ def _check_fields(name: str, given: dict[str, Any]) -> None:
         if key in given and given[key] not in words:
             hint = did_you_mean(given[key], words) or ":"
             raise UserError(f"model {name!r}: {key}={given[key]!r} is unknown{hint} choose {' or '.join(words)}")
+    check_dtype(given.get("dtype", np.float32))
     check_number("n_outputs", given["n_outputs"], at_least=1, whole=True)
 
 

@@ -18,6 +18,9 @@ TRAINING = ("train", "training", "is_training")  # arguments that modules have t
 EVALUATION = ("deterministic", "use_running_average", "eval")  # and that they do not
 
 
+SHOWN = "NTKRUN_DEBUG=1 shows where it fails"
+
+
 def check_user_module(model: Model, x: AnyArray | jax.ShapeDtypeStruct, k: int) -> None:
     """UserError, naming what to write, unless f(params, x) is (n, k) for these images; from shapes alone."""
     name = name_of(model)
@@ -28,9 +31,12 @@ def check_user_module(model: Model, x: AnyArray | jax.ShapeDtypeStruct, k: int) 
     except UserError:
         raise
     except Exception as error:
-        raise UserError(
-            f"{name} does not run on {_inputs(image)}: {in_one_line(error)}; {_remedy(model, error)}"
-        ) from error
+        fails = f"{name} does not run on {_inputs(image)}"
+        remedy = _remedy(model, error)
+        if isinstance(model, PlainFunction) and model.initial is not None and not _draws(model, two):
+            fails = f"{name_of(PlainFunction(model.initial))}, which draws the parameters, fails for {_inputs(image)}"
+            remedy = f"it is called as init(key, x); {SHOWN}"
+        raise UserError(f"{fails}: {in_one_line(error)}; {remedy}") from error
     params = variables.get("params", {})
     if not jax.tree.leaves(params):
         raise UserError(f"{name} has no parameters: make them by layers in an `@nn.compact` __call__, or by self.param")
@@ -43,6 +49,14 @@ def check_user_module(model: Model, x: AnyArray | jax.ShapeDtypeStruct, k: int) 
     _check_outputs(name, f, k, _inputs(image))
 
 
+def _draws(model: Model, x: jax.ShapeDtypeStruct) -> bool:
+    try:
+        jax.eval_shape(model.init, jax.random.key(0), x)
+    except Exception:
+        return False
+    return True
+
+
 def _inputs(shape: tuple[int, ...]) -> str:
     return f"images of shape {shape}" if len(shape) > 1 else f"vectors of shape {shape}"
 
@@ -52,7 +66,7 @@ def _remedy(model: Model, error: Exception) -> str:
     if not isinstance(error, errors.InvalidRngError | errors.ModifyScopeVariableError):
         plain = isinstance(model, PlainFunction)
         given = "it is called as f(params, x)" if plain else "its call is given the inputs x (n, ...) alone"
-        return f"{given}; NTKRUN_DEBUG=1 shows where it fails"
+        return f"{given}; {SHOWN}"
     module = model if isinstance(model, nn.Module) else getattr(model, "module", None)
     switches = [
         f"model.apply_arguments.{name}={str(name not in TRAINING).lower()}"

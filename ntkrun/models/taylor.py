@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from ntkrun.errors import UserError
 from ntkrun.models.calls import explained
 from ntkrun.models.functions import ModelLike, network_of, params_of
+from ntkrun.models.numbers import is_whole
 from ntkrun.types import AnyArray, Params
 
 Expansion = Callable[[Params, AnyArray], Any]
@@ -31,8 +32,8 @@ def taylor_expand(f: ModelLike, params: Params, degree: int) -> Expansion:
     sum_j 1/j! d^j/dt^j f(theta_0 + t (theta - theta_0), x) at t = 0: derivatives along one direction, each of them twice the
     cost of the one below.  Raises `UserError` for a degree below 0, and for parameters that f does not take.
     """
-    if not isinstance(degree, int) or degree < 0:
-        raise UserError(f"degree={degree} is no degree of a polynomial: take 1 for the linearization")
+    if not (is_whole(degree) and degree >= 0):
+        raise UserError(f"degree={degree!r} is no degree of a polynomial: take 1 for the linearization")
     network = network_of(f)
     start = params_of(network, params)
 

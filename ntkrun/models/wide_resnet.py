@@ -78,7 +78,7 @@ class WideResNet(BuiltIn, kw_only=True):
                 f", norm {self.norm}, inputs of shape {x.shape[1:]}"
             )
         norm = batch_norm if self.norm == "batch" else lambda x: x
-        phi, conv = resolve_activation(self.activation).phi, {"features": self.width, **self.common}
+        phi, conv = resolve_activation(self.activation), {"features": self.width, **self.common}
         x = Conv(name="conv1", **conv)(x)
         for group, stride in GROUPS:
             for block in range(1, blocks + 1):

@@ -47,7 +47,7 @@ class Activation(Layer):
         return max(after, Needs.EQUAL) if own else after  # its variances
 
     def forward(self, x: Array, scope: Scope) -> Array:
-        return nonlinearities.resolve_activation(self.activation).phi(x)
+        return nonlinearities.resolve_activation(self.activation)(x)
 
     def covariances(self, k: Covariances, of: Statistics, after: Needs) -> Covariances:
         p, q = map(jnp.asarray, of.variances(k))

@@ -91,6 +91,8 @@ class Plan:
             raise UserError(
                 f"inputs are (n, ..., features) of one shape, not {first}" + (f" and {second}" if second else "")
             )
+        if not math.prod(first[1:]):
+            raise UserError(f"inputs of shape {first} hold no numbers: every example needs one feature at least")
         *positions, features = first[1:]
         out = network.signal(Signal(tuple(positions), features))
         if out.positions:

@@ -1,5 +1,6 @@
 """Which images the cells of a run belong to: one fingerprint for all cells of a data set, never two in one figure."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -77,7 +78,10 @@ def fingerprint_here(cell: Cell) -> str:
 
 
 def check_images(cell: Cell) -> None:
-    """UserError where the cell asks for more images than there are, or for classes that there are not."""
+    """UserError where the cell asks for more images than there are, or for classes that there are not.
+
+    In a run of several parts it names the settings of the cell's part: another part may have other images.
+    """
     from ntkrun.data.dataset import check_examples
     from ntkrun.data.sources.load import images_for
     from ntkrun.runner.own_data import check_fits
@@ -85,7 +89,12 @@ def check_images(cell: Cell) -> None:
     wanted = cell.settings.images
     if wanted is not None:
         images = images_for(wanted)
-        check_examples(images, wanted.classes, wanted.n_train, wanted.n_test, wanted.seed)
+        try:
+            check_examples(images, wanted.classes, wanted.n_train, wanted.n_test, wanted.seed)
+        except UserError as error:
+            if cell.part:
+                raise UserError(re.sub(r"(?<![\w.])(?=data\.)", f"parts.{cell.part}.", str(error))) from error
+            raise
         try:
             check_fits(images, cell.settings)
         except UserError as error:

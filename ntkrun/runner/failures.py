@@ -9,8 +9,9 @@ the cells that have not failed first.
 
 import contextlib
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,14 @@ class Failure:
 
 def failure_of(cell: Cell, error: Exception) -> Failure:
     why = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-    line = " ".join(why.split())[:300]
+    line = _unnamed(" ".join(why.split()), cell.name)[:300]
     return Failure(cell.name, line, isinstance(error, NonFiniteError), _made_by(cell.settings.devices))
+
+
+def _unnamed(why: str, cell: str) -> str:
+    """Without the experiment and the cell, which stand in front of the reason wherever it is told: a cell is stored under its
+    settings, and another run may call it by another name."""
+    return re.sub(rf"^\w+ {re.escape(cell)}: ", "", why)
 
 
 def write_failure(table: Path, failure: Failure) -> None:
@@ -59,6 +66,7 @@ def read_failure(table: Path) -> Failure | None:
     try:
         found = Failure(**json.loads(table.with_suffix(SUFFIX).read_text()))
         _ = found.made_by["code"]["dirty"]
+        found = replace(found, why=_unnamed(found.why, found.cell))
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return found

@@ -107,8 +107,9 @@ def with_typed(raw: dict[str, Any], typed: Iterable[Setting]) -> tuple[dict[str,
                 raw = replaced(raw, ("parts", name, *path), shared[path])
         else:
             setting = ".".join(path)
+            own = "has one of its own" if len(having) == 1 else "have one of their own"
             notes.append(
-                f"{setting}={shared[path]} is not for {', '.join(having)}, which have one of their own: "
+                f"{setting}={shared[path]} is not for {', '.join(having)}, which {own}: "
                 f"change it as parts.{having[0]}.{setting}"
             )
     return raw, notes

@@ -105,7 +105,11 @@ def _one_line(error: ValidationError, kind: type[BaseModel], raw: dict[str, Any]
         message = f"input should be {allowed(kind, raw, where.split('.'))}"
     if isinstance(first["input"], dict) or first["input"] is None:
         return f"{where}: {message}" if where else message
-    return f"{where}={str(first['input'])[:60]}: {message}"
+    value = str(first["input"])[:60]
+    if where == "model.width" and "width" in (raw["model"].get("args") or {}):
+        # both are typed for a network of the user's, and which of them it was is not known here
+        return f"{where}={value}, which is model.args.width={value}: {message}"
+    return f"{where}={value}: {message}"
 
 
 def _typed_path(location: tuple[str | int, ...], raw: Any) -> Iterator[str]:

@@ -230,9 +230,8 @@ def check_targets(kernel: Any, y: Any, f0: Any = None) -> None:
         raise UserError(f"the training kernel has shape {np.shape(kernel)}; pass Theta(X, X), which is square")
     n, wanted, of = np.shape(kernel)[0], np.shape(y), np.shape(kernel)[-1]
     if len(wanted) != 2 or wanted[0] != n:
-        raise UserError(
-            f"targets of shape {wanted} for {n} inputs: they must be (n, k); for one output write y[:, None]"
-        )
+        remedy = "for one output write y[:, None]" if wanted == (n,) else f"give one row for each of the {n} inputs"
+        raise UserError(f"targets of shape {wanted} for {n} inputs: they must be (n, k); {remedy}")
     if np.ndim(kernel) == 4 and wanted[1] != of:
         raise UserError(
             f"the training kernel {np.shape(kernel)} is of k = {of} outputs, and the targets {wanted} are of {wanted[1]}: they "

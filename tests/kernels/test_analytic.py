@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
+from ntkrun import networks
 from ntkrun.errors import UserError
 from ntkrun.kernels.analytic import Kernels, analytic_kernels
 from ntkrun.kernels.psd import check_psd
+from ntkrun.networks.infinite_width import infinite_width_kernels
 
 FIELDS: dict[str, Any] = dict(depth=3, activation="relu", sigma_w2=2.0, sigma_b2=0.1)
 NAMES = ["relu", "erf", "tanh"]  # two closed forms and a quadrature; tests/kernels/test_dual_activations.py has all
@@ -197,3 +199,13 @@ def test_erf_of_an_input_with_itself_keeps_its_digits(sigma_w2, sigma_b2, depth,
     ):
         np.testing.assert_allclose(np.diag(found.nngp), p, rtol=within)
         np.testing.assert_allclose(np.diag(found.ntk), theta, rtol=within)
+
+
+def test_no_inputs_have_an_empty_kernel():
+    x, layers = np.ones((3, 4)), (networks.Dense(1), networks.Activation("relu"), networks.Dense(1))
+    for given, shape in (((x[:0],), (0, 0)), ((x, x[:0]), (3, 0)), ((x[:0], x), (0, 3))):
+        for kernels in (
+            analytic_kernels(*given, depth=2, activation="relu", sigma_w2=1.0, sigma_b2=0.1),
+            infinite_width_kernels(networks.Sequential(*layers), *given),
+        ):
+            assert kernels.nngp.shape == kernels.ntk.shape == shape

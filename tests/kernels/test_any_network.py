@@ -162,6 +162,35 @@ def test_what_depends_on_its_batch_is_one_function_of_it_and_falls_into_no_block
         empirical_ntk(model, params, X, memory=1000)
 
 
+class CentredOutputs(nn.Module):
+    """Our layers, all of them tapped, and outputs less their mean over the batch."""
+
+    @nn.compact
+    def __call__(self, x):
+        h = Dense(2, 1.0, 0.1, name="second")(jnp.tanh(Dense(8, 1.0, 0.1, name="first")(x)))
+        return h - jnp.mean(h, axis=0, keepdims=True)
+
+
+class Tied(nn.Module):
+    """A weight that is used outside its layer, too, where no tap sees it."""
+
+    @nn.compact
+    def __call__(self, x):
+        h = jnp.tanh(Dense(3, 1.0, 0.1, name="first")(x))
+        return h @ self.variables["params"]["first"]["omega"]
+
+
+@pytest.mark.parametrize(
+    ("model", "says"), [(CentredOutputs(), "depends on the other examples"), (Tied(), "another kernel than J J")]
+)
+def test_the_structured_contraction_is_refused_where_it_would_be_wrong(model, says):
+    params = model.init(jax.random.key(0), X)["params"]
+    for x in ((X,), (X[:1], X2)):
+        with pytest.raises(UserError, match=f"{says}.*method='jacobian'"):
+            empirical_ntk(model, params, *x, method="structured")
+    np.testing.assert_array_equal(empirical_ntk(model, params, X), empirical_ntk(model, params, X, method="jacobian"))
+
+
 class Noisy(nn.Module):
     """Our layers, with running averages that hold a scale, dropout and two outputs."""
 
@@ -229,6 +258,15 @@ def test_half_precision_is_taken_in_float32_or_refused():
     np.testing.assert_allclose(empirical_ntk(Short(), params, X, trace_outputs=True), exact, rtol=1e-5, atol=1e-5)
     with pytest.raises(UserError, match="returns bfloat16"):
         empirical_ntk(Short(dtype=jnp.bfloat16), params, X)
+    fields: Any = dict(width=4, depth=1, n_outputs=1, activation="tanh", sigma_w2=1.0, sigma_b2=0.1)
+    for dtype in (jnp.bfloat16, "float16", "int32", "float17", None):
+        with pytest.raises(UserError, match=r"dtype=.*float32 or float64"):
+            build_model("fc", dtype=dtype, **fields)
+    with pytest.raises(UserError, match="dtype=float16"):  # likewise of layers in a module of one's own
+        Dense(2, 1.0, 0.1, dtype=jnp.float16).init(jax.random.key(0), X)
+    built = build_model("fc", dtype=np.dtype("float32"), **fields)
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float16), built.init(jax.random.key(0), X)["params"])
+    assert empirical_ntk(built, params, X).dtype == jnp.float32
 
 
 LINEN = nn.Dense(2)
@@ -241,7 +279,8 @@ WRONG: dict[str, tuple[Any, str]] = {
     "of other inputs": (lambda: empirical_ntk(LINEN, LINEN_VARIABLES["params"], X[:, :2]), "does not run on x of shape"),
     "one axis": (lambda: empirical_ntk(lambda p, x: f(p, x)[:, 0], PARAMS, X), r"returns \(7,\) .* must be \(n, k\)"),
     "a pair": (lambda: empirical_ntk(lambda p, x: (f(p, x), x), PARAMS, X), "returns a tuple"),
-    "whole numbers": (lambda: empirical_ntk(lambda p, x: f(p, x).astype(int), PARAMS, X), "returns int"),
+    "whole numbers": (lambda: empirical_ntk(lambda p, x: f(p, x).astype(int), PARAMS, X), "returns int.*no derivative"),
+    "complex outputs": (lambda: empirical_ntk(lambda p, x: x @ p, X.T + 1j, X), "complex numbers have no such kernel"),
     "complex parameters": (lambda: empirical_ntk(lambda p, x: (x @ p).real, X.T + 1j, X), "is complex"),
     "no parameters": (lambda: empirical_ntk(lambda p, x: x, {"n": 3}, X), "no floating-point numbers"),
     "unlike inputs": (lambda: empirical_ntk(f, PARAMS, X, X[:, :2]), "they must be alike"),

@@ -207,6 +207,25 @@ def test_modules_that_are_no_function_of_params_and_images_are_named(model, says
     assert "\n" not in str(error.value)
 
 
+def test_the_half_of_a_pair_that_fails_is_named(own, monkeypatch):
+    def of_a_key(key):
+        return jnp.ones(3)
+
+    def of_vectors(key, x):
+        return jnp.ones((3, 3)) @ jnp.ones(x.shape)
+
+    def f(params, x):
+        return x @ params
+
+    for init, says in (
+        (of_a_key, r"of_a_key.* is called as init\(key, x\)"),
+        (of_vectors, "of_vectors.* fails for images"),
+    ):
+        monkeypatch.setattr(sys.modules["own_nets"], "pair", (init, f), raising=False)
+        with pytest.raises(UserError, match=says):
+            check_user_module(own("pair", {}), jax.ShapeDtypeStruct((1, 4, 4, 1), jnp.float32), 3)
+
+
 X = np.random.default_rng(0).standard_normal((6, 3, 2, 1)).astype(np.float32)
 
 

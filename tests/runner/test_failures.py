@@ -1,7 +1,7 @@
 """A cell that fails stops no other, is known afterwards, and is tried again where that can be of use."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -109,6 +109,15 @@ def test_what_all_cells_refuse_is_bad_input_and_leaves_nothing(run, tmp_path):
 def test_a_record_that_is_none_of_ours_is_none(tmp_path, text):
     (tmp_path / "a.failed.json").write_text(text, encoding="latin-1")
     assert read_failure(tmp_path / "a.parquet") is None
+
+
+def test_a_reason_names_no_cell_as_every_run_has_its_own_name_for_it(run, tmp_path):
+    tally, _, store, cells = run({0: NonFiniteError("fig3 seed=0: network is not finite at step 3")})
+    (why,) = failed_cells(store, [replace(cells[0], name="width=8")]).values()
+    assert why == tally.failed["seed=0"] == "network is not finite at step 3"
+    earlier = Failure("seed=0", "fig3 seed=0: test of network", True, {"code": CODE})  # as they were written once
+    (tmp_path / "a.failed.json").write_text(json.dumps(asdict(earlier)))
+    assert (found := read_failure(tmp_path / "a.parquet")) and found.why == "test of network"
 
 
 def test_a_failure_that_is_not_deterministic_never_stands():

@@ -36,7 +36,9 @@ def test_what_is_typed_with_a_parts_name_stands_before_it():
 def test_what_some_parts_have_is_for_the_others_and_this_is_said():
     settings, (note,) = typed("model.depth", raw=RAW | {"model": {"width": 64, "depth": 7}})
     assert [part["model"]["depth"] for part in parts_of(settings).values()] == [7, 1]
-    assert note.startswith("model.depth=7 is not for b") and note.endswith("parts.b.model.depth")
+    assert note.startswith("model.depth=7 is not for b, which has one of its own") and note.endswith(
+        "parts.b.model.depth"
+    )
 
 
 def test_a_data_set_is_that_of_all_parts_with_all_that_they_say_of_their_own():

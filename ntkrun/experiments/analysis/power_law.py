@@ -20,7 +20,7 @@ class PowerLaw:
     """y = prefactor x^slope; [low, high] holds the slope with the confidence asked for, `stderr` is its standard error,
     estimated with `freedom` degrees of freedom.
 
-    All are nan where no line is determined (fewer than two different x, or a value that is not positive and finite), so
+    All are nan where no line is determined (fewer than two different x, or an x or y that is not positive and finite), so
     that a claim measured by one fails; two points leave no scatter to judge by, and the interval is the whole axis.
     """
 
@@ -56,8 +56,9 @@ def power_law(x: Iterable[SupportsFloat], y: Iterable[SupportsFloat], confidence
     """Least squares of log y on log x, every point with the same weight: right for an error that is a share of y.
 
     The interval is Student's with (points - 2) degrees of freedom.  It holds for points that scatter independently:
-    average over seeds that share nothing, not over times of one run.  Raises `UserError` for what are no numbers, and unless
-    there are as many of x as of y.
+    average over seeds that share nothing, not over times of one run.  Where no line is determined (fewer than two different
+    x, or an x or y that is not positive and finite) all numbers of the result are nan.  Raises `UserError` for what are no
+    numbers, unless there are as many of x as of y, and for a confidence that does not lie between 0 and 1.
     """
     try:
         abscissa, ordinate = (np.asarray(list(values), np.float64) for values in (x, y))
@@ -65,7 +66,9 @@ def power_law(x: Iterable[SupportsFloat], y: Iterable[SupportsFloat], confidence
         raise UserError(f"a power law is fitted to numbers x and y, not to {str(x)[:30]} and {str(y)[:30]}") from error
     if abscissa.shape != ordinate.shape or abscissa.ndim != 1:
         raise UserError(f"x has the shape {abscissa.shape} and y {ordinate.shape}: give one y for each x")
-    usable = np.all(np.isfinite(ordinate) & (ordinate > 0)) and np.all(abscissa > 0)
+    if not (isinstance(confidence, int | float | np.number) and 0 < confidence < 1):
+        raise UserError(f"confidence = {confidence!r}: it must be a number between 0 and 1, 0.95, say")
+    usable = all(np.all(np.isfinite(values) & (values > 0)) for values in (abscissa, ordinate))
     if not usable or len(np.unique(abscissa)) < 2:
         return NONE
     u, v = np.log(abscissa), np.log(ordinate)

@@ -15,6 +15,7 @@ from ntkrun.dynamics.metrics import check_targets, loss_of
 from ntkrun.errors import UserError
 from ntkrun.experiments import curves
 from ntkrun.kernels.empirical import ntk_scale
+from ntkrun.kernels.finite import check_examples
 from ntkrun.kernels.outputs import checked_outputs
 from ntkrun.kernels.taps import outputs_of
 from ntkrun.models.functions import Model
@@ -61,6 +62,7 @@ def coordinate_check(
             check_number(name, number, at_least=1, whole=True)
     check_number("eta", eta, above=0)
     check_arrays(x=x, y=y)
+    check_examples(x=x)
     x, y = jnp.asarray(x), jnp.asarray(y)
     tables_of_widths = [_of_width(build(width), width, x, y, eta, sorted(steps), loss, seeds) for width in widths]
     return pd.concat(tables_of_widths, ignore_index=True)

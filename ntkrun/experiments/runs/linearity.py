@@ -24,6 +24,7 @@ from ntkrun.experiments import curves
 from ntkrun.experiments.runs.prepare import TrainingSetup
 from ntkrun.experiments.runs.recorded import Measured
 from ntkrun.kernels.empirical import empirical_ntk, ntk_scale
+from ntkrun.kernels.finite import check_examples
 from ntkrun.kernels.method import Method, chosen_method, covered_by_taps
 from ntkrun.kernels.outputs import checked_outputs
 from ntkrun.kernels.precision import full_precision
@@ -149,8 +150,9 @@ class LinearityRecorder:
     eta        the rate on theta itself.  Given, the sharpness stands beside 2/eta, with `momentum` = beta of heavy ball
                beside (2 + 2 beta)/eta, and the time is eta step, with momentum sqrt(eta) step; else the time is the step
 
-    Raises `UserError` for targets of another shape than the outputs and x_test of other examples than x_train, and from `record`
-    for parameters of other shapes than theta_0 or with nan or inf, and for a step that is no whole number, below 0 or there.
+    Raises `UserError` for targets of another shape than the outputs, for no examples or such with nan or inf, and for x_test of
+    other examples than x_train; from `record` for parameters of other shapes than theta_0 or with nan or inf, and for a step
+    that is no whole number, below 0 or there.
     """
 
     def __init__(
@@ -170,6 +172,8 @@ class LinearityRecorder:
         check_number("momentum", momentum, at_least=0)
         if momentum >= 1:
             raise UserError(f"momentum = {momentum}: it must be below 1")
+        check_arrays(x_train=x_train, y_train=y_train)
+        check_examples(x_train=x_train, x_test=x_test)
         self._stable = None if eta is None else heavy_ball(momentum) / eta
         self._per_step = 1.0 if eta is None else float(np.sqrt(eta)) if momentum > 0 else eta
         model, x, y = full_precision(f), jnp.asarray(x_train), jnp.asarray(y_train)
