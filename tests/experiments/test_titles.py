@@ -96,6 +96,38 @@ def test_own_data_sweeps_and_stand_ins_are_told(settings_of, tmp_path):
     assert titled(fig1, plain, stand_ins=True).endswith(there) and titled(fig1, asked).endswith(there)
 
 
+ON_IMAGES = [name for name in experiment_names() if name not in ("figs9", "figs10")]
+
+
+@pytest.mark.parametrize("name", ON_IMAGES)
+def test_every_title_of_a_run_on_other_images_names_them(settings_of, name, tmp_path):
+    np.savez(tmp_path / "tanh.npz", x=np.zeros((6, 4)), y=np.arange(6) % 2)
+    experiment, shipped = load_experiment(name), settings_of(name, "cpu")
+    parts = shipped.get("parts") or {}
+
+    def on(*typed: str) -> str:
+        raw = settings_of(name, "cpu", *typed)
+        if name in ("figs6", "figs7"):  # whose parts have images of their own
+            raw["parts"] = {"tanh3": parts["tanh3"]} if name == "figs6" else {}
+        return titled(experiment, raw)
+
+    assert on("data.name=own", f"data.path={tmp_path}/tanh.npz").count("own data (tanh.npz)") == 1
+    assert on("data.name=fashion_mnist").count("fashion_mnist") == 1
+    assert "images in place of" in titled(experiment, shipped, stand_ins=True)
+    for left_out in parts if name in ("figs6", "figs7") else ():  # what is left is on the shipped images
+        assert "(" not in titled(experiment, shipped | {"parts": parts | {left_out: None}})
+
+
+def test_other_images_stand_first_in_the_parentheses_of_a_title(settings_of):
+    def told(name: str, **how: bool) -> str:
+        return titled(load_experiment(name), settings_of(name, "cpu", "data.name=fashion_mnist"), **how)
+
+    assert told("figs1").endswith("infinite width (fashion_mnist, tanh, L = 3)")
+    assert told("figs8") == "Figure S8: Figure 3 in the standard parameterization (fashion_mnist)"
+    shipped = titled(load_experiment("figs6"), settings_of("figs6", "cpu"), stand_ins=True)
+    assert shipped.endswith("(images in place of CIFAR-10 and MNIST)")
+
+
 def test_panels_on_stand_in_images_say_so():
     figure = Figure()
     left, right = figure.subplots(1, 2)

@@ -24,6 +24,7 @@ from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs import SUPREMA
 from ntkrun.experiments.style import panel_letter
+from ntkrun.experiments.titles import DATA
 from ntkrun.settings.descents import SupremaSettings
 
 PARAMETERIZATIONS = ("ntk", "standard")
@@ -122,6 +123,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="theorem21",
     title="Theorem 2.1: the three suprema against width",
+    problem={"CIFAR-10": DATA},
     run=SUPREMA,
     draw=draw,
     size=(10.5, 6.4),
