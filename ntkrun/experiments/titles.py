@@ -26,8 +26,9 @@ KINDS = {
 ADJECTIVES = {"fc": "fully-connected", "cnn": "convolutional", "wide_resnet": "wide residual"}
 STEPS = {"gd": "gradient descent", "momentum": "heavy ball", "nesterov": "Nesterov's momentum", "adam": "Adam"}
 LOSSES = {"mse": "squared loss", "cross_entropy": "cross-entropy"}
-# printed, and those that the paper's curves prefer (docs/recovered_settings.md): either may be what the paper had
-PAIR, PAIRS = "airplane / horse", ({"airplane", "horse"}, {"frog", "horse"})
+# The text names airplane and horse, captions only say "two classes", and the curves prefer frog and horse
+# (docs/recovered_settings.md): either may be what the paper had, which a legend therefore does not say.
+PAIR, PAIRS = "its two classes", ({"airplane", "horse"}, {"frog", "horse"}, {0, 7}, {6, 7})
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,7 @@ NETWORKS = Named(repeats("all"), "networks", kind=False)
 def other_words(names: Mapping[str, Named], ran: Ran, stand_ins: bool = False) -> dict[str, str]:
     """The words of a title in whose place others stand, and those.
 
+    Of other images the classes are others in any case, and not told.
     stand_ins  whether the images that were found stand in for those that the settings name
     """
     words = {}
@@ -168,7 +170,10 @@ def other_words(names: Mapping[str, Named], ran: Ran, stand_ins: bool = False) -
         if stand_ins and named.setting == DATA.setting and not told.startswith(STAND_IN.format("")):
             told = STAND_IN.format(told)
         words[word] = told
-    return {word: told for word, told in words.items() if told != word}
+    others = {word: told for word, told in words.items() if told != word}
+    if any(names[word].setting == DATA.setting for word in others):
+        return {word: told for word, told in others.items() if names[word].setting != CLASSES.setting}
+    return others
 
 
 def other_images(names: Mapping[str, Named], ran: Ran, stand_ins: bool = False) -> str:

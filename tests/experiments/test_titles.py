@@ -188,15 +188,20 @@ def test_the_papers_points_beside_another_problem_are_grey_and_the_legend_says_o
     assert rows["note"].str.contains("ReLU in the paper, erf here").all() and distance(rows_of(rows.to_csv())) == ""
 
 
-CLASSES = [("fig3", "paper (airplane / horse)"), ("fig1", "paper (all classes)")]
+CLASSES = [("fig3", "paper (its two classes)"), ("fig1", "paper (all classes)")]
 
 
 @pytest.mark.parametrize(("name", "of"), CLASSES)
 def test_other_classes_are_another_problem_and_those_that_the_curves_prefer_are_not(settings_of, name, of):
-    for shipped in (["data.classes=[horse,frog]"], ["data.classes=[airplane,horse]"]) if name == "fig3" else ([],):
+    for shipped in ([f"data.classes=[{pair}]"] for pair in ("horse,frog", "airplane,horse", "6,7") if name == "fig3"):
         assert not any("(" in one for one in of_the_paper(drawn_with(settings_of, name, *shipped))[1])
     grey, told = of_the_paper(drawn_with(settings_of, name, "data.classes=[3,5]"))
     assert grey == {to_hex(ANOTHER)} and told and all(one.startswith(of) for one in told)
+
+
+def test_of_other_images_the_classes_are_not_told(settings_of):
+    _, told = of_the_paper(drawn_with(settings_of, "fig3", "data=mnist", "data.classes=[3,5]"))
+    assert told and all(one.startswith("paper (CIFAR-10)") for one in told)
 
 
 def test_a_row_of_other_classes_is_another_problem_and_the_other_row_is_not(settings_of):
