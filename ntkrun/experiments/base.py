@@ -19,7 +19,7 @@ from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.combinations import combinations
 from ntkrun.experiments.divergence import cut_diverged
 from ntkrun.experiments.paper_points import set_apart
-from ntkrun.experiments.titles import Named, Ran, other_words, replaced_in
+from ntkrun.experiments.titles import DATA, Named, Ran, other_images, other_words, with_images
 from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.runs import RunSettings
 
@@ -60,7 +60,8 @@ class Experiment:
     """One figure (or the free combination `lockstep`).
 
     `title` is that of the shipped settings, and `title_names` the settings that words of it name: `titled` says what was run.
-    `problem` has more of what the paper's curves are of, in the same form: those of other problems are drawn apart.
+    `problem` has more of what the paper's curves are of, in the same form: those of other problems are drawn apart.  It names
+    the images where the title does not.
     `run` computes cells whose settings are of the type `settings`.  `draw` fills a figure of `size` inches with the panels of
     a table.  `version` is raised when its own numbers change meaning.  `columns`: settings, by their dotted names, that its
     table has as columns even where nothing sweeps them.
@@ -90,7 +91,9 @@ class Experiment:
 
     def titled(self, ran: Ran, stand_ins: bool = False) -> str:
         """The title of a run with these cells; `stand_ins`: on images that stand in for those that the settings name."""
-        return replaced_in(self.title, other_words(self.title_names, ran, stand_ins))
+        words = other_words(self.title_names, ran, stand_ins)
+        told = any(named.setting == DATA.setting for named in self.title_names.values())
+        return with_images(self.title, words, "" if told else other_images(self.problem, ran, stand_ins))
 
     def _other_problems(self, ran: Ran) -> Iterator[tuple[str, dict[str, str]]]:
         """What the paper's curves are of and these cells are not: for each part ("": all), the paper's words -> theirs."""

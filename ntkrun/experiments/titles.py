@@ -3,7 +3,8 @@
     title="Figure 1: ... (MNIST, ReLU, L = 3)"
     title_names={"MNIST": DATA, "ReLU": ACTIVATION, "L = 3": DEPTH}
 
-is "Figure 1: ... (MNIST, tanh, L = 3)" for `model.activation=tanh`.  With the shipped settings a title stays as it is.
+is "Figure 1: ... (MNIST, tanh, L = 3)" for `model.activation=tanh`.  With the shipped settings a title stays as it is.  One that
+has no word for the images has other ones than the shipped added: "Figure 2: ... (own data (grey.npz), tanh, L = 3)".
 """
 
 import re
@@ -25,8 +26,9 @@ KINDS = {
 ADJECTIVES = {"fc": "fully-connected", "cnn": "convolutional", "wide_resnet": "wide residual"}
 STEPS = {"gd": "gradient descent", "momentum": "heavy ball", "nesterov": "Nesterov's momentum", "adam": "Adam"}
 LOSSES = {"mse": "squared loss", "cross_entropy": "cross-entropy"}
-# printed, and those that the paper's curves prefer (docs/recovered_settings.md): either may be what the paper had
-PAIR, PAIRS = "airplane / horse", ({"airplane", "horse"}, {"frog", "horse"})
+# The text names airplane and horse, captions only say "two classes", and the curves prefer frog and horse
+# (docs/recovered_settings.md): either may be what the paper had, which a legend therefore does not say.
+PAIR, PAIRS = "its two classes", ({"airplane", "horse"}, {"frog", "horse"}, {0, 7}, {6, 7})
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,7 @@ NETWORKS = Named(repeats("all"), "networks", kind=False)
 def other_words(names: Mapping[str, Named], ran: Ran, stand_ins: bool = False) -> dict[str, str]:
     """The words of a title in whose place others stand, and those.
 
+    Of other images the classes are others in any case, and not told.
     stand_ins  whether the images that were found stand in for those that the settings name
     """
     words = {}
@@ -167,7 +170,32 @@ def other_words(names: Mapping[str, Named], ran: Ran, stand_ins: bool = False) -
         if stand_ins and named.setting == DATA.setting and not told.startswith(STAND_IN.format("")):
             told = STAND_IN.format(told)
         words[word] = told
-    return {word: told for word, told in words.items() if told != word}
+    others = {word: told for word, told in words.items() if told != word}
+    if any(names[word].setting == DATA.setting for word in others):
+        return {word: told for word, told in others.items() if names[word].setting != CLASSES.setting}
+    return others
+
+
+def other_images(names: Mapping[str, Named], ran: Ran, stand_ins: bool = False) -> str:
+    """The images of a run, "own data (grey.npz)"; "" where they are those of the names, and where these name none."""
+    shipped = {(named.part, word) for word, named in names.items() if named.setting == DATA.setting}
+    if not shipped:
+        return ""
+    ours = {(part, DATA.said([(part, settings)])) for part, settings in ran}
+    if not stand_ins and all({("", images), (part, images)} & shipped for part, images in ours):
+        return ""
+    told = DATA.said(ran)
+    return STAND_IN.format(told) if stand_ins and STAND_IN.format("") not in told else told
+
+
+def with_images(title: str, words: Mapping[str, str], images: str) -> str:
+    """The title with other words, and with the images, where there are any to say, first in its parentheses."""
+    if not images:
+        return replaced_in(title, words)
+    if not title.endswith(")"):
+        return f"{replaced_in(title, words)} ({images})"
+    name, _, settings = title.rpartition(" (")
+    return f"{replaced_in(name, words)} ({images}, {replaced_in(settings, words)}"
 
 
 def replaced_in(title: str, words: Mapping[str, str]) -> str:

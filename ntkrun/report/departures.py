@@ -199,6 +199,9 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, dict):  # a rule
         ends = dict.fromkeys(_shown(name, end(value.values())) for end in (min, max))
         return " to ".join(ends)
+    if isinstance(value, list) and any(isinstance(one, list) for one in value):  # a sweep of lists
+        whole = [" / ".join(_shown(name, part) for part in one) if isinstance(one, list) else one for one in value]
+        return " and ".join(_shown(name, one) for one in whole)
     if isinstance(value, list) and len(value) > NUMBERS_SHOWN and all(isinstance(one, int | float) for one in value):
         return f"{_shown(name, value[0])}..{_shown(name, value[-1])} ({len(value)})"
     if isinstance(value, list):

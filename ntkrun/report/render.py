@@ -19,6 +19,7 @@ from ntkrun.report.departures import Departures
 from ntkrun.report.deviation import deviations
 from ntkrun.report.footer import write_footer
 from ntkrun.report.judge import as_records, judge_all
+from ntkrun.report.legends import fit_legends
 from ntkrun.report.shown_curves import curves_file
 from ntkrun.report.thumbnail import thumbnail
 from ntkrun.runner.failures import failed_cells
@@ -235,6 +236,7 @@ def draw(
         if (layout := figure.get_layout_engine()) is not None:
             layout.execute(figure)
         figure.set_layout_engine(None)  # the panels stay where they are: both files show one layout, made once
+        fit_legends(figure)
         png = _saved(
             figure, "png", {"Title": provenance["title"], "ntkrun": record}, pil_kwargs={"compress_level": PNG_LEVEL}
         )

@@ -14,7 +14,7 @@ from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.choices import STAGES
 from ntkrun.settings.optimizers import PiecewiseSchedule
 from ntkrun.settings.origins import setting
-from ntkrun.settings.runs import RunSettings
+from ntkrun.settings.runs import OutputEnsembleSettings, RateSettings, RunSettings
 
 
 def without_effect(cells: Sequence[Cell], changed: Iterable[str]) -> list[str]:
@@ -48,11 +48,19 @@ def _of_the_run(settings: CommonSettings, names: set[str]) -> Iterator[str]:
                 f"optimizer.schedule.boundaries={list(schedule.boundaries)}: the run ends before {', '.join(map(str, late))}, "
                 f"optimizer.steps={steps}, and eta does not change there"
             )
-    if "record.first_time" in names:
+    of_the_clock = (
+        {name for name in names if name.startswith("optimizer.")} if _records_by_the_octave(settings) else set()
+    )
+    if names & {"record.first_time"} or of_the_clock:
         yield from _late_first_time(settings)
     if "record.outputs" in names:
         with contextlib.suppress(UserError):  # of images that are not here, which their run will tell
             yield from _many_outputs(settings)
+
+
+def _records_by_the_octave(settings: RunSettings) -> bool:
+    """Whether its curves are recorded from `record.first_time` on, and not at times of their own or against something else."""
+    return not isinstance(settings, OutputEnsembleSettings | RateSettings)
 
 
 def _late_first_time(settings: RunSettings) -> Iterator[str]:
@@ -60,9 +68,10 @@ def _late_first_time(settings: RunSettings) -> Iterator[str]:
 
     first, end = settings.record.first_time, float(Optimizer(settings.optimizer).axis_times()[-1])
     if first > end:
+        points = ", and curves against t are single points" if _records_by_the_octave(settings) else ""
         yield (
             f"record.first_time={first:g} lies behind the end of the run, t = {end:.4g}: nothing is recorded between the first "
-            f"and the last step; take one below {end:.2g}"
+            f"and the last step{points}; take record.first_time={end / 16:.1g}, say"
         )
 
 

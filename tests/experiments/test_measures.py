@@ -1,11 +1,13 @@
-"""Measures of Figures 2, 3 and S8 on tables whose answer is known."""
+"""Measures on tables whose answer is known, Figures 2, 3 and S8, and on runs that are too short for them."""
 
 import numpy as np
 import pandas as pd
+import paper_tables
 import pytest
 
 from ntkrun import tables
 from ntkrun.experiments.analysis import output_ensemble, trajectories
+from ntkrun.experiments.figures import load_experiment
 
 TIMES = [0.0, 0.01, 0.08, 0.32, 1.0, 4.0, 16.0]
 
@@ -76,3 +78,31 @@ def test_the_distance_of_the_nngp_is_in_standard_errors_where_networks_scatter()
     assert not scatter[4]
     expected = (apart[scatter] / sd[scatter]).max() * np.sqrt(3)
     assert output_ensemble.nngp_distance(ensemble(), 0) == pytest.approx(expected)
+
+
+# claims that speak of a time, and that
+NAME_A_TIME = {
+    "fig3.empirical_beats_analytic": 1.0,
+    "fig3.train_loss_t10": 10.0,
+    "fig4.accuracies_rise_together": 2511.0,
+    "fig4.network_above_chance": 1000.0,
+    "figs2.rmse_growth": 80.0,
+    "figs2.train_loss_t10": 10.119,
+    "figs3.test_accuracy_gap": 2.0**14,
+    "figs3.train_loss_1024": 1024.0,
+    "figs3.rmse_growth": 2.0**14,
+    "figs3.rmse_late": 2.0**14,
+    "figs4.late_growth": 100.0,
+    "figs8.train_loss_t10": 10.0,
+    "fig1.ntk_change_t1024": 1024.0,
+    "figs6.relu1_flat_end": 1024.0,
+}
+
+
+@pytest.mark.parametrize("name", NAME_A_TIME)
+def test_a_claim_about_a_time_is_not_measured_on_a_run_that_ends_before(name):
+    figure = name.partition(".")[0]
+    (claim,) = (claim for claim in load_experiment(figure).claims if claim.id == name)
+    table = paper_tables.paper_table(figure)
+    assert np.isfinite(claim.measure(table))
+    assert np.isnan(claim.measure(table[table["time"] < 0.99 * NAME_A_TIME[name]]))

@@ -96,6 +96,38 @@ def test_own_data_sweeps_and_stand_ins_are_told(settings_of, tmp_path):
     assert titled(fig1, plain, stand_ins=True).endswith(there) and titled(fig1, asked).endswith(there)
 
 
+ON_IMAGES = [name for name in experiment_names() if name not in ("figs9", "figs10")]
+
+
+@pytest.mark.parametrize("name", ON_IMAGES)
+def test_every_title_of_a_run_on_other_images_names_them(settings_of, name, tmp_path):
+    np.savez(tmp_path / "tanh.npz", x=np.zeros((6, 4)), y=np.arange(6) % 2)
+    experiment, shipped = load_experiment(name), settings_of(name, "cpu")
+    parts = shipped.get("parts") or {}
+
+    def on(*typed: str) -> str:
+        raw = settings_of(name, "cpu", *typed)
+        if name in ("figs6", "figs7"):  # whose parts have images of their own
+            raw["parts"] = {"tanh3": parts["tanh3"]} if name == "figs6" else {}
+        return titled(experiment, raw)
+
+    assert on("data.name=own", f"data.path={tmp_path}/tanh.npz").count("own data (tanh.npz)") == 1
+    assert on("data.name=fashion_mnist").count("fashion_mnist") == 1
+    assert "images in place of" in titled(experiment, shipped, stand_ins=True)
+    for left_out in parts if name in ("figs6", "figs7") else ():  # what is left is on the shipped images
+        assert "(" not in titled(experiment, shipped | {"parts": parts | {left_out: None}})
+
+
+def test_other_images_stand_first_in_the_parentheses_of_a_title(settings_of):
+    def told(name: str, **how: bool) -> str:
+        return titled(load_experiment(name), settings_of(name, "cpu", "data.name=fashion_mnist"), **how)
+
+    assert told("figs1").endswith("infinite width (fashion_mnist, tanh, L = 3)")
+    assert told("figs8") == "Figure S8: Figure 3 in the standard parameterization (fashion_mnist)"
+    shipped = titled(load_experiment("figs6"), settings_of("figs6", "cpu"), stand_ins=True)
+    assert shipped.endswith("(images in place of CIFAR-10 and MNIST)")
+
+
 def test_panels_on_stand_in_images_say_so():
     figure = Figure()
     left, right = figure.subplots(1, 2)
@@ -156,15 +188,20 @@ def test_the_papers_points_beside_another_problem_are_grey_and_the_legend_says_o
     assert rows["note"].str.contains("ReLU in the paper, erf here").all() and distance(rows_of(rows.to_csv())) == ""
 
 
-CLASSES = [("fig3", "paper (airplane / horse)"), ("fig1", "paper (all classes)")]
+CLASSES = [("fig3", "paper (its two classes)"), ("fig1", "paper (all classes)")]
 
 
 @pytest.mark.parametrize(("name", "of"), CLASSES)
 def test_other_classes_are_another_problem_and_those_that_the_curves_prefer_are_not(settings_of, name, of):
-    for shipped in (["data.classes=[horse,frog]"], ["data.classes=[airplane,horse]"]) if name == "fig3" else ([],):
+    for shipped in ([f"data.classes=[{pair}]"] for pair in ("horse,frog", "airplane,horse", "6,7") if name == "fig3"):
         assert not any("(" in one for one in of_the_paper(drawn_with(settings_of, name, *shipped))[1])
     grey, told = of_the_paper(drawn_with(settings_of, name, "data.classes=[3,5]"))
     assert grey == {to_hex(ANOTHER)} and told and all(one.startswith(of) for one in told)
+
+
+def test_of_other_images_the_classes_are_not_told(settings_of):
+    _, told = of_the_paper(drawn_with(settings_of, "fig3", "data=mnist", "data.classes=[3,5]"))
+    assert told and all(one.startswith("paper (CIFAR-10)") for one in told)
 
 
 def test_a_row_of_other_classes_is_another_problem_and_the_other_row_is_not(settings_of):

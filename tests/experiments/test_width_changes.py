@@ -134,3 +134,20 @@ def test_the_legend_of_few_widths_covers_no_curve(widths):
             box = legend.get_window_extent()
             ours = [line for line in ax.lines if line.get_zorder() > 1 and np.size(line.get_xdata()) == len(widths)]
             assert ours and not any(box.count_contains(ax.transData.transform(line.get_xydata())) for line in ours)
+
+
+@pytest.mark.parametrize("widths", [(64,), (64, 128)])
+def test_the_legend_has_the_guides_where_they_are_drawn(widths):
+    change = table_of({width: [0.1, 0.2] for width in widths}, [1.0, 2.0])
+    curves_of = [
+        change,
+        change.assign(curve="nngp_change/network"),
+        change.assign(curve="weight_change/network", index=0),
+    ]
+    figure = load_experiment("fig1").plot(pd.concat(curves_of, ignore_index=True))
+    for ax in figure.axes[1:]:
+        legend = ax.get_legend()
+        assert legend is not None
+        told = {text.get_text() for text in legend.get_texts()} & width_measures.GUIDES.keys()
+        drawn = {str(line.get_label()) for line in ax.lines} & width_measures.GUIDES.keys()
+        assert told == drawn == (set() if len(widths) == 1 else set(width_measures.GUIDES))

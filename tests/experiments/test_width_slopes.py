@@ -46,3 +46,19 @@ def test_of_two_widths_no_interval_is_told():
     figure = lockstep.EXPERIMENT.plot(whole[whole["width"] < 1000])
     legend: Any = figure.axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["linearised: slope -0.50"]
+
+
+def test_every_power_law_is_told_apart_and_named_as_its_points():
+    rows = pd.concat([table("mse", -0.5), table("cross_entropy", -1.0)])
+    flow = rows.assign(curve=rows["curve"].replace({"rmse/linear": "rmse/flow_empirical"}))
+    figure = lockstep.EXPERIMENT.plot(pd.concat([rows, flow]))
+    for ax in figure.axes:
+        legend: Any = ax.get_legend()
+        laws = [line for line in ax.lines if line.get_gid()]
+        looks = {(line.get_color(), line.get_linestyle()) for line in laws}
+        assert len(looks) == len(laws) == len(legend.legend_handles) == 4
+        named = {handle.get_label(): handle for handle in legend.legend_handles}
+        for line in laws:
+            entry = named[str(line.get_gid()).removesuffix(" (line)")]
+            assert (entry.get_color(), entry.get_linestyle()) == (line.get_color(), line.get_linestyle())
+            assert entry.get_marker() in ("o", "s")

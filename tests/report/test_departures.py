@@ -73,6 +73,18 @@ def test_what_the_plots_contradict_is_told_with_what_is_printed():
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "swept", "said"),
+    [
+        ("fig3", "[[airplane,horse],[cat,dog]]", "classes airplane / horse and cat / dog instead of frog, horse"),
+        ("fig1", "[[3,8],[1,7],[0,5],[2,4]]", "classes 3 / 8 and 1 / 7 and 0 / 5 and 2 / 4 instead of all"),
+        ("fig1", "[[3,8],null]", "classes 3 / 8 and all instead of all"),
+    ],
+)
+def test_a_sweep_of_lists_is_told_list_by_list(name, swept, said):
+    assert told(name, "scale=cpu", f"data.classes={swept}").differs[0].startswith(said)
+
+
 def test_what_the_user_has_changed_comes_first():
     assert told("fig3", "scale=cpu", "data.classes=[cat,dog]").differs[0] == (
         "classes cat, dog instead of frog, horse (recovered; printed: airplane, horse)"

@@ -32,6 +32,8 @@ def lines(settings_of, *typed: str, name: str = "lockstep") -> list[str]:
     [
         (PIECES, "the run ends before 40, optimizer.steps=16"),
         (("record.first_time=1e9",), "behind the end of the run, t = 1.6"),
+        (("record.first_time=1.6001",), "curves against t are single points; take record.first_time=0.1, say"),
+        (("optimizer.learning_rate=1e-3",), "record.first_time=0.1 lies behind the end of the run, t = 0.016"),
         (("record.outputs=12",), "there are 10 outputs of an example"),
         (("record.outputs=500", "record.follow=examples"), "examples, and no more can be followed"),
         (("style=slides", "stage=plan"), "style=slides is for a picture, and stage=plan draws none"),
@@ -52,10 +54,18 @@ def test_what_does_nothing_is_told_in_one_line(settings_of, typed, says):
         ("record.outputs=10",),
         ("style=slides", "name=mine", "stage=report"),
         ("optimizer.steps=3",),
+        ("optimizer.learning_rate=1e-3", "record.first_time=1e-3"),
     ],
 )
 def test_what_does_something_is_not(settings_of, typed):
     assert lines(settings_of, *typed) == []
+
+
+def test_a_run_that_records_at_times_of_its_own_is_not_held_to_the_first_time(settings_of):
+    assert lines(settings_of, "optimizer.learning_rate=1e-5", name="fig2") == []
+    assert lines(settings_of, "optimizer.steps=1", "record.first_time=0.001", name="fig1") == []
+    (line,) = lines(settings_of, "optimizer.learning_rate=0.001", name="fig1")
+    assert "record.first_time=1 lies behind" in line
 
 
 @pytest.mark.parametrize("name", [one for one in experiment_names() if one != "figs1"])  # which has fig2's cells

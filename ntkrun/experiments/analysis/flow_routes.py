@@ -32,10 +32,18 @@ COLUMNS = 4  # of panels
 
 
 def distance_by_width(table: pd.DataFrame, time: float | None = None) -> pd.Series:
-    """rms distance of network and f_lin by width, at the end or at the recorded time nearest to `time`."""
+    """rms distance of network and f_lin by width, at the end or at the recorded time nearest to `time`; nan where that is the
+    last record: the run has not gone beyond `time`.
+    """
     found = {n: tables.series(part, curves.RMS.of(curves.LINEAR)) for n, part in table.groupby("width")}
-    at = {n: -1 if time is None else int(np.argmin(np.abs(np.log(c.index[1:] / time)))) + 1 for n, c in found.items()}
-    return pd.Series({n: float(curve.iloc[at[n]]) for n, curve in found.items()}, dtype=float).sort_index()
+    return pd.Series({n: _at(curve, time) for n, curve in found.items()}, dtype=float).sort_index()
+
+
+def _at(curve: pd.Series, time: float | None) -> float:
+    if time is None:
+        return float(curve.iloc[-1])
+    nearest = int(np.argmin(np.abs(np.log(curve.index[1:] / time)))) + 1
+    return float(curve.iloc[nearest]) if nearest < len(curve) - 1 else float("nan")
 
 
 def onset_slope(table: pd.DataFrame) -> float:

@@ -11,6 +11,7 @@ from ntkrun.experiments.style import BLUE, GREEN, VERMILION, shades
 
 ACTIVATIONS = {"relu": BLUE, "erf": GREEN, "tanh": VERMILION}
 BEYOND = 30.0  # times the lowest tenth of a width; its 40 networks scatter by a factor of 3 where none diverges
+BESIDE = 0.12
 COLUMNS = ("model.activation", "model.parameterization")  # settings that tell the kinds of networks of a table apart
 
 
@@ -35,34 +36,36 @@ def law(part: pd.DataFrame, quantity: Quantity) -> PowerLaw:
 
 
 def panel(ax: Axes, table: pd.DataFrame, quantity: Quantity, parameterization: str) -> None:
-    """The suprema of every network against n, and the power laws of each activation."""
+    """The suprema of every network against n, and the power laws of each activation; of none, that none ran.
+
+    The points of a width stand side by side, those of each activation BESIDE octaves from the next, around the width.
+    """
     others = [activation for activation in table["model.activation"].unique() if activation not in ACTIVATIONS]
     colours = ACTIVATIONS | dict(zip(others, shades(len(others)), strict=True))
     kinds = {activation: of_kind(table, activation, parameterization) for activation in colours}
-    for place, (activation, colour) in enumerate(colours.items()):
-        points, fitted = suprema(kinds[activation], quantity), law(kinds[activation], quantity)
-        if points.empty:
-            continue
+    found = {activation: suprema(part, quantity) for activation, part in kinds.items() if len(part)}
+    ax.set_xscale("log", base=2)
+    if not found:
+        ax.set_yticks([])
+        ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", color="0.3")
+        return
+    for place, (activation, points) in enumerate(found.items()):
+        fitted, colour = law(kinds[activation], quantity), colours[activation]
         widths = np.unique(points["width"].to_numpy(float))
-        shifted = points["width"] * 2 ** (0.12 * (place - 1))  # side by side
-        ax.plot(shifted, points["value"], "o", color=colour, markersize=2.5, alpha=0.4, markeredgewidth=0)
+        beside = points["width"] * 2 ** (BESIDE * (place - (len(found) - 1) / 2))
+        ax.plot(beside, points["value"], "o", color=colour, markersize=2.5, alpha=0.4, markeredgewidth=0)
         label = f"{activation}: {fitted.slope:.2f} [{fitted.low:.2f}, {fitted.high:.2f}]"
         ax.plot(widths, fitted.at(widths), color=colour, label=label)
     ax.set_yscale("log")
-    ax.set_xscale("log", base=2)
-    mark_beyond(ax, {activation: suprema(part, quantity) for activation, part in kinds.items()})
+    mark_beyond(ax, found)
     low, high = ax.get_ylim()
     ax.set_ylim(low * (low / high) ** 0.45, high)  # room for the legend
-    if not ax.lines:
-        return
     ax.legend(loc="lower left", title="slope in n [95 %]", title_fontsize=6.5)
 
 
 def mark_beyond(ax: Axes, found: dict[str, pd.DataFrame]) -> None:
     """Networks far above others of their kind and width, whose f_lin diverged, as triangles at the upper edge, counted."""
     points = pd.concat(found, names=["kind"])
-    if points.empty:
-        return
     edge = BEYOND * float(points.groupby(["kind", "width"])["value"].quantile(0.1).max())
     beyond = points[points["value"] > edge]
     if beyond.empty:

@@ -139,8 +139,7 @@ def draw_rows(figure: FigureBase, table: pd.DataFrame, name: str, papers: Sequen
     axes = figure.subplots(len(there), 4, squeeze=False)
     for row, net in zip(axes, there, strict=True):
         draw_row(row, net.of(table), name if net in papers else "", f"{net}_")
-        title = f"{hidden_layers(net.activation, net.depth)}, {data_set(net.data)}"
-        row[0].set_ylabel(f"{title}\n{row[0].get_ylabel()}")
+        row[0].set_ylabel(f"{hidden_layers(net.activation, net.depth)}, {data_set(net.data)}\n{row[0].get_ylabel()}")
     panel_letters(axes.flat)
 
 
@@ -202,14 +201,15 @@ def _against_width(ax: Axes, points: pd.DataFrame, colour: str, label: str) -> N
 
 
 def _guides(ax: Axes, widths: Sequence[int], height: float) -> None:
-    """Both guides through `height` at the narrowest width."""
+    """Both guides through `height` at the narrowest width; of one width there are none."""
     n = np.asarray(widths, float)
-    for label, (power, line) in GUIDES.items():
+    for label, (power, line) in GUIDES.items() if len(n) > 1 else ():
         ax.plot(n, height * (n / n[0]) ** power, color="0.55", linestyle=line, linewidth=0.9, zorder=0, label=label)
 
 
 def _legend(ax: Axes, entries: dict[str, dict[str, Any]], paper: str) -> None:
-    entries |= {label: {"color": "0.55", "linestyle": line, "linewidth": 0.9} for label, (_, line) in GUIDES.items()}
+    look, drawn = {"color": "0.55", "linewidth": 0.9}, {line.get_label() for line in ax.lines}
+    entries |= {label: look | {"linestyle": line} for label, (_, line) in GUIDES.items() if label in drawn}
     entries |= {paper: PAPER_MARK | {"color": "0.3"}} if paper else {}
     room_below(ax, len(entries))
     legend(ax, entries, loc="lower left")

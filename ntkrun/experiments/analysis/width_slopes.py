@@ -14,7 +14,7 @@ from matplotlib.figure import FigureBase
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import power_law
 from ntkrun.experiments.combinations import combinations
-from ntkrun.experiments.style import SERIES, colours, panel_letter
+from ntkrun.experiments.style import SERIES, colours, legend, panel_letter
 
 RIVALS = {
     curves.LINEAR: "linearised",
@@ -22,13 +22,14 @@ RIVALS = {
     curves.FLOW_EMPIRICAL: "gradient flow, empirical kernel",
     curves.FLOW_ANALYTIC: "gradient flow, analytic kernel",
 }
-# of the rivals: points of one height lie in each other, and are told apart in grey too
+# of the rivals: points of one height lie in each other, and are told apart in grey too; their power laws
 MARKS: tuple[dict[str, Any], ...] = (
     {"marker": "o", "markersize": 3.5},
     {"marker": "s", "markersize": 3.5},
     {"marker": "o", "markersize": 7, "markerfacecolor": "none"},
     {"marker": "s", "markersize": 7, "markerfacecolor": "none"},
 )
+LINES = ("-", (0, (4, 2)), (0, (1, 1.5)), (0, (6, 1.5, 1, 1.5)))
 
 
 def distances(table: pd.DataFrame) -> pd.DataFrame:
@@ -64,6 +65,7 @@ def _panel(ax: Axes, found: pd.DataFrame, what: str) -> None:
     labels = list(found["combination"].unique())
     several = len(labels) > 1
     by_combination = dict(zip(labels, colours(len(labels)), strict=True))
+    entries: dict[str, dict[str, Any]] = {}
     for place, (rival, label) in enumerate(RIVALS.items()):
         for name in labels:
             part = found[(found["rival"] == rival) & (found["combination"] == name)]
@@ -75,15 +77,17 @@ def _panel(ax: Axes, found: pd.DataFrame, what: str) -> None:
                 f" [{law.low:.2f}, {law.high:.2f}]" if np.isfinite(law.high) else ""
             )  # of two widths there is none
             text = f"{label}{', ' if name else ''}{name}: slope {law.slope:.2f}{interval}"
+            look: dict[str, Any] = {"color": colour, "linestyle": LINES[place], "linewidth": 0.9}
             ax.errorbar(
-                points.index, points["mean"], points["std"], color=colour, linestyle="none", label=text, **MARKS[place]
+                points.index, points["mean"], points["std"], label=text, **MARKS[place], **look | {"linestyle": ""}
             )
-            ax.plot(points.index, law.at(np.asarray(points.index, np.float64)), color=colour, linewidth=0.9)
+            ax.plot(points.index, law.at(np.asarray(points.index, np.float64)), gid=f"{text} (line)", **look)
+            entries[text] = MARKS[place] | look
     ax.set_yscale("log")
     ax.set_xscale("log", base=2)
     if several:
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14))
+        legend(ax, entries, loc="upper center", bbox_to_anchor=(0.5, -0.14), handlelength=3)
         return
     low, high = ax.get_ylim()
     ax.set_ylim(low * (low / high) ** 0.5, high)  # room for the key below the points
-    ax.legend(loc="lower left")
+    legend(ax, entries, loc="lower left", handlelength=3)

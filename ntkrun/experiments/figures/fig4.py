@@ -46,10 +46,10 @@ def overshoot_step(table: pd.DataFrame) -> float:
 
 
 def accuracy_gap(table: pd.DataFrame) -> float:
-    """Largest |test accuracy, network - linearised| over the records up to step 2511."""
+    """Largest |test accuracy, network - linearised| over the records up to step 2511; nan of a run that ends before."""
     both = [series(table, curves.ACCURACY.of(rival), "test") for rival in (curves.NETWORK, curves.LINEAR)]
     difference = (both[0] - both[1]).abs()
-    return largest(difference[difference.index <= 2511])
+    return largest(difference[difference.index <= 2511]) if difference.index.max() >= 2511 else float("nan")
 
 
 CHANCE = "chance is .1, its standard error over 512 images .013: .25 is eleven of them above"

@@ -29,11 +29,12 @@ SHOWN = six_panels("figs3", {curves.LINEAR: STEP_RIVALS[curves.LINEAR]}, stem="l
 
 
 def growth(table: pd.DataFrame) -> float:
-    """d log RMSE / d log t over 2^6 <= t <= 2^14."""
+    """d log RMSE / d log t over 2^6 <= t <= 2^14; nan of a run that ends before."""
     curve = series(table, curves.RMSE.of(curves.LINEAR), "test")
     times = np.asarray(curve.index, np.float64)
     chosen = (times >= 2.0**6) & (times <= LATE)
-    return power_law(times[chosen], curve.to_numpy()[chosen]).slope if chosen.sum() > 2 else float("nan")
+    enough = chosen.sum() > 2 and times[-1] >= LATE * (1 - 1e-9)
+    return power_law(times[chosen], curve.to_numpy()[chosen]).slope if enough else float("nan")
 
 
 def late_gap(table: pd.DataFrame) -> float:

@@ -24,7 +24,7 @@ from ntkrun.experiments.analysis.width_changes import (
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import WIDTH_CHANGES
-from ntkrun.experiments.titles import CLASS_PAIR, CLASSES, HIDDEN_LAYERS, PAIR
+from ntkrun.experiments.titles import CLASS_PAIR, CLASSES, DATA, HIDDEN_LAYERS, PAIR
 from ntkrun.settings.runs import WidthChangeSettings
 
 RELU, TANH = ROWS = Net("relu", 1, "cifar10"), Net("tanh", 3, "mnist")
@@ -48,7 +48,6 @@ LAYERS = {
     ),
 }
 KERNELS = {(RELU, "ntk"): "-.912", (RELU, "nngp"): "-.982", (TANH, "ntk"): "-.944", (TANH, "nngp"): "-.882"}
-TIMES = (1, 16, 256, 1024)
 
 
 def weight_claims(net: Net) -> list[Claim]:
@@ -117,7 +116,7 @@ CLAIMS = (
         )
         for (net, what), expected in KERNELS.items()
     ),
-    *(claim for net in ROWS for time in TIMES for claim in time_claims(net, time)),
+    *(claim for net in ROWS for time in (1, 16, 256, 1024) for claim in time_claims(net, time)),
     Claim(
         id="figs6.relu1_flat_end",
         parts=(str(RELU),),
@@ -139,7 +138,8 @@ EXPERIMENT = Experiment(
     name="figs6",
     title="Figure S6: change of weights and kernels, one hidden ReLU layer and three of tanh",
     title_names={"one hidden ReLU layer and three of tanh": HIDDEN_LAYERS},
-    problem={PAIR: CLASS_PAIR.of_part(str(RELU)), "all classes": CLASSES.of_part(str(TANH))},
+    problem={PAIR: CLASS_PAIR.of_part(str(RELU)), "all classes": CLASSES.of_part(str(TANH))}
+    | {"CIFAR-10": DATA.of_part(str(RELU)), "MNIST": DATA.of_part(str(TANH))},
     run=WIDTH_CHANGES,
     draw=draw,
     size=rows_size,

@@ -16,14 +16,14 @@ from ntkrun.experiments.analysis.rate_scan import COLUMNS, best, draw_scans, par
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import Claim
 from ntkrun.experiments.runs import RATE_SCAN
-from ntkrun.experiments.titles import PARAMETERIZATIONS
+from ntkrun.experiments.titles import DATA, PARAMETERIZATIONS
 from ntkrun.settings.runs import RateSettings
 
-DATA = ("mnist", "cifar10")
+SETS = ("mnist", "cifar10")
 
 
 def draw(figure: FigureBase, table: pd.DataFrame) -> None:
-    draw_scans(figure, table, "figs7", DATA)
+    draw_scans(figure, table, "figs7", SETS)
 
 
 TOGETHER = (
@@ -67,6 +67,7 @@ EXPERIMENT = Experiment(
     name="figs7",
     title="Figure S7: test accuracy against the learning rate in both parameterizations",
     title_names={"both parameterizations": PARAMETERIZATIONS},
+    problem={"MNIST": DATA.of_part("mnist"), "CIFAR-10": DATA.of_part("cifar10")},
     run=RATE_SCAN,
     draw=draw,
     size=scans_size,

@@ -1,7 +1,8 @@
 """Theorem 2.1: how its three suprema fall with the width, for six kinds of networks.  The paper has no such figure.
 
 Panels   (a)-(c) NTK, (d)-(f) standard parameterization: sup_t of the distance of f_t and f_lin_t, of theta_t and theta_0,
-         of Theta_hat_t and Theta_hat_0, against n; every network a dot, power laws with 95 % intervals.
+         of Theta_hat_t and Theta_hat_0, against n; every network a dot (the activations side by side around their n),
+         power laws with 95 % intervals.
 Setting  two CIFAR-10 classes, squared loss, full-batch gradient descent at half of eta_critical(Theta), L = 2.
 Theory   all three are O(n^-1/2).  theta_t - theta_0 = J^T c has the norm sqrt(c^T Theta c) = O(1) in the NTK
          parameterization, so that its rate is -1/2 exactly.  Smooth phi: Theta_hat and f - f_lin move by O(1/n) (Dyer and
@@ -24,6 +25,7 @@ from ntkrun.experiments.claims import ANY_SETTING, Claim
 from ntkrun.experiments.curves import Quantity
 from ntkrun.experiments.runs import SUPREMA
 from ntkrun.experiments.style import panel_letter
+from ntkrun.experiments.titles import DATA
 from ntkrun.settings.descents import SupremaSettings
 
 PARAMETERIZATIONS = ("ntk", "standard")
@@ -122,6 +124,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="theorem21",
     title="Theorem 2.1: the three suprema against width",
+    problem={"CIFAR-10": DATA},
     run=SUPREMA,
     draw=draw,
     size=(10.5, 6.4),
