@@ -116,8 +116,8 @@ def departures(experiment: str, raw: dict[str, Any], changed: Changes) -> Depart
 
 def _at_its_widths(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings, of every rule {width: value} that which the run's widths use."""
-    widths = settings.get("model.args.width", settings.get("model.width"))
-    widths = widths if isinstance(widths, list) else [widths]
+    width: Any = settings.get("model.args.width", settings.get("model.width"))
+    widths = width if isinstance(width, list) else [width]
 
     def used(rule: dict[int, Any]) -> dict[int, Any]:
         keys = {max((key for key in rule if key <= width), default=min(rule)) for width in widths}

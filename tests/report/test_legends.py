@@ -2,6 +2,7 @@
 
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from ntkrun.experiments.style import legend, style
 from ntkrun.report.legends import fit_legends
@@ -18,8 +19,14 @@ def with_legend(inches: float, *entries: str, **options) -> Figure:
     return figure
 
 
+def legend_of(figure: Figure) -> Legend:
+    found = figure.axes[0].get_legend()
+    assert found is not None
+    return found
+
+
 def entries(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    return [text.get_text() for text in legend_of(figure).get_texts()]
 
 
 @pytest.mark.parametrize("columns", [1, 2])
@@ -27,7 +34,7 @@ def entries(figure: Figure) -> list[str]:
 def test_long_entries_are_broken_until_the_legend_is_as_wide_as_its_panel(name, columns):
     with style(name):
         figure = with_legend(6.5, "network", LONG, "linearised", ncols=columns, loc="lower left")
-        panel, told = figure.axes[0], figure.axes[0].get_legend()
+        panel, told = figure.axes[0], legend_of(figure)
         assert told.get_window_extent().width > panel.bbox.width, "or there is nothing to fit"
         fit_legends(figure)
         within = told.get_window_extent()
