@@ -78,16 +78,8 @@ def _panel(ax: Axes, found: pd.DataFrame, what: str) -> None:
             )  # of two widths there is none
             text = f"{label}{', ' if name else ''}{name}: slope {law.slope:.2f}{interval}"
             look: dict[str, Any] = {"color": colour, "linestyle": LINES[place], "linewidth": 0.9}
-            ax.errorbar(
-                points.index,
-                points["mean"],
-                points["std"],
-                label=text,
-                color=colour,
-                linestyle="",
-                linewidth=0.9,
-                **MARKS[place],
-            )
+            bars: dict[str, Any] = MARKS[place] | look | {"linestyle": "", "label": text}
+            ax.errorbar(points.index, points["mean"], points["std"], **bars)
             ax.plot(points.index, law.at(np.asarray(points.index, np.float64)), gid=f"{text} (line)", **look)
             entries[text] = MARKS[place] | look
     ax.set_yscale("log")
