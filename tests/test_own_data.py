@@ -27,6 +27,7 @@ from ntkrun.settings.base import CommonSettings
 from ntkrun.settings.changes import changes
 from ntkrun.settings.data import DataSettings
 from ntkrun.settings.own_data import CARRIED
+from ntkrun.settings.parts import parts_of
 
 RNG = np.random.default_rng(0)
 X, VECTORS = RNG.integers(0, 256, (20, 6, 6, 1), dtype=np.uint8), RNG.normal(size=(20, 5))
@@ -256,3 +257,18 @@ def test_a_bundle_carries_the_arrays_and_what_the_file_is_known_by(here, setting
     np.testing.assert_array_equal(after.y_test, before.y_test)
     with pytest.raises(UserError, match=r"carries no data\.path=other"):
         make_cells(load_experiment("lockstep"), raw | {"data": raw["data"] | {"path": "other.npz"}})
+
+
+@pytest.mark.parametrize("experiment", ["fig3", "figs8", "figs2", "figs5", "figs6"])
+@pytest.mark.parametrize("scale", ["cpu", "paper"])
+def test_another_data_set_does_not_have_the_classes_of_the_shipped_one(settings_of, experiment, scale):
+    def classes(*typed: str) -> list:
+        parts = parts_of(settings_of(experiment, scale, *typed)).values()
+        return [part["data"]["classes"] for part in parts]
+
+    assert ["airplane", "horse"] in classes() or ["frog", "horse"] in classes()
+    assert set(map(str, classes("data=mnist"))) == {"None"}
+    assert set(map(str, classes("data=own", "data.path=x.npz"))) == {"None"}
+    assert classes("data=mnist", "data.classes=[3,8]")[0] == [3, 8]
+    if experiment != "figs6":
+        assert classes("data=cifar10_binary")[0] == ["airplane", "horse"]

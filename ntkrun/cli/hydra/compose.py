@@ -53,7 +53,22 @@ def compose_here(overrides: list[str]) -> Composed:
     typed = OverridesParser.create().parse_overrides(overrides)
     _check_consent(container, typed)
     names = _overridden(typed)
+    container = _with_classes(container, overrides, names)
     return Composed(*with_typed(_with_network(_with_schedule(container, names), names), names))  # type: ignore[arg-type]
+
+
+def _with_classes(settings: dict[Any, Any], overrides: list[str], typed: list[Setting]) -> dict[Any, Any]:
+    """The settings without the classes that the file of a size names, where another data set was typed: they are of its own."""
+    data, place = settings.get("data"), ("data", "classes")
+    chosen = {("data",), ("data", "name"), ("data", "path")} & set(typed)
+    file = CONFIGS / "sizes" / str(settings.get("scale")) / f"{settings.get('experiment')}.yaml"
+    if not chosen or place in typed or not isinstance(data, dict) or not file.is_file():
+        return settings
+    of_the_size = OmegaConf.select(OmegaConf.load(file), ".".join(place))
+    if of_the_size is None or list(of_the_size) != data.get("classes"):
+        return settings
+    without = hydra.compose("config", [*overrides, "~sizes"])
+    return replaced(settings, place, OmegaConf.to_container(without.data, resolve=True)["classes"])  # type: ignore[index,call-overload]
 
 
 def _with_schedule(settings: dict[Any, Any], typed: list[Setting]) -> dict[Any, Any]:
