@@ -97,7 +97,7 @@ COMMANDS = {
     (*FIG3, "optimizer.schedule.name=linear"): "'constant', 'piecewise_constant', 'cosine', 'exponential'",
     (*FIG3, "optimizer=lbfgs"): "gd, momentum, nesterov",
     (*FIG3, "loss=hinge"): "'mse' or 'cross_entropy'",
-    (*FIG3, "data=svhn"): "cifar10, cifar10_binary, mnist",
+    (*FIG3, "data=svhn"): "cifar10, cifar10_binary, cifar10_frog_horse, mnist",
     (*FIG3, "data.name=svhn"): "use one of mnist, cifar10, or a set of TensorFlow Datasets",
     (*FIG3, "data.name=svhn", "data.source=stand_in"): "images for mnist and cifar10 alone",
     (*FIG3, "data.name=own"): "set data.path=my.npz",
