@@ -176,7 +176,7 @@ def test_divergence_warns_with_both_numbers_then_names_cell_and_step(ntkrun):
     code, _, err = ntkrun(*SMOKE, "optimizer.learning_rate=1e6", "optimizer.steps=200")
     assert code == 1
     assert re.search(r"eta = 1e\+06 is not below eta_critical = [\d.]+", err)
-    assert re.search(r"lockstep seed=0: .* not finite at step \d+", err)
+    assert re.search(r"seed=0: .* not finite at step \d+", err)
 
 
 def test_multirun_runs_each_combination(ntkrun, tmp_path):

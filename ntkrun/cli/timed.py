@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -44,6 +43,19 @@ class Computed:
     ran: Mapping[str, int] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     stored: int = 0
+
+    @classmethod
+    def of(
+        cls, jobs: "Sequence[Job]", names: Sequence[str], before: int, signum: int, fingerprints: Mapping[str, str]
+    ) -> "Computed":
+        """Of jobs for the experiments of these names; before: cells that were stored already; signum: 0 without a signal."""
+        states = {job.state for job in jobs}
+        code = 128 + signum if signum else 1 if "failed" in states else LEFT_OVER if states - {"stored"} else 0
+        ran, seconds = dict.fromkeys(names, 0), dict.fromkeys(names, 0.0)
+        for job in jobs:
+            ran[names[job.place]] += job.state == "stored"
+            seconds[names[job.place]] += job.seconds
+        return cls(code, fingerprints, ran, seconds, before + sum(ran.values()))
 
 
 def run_within(composed: Sequence[dict[str, Any]], variants: Sequence[Variant], began: float) -> Computed:
@@ -83,16 +95,8 @@ def run_within(composed: Sequence[dict[str, Any]], variants: Sequence[Variant], 
     with _stop_requests(budget), _planning(budget, found):
         budget.run(Worker)
     print(outcome_table(jobs, stored, first.minutes, budget.seconds))
-    states = {job.state for job in jobs}
-    signum = budget.stopped()
-    code = 128 + signum if signum else 1 if "failed" in states else LEFT_OVER if states - {"stored"} else 0
-    ran: Counter[str] = Counter()
-    seconds: Counter[str] = Counter()
-    for job in jobs:
-        name = found[job.place][0].experiment.name
-        ran[name] += job.state == "stored"
-        seconds[name] += job.seconds  # pyright: ignore[reportArgumentType]
-    return Computed(code, fingerprints, ran, seconds, stored + sum(ran.values()))
+    names = [figure.experiment.name for figure, *_ in found]
+    return Computed.of(jobs, names, stored, budget.stopped(), fingerprints)
 
 
 def _tell_what_does_nothing(figures: Sequence[Figure], variants: Sequence[Variant]) -> None:
