@@ -193,8 +193,7 @@ WRONG = {
     "ntk_gp, times": lambda: ntkrun.ntk_gp(*kernels, y[:, None], "t"),
     "load_dataset": lambda: ntkrun.load_dataset(name="mnits", source="auto", classes=None, n_train=2, n_test=2,
         preprocess="sphere", targets="one_hot", seed=0),
-    "batches of more examples": lambda: moved(steps=np.arange(2))
-moved(batches=ntkrun.MiniBatches(jax.random.key(0), 60, 4)),
+    "batches of more examples": lambda: moved(batches=ntkrun.MiniBatches(jax.random.key(0), 60, 4)),
 }
 # Kernels and Dataset are tuples of what is given, the others take nothing that could be wrong
 PLAIN = {"Kernels", "Dataset", "Console", "Silent", "FullBatch", "NUMERICS_VERSION", "__version__"}
@@ -210,6 +209,7 @@ for name, call in WRONG.items():
 right = moved(steps=(0, 3000))[-1][1]["a"]["train"]
 assert np.abs(right[:, 0] - y).max() < 1e-2, "(n, 1) is fitted"
 moved(batches=ntkrun.MiniBatches(jax.random.key(0), 6, 4))
+moved(steps=np.arange(2))
 watched = ((("layer_1", "omega"), 0),)
 plain, frozen = (ntkrun.weight_jacobian(model, params, x, watched) for params in (theta0, freeze(theta0)))
 np.testing.assert_array_equal(plain, frozen)

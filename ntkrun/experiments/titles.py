@@ -79,12 +79,17 @@ def kinds_of_layers(ran: Ran) -> str:
 
 
 def network(ran: Ran) -> str:
-    """ "convolutional, ReLU, three convolutions", "my_module:MyNet"."""
-    built_in = [cell for cell in ran if cell[1].model.name in ADJECTIVES]
-    if not built_in:
-        return each(lambda settings: str(settings.model.path))(ran)
-    told = (lambda s: ADJECTIVES[s.model.name], lambda s: symbol(s.model.activation), _layers)
-    return ", ".join(each(say)(built_in) for say in told)
+    """ "convolutional, ReLU, three convolutions", "my_module:MyNet", and of a kind that is not known here its own name."""
+
+    def kind(settings: Any) -> str:
+        model = settings.model
+        return str(getattr(model, "path", None) or ADJECTIVES.get(model.name, model.name))
+
+    told = [each(kind)(ran)]
+    for field, say in (("activation", lambda settings: symbol(settings.model.activation)), ("depth", _layers)):
+        if all(hasattr(settings.model, field) for _, settings in ran):
+            told.append(each(say)(ran))
+    return ", ".join(told)
 
 
 def parameterizations(ran: Ran) -> str:
