@@ -25,6 +25,8 @@ ANY_SETTING: tuple[str, ...] = ()  # what a claim depends on that theory makes o
 # how much is run and looked at: scales differ in these, and a claim that is judged at several of them holds for all
 SIZES = ("model.width", "networks", "rates", "draws", "alphas", "data.n_test", "record")
 COLUMNS = {"model.width": "width"}  # settings that a table has under another name
+MOVES = ("optimizer",)  # what says how far a run goes
+NEARLY = 0.9  # of the paper's time: a sixth of an octave, while the records of a curve are a sixth of one to a whole one apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class Claim:
                 cannot decide it.  None: those of the figure that are printed or recovered, except SIZES where it is
                 judged at several of the scales
     parts     of a figure that is made of parts: those that it is about, as patterns; (): all
+    until     where the measure is taken at the end of the run: the time at which the paper's ends.  A run whose steps, rates
+              or time were changed so that it ends well before has not the number that this is about
     reference  the paper's curves that it is judged against, as patterns of `ntkrun.reference`: where a setting of the run was
                fitted to one of these the claim is no test of it, and is counted apart.  (): a property that the text or the
                theory states, whatever the curves say
@@ -60,6 +64,7 @@ class Claim:
     real_data: bool = True
     depends_on: tuple[str, ...] | None = None
     parts: tuple[str, ...] = ()
+    until: float | None = None
     reference: tuple[str, ...] = ()
 
     @property
@@ -161,7 +166,26 @@ def why_not(claim: Claim, figure: str, table: pd.DataFrame, *, scale: str, stand
     ):
         return f"{', '.join(own)} changed"
     names = changed_for(claim, figure, changed, table)
-    return f"{', '.join(names)} changed" if names else ""
+    if not names:
+        return ""
+    ended = (
+        f"the run ends at t = {_end_of(table):.4g}, not at {claim.until:g}: "
+        if _cut_short(claim, changed, table)
+        else ""
+    )
+    return f"{ended}{', '.join(names)} changed"
+
+
+def _cut_short(claim: Claim, changed: Changes, table: pd.DataFrame) -> bool:
+    """Whether changed settings have it end well before the time that the claim is about."""
+    if claim.until is None or not any(_among(setting(name), MOVES) for name in _changed_here(claim, changed, table)):
+        return False
+    return _end_of(table) < NEARLY * claim.until
+
+
+def _end_of(table: pd.DataFrame) -> float:
+    """The last time of the cell that ends first."""
+    return float(table.groupby("cell")["time"].max().min())
 
 
 def judge(
@@ -181,10 +205,11 @@ def judge(
     incomplete  cells are still missing
     fitted      patterns of the paper's curves that settings of the run were fitted to
 
+    A run that was cut short is not measured where the claim is about its end.
     A measure that is nan where the claim does apply is a fail: the run did not produce what the claim is about.  Unless cells
     are missing or settings are changed, the usual cause of it: then it is not judged.
     """
-    measured = float(claim.measure(table)) if len(table) else math.nan
+    measured = math.nan if not len(table) or _cut_short(claim, changed, table) else float(claim.measure(table))
     reason = why_not(claim, figure, table, scale=scale, stand_in=stand_in, changed=changed)
     if not reason and math.isnan(measured):
         if incomplete:

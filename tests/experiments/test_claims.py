@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pandas as pd
+import paper_tables
 import pytest
 
 from ntkrun.cli.hydra.compose import compose
@@ -150,6 +151,49 @@ def test_a_change_in_one_part_of_a_figure_concerns_the_claims_about_that_part():
 def test_what_cannot_be_measured_with_changed_settings_is_not_judged():
     found = told(claim(math.nan, depends_on=ANY_SETTING), CLASSES)
     assert found == ("not_judged", "it cannot be measured: data.classes changed")
+
+
+def at_the_end(of: float, until: float, changed, scale="cpu", **about):
+    """The verdict on a run of two widths that end at t = `of` and twice that."""
+    table = pd.DataFrame({"cell": ["a", "a", "b", "b"], "time": [0.0, of, of, 2 * of], "value": 1.0})
+    one = claim(0.5, scales=("cpu", "paper"), until=until, **about)
+    return judge(one, FIG3, table, scale=scale, stand_in=False, changed=changed)
+
+
+@pytest.mark.parametrize(
+    "cut", [{"optimizer.steps": (25600, 200)}, {"optimizer.learning_rate": (0.02, 1e-4), "model.depth": (5, 3)}]
+)
+def test_a_claim_about_the_end_is_not_measured_on_a_run_that_changed_steps_or_rates_cut_short(cut):
+    found = at_the_end(2.0, 256.0, cut)
+    assert (found.verdict, found.measured) == ("not_judged", None)
+    assert found.reason == f"the run ends at t = 2, not at 256: {', '.join(cut)} changed"
+    reached = at_the_end(240.0, 256.0, cut)
+    assert (reached.measured, reached.reason) == (0.5, f"{', '.join(cut)} changed")
+    elsewhere = at_the_end(2.0, 256.0, cut, scale="smoke")
+    assert (elsewhere.measured, elsewhere.reason) == (None, "it is about scale=cpu and paper")
+
+
+def test_a_shipped_scale_that_ends_early_by_design_is_judged_at_its_end():
+    assert at_the_end(2.0, 256.0, {}).verdict == "pass"
+    assert at_the_end(2.0, 256.0, {"model.width": (2048, 64)}).verdict == "pass", "which does not move the end"
+
+
+# claims that a run of a fifth of the paper's time has other numbers of, though they are of no end: of all times, or a slope
+# over the widths, which is one at every time
+OF_NO_END = ("fig3.empirical_beats_analytic", "figs6.relu1_slope_ntk", "figs6.tanh3_slope_ntk", "fig1.slope_ntk")
+
+
+@pytest.mark.parametrize("figure", ["fig1", "fig3", "fig4", "figs2", "figs3", "figs4", "figs6", "figs8"])
+def test_every_claim_that_reads_the_end_says_when_the_papers_is(figure):
+    table = paper_tables.paper_table(figure)
+    short = table[table["time"] < 0.2 * table["time"].max()]
+    for one in load_experiment(figure).claims:
+        whole, cut = one.measure(table), one.measure(short)
+        other = math.isfinite(cut) and not math.isclose(whole, cut, abs_tol=1e-9)
+        if other and one.id not in OF_NO_END:
+            assert one.until, f"{one.id} is {whole:.4g} at the paper's end and {cut:.4g} before"
+            steps = judge(one, figure, short, scale="paper", stand_in=False, changed={"optimizer.steps": (9, 1)})
+            assert (steps.verdict, steps.measured) == ("not_judged", None)
 
 
 def test_of_the_changed_settings_those_are_named_that_a_claim_without_a_number_speaks_of():

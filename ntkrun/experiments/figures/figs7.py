@@ -56,6 +56,7 @@ CLAIMS = (
         kind="read_off",
         reference=("figs7/mnist/relu_xent_ntk",),
         measure=best("mnist", ("relu", "cross_entropy")),
+        depends_on=("loss", "model.activation", "model.parameterization", "data", "rates", "optimizer.steps"),
         expected="0.982",
         band=(0.97, 0.99),
         scales=("paper",),
