@@ -3,6 +3,7 @@
 Nothing is averaged over a setting.  Seeds are repeats: they stay together in the table of a combination.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,5 +61,20 @@ def _label(values: dict[str, Any]) -> str:
 
 
 def _typed(value: Any) -> str:
-    """As one types it: no zeros behind the point, 131072 in full."""
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    """A number without zeros behind the point, 131072 in full; the members of a list, "cat / dog"; else as one types it."""
+    if isinstance(value, float):
+        return f"{value:.10g}"
+    members = _list(value) if isinstance(value, str) and value.startswith("[") else None
+    return (
+        str(value)
+        if members is None
+        else " / ".join(one if isinstance(one, str) else json.dumps(one) for one in members)
+    )
+
+
+def _list(text: str) -> list[Any] | None:
+    """A setting that is a list stands in its column as JSON; None for a word."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return None

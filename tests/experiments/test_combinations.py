@@ -150,6 +150,13 @@ def test_combinations_are_named_as_they_were_typed_and_in_that_order():
     assert labels([small(**{"data.seed": seed}) for seed in (0, 1)]) == ["data.seed = 0", "data.seed = 1"]
 
 
+def test_a_setting_that_is_a_list_is_named_by_its_members():
+    """In its column it stands as JSON."""
+    swept = ['["cat", "dog"]', "[3, 8]", "null", "[half.npz"]
+    told = [f"data.classes = {one}" for one in ("cat / dog", "3 / 8", "null", "[half.npz")]
+    assert labels([small(**{"data.classes": one}) for one in swept]) == told
+
+
 def test_parts_are_combinations_where_nothing_else_tells_them_apart():
     assert labels([small(part="a"), small(part="b")]) == ["part = a", "part = b"]
     told = [small(part="a", loss="mse"), small(part="b", loss="cross_entropy")]
