@@ -207,7 +207,7 @@ def test_a_width_that_the_module_has_not_is_refused_where_it_is_typed(typed, fil
         return set_up_training(cast(RunSettings, cell.settings), Silent())
 
     setting_up()
-    with pytest.raises(UserError, match=r"Net has no field width: leave model\.width=32 out"):
+    with pytest.raises(UserError, match=r"Net has no field width: leave model\.args\.width=32 out"):
         setting_up(typed)
     (cell,) = make_cells(load_experiment("lockstep"), settings_of("lockstep", "smoke", *completed([*network, typed])))
     with pytest.raises(UserError, match="Net has no field width"):  # and it is not planned either
@@ -222,6 +222,7 @@ ASKED_WRONGLY = {
     ("model=own", "model.path=trace:Net", "allow_custom=false"): "add allow_custom=true",
     ("model.path=[trace:Net,trace:Other]",): "add allow_custom=true",
     ("model.path=trace",): "model.path=trace:MyNet",
+    ("model.path=trace:Net", "model.width=3", "model.args.width=4"): "model.width and model.args.width are the same",
     ("model.path=trace.py",): "model.path=trace:MyNet",
     ("model.path=trace.py:Net", "allow_custom=true"): "name the module without .py",
     ("model=trace",): "model=trace is not known",

@@ -9,7 +9,7 @@ from ntkrun.cli.auto_scale import scale_of_device
 from ntkrun.cli.calls import expected_seconds, run_once, run_together
 from ntkrun.cli.entry import guarded
 from ntkrun.cli.help_text import help_text
-from ntkrun.cli.messages import complain
+from ntkrun.cli.messages import complain, named_as_typed
 from ntkrun.cli.shipped_results import refuse_writing
 from ntkrun.cli.timed import LEFT_OVER, Computed
 from ntkrun.devices.numerics import pin
@@ -43,9 +43,19 @@ def run(arguments: list[str], began: float) -> int:
         from ntkrun.cli.listing import list_runs  # brings pandas, which --help can do without
 
         return list_runs(arguments)
+    try:
+        found = completed(arguments)
+    except UserError as error:
+        return complain(error)
+    with named_as_typed(arguments):
+        return _carry_out(found, began)
+
+
+def _carry_out(arguments: list[str], began: float) -> int:
+    """The same of arguments that were completed, once it is known that they are to be carried out."""
     tell_xla()
     pin()
-    arguments = with_scale_shown(completed(arguments), scale_of_device)
+    arguments = with_scale_shown(arguments, scale_of_device)
     names = several(arguments, figure_names)
     shown = any(item.startswith("-") for item in arguments)  # settings or help
     if (asked_for(arguments) or has_time(arguments)) and not shown:

@@ -106,9 +106,8 @@ def _one_line(error: ValidationError, kind: type[BaseModel], raw: dict[str, Any]
     if isinstance(first["input"], dict) or first["input"] is None:
         return f"{where}: {message}" if where else message
     value = str(first["input"])[:60]
-    if where == "model.width" and "width" in (raw["model"].get("args") or {}):
-        # both are typed for a network of the user's, and which of them it was is not known here
-        return f"{where}={value}, which is model.args.width={value}: {message}"
+    if where == "model.width" and "width" in (raw["model"].get("args") or {}):  # which is where it stands
+        where = "model.args.width"
     return f"{where}={value}: {message}"
 
 

@@ -245,8 +245,8 @@ FREE = ["experiment=lockstep", "scale=smoke", "data.source=stand_in", "allow_cus
         ("model.apply_arguments.train={a:1}", "model.apply_arguments.train"),
         ("model.apply_arguments=3", "model.apply_arguments"),
         ("model.output=-1", "model.output"),
-        ("model.args.width=-3", "model.args.width=-3: input should be greater than or equal to 1"),
-        ("model.width=-3", "model.width=-3, which is model.args.width=-3: input"),
+        ("model.args.width=-3", "error: model.args.width=-3: input should be greater than or equal to 1"),
+        ("model.width=[8,-3]", "error: model.width=-3: input should be greater than or equal to 1"),
         ("model.parameters=nowhere.safetensors", "model.parameters=nowhere.safetensors cannot be read"),
     ],
 )

@@ -191,7 +191,7 @@ def model_from(
         if settings.width_asked and not declarations.of(made).width:
             name = name_of(made)
             raise UserError(
-                f"{name} has no field width: leave model.width={settings.width} out, or set the field that it has"
+                f"{name} has no field width: leave model.args.width={settings.width} out, or set the field that it has"
             )
         return made
     fields = settings.model_dump()
