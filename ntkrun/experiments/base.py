@@ -6,7 +6,7 @@ expected is swept, and every combination is one cell (`ntkrun.runner.plan`).
 """
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -67,7 +67,7 @@ class Experiment:
     table has as columns even where nothing sweeps them.
     `shown`: columns of settings whose values `draw` shows apart and the claims tell apart.  Whatever else is swept makes
     combinations: each is drawn in a block of its own and judged by itself, unless `overlays`: then `draw` is given the whole
-    table and shows them all in each panel.
+    table and shows them all in each panel, and `overlays` says in words which panels these are, "" for those of the docstring.
     `of_the_paper`: whether the paper has it, so that `experiment=all` runs it and its settings are held against the paper's.
     `cells_of` names the experiment whose cells this figure draws, where it shows again what another one
     computes: at equal settings each is computed once.
@@ -83,7 +83,7 @@ class Experiment:
     version: int = 1
     columns: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
-    overlays: bool = False
+    overlays: Callable[[pd.DataFrame], str] | None = None
     cells_of: str = ""
     of_the_paper: bool = True
     title_names: Mapping[str, Named] = field(default_factory=dict)
@@ -107,10 +107,14 @@ class Experiment:
             if cells := [cell for cell in ran if part in ("", cell[0])]:
                 yield part, other_words(about, cells)
 
+    def panels_of(self, table: pd.DataFrame) -> str:
+        """The panels that `plot` draws, in words, where they are not those that the docstring tells, in a block or in several."""
+        return self.overlays(table) if self.overlays else ""
+
     def plot(self, table: pd.DataFrame, ran: Mapping[str, tuple[str, Any]] = MappingProxyType({})) -> Figure:
         """The picture of a table, whatever it sweeps; ran: cell -> (part, settings), to tell other problems than the paper's."""
         found = combinations(table, self.shown)
-        one = self.overlays or len(found) == 1
+        one = self.overlays is not None or len(found) == 1
         figure = one_block(self.draw, self.size, table) if one else blocks(self.draw, self.size, found)
         pictures = [(figure, table)] if one else zip(figure.subfigs, (part.table for part in found), strict=False)
         for picture, rows in pictures if ran else ():

@@ -57,6 +57,7 @@ class Entry:
     changed: list[str] = field(default_factory=list)
     fault: str = ""
     title: str = ""
+    shows: str = ""  # which panels, where they are not those of the caption
     size: tuple[int, int] | None = None  # of the picture, pixels
     small: str = ""  # link to the picture for a list
     files: list[tuple[str, str, str]] = field(default_factory=list)  # label, link, size
@@ -76,6 +77,11 @@ class Entry:
     @property
     def heading(self) -> str:
         return self.title or self.caption.headline
+
+    @property
+    def drawn(self) -> str:
+        """Its panels in words."""
+        return self.shows or self.caption.parts.get("Panels", "")
 
     @property
     def state(self) -> str:
@@ -137,6 +143,7 @@ def _read(report: StoredReport, scale: str, told: dict[str, Any]) -> Entry:
         command=variant["command"],
         changed=[f"{key}={json.dumps(value)}" for key, value in variant["changed"].items()],
         title=provenance["title"],
+        shows=provenance.get("panels", ""),
         size=picture_size(folder / "figure.png"),
         small=f"{link}/{small.name if small.is_file() else 'figure.png'}",
         files=list(files_of(folder, link)),

@@ -78,6 +78,11 @@ class Stored:
     shipped: int  # cells that are shipped results
     fitted: frozenset[str]  # the paper's curves that settings of the cells were fitted to
 
+    @property
+    def replaced(self) -> set[str]:
+        """Sets of images that others stand in for."""
+        return {one["facts"]["data"]["requested"] for one in self.facts if one["data_source"] == "stand_in"}
+
 
 def gather(experiment: Experiment, cells: Sequence[Cell], store: Store, fingerprints: Mapping[str, str]) -> Stored:
     """Read what is stored of `cells` for the images of these fingerprints, by the cells' hashes.
@@ -143,10 +148,10 @@ def report(
         "style": settings.style,
         "cells": stored.facts,
     }
-    provenance |= ({"failed_cells": failed} if failed else {}) | ({"own_data": stored.own} if stored.own else {})
-    replaced = {f["facts"]["data"]["requested"] for f in stored.facts if f["data_source"] == "stand_in"}
+    of_some = {"failed_cells": failed, "own_data": stored.own, "panels": experiment.panels_of(stored.table)}
+    provenance |= {name: told for name, told in of_some.items() if told}
     stamp = Stamp(
-        alarms(stored, len(cells), list(failed)), settings.scale, _told(about.departures, title), replaced, ran
+        alarms(stored, len(cells), list(failed)), settings.scale, _told(about.departures, title), stored.replaced, ran
     )
     if redraw or not _says_the_same(folder, provenance, verdicts):
         pictures = draw(experiment, settings.style, stored.table, provenance, stamp)

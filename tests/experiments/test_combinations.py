@@ -88,6 +88,9 @@ def test_a_swept_setting_is_drawn_and_judged_value_by_value(name, table_of):
     assert lines(figure) == one_by_one[0] | one_by_one[1]
     assert set(labels.values()) <= set(texts(figure))
     assert not unlabelled(figure)
+    told = experiment.panels_of(swept)
+    assert bool(told) == (experiment.overlays is not None) and not experiment.panels_of(table)
+    assert not told or all(ax.get_title() in told for ax in figure.axes), "the page says which panels these are"
 
     expected = [verdict for value, one in alone.items() for verdict in judged(experiment, one, labels[value])]
     found = judge_all(experiment, swept, **HOW)

@@ -252,6 +252,20 @@ def test_a_claim_has_its_sentence_and_why_it_fails_or_is_not_judged_beside_it(at
     assert "<b>Why it is not judged:</b> data.classes changed" in text
 
 
+def test_a_page_tells_the_panels_that_are_drawn(at_scale):
+    """A sweep has others than those of the figure's docstring, and its run stands beside others."""
+    docstring = "means and error bars over networks"
+    assert docstring in written(at_scale)["fig1.html"]
+    put_report(at_scale / "fig1" / "swept", ["pass"])
+    path = at_scale / "fig1" / "swept" / "provenance.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"panels": "(a) of n^-1/2 and <more>."}))
+    text = written(at_scale)["fig1.html"]
+    swept = text.partition('<article id="fig1-swept"')[2]
+    said = "<b>Panels.</b> (a) of n<sup>-1/2</sup> and &lt;more&gt;."
+    assert said in swept and docstring not in swept and text.count(said) == 1
+    assert "<b>Panels.</b>" in text.partition("<article")[0]
+
+
 def test_of_a_report_that_does_not_tell_its_departures_none_are_made_up(at_scale):
     path = at_scale / "fig1" / "provenance.json"
     told = json.loads(path.read_text())

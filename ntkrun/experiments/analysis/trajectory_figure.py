@@ -55,6 +55,7 @@ LINES = (NETWORK, LINEAR, (0, (1, 1.5)))  # of the curves of one panel, in their
 MARKS = (DOTS[curves.NETWORK], DOTS[curves.LINEAR])  # of the paper's
 ROWS = 8  # combinations whose single outputs are drawn
 HIGH, WIDE, KEY = 2.9, 3.2, 2.4  # inches: of a panel, and of the key beside the first row
+IN_WORDS = (r"$\hat\Theta_t$", "Theta_hat")
 KEY_ROWS = 14  # entries of the key below one another
 
 
@@ -87,6 +88,19 @@ class RunFigure:
         for ax, panel in zip(axes, self.panels, strict=True):
             panel.draw(ax, table, self.paper)
         panel_letters(axes)
+
+    def told(self, table: pd.DataFrame) -> str:
+        """The panels of several combinations in words; "" of one, whose panels are those of the figure's docstring."""
+        found = combinations(table)
+        if len(found) == 1:
+            return ""
+        letters = zip("abcdefghijklmnopqrstuvwxyz", self._compared, strict=False)
+        shared = ", ".join(f"({letter}) {panel.title.replace(*IN_WORDS)}" for letter, panel in letters)
+        text = f"{shared}: each of all {len(found)} combinations, a colour each, and of several seeds the mean"
+        if self._followed:
+            rows = "each" if len(found) <= ROWS else f"the first {ROWS}"
+            text += f"; below, a row for {rows} of them: {', '.join(panel.title for panel in self._followed)}"
+        return f"{text}. All against t."
 
     @property
     def _followed(self) -> list[Followed]:

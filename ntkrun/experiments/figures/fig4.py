@@ -134,6 +134,6 @@ EXPERIMENT = Experiment(
     run=TRAJECTORIES,
     draw=SHOWN.draw,
     size=SHOWN.size,
-    overlays=True,
+    overlays=SHOWN.told,
     claims=CLAIMS,
 )

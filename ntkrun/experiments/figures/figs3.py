@@ -137,6 +137,6 @@ EXPERIMENT = Experiment(
     run=TRAJECTORIES,
     draw=SHOWN.draw,
     size=SHOWN.size,
-    overlays=True,
+    overlays=SHOWN.told,
     claims=CLAIMS,
 )

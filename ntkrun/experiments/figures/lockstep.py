@@ -39,6 +39,10 @@ def draw(figure: FigureBase, table: pd.DataFrame) -> None:
         panels(table).draw(figure, table)
 
 
+def told(table: pd.DataFrame) -> str:
+    return "" if several_widths(table) else panels(table).told(table)
+
+
 def several_widths(table: pd.DataFrame) -> bool:
     return table["width"].nunique() > 1
 
@@ -53,7 +57,7 @@ EXPERIMENT = Experiment(
     run=TRAJECTORIES,
     draw=draw,
     size=size,
-    overlays=True,
+    overlays=told,
     claims=CLAIMS,
     settings=FreeSettings,
 )
