@@ -138,7 +138,7 @@ def test_the_last_time_is_that_of_the_run(schedule, optimizer):
     [
         (["optimizer.time_per_eta=[1,2]"], "t to 0.64..1.28 instead of 256"),
         (["optimizer.learning_rate={16:1,32:0.5}", "model.width=[16,32]"], "t to 8..16 instead of 256"),
-        ([*"optimizer.schedule.name=cosine ++optimizer.schedule.final_factor=[0.0,1.0]".split()], "t to 0.33..0.64"),
+        (["optimizer.schedule.name=cosine", "++optimizer.schedule.final_factor=[0.0,1.0]"], "t to 0.33..0.64"),
         (
             [
                 "optimizer.schedule.name=exponential",
