@@ -26,8 +26,31 @@ def in_one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split()).partition(" (https")[0][:200]
 
 
+# what other programs call it -> its name here
+CALLED_HERE = {
+    "lr": "learning_rate",
+    "eta": "learning_rate",
+    "beta": "momentum",
+    "epochs": "steps",
+    "iterations": "steps",
+    "layers": "depth",
+    "n_layers": "depth",
+    "hidden": "width",
+    "channels": "width",
+    "phi": "activation",
+    "nonlinearity": "activation",
+    "silu": "swish",
+    "sgd": "gd",
+    "heavy_ball": "momentum",
+    "ce": "cross_entropy",
+    "xent": "cross_entropy",
+    "l2": "mse",
+}
+
+
 def did_you_mean(word: Any, known: Iterable[str]) -> str:
-    """ ", did you mean tanh" for a word that is nearly one of the known ones; else nothing."""
+    """ ", did you mean tanh" for a word that is nearly one of the known ones, or stands for it elsewhere; else nothing."""
     names = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(str(word).lower(), list(names), n=1, cutoff=0.5)
+    meant = CALLED_HERE.get(str(word).lower(), "")
+    close = [meant] if meant in names else difflib.get_close_matches(str(word).lower(), list(names), n=1, cutoff=0.5)
     return f", did you mean {names[close[0]]}?" if close else ""

@@ -203,6 +203,9 @@ def test_bad_input_is_one_line_and_exit_code_2_at_every_stage(ntkrun, here, type
 def test_the_stage_data_needs_no_experiment_and_writes_nothing(ntkrun, here):
     code, out, err = ntkrun("stage=data", *TINY, REG)
     assert code == 0 and "vectors of 5 numbers" in out and "k = 2" in out and "16 train, 4 test" in out, err
+    assert ntkrun("stage=data", REG) == (0, out, "")  # whatever number of examples a run takes
+    code, _, err = ntkrun("stage=data", REG, "data.n_train=17")
+    assert code == 2 and "use data.n_train=1..16, or null for all" in err
     assert out.startswith("regression.npz (own)") and "lockstep" not in out, "nothing but the data"
     assert not (here / "results").exists()
 

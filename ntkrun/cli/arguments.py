@@ -78,7 +78,7 @@ def asks_for_text(arguments: list[str]) -> bool:
 
 def completed(arguments: list[str]) -> list[str]:
     """The same for Hydra where its configuration cannot know what they set: arguments of the user's own networks and data, for
-    which `model=own` and `data=own` are chosen, and what only some schedules have.
+    which `model=own` and `data=own` are chosen, and what only some schedules have.  Without an experiment all examples are meant.
 
     The width of such a network is the module's field `width`: unlike that of a size, which is for networks that have one,
     one that is typed is refused where there is no such field.
@@ -86,6 +86,10 @@ def completed(arguments: list[str]) -> list[str]:
     given = {argument.partition("=")[0] for argument in arguments}
     found = ["model=own"] if "model.path" in given and "model" not in given else []
     found += ["data=own"] if "data.path" in given and not {"data", "data.name"} & given else []
+    if "experiment" not in given and asks_any_run(
+        arguments
+    ):  # what a set holds, and not whether it is enough for some run
+        found += [f"{size}=null" for size in ("data.n_train", "data.n_test") if size not in given]
     of_the_user = "model.path" in given or any(_chooses_own(argument) for argument in arguments)
     if of_the_user and {"model.width", "model.args.width"} <= given:
         raise UserError("model.width and model.args.width are the same setting: keep one of the two")

@@ -12,6 +12,7 @@ from ntkrun.cli.help_text import help_text
 from ntkrun.cli.messages import complain, named_as_typed
 from ntkrun.cli.shipped_results import refuse_writing
 from ntkrun.cli.timed import LEFT_OVER, Computed
+from ntkrun.cli.typed_paths import with_paths_quoted
 from ntkrun.devices.numerics import pin
 from ntkrun.devices.platform import tell_xla
 from ntkrun.errors import UserError
@@ -39,6 +40,7 @@ def run(arguments: list[str], began: float) -> int:
     if {"--help", "-h"} & set(arguments):
         print(help_text(), end="")
         return 0
+    arguments = with_paths_quoted(arguments)
     if lists(arguments):
         from ntkrun.cli.listing import list_runs  # brings pandas, which --help can do without
 

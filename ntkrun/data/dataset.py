@@ -207,8 +207,8 @@ def _choose(images: ImageSet, split: str, chosen: tuple[int, ...], count: int | 
     if not 1 <= count <= len(rows):
         of_these = " of these classes" if len(chosen) < len(images.class_names) else ""
         raise UserError(
-            f"data.n_{split}={count} asked for, but {images.label} has {len(rows)} {split} examples{of_these}; "
-            f"use data.n_{split}=1..{len(rows)}"
+            f"data.n_{split}={count}, but {images.label} has {len(rows)} {split} examples{of_these}; "
+            f"use data.n_{split}=1..{len(rows)}, or null for all"
         )
     return rows[:count]
 

@@ -19,6 +19,7 @@ from flax import struct
 
 from ntkrun.data.batches import Batch
 from ntkrun.devices.placement import on_device
+from ntkrun.dynamics.linear_steps import check_linear_steps
 from ntkrun.dynamics.metrics import check_same_shape, check_training, loss_of
 from ntkrun.types import AnyArray, Array, Float
 
@@ -68,8 +69,12 @@ class LinearFunctionSpace:
         tx: optax.GradientTransformation,
         loss: str,
     ) -> "LinearFunctionSpace":
-        """From kernels of either shape; float64 throughout, which costs nothing beside a network."""
+        """From kernels of either shape; float64 throughout, which costs nothing beside a network.
+
+        Raises `UserError` for other shapes, an unknown loss, and a `tx` that does not move c as it moves theta.
+        """
         check_training(tx, loss)
+        check_linear_steps(tx)
         check_same_shape(f0_train, y_train)
         k = y_train.shape[1]
         train, flattened = kernel_matrix(ntk_train, k)

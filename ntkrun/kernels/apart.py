@@ -4,6 +4,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ntkrun.kernels.leaves import moving, put, those
 from ntkrun.kernels.taps import outputs_of
@@ -18,14 +19,25 @@ _NOTHING = 1e-2  # a gradient so much smaller than the largest one may be roundi
 def sees_one_example(model: Model, params: Params, x: AnyArray) -> bool:
     """Whether the outputs for the first of these examples, and their gradients, are the same without the second.
 
-    Gradients tell what outputs that start at zero do not: a readout of zeros over a normalised batch.
+    Gradients tell what outputs that start at zero do not: a readout of zeros over a normalised batch.  The second is another
+    than the first, where there is one: a batch of equal examples has the mean of each.
     """
-    together, alone = (_of_the_first(model, params, jnp.asarray(x[:rows])) for rows in (2, 1))
+    two = two_of(x)
+    together, alone = (_of_the_first(model, params, two[:rows]) for rows in (2, 1))
     sizes = [jnp.max(jnp.abs(one), initial=0.0) for one in together]
     floor = _NOTHING * jnp.max(jnp.stack(sizes[1:]))
     allowed = [_SAME * size for size in (sizes[0], *(jnp.maximum(size, floor) for size in sizes[1:]))]
     changes = [jnp.max(jnp.abs(one - other), initial=0.0) for one, other in zip(together, alone, strict=True)]
     return bool(jnp.all(jnp.stack(changes) <= jnp.stack(allowed)))
+
+
+def two_of(x: AnyArray) -> Array:
+    """The first of these examples, and the first of the others that is not equal to it; the second where all are equal."""
+    if len(x) < 2 or not np.array_equal(x[0], x[1]):
+        return jnp.asarray(x[:2])
+    others = np.asarray(x)
+    apart = np.flatnonzero((others != others[0]).reshape(len(others), -1).any(axis=1))
+    return jnp.asarray(others[[0, apart[0] if len(apart) else 1]])
 
 
 @partial(jax.jit, static_argnums=0)

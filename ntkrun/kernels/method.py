@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from ntkrun.errors import UserError
-from ntkrun.kernels.apart import is_finite, sees_one_example
+from ntkrun.kernels.apart import is_finite, sees_one_example, two_of
 from ntkrun.kernels.jacobian_contraction import jacobian_ntk
 from ntkrun.kernels.precision import full_products
 from ntkrun.kernels.structured import structured_ntk
@@ -95,7 +95,7 @@ def covered_by_taps(model: Model, params: Params, x: AnyArray | jax.ShapeDtypeSt
 @full_products
 def contraction_of(model: Model, params: Params, x: AnyArray) -> Method:
     """The same, and only if both give one kernel on the first two of these images."""
-    two = jnp.asarray(x[:2])
+    two = two_of(x)
     if covered_by_taps(model, params, two) == "jacobian":
         return "jacobian"
     structured, general = structured_ntk(model, params, two), jacobian_ntk(model, params, two, two, False)

@@ -58,13 +58,13 @@ def build_user_module(
         raise UserError(f"model.path={path} is {type(named).__name__}, no network: it has to be {WANTED}")
     called = Constants(arguments or {})
     if isinstance(made, nn.Module):
-        return _linen(made, called, output)
+        return _linen(made, called, output, _width_of(named, given))
     if _is_pair(made):
         _check_init(made[0])
         _check_call(made[1], 2, called.value)
-        return PlainFunction(made[1], made[0], called, output, _declared(given))
+        return PlainFunction(made[1], made[0], called, output, _declared(named, given))
     if is_nnx(made):
-        return _nnx(partial(named, **given), called, output, _declared(given))
+        return _nnx(partial(named, **given), called, output, _declared(named, given))
     raise UserError(f"{_name(named)} returns {type(made).__name__}, no network: it has to return {WANTED}")
 
 
@@ -130,7 +130,7 @@ def _made(named: Callable[..., Any], given: dict[str, Any]) -> Any:
         raise UserError(f"{_name(named)}({_listed(given)}) fails with {in_one_line(error)}") from error
 
 
-def _linen(module: nn.Module, arguments: Constants, output: int | str | None) -> Model:
+def _linen(module: nn.Module, arguments: Constants, output: int | str | None, width: int) -> Model:
     name = type(module).__name__
     if not any("__call__" in vars(kind) for kind in type(module).__mro__):
         raise UserError(f"{name} has no __call__(self, x): it is what gives the outputs of inputs x")
@@ -144,19 +144,20 @@ def _linen(module: nn.Module, arguments: Constants, output: int | str | None) ->
     except Exception as error:
         raise UserError(f"a field of {name} fails with {in_one_line(error)}") from error
     declared = declarations.of(module)
+    made_of = 0 if declared.width else width  # of the function that made it
     if declared.parameterization not in NAMES:
         raise UserError(
             f"{name}.parameterization={declared.parameterization!r} must be ntk, standard or mup: it decides eta_0, eta_0/n or "
             "eta_0 n"
         )
-    if declared.parameterization != "ntk" and not declared.width:
+    if declared.parameterization != "ntk" and not (declared.width or made_of):
         rate = "eta_0 / width" if declared.parameterization == "standard" else "eta_0 width"
         raise UserError(
             f"{name} needs a field `width`: its {declared.parameterization} parameterization steps with {rate}"
         )
-    if arguments == NOTHING and output is None:
+    if arguments == NOTHING and output is None and not made_of:
         return module
-    return LinenFunction(module, arguments, output=output)
+    return LinenFunction(module, arguments, output=output, width=made_of)
 
 
 def _nnx(make: Callable[..., Any], arguments: Constants, output: int | str | None, declared: Declaration) -> Function:
@@ -204,9 +205,17 @@ def _check_init(init: Callable[..., Any]) -> None:
         return
 
 
-def _declared(given: dict[str, Any]) -> Declaration:
-    width = given.get("width")
-    return Declaration(width=width if isinstance(width, int) else 0, tapped=False)
+def _declared(named: Any, given: dict[str, Any]) -> Declaration:
+    return Declaration(width=_width_of(named, given), tapped=False)
+
+
+def _width_of(named: Any, given: dict[str, Any]) -> int:
+    """n of what is made with these arguments, by that of this name or its default; 0 where there is none."""
+    parameter = (
+        _signature(named).get("width") if given or (callable(named) and not isinstance(named, nn.Module)) else None
+    )
+    width = given.get("width", None if parameter is None else parameter.default)
+    return width if isinstance(width, int) else 0
 
 
 def _is_pair(named: Any) -> bool:

@@ -93,12 +93,14 @@ class LinenFunction(Function):
     arguments  of its __call__ beside x, by name
     held       collections beside "params": running averages, say
     output     which of several outputs is meant, by its place or name; None: there is one
+    width      n of a module that was made with one and has no field of it; 0: the module's own
     """
 
     module: nn.Module
     arguments: Constants = NOTHING
     held: Constants = NOTHING
     output: int | str | None = None
+    width: int = 0
 
     @property
     def name(self) -> str:
@@ -106,7 +108,8 @@ class LinenFunction(Function):
 
     @property
     def declaration(self) -> Declaration:
-        return declarations.of(self.module)
+        declared = declarations.of(self.module)
+        return declared.but(width=self.width) if self.width else declared
 
     def clone(self, **fields: Any) -> "LinenFunction":
         """The same with other fields of the module, as linen modules have it."""

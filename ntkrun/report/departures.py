@@ -3,6 +3,7 @@
 "Paper" stands for values that are printed or recovered (`ntkrun.settings.origins`) and for nothing else.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -46,6 +47,8 @@ WORDS_OF_OWN_DATA = WORDS | {
 # what says most about a run comes first; the rest follows in the order of the settings
 FIRST = ("model.width", "optimizer.steps", "networks", "optimizer.learning_rate", "optimizer.momentum", "data.n_train")
 CLOCK = ("optimizer.time_per_eta", "optimizer.schedule")  # told by the last t, with the steps
+COUNTED = (*CLOCK, "optimizer.steps", "optimizer.learning_rate")  # what the last t is computed from
+LISTS = (".boundaries", ".factors")  # of a schedule: one value is a list
 ROOT_OF_RATE = ("momentum", "nesterov")  # optimizers whose steps advance t by sqrt(eta) (S2)
 SAME_TIME = 0.05  # relative: growing steps end within their last one
 NUMBERS_SHOWN = 3  # of a list; longer ones are told by their ends
@@ -184,16 +187,32 @@ def _held_against(origin: Origin, name: str, settings: dict[str, Any]) -> Iterat
 def in_all(name: str, settings: dict[str, Any]) -> Any:
     """The value of a setting; of `networks` those of all seeds together."""
     value, seeds = settings[name], settings["seed"]
-    return value * len(seeds) if name == "networks" and isinstance(seeds, list) and isinstance(value, int) else value
+    if name != "networks" or not isinstance(seeds, list):
+        return value
+    if is_rule(value):
+        return {width: number * len(seeds) for width, number in value.items()}
+    return [number * len(seeds) for number in value] if isinstance(value, list) else value * len(seeds)
 
 
 def _said(name: str, settings: dict[str, Any]) -> str:
+    if name == "optimizer.batch_size":
+        return _batches(settings[name])
     words = WORDS if settings.get("data.path") is None else WORDS_OF_OWN_DATA
     return words.get(name, f"{name} = {{}}").format(_shown(name, in_all(name, settings)))
 
 
+def _batches(sizes: Any) -> str:
+    """ "full batches", "batches of 8", "full batches and batches of 8"."""
+    sizes = sizes if isinstance(sizes, list) else [sizes]
+    some = [size for size in sizes if size is not None]
+    told = ["full batches"] if len(some) < len(sizes) else []
+    return " and ".join([*told, f"batches of {_shown('', some if len(some) > 1 else some[0])}"] if some else told)
+
+
 def _shown(name: str, value: Any) -> str:
     """A value in few characters."""
+    if name == "optimizer.batch_size" and value is None:
+        return "full batches"
     if value is None:
         return "all" if name.startswith(("data.", "record.")) else "none"
     if isinstance(value, dict):  # a rule
@@ -227,23 +246,42 @@ def _rounded(t: float) -> str:
 
 
 def last_times(settings: dict[str, Any]) -> list[float]:
-    """The last t of a run, one for each number of steps; none where the rate is swept.
+    """The last t of a run, one for each combination of steps and schedules; none where the rate or the optimizer is swept.
 
     t = time_per_eta * sum eta_i, or sum sqrt(eta_i) with momentum.
     """
-    steps, rate = settings["optimizer.steps"], settings["optimizer.learning_rate"]
-    if isinstance(rate, list) or isinstance(settings["optimizer.name"], list):
+    if isinstance(settings["optimizer.learning_rate"], list) or isinstance(settings["optimizer.name"], list):
         return []
     power = 0.5 if settings["optimizer.name"] in ROOT_OF_RATE else 1.0
-    counts = steps.values() if isinstance(steps, dict) else steps if isinstance(steps, list) else [steps]
-    per_eta = settings["optimizer.time_per_eta"] or 1.0
-    return [float(per_eta * np.sum(_rates(settings, count) ** power)) for count in counts]
+    return [
+        float((one["optimizer.time_per_eta"] or 1.0) * np.sum(_rates(one) ** power)) for one in _combinations(settings)
+    ]
 
 
-def _rates(settings: dict[str, Any], steps: int) -> np.ndarray:
+def _combinations(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The settings of the clock, of every width that a rule names and of every combination that is swept."""
+    clock = {name: value for name, value in settings.items() if name.startswith(COUNTED)}
+    widths = sorted({width for value in clock.values() if is_rule(value) for width in value}) or [0]
+    for width in widths:
+        values = [_swept(name, _at_width(value, width)) for name, value in clock.items()]
+        yield from (dict(zip(clock, combination, strict=True)) for combination in itertools.product(*values))
+
+
+def _at_width(value: Any, width: int) -> Any:
+    return value[max((key for key in value if key <= width), default=min(value))] if is_rule(value) else value
+
+
+def _swept(name: str, value: Any) -> list[Any]:
+    """The values that a setting has in a run: boundaries and factors of a schedule are lists themselves."""
+    several = isinstance(value, list) and (not name.endswith(LISTS) or isinstance(value[0], list))
+    return value if several else [value]
+
+
+def _rates(settings: dict[str, Any]) -> np.ndarray:
     """eta_i of every step."""
     schedule = {key.rpartition(".")[2]: value for key, value in settings.items() if key.startswith(CLOCK[1])}
-    i, rate = np.arange(steps), float(settings["optimizer.learning_rate"])
+    steps, rate = settings["optimizer.steps"], float(settings["optimizer.learning_rate"])
+    i = np.arange(steps)
     if schedule["name"] == "piecewise_constant":
         pairs = zip(schedule["boundaries"], schedule["factors"], strict=True)
         return rate * np.prod([np.where(i < boundary, 1.0, factor) for boundary, factor in pairs], axis=0)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jax.flatten_util import ravel_pytree
 
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import load_experiment
@@ -17,6 +18,7 @@ from ntkrun.kernels.apart import sees_one_example
 from ntkrun.kernels.empirical import empirical_ntk
 from ntkrun.kernels.method import contraction_of
 from ntkrun.lockstep.progress import Silent
+from ntkrun.models import declarations
 from ntkrun.models.custom import build_user_module
 from ntkrun.models.layers import Dense
 from ntkrun.models.start import check_user_module
@@ -286,3 +288,27 @@ def test_a_batch_dependent_module_goes_by_parameter_space_alone(own, settings_of
     experiment, (cell,) = cells(settings_of, "model.path=own_nets:Residual")
     with pytest.raises(UserError, match="use linear_route=parameter_space"):
         experiment.run.compute(cell.settings, cell.name, Silent())
+
+
+@pytest.mark.parametrize(("typed", "width"), [(None, 4), (6, 6)], ids=["its default", "as typed"])
+def test_the_width_of_a_function_that_makes_a_module_is_that_of_the_network(own, monkeypatch, typed, width):
+    """flax.linen.Sequential, say, has no field that tells it."""
+
+    def make(width: int = 4, n_outputs: int = 1):
+        return nn.Sequential([lambda x: x.reshape(len(x), -1), nn.Dense(width), nn.relu, nn.Dense(n_outputs)])
+
+    monkeypatch.setattr(sys.modules["own_nets"], "make", make, raising=False)
+    network = own("make", {}, width=typed, n_outputs=3)
+    assert declarations.of(network).width == width
+    params = network.init(jax.random.key(0), jnp.ones((2, 2, 2, 1)))["params"]
+    assert params["layers_1"]["kernel"].shape == (4, width)
+
+
+def test_a_batch_whose_first_examples_are_alike_shows_by_the_others_what_depends_on_it():
+    x = np.concatenate([X[:1], X[:1], X[1:4]])
+    model = Normalised()
+    params = drawn(model)
+    assert not sees_one_example(model, params, x)
+    flat, tree = ravel_pytree(params)
+    j = jax.jacrev(lambda theta: model.apply({"params": tree(theta)}, x))(flat)
+    assert np.allclose(empirical_ntk(model, params, x), jnp.einsum("iap,jbp->ijab", j, j), atol=1e-4)

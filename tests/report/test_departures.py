@@ -133,6 +133,50 @@ def test_the_last_time_is_that_of_the_run(schedule, optimizer):
     assert np.isclose(last, Optimizer(settings).axis_times()[-1], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["optimizer.time_per_eta=[1,2]"], "t to 0.64..1.28 instead of 256"),
+        (["optimizer.learning_rate={16:1,32:0.5}", "model.width=[16,32]"], "t to 8..16 instead of 256"),
+        (["optimizer.schedule.name=cosine", "++optimizer.schedule.final_factor=[0.0,1.0]"], "t to 0.33..0.64"),
+        (
+            [
+                "optimizer.schedule.name=exponential",
+                "++optimizer.schedule.decay_steps=[32,64]",
+                "++optimizer.schedule.decay_rate=[1.0,0.25]",
+            ],
+            "t to 0.3538..0.64 instead of 256",
+        ),
+        (
+            [
+                "optimizer.schedule.name=piecewise_constant",
+                "++optimizer.schedule.boundaries=[[8],[16]]",
+                "++optimizer.schedule.factors=[[0.5],[2.0]]",
+            ],
+            "t to 0.4..1.12 instead of 256",
+        ),
+    ],
+    ids=["time per eta", "a rule of rates", "cosine", "exponential", "piecewise"],
+)
+def test_the_times_of_a_sweep_of_its_clock_are_those_of_all_cells(typed, said):
+    rate = [] if any("learning_rate" in word for word in typed) else ["optimizer.time_per_eta=1"]
+    rate = [word for word in rate if not any(other.startswith("optimizer.time_per_eta") for other in typed)]
+    differs = told("fig3", "scale=smoke", *rate, "optimizer.learning_rate=0.02", *typed)
+    assert any(text.startswith(said) for text in differs.differs), differs.differs
+
+
+def test_networks_of_a_sweep_or_a_rule_are_those_of_all_seeds():
+    assert "4, 6 networks instead of 100" in told("fig2", "scale=smoke", "networks=[2,3]").differs
+    assert "4 to 6 networks" in told("fig1", "scale=smoke", "networks={16:2,32:3}", "seed=[0,9]").ours
+
+
+def test_a_batch_of_all_is_a_full_batch():
+    assert "full batches instead of batches of 8" in told("fig4", "scale=smoke", "optimizer.batch_size=null").differs
+    assert "full batches and batches of 4 instead of full batches" in (
+        told("fig3", "scale=smoke", "optimizer.batch_size=[null,4]").differs
+    )
+
+
 def make(raw: dict[str, Any]) -> AnyOptimizerSettings:
     from ntkrun.experiments.figures import load_experiment
     from ntkrun.runner.plan import make_cells

@@ -2,8 +2,9 @@
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -12,11 +13,18 @@ from omegaconf import OmegaConf
 
 from ntkrun.cli.configs import CONFIGS
 from ntkrun.errors import UserError
-from ntkrun.settings.models import of_chosen_network
-from ntkrun.settings.optimizers import of_chosen_schedule
+from ntkrun.settings.fields import Section
+from ntkrun.settings.models import ModelSettings, of_chosen_network
+from ntkrun.settings.optimizers import OptimizerSettings, Schedule, of_chosen_schedule
 from ntkrun.settings.parts import Setting, is_section, leaves, replaced, with_typed
 
 VERSION_BASE = "1.3"  # of Hydra's defaults
+# sections of which there are several kinds, each chosen by a name
+KINDS_OF: dict[tuple[str, ...], type[Section]] = {
+    ("model",): ModelSettings,
+    ("optimizer",): OptimizerSettings,
+    ("optimizer", "schedule"): Schedule,
+}
 
 
 def _home(path: Any) -> str:
@@ -52,6 +60,7 @@ def compose_here(overrides: list[str]) -> Composed:
     assert isinstance(container, dict)
     typed = OverridesParser.create().parse_overrides(overrides)
     _check_consent(container, typed)
+    _check_kinds(container)
     names = _overridden(typed)
     container = _with_classes(container, overrides, names)
     return Composed(*with_typed(_with_network(_with_schedule(container, names), names), names))  # type: ignore[arg-type]
@@ -111,6 +120,31 @@ def _check_consent(settings: dict[Any, Any], typed: list[Override]) -> None:
     consent = any(one.key_or_group == "allow_custom" and one.value() is True for one in typed)
     if told_by_part or (settings.get("allow_custom") not in (None, False) and not consent):
         raise UserError("allow_custom counts where it is typed, by itself: add allow_custom=true to the command line")
+
+
+def _check_kinds(settings: dict[Any, Any]) -> None:
+    """UserError where kinds of networks, optimizers or schedules are swept that have settings of their own: one section cannot
+    hold those of all."""
+    for path, base in KINDS_OF.items():
+        section: Any = reduce(lambda found, key: (found or {}).get(key), path, settings)
+        names = section.get("name") if isinstance(section, dict) else None
+        if not isinstance(names, list) or len(names) < 2:
+            continue
+        kinds = {
+            word: kind for kind in base.__subclasses__() for word in get_args(kind.model_fields["name"].annotation)
+        }
+        of_each = {
+            (frozenset(kind.model_fields), getattr(kind, "has_momentum", False))
+            for kind in map(kinds.get, map(str, names))
+            if kind is not None
+        }
+        if len(of_each) > 1:
+            place = ".".join(path)
+            raise UserError(
+                f"{place}.name=[{','.join(map(str, names))}]: these kinds have settings of their own, and a run has one of them: "
+                f"type {' and '.join(f'{place}={name}' for name in names)} in calls of their own; stage=compare puts their runs "
+                "side by side"
+            )
 
 
 def _overridden(overrides: list[Override]) -> list[Setting]:

@@ -12,9 +12,9 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ValueType
 
-from ntkrun.cli.configs import groups
+from ntkrun.cli.configs import groups, options
 from ntkrun.cli.hydra.compose import compose
-from ntkrun.errors import UserError, did_you_mean
+from ntkrun.errors import CALLED_HERE, UserError, did_you_mean
 from ntkrun.runner.other_settings import whose
 
 MOST_LISTED = 20  # values that are written out
@@ -52,7 +52,8 @@ def one_line(error: Exception, arguments: Iterable[str] = ()) -> str:
         group, option = match.groups()
         choices = re.findall(r"^\t(\S+)$", text, flags=re.MULTILINE)
         hint = did_you_mean(option, choices) or ";"
-        return f"{group}={option} is not known{hint} choose one of {', '.join(choices)}"
+        other = f"; another set of TensorFlow Datasets is data.name={option}" if _may_be_a_set(group, option) else ""
+        return f"{group}={option} is not known{hint if not other else ';'} choose one of {', '.join(choices)}{other}"
     if match := re.search(r"In '([^']+)': Could not load '([^']+)'", text):
         return f"{match[1]}: there is no {match[2]} for its defaults to name; --help lists what there is"
     if match := re.search(r"Ambiguous value for argument '([^'=]+)=([^']*)'", text):
@@ -86,6 +87,11 @@ def one_line(error: Exception, arguments: Iterable[str] = ()) -> str:
     return " ".join(lines)[:300] or type(error).__name__
 
 
+def _may_be_a_set(group: str, option: str) -> bool:
+    """Whether it may name a data set, rather than be a slip in the name of one that is known here."""
+    return group == "data" and option.islower() and not difflib.get_close_matches(option, options(group), cutoff=0.7)
+
+
 def _as_a_list(arguments: Iterable[str]) -> str:
     """What to type for the first of Hydra's functions of sweeps, range(3), which are for --multirun; "" without one."""
     for argument in arguments:
@@ -108,8 +114,12 @@ def _as_a_list(arguments: Iterable[str]) -> str:
 
 
 def _closest(key: str) -> str:
-    """Suggests the setting that the user may have meant."""
-    close = difflib.get_close_matches(key, set(dotted(compose([]).settings)) - {key}, n=1, cutoff=0.6)
+    """Suggests the setting that the user may have meant: of the section that was named, if any, and not that section."""
+    section, _, name = key.rpartition(".")
+    known = [one for one in dotted(compose([]).settings) if one != key and not key.startswith(f"{one}.")]
+    meant = [one for one in known if one.rpartition(".")[2] == CALLED_HERE.get(name, "")]
+    meant.sort(key=lambda one: one.rpartition(".")[0] != section)
+    close = meant[:1] or difflib.get_close_matches(key, known, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
 
