@@ -61,7 +61,7 @@ def table_of(into: Path, number: int, levels: np.ndarray) -> pd.DataFrame:
     path = into / "cpu" / "figs5" / f"design-{number}" / "table.parquet"
     if not path.is_file():
         words = [f"parts.{part}=null" for part in LEFT_OUT]
-        words += [f"model.width=[{WIDTH}]", "descent.max_steps=5000", *chosen]
+        words += [f"model.width=[{WIDTH}]", "model.sigma_w2=2", "descent.max_steps=5000", *chosen]
         command = [sys.executable, "-m", "ntkrun.cli", "experiment=figs5", "scale=cpu"]
         # exit code 1 tells of claims, which are not about such settings
         done = subprocess.run([*command, f"results_dir={into}", f"name=design-{number}", *words])

@@ -16,6 +16,7 @@ from recover.pools import RULES, Images, pool
 
 HARDER = (("per_image", 1.0), ("sphere", 1.0), ("zca", 1.0))
 FOR_ONE_LAYER = ("global", "per_image", "sphere", "zca", "pixelwise", "grey", "grey_per_image", "grey_sphere")
+CONVOLUTIONS: dict[str, int] = {"draws": 8, "functions": 12, "channels": 24, "networks": 2}
 FOR_CONVOLUTIONS = ("global", "per_image", "sphere", "zca", "pixelwise", "grey", "scrambled")
 
 
@@ -58,8 +59,19 @@ def trained() -> pd.DataFrame:
 
 def convolutional() -> pd.DataFrame:
     tried = [*of_printed_classes(FOR_CONVOLUTIONS, (1.0,)), *of_all_classes([("global", 1.0)])]
-    size = {"draws": 8, "functions": 12, "channels": 24, "networks": 2}
-    return pd.DataFrame(cnn.evidence(pool("cifar10", 128), list(dict.fromkeys(tried)), **size))
+    return pd.DataFrame(cnn.evidence(pool("cifar10", 128), list(dict.fromkeys(tried)), **CONVOLUTIONS))
+
+
+def sigmas() -> pd.DataFrame:
+    """Are the 2.0 and 0.1 that Figures S2 and S5 print for tanh variances, or standard deviations?"""
+    tried = [Images("global", 1.0, pair) for pair in pairs("airplane/horse frog/horse cat/horse cat/dog")]
+    of_sigmas = [
+        pd.DataFrame(cnn.evidence(pool("cifar10", 128), tried, **CONVOLUTIONS, sigma_w2=w, sigma_b2=b)).assign(
+            sigma_w2=w, sigma_b2=b
+        )
+        for w, b in ((2.0, 0.1), (4.0, 0.01))
+    ]
+    return pd.concat(of_sigmas, ignore_index=True)
 
 
 def lines() -> pd.DataFrame:
@@ -86,6 +98,7 @@ PARTS = {
     "displaced": displaced,
     "trained": trained,
     "convolutional": convolutional,
+    "sigmas": sigmas,
     "lines": lines,
     "learning_rates": learning_rates,
     "edges": edges,
@@ -106,7 +119,8 @@ def main() -> None:
             PARTS[part]().to_parquet(path)
     for title, table in page.pages(chosen.into):
         print(f"\n### {title}\n\n{table}")
-    page.evidence(chosen.into).to_csv(chosen.into / "evidence.csv", index=False)
+    if page.told(chosen.into):
+        page.evidence(chosen.into).to_csv(chosen.into / "evidence.csv", index=False)
 
 
 if __name__ == "__main__":

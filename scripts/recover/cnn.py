@@ -8,6 +8,7 @@ beta e_{i-1}, e_{-1} = e_0 = 1.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -42,9 +43,18 @@ def observed() -> tuple[Float64[NumpyArray, " numbers"], Float64[NumpyArray, " n
     return np.array(numbers), np.repeat([LOSS_NUGGET, ACCURACY_NUGGET], counts)
 
 
-def kernels(x: NumpyArray, *, channels: int, networks: int, depth: int = 3, pool: str = "average") -> Kernels:
+def kernels(
+    x: NumpyArray,
+    *,
+    channels: int,
+    networks: int,
+    depth: int = 3,
+    pool: str = "average",
+    sigma_w2: float = SIGMA_W2,
+    sigma_b2: float = SIGMA_B2,
+) -> Kernels:
     """Means over networks of K_hat, by which f_0 is distributed, and Theta_hat, between all images of a pool."""
-    fields = {"n_outputs": 1, "activation": "tanh", "sigma_w2": SIGMA_W2, "sigma_b2": SIGMA_B2}
+    fields = {"n_outputs": 1, "activation": "tanh", "sigma_w2": sigma_w2, "sigma_b2": sigma_b2}
     model = build_model(
         "cnn", width=channels, depth=depth, pool=pool, parameterization="ntk", dtype="float32", **fields
     )
@@ -113,11 +123,12 @@ def _of_one(
 
 
 def evidence(
-    pool: Pool, tried: Sequence[Images], draws: int, functions: int, channels: int, networks: int
+    pool: Pool, tried: Sequence[Images], *, draws: int, functions: int, **network: Any
 ) -> Iterator[dict[str, object]]:
+    """A row for every hypothesis about the images and c; `network`: what `kernels` is given beside the images."""
     numbers, nugget = observed()
     for part, x, alike in groups(pool, tried):
-        found = kernels(x, channels=channels, networks=networks)
+        found = kernels(x, **network)
         for one in alike:
             curves = simulated(found, [draw(part, one, N_TRAIN, N_TEST, s) for s in range(draws)], C, functions)
             for c, fitted in zip(C, (fit(values, numbers, nugget) for values in curves), strict=True):

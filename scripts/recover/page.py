@@ -13,7 +13,7 @@ from recover.rates import agreement
 
 KEPT = ["figure", *IMAGES, "sigma_w2", "c", "log_likelihood", "p_value"]
 AIRPLANE_HORSE = short(PRINTED)
-APART = ("learning_rates", "edges", "checks")  # not of the form of the other parts
+APART = ("learning_rates", "edges", "checks", "sigmas")  # not of the form of the other parts
 
 
 def read(into: Path, *parts: str) -> pd.DataFrame:
@@ -90,6 +90,10 @@ def pages(into: Path) -> Iterator[tuple[str, str]]:
         keys = ["rule", "classes", "balanced", "nugget"]
         table = read(into, "checks").groupby(["figure", *keys])["log_likelihood"].agg(averaged_of).unstack("figure")
         yield "Nuggets and balance", markdown(table.assign(sum=table.sum(axis=1)).sort_index(level="nugget"))
+    if "sigmas" in there:
+        table = read(into, "sigmas").set_index(["sigma_w2", "sigma_b2", "classes", "c"])[["log_likelihood", "p_value"]]
+        best = table.loc[table.groupby(level=["sigma_w2", "sigma_b2", "classes"])["log_likelihood"].idxmax()]
+        yield "Figure S2, variances or standard deviations", markdown(best, 2)
     if "trained" in there:
         columns = [name for name in map(str, pd.read_parquet(into / "trained.parquet")) if name.startswith("t")]
         table = read(into, "trained").set_index(["rule", "sigma_w2", "c", "classes"])[["log_likelihood", *columns]]
@@ -103,9 +107,14 @@ def pages(into: Path) -> Iterator[tuple[str, str]]:
         yield "Figure S7", markdown(agreement(table).set_index(keys), 2)
 
 
+def told(into: Path) -> list[str]:
+    """The parts that are there and of the form of `evidence`."""
+    return [path.stem for path in sorted(into.glob("*.parquet")) if path.stem not in APART]
+
+
 def evidence(into: Path) -> pd.DataFrame:
     """All parts in one table, for each hypothesis its best c."""
-    found = [read(into, path.stem) for path in sorted(into.glob("*.parquet")) if path.stem not in APART]
+    found = [read(into, part) for part in told(into)]
     table = pd.concat(found, ignore_index=True).reindex(columns=KEPT).fillna({"sigma_w2": 0.0})
     best = table.loc[table.groupby(["figure", *IMAGES, "sigma_w2"])["log_likelihood"].idxmax()]
     return best.round({"c": 3, "log_likelihood": 2, "p_value": 3}).replace({"sigma_w2": {0.0: np.nan}})

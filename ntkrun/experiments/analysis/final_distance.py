@@ -15,10 +15,21 @@ from matplotlib.figure import FigureBase
 from ntkrun.experiments import curves
 from ntkrun.experiments.analysis.power_law import average, power_law, smallest
 from ntkrun.experiments.style import PAPER_MARK, legend, panel_letters, paper_curve, seeds_band, seeds_entry
+from ntkrun.experiments.titles import Named, each, symbol
 from ntkrun.reference import panel_points
 
 LAYERS, SIZES = "model.depth", "data.n_train"
 COLUMNS = ("model.name", LAYERS, SIZES)  # settings that tell the cells of a table apart
+PHI = "tanh (ResNets: ReLU)"
+_PHI_OF = {"fc": "tanh", "cnn": "tanh", "wide_resnet": "relu"}  # by model.name
+
+
+def _nonlinearity(settings: Any) -> str:
+    model = settings.model
+    return PHI if model.activation == _PHI_OF.get(model.name) else symbol(model.activation)
+
+
+NONLINEARITY = Named(each(_nonlinearity), "model.activation")
 
 
 @dataclass(frozen=True)

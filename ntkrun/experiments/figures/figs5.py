@@ -2,12 +2,13 @@
 
 Panels   (a) fully-connected networks of depth L, (b) convolutional networks, (c) wide ResNets, (d) fully-connected
          networks by the size |D| of the training set: RMSE of the test outputs to f_lin at the end, against n.
-Setting  CIFAR-10, two classes (+1 / -1), squared loss, full-batch gradient descent, ReLU, sigma_w^2 = 2, sigma_b^2 = .1;
-         N = 128 in (a)-(c).  A cell is one network (docs/figure_s5.md).
+Setting  CIFAR-10, two classes (+1 / -1), squared loss, full-batch gradient descent, N = 128 in (a)-(c).
+         A cell is one network (docs/figure_s5.md).
 Theory   f_lin at any step of gradient descent from the spectrum of Theta_hat_0 (eqs (8)-(11) with (1 - eta Theta)^i).
-Here     "final" is the first step at which f_lin has the train loss `end_loss`, known from the spectrum before the
-         network is trained and the same for every theta_0; eta is a share of eta_critical.  (d) has L = 2: the paper's
-         |D| = 128 is its curve L = 2 of (a), .535 and .535 at n = 32, within 11 % everywhere.
+Here     (a), (b), (d) have tanh, sigma_w = 2 and sigma_b = .1, recovered from (a): the paper names no nonlinearity and
+         prints 2.0 and .1 for the squares, as (c) has them, with ReLU.  "final" is the first step at which f_lin has the
+         train loss `end_loss`, known from the spectrum before the network is trained and the same for every theta_0; eta
+         is a share of eta_critical.  (d) has L = 2: the paper's |D| = 128 is its curve L = 2 of (a) within 11 %.
 """
 
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from matplotlib.figure import FigureBase
 from ntkrun.experiments.analysis.final_distance import (
     COLUMNS,
     LAYERS,
+    NONLINEARITY,
+    PHI,
     SIZES,
     Panel,
     draw_panels,
@@ -30,7 +33,7 @@ from ntkrun.experiments.analysis.power_law import largest
 from ntkrun.experiments.base import Experiment
 from ntkrun.experiments.claims import REGIME, Claim
 from ntkrun.experiments.runs import FINAL_DISTANCE
-from ntkrun.experiments.titles import ACTIVATION, CLASS_PAIR, DATA, PAIR
+from ntkrun.experiments.titles import CLASS_PAIR, DATA, PAIR
 from ntkrun.settings.descents import ImageDistanceSettings
 
 DEPTH = Panel("fc_depth", "fully connected, |D| = 128", "fc", LAYERS, (SIZES, 128), "L")
@@ -134,7 +137,7 @@ CLAIMS = (
 EXPERIMENT = Experiment(
     name="figs5",
     title="Figure S5: final distance of network and linearization against width, by depth and data-set size",
-    problem={"CIFAR-10": DATA, PAIR: CLASS_PAIR, "ReLU": ACTIVATION},
+    problem={"CIFAR-10": DATA, PAIR: CLASS_PAIR, PHI: NONLINEARITY},
     run=FINAL_DISTANCE,
     draw=draw,
     size=size,
