@@ -153,8 +153,8 @@ def _statements(
 
     for name in sorted(origins, key=place):
         origin = origins[name]
-        if name.startswith(CLOCK):
-            continue
+        if name.startswith(CLOCK) or (name == "data.classes" and settings[name] is None and settings.get("data.path")):
+            continue  # the file's own classes are told by its name
         if not origin.of_the_paper:
             if not origin.quiet and settings[name] != origin.usual:
                 yield "ours", _said(name, settings), origin.where
