@@ -153,8 +153,8 @@ def _statements(
 
     for name in sorted(origins, key=place):
         origin = origins[name]
-        if name.startswith(CLOCK):
-            continue
+        if name.startswith(CLOCK) or (name == "data.classes" and settings[name] is None and settings.get("data.path")):
+            continue  # the file's own classes are told by its name
         if not origin.of_the_paper:
             if not origin.quiet and settings[name] != origin.usual:
                 yield "ours", _said(name, settings), origin.where
@@ -168,6 +168,8 @@ def _statements(
 def _held_against(origin: Origin, name: str, settings: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     """What is to be said of one setting that is printed or recovered."""
     ours, said, paper = in_all(name, settings), _said(name, settings), _shown(name, origin.paper)
+    if name == "optimizer.batch_size" and not isinstance(ours, int):
+        paper = _batches(origin.paper)
     if origin.printed is not None:  # its plots contradict what the paper says, and both are the paper's
         printed = _shown(name, origin.printed)
         if ours == origin.here:
@@ -203,10 +205,11 @@ def _said(name: str, settings: dict[str, Any]) -> str:
 
 def _batches(sizes: Any) -> str:
     """ "full batches", "batches of 8", "full batches and batches of 8"."""
-    sizes = sizes if isinstance(sizes, list) else [sizes]
+    sizes = list(sizes.values()) if is_rule(sizes) else sizes if isinstance(sizes, list) else [sizes]
     some = [size for size in sizes if size is not None]
     told = ["full batches"] if len(some) < len(sizes) else []
-    return " and ".join([*told, f"batches of {_shown('', some if len(some) > 1 else some[0])}"] if some else told)
+    told += [f"batches of {_shown('', some if len(some) > 1 else some[0])}"] if some else []
+    return " and ".join(told)
 
 
 def _shown(name: str, value: Any) -> str:

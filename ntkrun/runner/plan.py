@@ -8,7 +8,7 @@ A mapping of widths, {16: 3, 1024: 1}, is a rule: the value of the largest key t
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,7 +35,7 @@ OF_ONE_STAGE = {name for names in SETTINGS_OF_STAGE.values() for name in names}
 class Cell:
     """The smallest unit that runs by itself.
 
-    name         the part and the swept values, e.g. "width=512,seed=0" ("seed=0" when nothing is swept)
+    name         the part and the swept values, e.g. "width=512,seed=0" ("seed=0" when nothing is swept), each cell's its own
     config_hash  of everything that determines the numbers except the images themselves
     part         the part of the experiment that it belongs to, "" where there are none
     swept        dotted names of the settings that its part sweeps
@@ -114,11 +114,17 @@ def _check_seeds(cells: list[Cell]) -> None:
 def _swept_cells(experiment: "Experiment", raw: dict[str, Any], part: str) -> list[Cell]:
     cells = []
     for values, settings in _combinations(experiment.settings, raw):
-        told = {path[-1]: value for path, value in values.items()} or {"seed": settings.seed}
+        told = {word: values[path] for path, word in _words(values).items()} or {"seed": settings.seed}
         name = ",".join(f"{key}={value}" for key, value in (({"part": part} if part else {}) | told).items())
         swept = tuple(".".join(path) for path in values)
         cells.append(Cell(name, settings, config_hash(experiment, settings), part, swept))
     return cells
+
+
+def _words(swept: Iterable[Setting]) -> dict[Setting, str]:
+    """What a cell's name calls each swept setting: its last word, or all of it where that is another's, too."""
+    last = [path[-1] for path in swept] + ["seed"]  # data.seed alone is not the seed
+    return {path: path[-1] if len(path) == 1 or last.count(path[-1]) == 1 else ".".join(path) for path in swept}
 
 
 def _combinations(kind: type[S], raw: dict[str, Any]) -> Iterator[tuple[dict[Setting, Any], S]]:

@@ -80,7 +80,7 @@ def test_networks_of_flax_layers_are_looked_at_and_others_refused():
         def __call__(self, x):
             return x[:, :1] * self.param("a", nn.initializers.ones, ())
 
-    table = ntkrun.coordinate_check(Plain, (4, 8), X, Y, eta=0.1, steps=(1,), seeds=1)
+    table = ntkrun.coordinate_check(Plain, 2 ** np.arange(2, 4), X, Y, eta=0.1, steps=np.array([1]), seeds=1)
     assert sorted(table["index"].unique()) == [0, 1] and (table["value"] > 0).all()
     with pytest.raises(UserError, match="no layers of type Dense or Conv"):
         ntkrun.coordinate_check(lambda width: Bare(), (4, 8), X, Y, eta=0.1)

@@ -25,6 +25,7 @@ def test_own_data_are_called_examples_and_not_images():
     for name in ("fig3", "fig4", "figs3", "lockstep"):
         line = told(name, *typed).line("paper", 99)
         assert "images" not in line and (name == "lockstep" or "own data instead of" in line), line
+        assert "classes" not in line, "those of the file, or targets"
 
 
 def test_a_picture_says_what_differs_what_is_converted_and_what_is_ours():

@@ -41,6 +41,14 @@ def test_what_is_a_list_by_nature_is_swept_by_a_list_of_lists(raw):
     assert cells[1].config_hash == single.config_hash
 
 
+def test_every_cell_has_a_name_of_its_own_whatever_is_swept(raw):
+    """Tables and figures tell cells apart by it."""
+    both = make_cells(FIG3, changed(changed(raw, "seed", [0, 1]), "data.seed", [0, 1]))
+    assert sorted(cell.name for cell in both) == [f"seed={s},data.seed={d}" for s in (0, 1) for d in (0, 1)]
+    alone = make_cells(FIG3, changed(raw, "data.seed", [0, 1]))
+    assert [cell.name for cell in alone] == ["data.seed=0", "data.seed=1"], "the seed is 0 in both"
+
+
 def test_a_swept_cell_is_the_cell_of_the_single_run(raw):
     swept = make_cells(FIG3, changed(raw, "model.width", [8, 16]))
     (single,) = make_cells(FIG3, changed(raw, "model.width", 16))

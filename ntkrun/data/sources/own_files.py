@@ -2,7 +2,7 @@
 
 .npz       x_train, y_train, x_test, y_test, or x, y without a split; class_names may be beside them
 .parquet   y, and x (lists of numbers) or a column for each coordinate; split, with the words train and test, may be beside
-           them
+           them; an index of pandas is left out
 """
 
 import zipfile
@@ -61,7 +61,7 @@ def _plain(archive: np.lib.npyio.NpzFile, name: str) -> NumpyArray:
 
 
 def _parquet(file: Path) -> Arrays:
-    table = pq.read_table(file)
+    table = _without_index(pq.read_table(file))
     if "y" not in table.column_names or len(set(table.column_names)) < table.num_columns:
         raise UserError(f"its columns are {', '.join(table.column_names)}: it needs y, and x or others, each name once")
     columns = {name: _column(table[name], name) for name in table.column_names}
@@ -77,10 +77,18 @@ def _parquet(file: Path) -> Arrays:
     if split is None:
         return {"x": x, "y": y}
     if set(split.tolist()) != {"train", "test"}:
-        raise UserError("split must be train or test in every row, and both must be there")
+        words = ", ".join(sorted(map(str, set(split.tolist())))[:5])
+        raise UserError(f"split holds {words}: it must be train or test in every row, and both must be there")
     return {
         f"{name}_{part}": array[split == part] for name, array in (("x", x), ("y", y)) for part in ("train", "test")
     }
+
+
+def _without_index(table: pa.Table) -> pa.Table:
+    """Without the columns that pandas has written of an index, of rows that were chosen or shuffled, say: they are no inputs."""
+    index = {name for name in (table.schema.pandas_metadata or {}).get("index_columns", []) if isinstance(name, str)}
+    kept = [place for place, name in enumerate(table.column_names) if name not in index - {"x", "y", "split"}]
+    return table.select(kept) if len(kept) < table.num_columns else table
 
 
 def _column(column: pa.ChunkedArray, name: str) -> NumpyArray:

@@ -28,12 +28,12 @@ LAYERS = (Affine, nn.Dense, nn.Conv)  # whose outputs are pre-activations
 
 def coordinate_check(
     build: Callable[[int], nn.Module],
-    widths: Sequence[int],
+    widths: Sequence[int] | np.ndarray,
     x: AnyArray,
     y: Float[AnyArray, "n k"],
     *,
     eta: float,
-    steps: Sequence[int] = (1, 2, 4),
+    steps: Sequence[int] | np.ndarray = (1, 2, 4),
     loss: str = "mse",
     seeds: int = 3,
 ) -> pd.DataFrame:
@@ -54,6 +54,7 @@ def coordinate_check(
             "build makes the network of a width, lambda n: ntkrun.build_model('fc', width=n, ...), and is not "
             + (repr(build) if isinstance(build, str) else f"a {type(build).__name__}")
         )
+    widths, steps = (some.tolist() if isinstance(some, np.ndarray) else some for some in (widths, steps))
     several = [isinstance(some, Sequence) and not isinstance(some, str) for some in (widths, steps)]
     if not all(several) or len(set(widths)) < 2 or not steps:
         raise UserError("a slope takes two widths or more and a step or more: widths=(64, 256), steps=(1, 4)")

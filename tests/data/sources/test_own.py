@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -126,6 +127,17 @@ def test_a_column_for_each_coordinate(parquet):
     np.testing.assert_array_equal(found.train_images, np.stack([VECTORS[:5, 0], np.arange(5)], axis=1))
 
 
+@pytest.mark.parametrize("index", [None, "patient"])
+def test_an_index_of_pandas_is_no_input(tmp_path, index):
+    """Rows that were shuffled or chosen keep their old numbers, which pandas writes as a column."""
+    frame = pd.DataFrame({"height": VECTORS[:, 0], "age": VECTORS[:, 1], "y": LABELS}).iloc[::-1].rename_axis(index)
+    frame.to_parquet(tmp_path / "frame.parquet")
+    found = load_own(str(tmp_path / "frame.parquet"))
+    assert found.train_images.shape[1:] == (2,)
+    frame.set_index("y").to_parquet(tmp_path / "labels.parquet")  # what has a meaning here stays
+    assert load_own(str(tmp_path / "labels.parquet")).fingerprint == found.fingerprint
+
+
 NAN = np.where(np.arange(10)[:, None] == 3, np.nan, VECTORS)
 OBJECTS = np.array([{}, []] * 5, dtype=object)
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -181,7 +193,7 @@ TABLES: dict[str, tuple[dict[str, Any], str]] = {
     "empty entries in lists": (dict(x=[[1.0, None]] * 10, y=ROWS), "column x has 10 empty entries"),
     "lengths": (dict(x=[[1.0], [1.0, 2.0]] * 5, y=ROWS), "2 lengths"),
     "words": (dict(a=ROWS, b=["u"] * 10, y=ROWS), "column b holds no numbers"),
-    "split": (dict(a=ROWS, y=ROWS, split=["train", "valid"] * 5), "split must be train or test"),
+    "split": (dict(a=ROWS, y=ROWS, split=["train", "valid"] * 5), "split holds train, valid: it must be train or test"),
     "no test rows": (dict(a=ROWS, y=ROWS, split=["train"] * 10), "both must be there"),
 }
 
