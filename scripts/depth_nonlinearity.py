@@ -3,9 +3,9 @@
     NTKRUN_DATA_DIR=... python scripts/depth_nonlinearity.py --into build/depth_nonlinearity
 
 The caption prints sigma_w^2 = 2.0, sigma_b^2 = 0.1 and "critically initialized", and names no nonlinearity.  Every hypothesis
-trains the networks of `CURVES` through the command line, with two theta_0 each, and is kept, so that a second call goes on.
+trains fully-connected networks of both widths through the command line, with two theta_0 each, and is kept, so that a second call goes on.
 Shown is log2 of our final distance over the paper's, the mean over widths and theta_0, for every curve; `rms` is over the
-curves and widths of the first panel, by which a hypothesis is chosen.  The others test the choice.
+curves and widths of the first panel, by which a hypothesis is chosen.  The last panel tests the choice.
 """
 
 import argparse
@@ -19,9 +19,8 @@ from recover.page import markdown
 
 from ntkrun.reference import paper_panel
 
-DEPTHS, SIZES, CHANNELS = ("L1", "L2", "L4", "L8", "L16"), ("D32", "D64", "D256", "D512"), ("C4",)
-LEFT_OUT = ("D1024", "D2048", "D4096", "C8", "C16", "C32", "R10", "R16")
-WIDTHS = {**dict.fromkeys(DEPTHS + SIZES, (128, 512)), "C4": (32,)}
+DEPTHS, SIZES, WIDTHS = ("L1", "L2", "L4", "L8", "L16"), ("D32", "D64", "D256", "D512"), (128, 512)
+LEFT_OUT = ("D1024", "D2048", "D4096", "C4", "C8", "C16", "C32", "R10", "R16")
 SEEDS = (0, 1)
 HYPOTHESES = (  # nonlinearity, sigma_w^2, sigma_b^2
     ("relu", 2.0, 0.1),
@@ -38,7 +37,7 @@ def table_of(into: Path, phi: str, sigma_w2: float, sigma_b2: float) -> pd.DataF
     """The table of one hypothesis, whose cells are run where they are not stored yet."""
     name = f"{phi}-{sigma_w2:g}-{sigma_b2:g}"
     words = [f"parts.{part}=null" for part in LEFT_OUT]
-    words += [f"parts.{part}.model.width=[{','.join(map(str, widths))}]" for part, widths in WIDTHS.items()]
+    words += [f"model.width=[{','.join(map(str, WIDTHS))}]"]
     words += [
         f"model.activation={phi}",
         f"model.sigma_w2={sigma_w2}",
@@ -63,9 +62,8 @@ def table_of(into: Path, phi: str, sigma_w2: float, sigma_b2: float) -> pd.DataF
 
 
 def papers(part: str, width: int) -> float:
-    panel = {"L": "fc_depth", "D": "fc_dataset_size", "C": "cnn_depth"}[part[0]]
-    curve = part.lower() if part[0] in "LD" else f"l{part[1:]}"
-    return float(paper_panel("figs5", panel)[curve].set_index("x")["y"][width])
+    panel = {"L": "fc_depth", "D": "fc_dataset_size"}[part[0]]
+    return float(paper_panel("figs5", panel)[part.lower()].set_index("x")["y"][width])
 
 
 def octaves(table: pd.DataFrame) -> pd.Series:
@@ -83,7 +81,7 @@ def octaves(table: pd.DataFrame) -> pd.Series:
 def row(found: pd.Series) -> dict[str, float]:
     by_part = found.groupby("part").mean()
     first = found[found.index.get_level_values("part").isin(DEPTHS)]
-    return {"rms": float(np.sqrt((first**2).mean())), **{part: float(by_part[part]) for part in WIDTHS}}
+    return {"rms": float(np.sqrt((first**2).mean())), **{part: float(by_part[part]) for part in DEPTHS + SIZES}}
 
 
 def main() -> None:
