@@ -3,9 +3,9 @@
     NTKRUN_DATA_DIR=... python scripts/depth_nonlinearity.py --into build/depth_nonlinearity
 
 The caption prints sigma_w^2 = 2.0, sigma_b^2 = 0.1 and "critically initialized", and names no nonlinearity.  Every hypothesis
-trains fully-connected networks of both widths through the command line, with two theta_0 each, and is kept, so that a second call goes on.
-Shown is log2 of our final distance over the paper's, the mean over widths and theta_0, for every curve; `rms` is over the
-curves and widths of the first panel, by which a hypothesis is chosen.  The last panel tests the choice.
+trains fully-connected networks of both widths through the command line, with two theta_0 each, and is kept, so that a second
+call goes on.  Shown is log2 of our final distance over the paper's, the mean over widths and theta_0, for every curve; `rms`
+is over the curves and widths of the first panel, by which a hypothesis is chosen.  The last panel tests the choice.
 """
 
 import argparse
