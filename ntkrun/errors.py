@@ -31,6 +31,7 @@ CALLED_HERE = {
     "lr": "learning_rate",
     "eta": "learning_rate",
     "beta": "momentum",
+    "beta1": "momentum",
     "epochs": "steps",
     "iterations": "steps",
     "layers": "depth",
