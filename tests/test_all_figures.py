@@ -3,6 +3,7 @@
 import re
 import shutil
 import sys
+import time
 
 import pytest
 from entry_point import ntkrun  # noqa: F401  (a fixture)
@@ -64,6 +65,13 @@ def test_no_figure_stops_another_and_the_exit_code_says_it(codes, expected, caps
     *_, fig1, fig2, total = out.splitlines()
     assert columns(fig1)[:3] == ["fig1", "2", "1"] and columns(fig2)[4:8] == ["3", "1", "1", "1"]
     assert columns(total) == ["all", "4", "2", "0 s", "6", "2", "2", "2"]
+
+
+def test_the_time_of_a_figure_counts_from_the_call_which_may_have_computed_before(capsys):
+    began = time.monotonic() - 7200.0
+    assert run_all(ARGUMENTS, ["fig1", "fig2"], lambda *_: 0, nothing, began) == 0
+    out = capsys.readouterr().out
+    assert "[1/2] fig1, 2 h so far" in out and "[2/2] fig2, 2 h so far" in out
 
 
 @pytest.mark.parametrize("code", [0, 1])

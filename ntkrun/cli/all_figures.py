@@ -89,6 +89,7 @@ def run_all(
     names: Sequence[str],
     once: Callable[[list[str], Outcome], int],
     expect: Callable[[list[str]], tuple[str, dict[str, float]]],
+    began: float | None = None,
 ) -> int:
     """Call `once` with the arguments for each figure and sum up; a signal ends it, nothing else does.
 
@@ -96,8 +97,10 @@ def run_all(
     what its cells will take (experiment that computes them, {cell: seconds}).  Returns 0 when all figures
     returned it, 2 when none had good input, 128 + n after signal n, else 1; figures of which there is nothing to
     draw count only where that is so of all.
+
+    began  when the command line was called, by `time.monotonic`: the time that is told counts from there; None: from now
     """
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     remaining = RemainingWork()
     for name in names:
         experiment, seconds = expect(only(name, arguments))

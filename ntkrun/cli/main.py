@@ -65,14 +65,14 @@ def _carry_out(arguments: list[str], began: float) -> int:
         code = computed.code
         if not has_time(arguments) or code not in (0, 1, LEFT_OVER) or "stage=run" in arguments or not computed.stored:
             return code
-        drawn = _each(drawing(arguments), names, computed)
+        drawn = _each(drawing(arguments), names, began, computed)
         return code or drawn
     if names and asks_for_text(arguments):
         return run_once([item for item in arguments if item != ALL], Outcome())
-    return _each(arguments, names)
+    return _each(arguments, names, began)
 
 
-def _each(arguments: list[str], names: list[str], computed: Computed | None = None) -> int:
+def _each(arguments: list[str], names: list[str], began: float, computed: Computed | None = None) -> int:
     """One figure after the other; the experiment itself where only one is named.  computed: what one call has before."""
 
     def once(arguments: list[str], outcome: Outcome) -> int:
@@ -82,4 +82,4 @@ def _each(arguments: list[str], names: list[str], computed: Computed | None = No
             outcome.seconds = computed.seconds.get(outcome.experiment, 0.0)
         return run_once(arguments, outcome)
 
-    return run_all(arguments, names, once, expected_seconds) if names else once(arguments, Outcome())
+    return run_all(arguments, names, once, expected_seconds, began) if names else once(arguments, Outcome())

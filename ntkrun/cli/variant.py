@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ntkrun.cli.hydra.shipped import beside_chosen
 from ntkrun.settings.changes import Changes, own_values
 from ntkrun.settings.custom_source import source_hash
 from ntkrun.settings.own_data import content_of
 from ntkrun.settings.parts import leaves
 from ntkrun.settings.runs import LOCAL_NAMES
-from ntkrun.settings.variant import OwnWord, Variant, name_of
+from ntkrun.settings.variant import FILES, OwnWord, Variant, name_of
 
 # settings that change no number and yet the report
 OF_THE_REPORT = {"scale", "name", "style", "data.source"}
@@ -23,28 +24,40 @@ def variant_of(settings: dict[str, Any], differs: Changes, typed: Sequence[str])
     differs   which of them are other than the shipped ones
     typed     the command line
     """
-    changed = own_values(differs)
-    for name, path in [*changed.items()]:
-        if name.endswith("model.path") and path is not None:  # an edited module is another network
-            changed[f"{name.removesuffix('path')}source"] = _one_or_all([source_hash(one)[:8] for one in _listed(path)])
-        if name.endswith("data.path") and path is not None:
-            changed[f"{name.removesuffix('path')}content"] = [content_of(one)[:8] for one in _listed(path)]
+    changed = _with_contents(own_values(differs))
+    return Variant(_name(settings, differs), changed, command_of(typed, settings["scale"]))
+
+
+def _name(settings: dict[str, Any], differs: Changes) -> str:
+    """The one that was typed, else one that says what is changed."""
+    if settings["name"] is not None:
+        return str(settings["name"])
     known = [".".join(map(str, path)) for path, _ in leaves(settings)]
-    name = name_of(_named(changed), known) if settings["name"] is None else str(settings["name"])
-    return Variant(name, changed, command_of(typed, settings["scale"]))
+    return name_of(_named(_with_contents(own_values(beside_chosen(settings, differs)))), known)
+
+
+def _with_contents(changed: dict[str, Any]) -> dict[str, Any]:
+    """With what the user's files hold: an edited module is another network."""
+    held = dict(changed)
+    for name, path in changed.items():
+        for section, content in FILES.items() if path is not None else ():
+            if name.endswith(f"{section}.path"):
+                hashes = [HASH[section](one)[:8] for one in _listed(path)]
+                held[f"{name.removesuffix('path')}{content}"] = _one_or_all(hashes) if section == "model" else hashes
+    return held
 
 
 def _named(changed: dict[str, Any]) -> dict[str, Any]:
     """What is changed, in the words of a folder's name: first the user's own networks and data, by class or file and content,
     wherever the file lies."""
     own, others = {}, dict(changed)
-    for section, content, words in (("model", "source", _class), ("data", "content", _stem)):
+    for section, content in FILES.items():
         for name in [name for name in changed if name.endswith(f"{section}.{content}")]:
             start = name.removesuffix(content)
             pairs = zip(_listed(changed[f"{start}path"]), _listed(changed[name]), strict=True)
             kind = "own-network" if section == "model" else "own-data"
             own[f"{start.removesuffix(f'{section}.')}{kind}"] = [
-                OwnWord(words(str(one)), known_by) for one, known_by in pairs
+                OwnWord(WORD[section](str(one)), known_by) for one, known_by in pairs
             ]
             for setting in ("name", "path", content):
                 others.pop(f"{start}{setting}", None)
@@ -57,6 +70,10 @@ def _class(path: str) -> str:
 
 def _stem(path: str) -> str:
     return Path(path).stem
+
+
+WORD = {"model": _class, "data": _stem}  # of the user's file, in a name
+HASH = {"model": source_hash, "data": content_of}
 
 
 def _one_or_all(values: list[str]) -> Any:

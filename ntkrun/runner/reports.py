@@ -8,7 +8,7 @@ from typing import Any
 
 from ntkrun.errors import UserError
 from ntkrun.runner.store import Store, is_shipped, shipped_beside
-from ntkrun.settings.variant import SHIPPED, Variant
+from ntkrun.settings.variant import FILES, SHIPPED, Variant
 
 PROVENANCE = "provenance.json"
 NO_NAME = "without a name"  # of a report of before runs had names
@@ -60,7 +60,7 @@ def check_name_is_free(store: Store, variant: Variant) -> None:
 
 def _other_run(taken: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
     """In what the run that has the name differs from the one that asks for it, and what to do."""
-    edited = {f"{section}.{made}": f"{section}.path" for section, made in (("model", "source"), ("data", "content"))}
+    edited = {f"{section}.{content}": f"{section}.path" for section, content in FILES.items()}
     differing = [name for name in {**taken, **asked} if taken.get(name) != json.loads(json.dumps(asked.get(name)))]
     files = [asked[edited[name]] for name in differing if name in edited and name in taken and name in asked]
     if len(files) == len(differing):

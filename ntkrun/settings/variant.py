@@ -19,6 +19,8 @@ from pydantic import AfterValidator, BeforeValidator
 DEFAULT = "default"  # of the run that changes nothing
 SHIPPED = "shipped"  # of the run whose report is among the shipped results
 DEMO = "demo"  # of a run whose images stand in for the real ones, behind its name where it has one
+# section whose `path` names a file of the user's -> what a run calls the hash of its content, beside that path
+FILES = {"model": "source", "data": "content"}
 LONGEST = 60  # characters of a name that is made up
 LONGEST_WORD = 20  # of them, for a file or class of the user's
 PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_]*|\d[\d.]*(e-?\d+)?")  # a value that stands in a name as it is

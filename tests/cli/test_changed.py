@@ -8,6 +8,7 @@ from entry_point import ntkrun  # noqa: F401  (a fixture)
 
 from ntkrun.cli.hydra.compose import compose_here, config_files
 from ntkrun.cli.hydra.shipped import changed_settings
+from ntkrun.cli.variant import variant_of
 from ntkrun.settings.changes import Changes
 
 
@@ -32,6 +33,25 @@ def test_what_is_shipped_is_composed_only_where_a_setting_that_matters_is_typed(
     assert not changed("experiment=fig3", "scale=cpu", "stage=check", "style=slides")
     with pytest.raises(AssertionError, match="composed again"):
         changed("experiment=fig3", "scale=cpu", "seed=1")
+
+
+NAMES = {
+    ("fig3", "model=cnn", "optimizer=adam"): "model-cnn_optimizer-adam",
+    ("lockstep", "model=cnn", "model.pool=none", "model.depth=4"): "model-cnn_depth-4_pool-none",
+    ("fig3", "optimizer=momentum", "optimizer.momentum=0.5"): "optimizer-momentum_momentum-0.5",
+    ("fig3", "data.seed=1"): "data.seed-1",
+}
+
+
+@pytest.mark.parametrize("typed", NAMES)
+def test_a_folder_is_named_after_what_was_typed_and_not_after_what_comes_along_with_a_kind(typed):
+    overrides = [f"experiment={typed[0]}", "scale=smoke", *typed[1:]]
+    with config_files():
+        settings = compose_here(overrides).settings
+        differs = changed_settings(settings, overrides)
+        run = variant_of(settings, differs, overrides)
+    assert run.name == NAMES[typed]
+    assert set(differs) == set(run.changed), "the report tells all that is other than in the shipped run"
 
 
 @pytest.mark.usefixtures("unpainted")

@@ -6,6 +6,7 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 
+from ntkrun.cli.configs import options
 from ntkrun.cli.hydra.compose import compose
 from ntkrun.errors import UserError
 from ntkrun.experiments.figures import experiment_names, load_experiment
@@ -13,6 +14,7 @@ from ntkrun.settings.changes import Changes, changes
 from ntkrun.settings.parts import leaves, replaced_by_parts
 from ntkrun.settings.runs import LOCAL_NAMES
 
+WITH_KINDS = ("model", "optimizer")  # groups whose choices are the kinds of a section, by their names
 WITHOUT_EFFECT = {"experiment", "scale", *LOCAL_NAMES}  # overrides that choose what is shipped, or move no number
 
 
@@ -32,6 +34,23 @@ def changed_settings(settings: dict[str, Any], overrides: Sequence[str]) -> Chan
     if len(shipped) > 1:
         _check_taken(settings, shipped)
     return changes(settings, shipped[0])
+
+
+def beside_chosen(settings: dict[str, Any], changed: Changes) -> Changes:
+    """What is changed, without what came along with another network or optimizer, which its kind tells.
+
+    The kinds, and what is other than with these kinds and nothing else changed: that, too, no other settings have.
+    """
+    kinds = {
+        name: pair for name, pair in changed.items() if name.endswith((*(f"{group}.name" for group in WITH_KINDS),))
+    }
+    chosen = {name.split(".")[-2]: str(own) for name, (_, own) in kinds.items()}
+    groups = [f"{group}={kind}" for group, kind in chosen.items() if kind in options(group)]
+    if not groups:
+        return changed
+    with _shipped_files():
+        alone = compose([f"experiment={settings['experiment']}", f"scale={settings['scale']}", *groups]).settings
+    return changes(settings, alone) | kinds
 
 
 def lacking_sizes(settings: dict[str, Any], overrides: Sequence[str]) -> list[str]:
