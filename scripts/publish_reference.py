@@ -49,7 +49,17 @@ def publish(experiment: str, scale: str, results: Path, reference: Path, *, inco
     (reference / scale / experiment).mkdir(parents=True, exist_ok=True)
     for name in PUBLISHED:
         shutil.copyfile(report / name, reference / scale / experiment / name)
+    remove_others(reference / scale, cells)
     return len(paths)
+
+
+def remove_others(shipped: Path, cells: Path) -> None:
+    """Remove cells that no shipped report of the scale is drawn from: those of settings that it had before."""
+    told = [json.loads(path.read_text())["cells"] for path in shipped.glob(f"*/{PROVENANCE}")]
+    names = {cell_file(cell["config_hash"], cell["data_fingerprint"]) for report in told for cell in report}
+    for path in cells.glob("*.parquet"):
+        if path.name not in names:
+            path.unlink()
 
 
 def main() -> None:
