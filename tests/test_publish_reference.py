@@ -36,6 +36,15 @@ def test_a_run_is_published_with_its_cells(publish, results, tmp_path):
     assert all((store.folder / name).is_file() for name in files)
 
 
+def test_cells_of_settings_that_a_figure_had_before_go(publish, results, tmp_path):
+    publish("figs8", "cpu", results, tmp_path / "reference")
+    store = Store(tmp_path / "reference", "cpu", "figs8")
+    (kept,) = store.tables()
+    shutil.copyfile(kept, kept.with_name(f"0123456789abcdef-{kept.stem.rpartition('-')[2]}.parquet"))
+    publish("figs8", "cpu", results, tmp_path / "reference")
+    assert store.tables() == [kept]
+
+
 @pytest.mark.parametrize(
     "told", [{"stand_in_data": ["photos"]}, {"missing_cells": ["seed=1"]}, {"run": {"changed": {"seed": 1}}}]
 )
