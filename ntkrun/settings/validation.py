@@ -86,6 +86,11 @@ def _with_value(raw: dict[str, Any], path: list[str], value: Any) -> dict[str, A
 
 def _one_line(error: ValidationError, kind: type[BaseModel], raw: dict[str, Any], whose: Callable[[str], str]) -> str:
     first, *others = error.errors()
+    if first["type"] == "missing" and isinstance(held := first["input"], list | tuple):
+        place = first["loc"][:-1]
+        lacking = sum(each["type"] == "missing" and each["loc"][:-1] == place for each in (first, *others))
+        told = ".".join(_typed_path(place, raw))
+        return f"{told}={[*held]}: {len(held) + lacking} values are needed, and it has {len(held)}"
     where = ".".join(_typed_path(first["loc"], raw))
     # a field of several kinds is wrong in as many ways
     found = [first, *(each for each in others if ".".join(_typed_path(each["loc"], raw)) == where)]

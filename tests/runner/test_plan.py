@@ -106,6 +106,12 @@ def test_a_missing_value_is_named(raw):
         make_cells(FIG3, raw)
 
 
+@pytest.mark.parametrize("points", [[1], [[0, 1], [1]]], ids=["one value", "a sweep"])
+def test_too_few_values_of_a_list_are_counted(settings_of, points):
+    with pytest.raises(UserError, match=r"points=\[1\]: 2 values are needed, and it has 1$"):
+        make_cells(load_experiment("fig2"), changed(settings_of("fig2", "smoke"), "points", points))
+
+
 def test_a_mapping_of_widths_is_a_rule(raw):
     ruled = changed(changed(raw, "model.width", [16, 32, 100]), "optimizer.steps", {16: 40, 32: 20})
     cells: list[Any] = make_cells(FIG3, ruled)
