@@ -23,7 +23,8 @@ def _roundings(program: Jaxpr, outside: str) -> Iterator[tuple[str, str]]:
     for line in program.eqns:
         layer = "/".join(filter(None, (outside, str(line.source_info.name_stack))))
         if line.primitive.name == "convert_element_type":
-            before, after = (jnp.dtype(one.aval.dtype) for one in (line.invars[0], line.outvars[0]))
+            arrays: list[Any] = [line.invars[0].aval, line.outvars[0].aval]
+            before, after = (jnp.dtype(one.dtype) for one in arrays)
             if _is_real(before) and _is_real(after) and after.itemsize < 4 <= before.itemsize:
                 yield after.name, layer
         for inner in programs_inside(line):
