@@ -71,4 +71,4 @@ def test_titles_of_widths_that_did_not_run_keep_clear_of_the_letters():
         assert title.axes is not None and "not run" in title.get_text()
         (letter,) = (text for text in title.axes.texts if text.get_text() == "(h)")
         gap = title.get_window_extent().x0 - letter.get_window_extent().x1
-    assert gap > letter.get_fontsize(), "as far as a letter is high"
+    assert gap > float(letter.get_fontsize()), "as far as a letter is high"
