@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from flax import struct
 
-from ntkrun.devices.jax_programs import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from ntkrun.devices.jax_programs import Jaxpr, JaxprEqn, Literal, programs_inside
 
 LOOPS = ("scan", "while", "cond")
 
@@ -69,7 +69,7 @@ def listed(program: Jaxpr) -> Program:
     lines = tuple(
         Line(
             line.params["length"] if line.primitive.name == "scan" else 1,
-            tuple(map(listed, _inner(line))),
+            tuple(map(listed, programs_inside(line))),
             "zeros" if _is_zero(line) else line.primitive.name,
             all_of(line.invars),
             all_of(line.outvars),
@@ -113,16 +113,6 @@ def _precision(line: JaxprEqn) -> str:
     if name in ("NONE", "DEFAULT"):
         return "default"
     return "tf32" if "TF32" in name or name == "HIGH" else "bfloat16" if name.startswith("BF16_BF16_F32") else dtype
-
-
-def _inner(line: JaxprEqn) -> Iterator[Jaxpr]:
-    """The programs inside a line: of loops, branches, calls."""
-    for value in line.params.values():
-        for item in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(item, ClosedJaxpr):
-                yield item.jaxpr
-            elif isinstance(item, Jaxpr):
-                yield item
 
 
 @dataclass(frozen=True)

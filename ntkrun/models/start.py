@@ -10,7 +10,9 @@ import jax.numpy as jnp
 from flax import errors
 
 from ntkrun.errors import UserError, in_one_line
+from ntkrun.models import declarations
 from ntkrun.models.functions import WRITTEN, LinenFunction, Model, PlainFunction, name_of
+from ntkrun.models.rounding import rounds_to
 from ntkrun.models.stored_parameters import merged, read
 from ntkrun.types import AnyArray, Params, PRNGKeyArray
 
@@ -47,6 +49,20 @@ def check_user_module(model: Model, x: AnyArray | jax.ShapeDtypeStruct, k: int) 
                 f"{name}: params{where} is {leaf.dtype}, and has to be an array of real numbers to be trained"
             )
     _check_outputs(name, f, k, _inputs(image))
+    held = {**variables, "params": jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), params)}
+    _check_rounding(model, held, two)
+
+
+def _check_rounding(model: Model, variables: dict[str, Any], x: jax.ShapeDtypeStruct) -> None:
+    """UserError for half precision inside, unless it is what the module was asked for by its own field `matmul`."""
+    found = rounds_to(model.apply, variables, x) if declarations.of(model).matmul == "as_dtype" else None
+    if found is not None:
+        short, layer = found
+        where = f" in {layer}" if layer else ""
+        raise UserError(
+            f"{name_of(model)} computes in {short}{where}, and its kernel and linearization would have that rounding: let it "
+            "compute in float32, by the field `dtype` of its layers"
+        )
 
 
 def _draws(model: Model, x: jax.ShapeDtypeStruct) -> bool:

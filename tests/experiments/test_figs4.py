@@ -10,6 +10,7 @@ from ntkrun import tables
 from ntkrun.experiments.analysis import flow_routes as measures
 from ntkrun.experiments.figures import load_experiment
 from ntkrun.experiments.runs import flow_routes
+from ntkrun.experiments.style import style
 from ntkrun.lockstep.progress import Silent
 from ntkrun.runner.plan import make_cells
 
@@ -58,3 +59,16 @@ def test_onset_growth_and_slope_are_those_of_the_curves():
     assert list(measures.distance_by_width(table, 102.4)) == pytest.approx(
         [102.4 / n**0.5 / 100 for n in (32, 64, 128, 256)]
     )
+
+
+def test_titles_of_widths_that_did_not_run_keep_clear_of_the_letters():
+    rows = tables.rows("rms/linear", "test", [0, 1], [0.0, 0.1], np.ones(2))
+    table = tables.tidy([rows], figure="figs4", cell="width=32", seed=0, width=32)
+    with style("slides"):  # the largest letters
+        figure = load_experiment("figs4").plot(table)
+        figure.draw_without_rendering()
+        (title,) = (ax.title for ax in figure.axes if ax.get_title().startswith("n = 4096"))
+        assert title.axes is not None and "not run" in title.get_text()
+        (letter,) = (text for text in title.axes.texts if text.get_text() == "(h)")
+        gap = title.get_window_extent().x0 - letter.get_window_extent().x1
+    assert gap > float(letter.get_fontsize()), "as far as a letter is high"

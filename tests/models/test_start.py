@@ -156,6 +156,36 @@ def test_what_does_not_run_says_what_to_set(build, name, how, says):
         check_user_module(build(name, **how), X, 2)
 
 
+class Half(nn.Module):
+    """Float32 outside: of the dense layers the second is in `dtype`."""
+
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x):
+        seen = jnp.ones((1, *x.shape[1:]), jnp.bfloat16)  # a mask, which is exact
+        hidden = nn.Dense(8, param_dtype=jnp.bfloat16)((x * seen).reshape(len(x), -1))
+        return nn.Dense(2, dtype=self.dtype)(jax.jit(nn.relu)(hidden)).astype(jnp.float32)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_a_layer_in_half_precision_is_told_though_the_outputs_are_float32(dtype):
+    with pytest.raises(
+        UserError, match=rf"Half computes in {jnp.dtype(dtype).name} in \S*Dense_1.* by the field `dtype`"
+    ):
+        check_user_module(Half(dtype), X, 2)
+    check_user_module(Half(jnp.float32), X, 2)
+
+
+def test_half_precision_that_a_caller_has_set_is_found_inside_what_is_compiled():
+    swapped = PlainFunction(
+        lambda params, x: jax.jit(lambda z: z.astype(jnp.float16))(x.reshape(len(x), -1)) @ params["w"],
+        lambda key, x: {"w": jnp.zeros((x[0].size, 2))},
+    )
+    with pytest.raises(UserError, match="computes in float16"):
+        check_user_module(swapped, X, 2)
+
+
 def flat(tree: Any) -> dict[str, np.ndarray]:
     return {".".join(path): np.asarray(leaf) for path, leaf in traverse_util.flatten_dict(tree).items()}
 

@@ -137,6 +137,6 @@ def draw_width(ax: Axes, table: pd.DataFrame, name: str, width: int) -> None:
         curve = logits[curves.FLOW, index][::3]
         look = {"linestyle": "none", "marker": ".", "markersize": 2.5}
         ax.plot(curve.index, curve, color=BLACK, label=f"linearised, ODE, logit {index}", **look)
-    told = f", seed {seeds.min()}" if len(seeds) > 1 else "" if len(seeds) else "\n(not run: the paper's points only)"
+    told = f", seed {seeds.min()}" if len(seeds) > 1 else "" if len(seeds) else " (not run)"
     ax.set_xscale("log")
     ax.set(xlabel="time t", ylabel="logit f(x)", title=f"n = {width}{told}")
