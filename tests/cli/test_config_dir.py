@@ -157,7 +157,7 @@ def test_a_width_that_the_module_has_not_is_refused_from_a_file_as_from_the_comm
     if width is None:
         assert code == 0 and "width" not in err
     else:
-        assert code == 2 and f"Net has no field width: leave model.width={width} out" in err
+        assert code == 2 and f"Net has no field width: leave {width} out" in err
 
 
 def test_a_file_without_sizes_of_the_scale_says_so_and_how_it_gets_those_of_its_figure(ntkrun, tmp_path):

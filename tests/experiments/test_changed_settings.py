@@ -1,5 +1,6 @@
 """What a claim cannot measure because a setting was changed is not judged, and the verdict names the setting."""
 
+import math
 from collections.abc import Callable
 
 import pandas as pd
@@ -48,5 +49,6 @@ def test_a_claim_that_cannot_be_measured_names_the_changed_setting(figure):
             if found.measured is None:
                 unmeasured += 1
                 assert found.verdict == "not_judged" and (setting in found.reason or not len(table)), (one.id, setting)
-                assert judge(one, figure, table, **how, changed={}).verdict != "pass", "nothing was measured"
+                if not len(table) or math.isnan(one.measure(table)):  # not only cut short by what was changed
+                    assert judge(one, figure, table, **how, changed={}).verdict != "pass", "nothing was measured"
     assert unmeasured, "none of these tables lacks anything"
