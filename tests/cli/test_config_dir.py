@@ -140,7 +140,11 @@ class Net(nn.Module):
 
 @pytest.mark.parametrize(
     ("typed", "width"),
-    [((), 48), (("model.width=12",), 12), (("model.args.width=12",), 12), (("model.width=null",), None)],
+    [
+        ((), "model.width=48"),
+        *(((one,), one) for one in ("model.width=12", "model.args.width=12")),
+        (("model.width=null",), None),
+    ],
 )
 def test_a_width_that_the_module_has_not_is_refused_from_a_file_as_from_the_command_line(
     typed, width, ntkrun, tmp_path, monkeypatch
