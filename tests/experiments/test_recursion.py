@@ -78,7 +78,14 @@ def test_a_plan_tells_what_theta_costs_whatever_the_nonlinearity(settings_of, ac
 
 
 def test_a_descent_has_theta_where_it_is_asked_for(settings_of):
-    typed = ("parts.L1=null", "parts.D32=null", "data.n_train=6", "data.n_test=4", "descent.max_steps=4")
+    typed = (
+        "parts.L1=null",
+        "parts.D32=null",
+        "data.n_train=6",
+        "data.n_test=4",
+        "descent.max_steps=4",
+        "model.sigma_w2=2",
+    )
     of = settings(settings_of, "figs5", *typed, "data.source=stand_in", "theory.analytic_kernel=always")
     asked = load_experiment("figs5").run.compute(of, "cell", Silent()).table
     plain = of.model_copy(update={"theory": of.theory.model_copy(update={"analytic_kernel": "auto"})})

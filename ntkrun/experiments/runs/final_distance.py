@@ -6,6 +6,7 @@ LOSS of both, on both splits, at the steps 2^j and the last.
 """
 
 import math
+import warnings
 from bisect import bisect_left
 from collections.abc import Iterable
 from functools import lru_cache
@@ -201,7 +202,11 @@ def _steps_expected(settings: ImageDistanceSettings) -> int | None:
     if data is None:
         return None
     y, rng = np.asarray(data.y_train), np.random.default_rng(0)
-    kernels = recursion_kernels(settings.model, settings.theory, data.x_train)
+    with (
+        warnings.catch_warnings()
+    ):  # of 1e-8 of a dual, for bright images and a large sigma_w^2: nothing to a number of steps
+        warnings.simplefilter("ignore", UserWarning)
+        kernels = recursion_kernels(settings.model, settings.theory, data.x_train)
     n, k = y.shape
     root = np.linalg.cholesky(np.asarray(kernels.nngp) + 1e-9 * np.trace(kernels.nngp) / n * np.eye(n))
     theta, draws = np.asarray(kernels.ntk, np.float32), max(1, EXAMPLES_DRAWN // n)
