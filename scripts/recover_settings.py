@@ -83,6 +83,13 @@ def lines() -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def scales() -> pd.DataFrame:
+    """||x||^2 = q n_0 with either pair of classes, in all three figures that TensorFlow made."""
+    tried = [Images("per_image", q, pair) for q in (1.0, 1.5, 2.0) for pair in pairs("frog/horse airplane/horse")]
+    lines = pd.DataFrame(bands.evidence(pool("cifar10", 100), tried, 16))
+    return pd.concat([_losses(tried, loss_curves.NETWORKS, loss_curves.C), lines], ignore_index=True)
+
+
 def learning_rates() -> pd.DataFrame:
     return pd.DataFrame(rates.evidence(pool("mnist", 200), "mnist"))
 
@@ -100,6 +107,7 @@ PARTS = {
     "convolutional": convolutional,
     "sigmas": sigmas,
     "lines": lines,
+    "scales": scales,
     "learning_rates": learning_rates,
     "edges": edges,
 }

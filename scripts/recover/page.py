@@ -13,7 +13,7 @@ from recover.rates import agreement
 
 KEPT = ["figure", *IMAGES, "sigma_w2", "c", "log_likelihood", "p_value"]
 AIRPLANE_HORSE = short(PRINTED)
-APART = ("learning_rates", "edges", "checks", "sigmas")  # not of the form of the other parts
+APART = ("learning_rates", "edges", "checks", "sigmas", "scales")  # not of the form of the other parts
 
 
 def read(into: Path, *parts: str) -> pd.DataFrame:
@@ -90,6 +90,9 @@ def pages(into: Path) -> Iterator[tuple[str, str]]:
         keys = ["rule", "classes", "balanced", "nugget"]
         table = read(into, "checks").groupby(["figure", *keys])["log_likelihood"].agg(averaged_of).unstack("figure")
         yield "Nuggets and balance", markdown(table.assign(sum=table.sum(axis=1)).sort_index(level="nugget"))
+    if "scales" in there:
+        table = read(into, "scales").groupby(["classes", "q", "figure"])["log_likelihood"].max().unstack("figure")
+        yield "The scale of the inputs in Figures 2, 3 and S8", markdown(table)
     if "sigmas" in there:
         table = read(into, "sigmas").set_index(["sigma_w2", "sigma_b2", "classes", "c"])[["log_likelihood", "p_value"]]
         best = table.loc[table.groupby(level=["sigma_w2", "sigma_b2", "classes"])["log_likelihood"].idxmax()]
