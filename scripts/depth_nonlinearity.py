@@ -9,12 +9,11 @@ is over the curves and widths of the first panel, by which a hypothesis is chose
 """
 
 import argparse
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from depth_trend import kept_table
 from recover.page import markdown
 
 from ntkrun.reference import paper_panel
@@ -35,30 +34,10 @@ HYPOTHESES = (  # nonlinearity, sigma_w^2, sigma_b^2
 
 def table_of(into: Path, phi: str, sigma_w2: float, sigma_b2: float) -> pd.DataFrame:
     """The table of one hypothesis, whose cells are run where they are not stored yet."""
-    name = f"{phi}-{sigma_w2:g}-{sigma_b2:g}"
-    words = [f"parts.{part}=null" for part in LEFT_OUT]
-    words += [f"model.width=[{','.join(map(str, WIDTHS))}]"]
-    words += [
-        f"model.activation={phi}",
-        f"model.sigma_w2={sigma_w2}",
-        f"model.sigma_b2={sigma_b2}",
-        f"seed=[{','.join(map(str, SEEDS))}]",
-    ]
-    command = [
-        sys.executable,
-        "-m",
-        "ntkrun.cli",
-        "experiment=figs5",
-        "scale=paper",
-        f"results_dir={into}",
-        f"name={name}",
-    ]
-    # exit code 1 tells of claims, which are not about such settings
-    done = subprocess.run([*command, *words])
-    path = into / "paper" / "figs5" / name / "table.parquet"
-    if not path.is_file():
-        raise SystemExit(f"{name} ended with exit code {done.returncode}")
-    return pd.read_parquet(path)
+    widths, seeds = (",".join(map(str, numbers)) for numbers in (WIDTHS, SEEDS))
+    sigmas = [f"model.sigma_w2={sigma_w2}", f"model.sigma_b2={sigma_b2}"]
+    words = [f"model.width=[{widths}]", f"seed=[{seeds}]", f"model.activation={phi}", *sigmas]
+    return kept_table(into, "paper", f"{phi}-{sigma_w2:g}-{sigma_b2:g}", LEFT_OUT, words)
 
 
 def papers(part: str, width: int) -> float:

@@ -1,8 +1,9 @@
-"""Figure S5: does any setting that the paper does not print turn the trend in depth?  A fractional factorial experiment.
+"""Figure S5 at sigma_w^2 = 2: does any setting that the paper does not print turn the trend in depth?  A factorial experiment.
 
     NTKRUN_DATA_DIR=... python scripts/depth_trend.py --into build/depth_trend
 
-The paper's final distance falls from one hidden layer to eight, ours rises.  Six settings of two values each are tried in 16
+The paper's final distance falls from one hidden layer to eight, with sigma_w^2 = 2 ours rises (what turns it:
+scripts/depth_nonlinearity.py).  Six settings of two values each are tried in 16
 of their 64 combinations, a design of resolution IV: no effect of a single setting is mixed up with that of another one or of
 a pair (those of pairs are with each other).  Every combination trains fully-connected networks of L = 1 and 8, n = 128,
 N = 128 through the command line and is kept, so that a second call goes on.  The response is
@@ -17,6 +18,7 @@ standard error is that of effects of pairs, which the design leaves for it.
 import argparse
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,15 +60,19 @@ def table_of(into: Path, number: int, levels: np.ndarray) -> pd.DataFrame:
         f"{setting}={values[(level + 1) // 2]}"
         for level, (setting, *values) in zip(levels, FACTORS.values(), strict=True)
     ]
-    path = into / "cpu" / "figs5" / f"design-{number}" / "table.parquet"
+    words = [f"model.width=[{WIDTH}]", "model.sigma_w2=2", "descent.max_steps=5000", *chosen]
+    return kept_table(into, "cpu", f"design-{number}", LEFT_OUT, words)
+
+
+def kept_table(into: Path, scale: str, name: str, left_out: Sequence[str], words: Sequence[str]) -> pd.DataFrame:
+    """The table of Figure S5 without some parts and with these settings, which are run where it is not there yet."""
+    path = into / scale / "figs5" / name / "table.parquet"
     if not path.is_file():
-        words = [f"parts.{part}=null" for part in LEFT_OUT]
-        words += [f"model.width=[{WIDTH}]", "model.sigma_w2=2", "descent.max_steps=5000", *chosen]
-        command = [sys.executable, "-m", "ntkrun.cli", "experiment=figs5", "scale=cpu"]
+        command = [sys.executable, "-m", "ntkrun.cli", "experiment=figs5", f"scale={scale}", f"results_dir={into}"]
         # exit code 1 tells of claims, which are not about such settings
-        done = subprocess.run([*command, f"results_dir={into}", f"name=design-{number}", *words])
+        done = subprocess.run([*command, f"name={name}", *(f"parts.{part}=null" for part in left_out), *words])
         if not path.is_file():
-            raise SystemExit(f"design-{number} ended with exit code {done.returncode}")
+            raise SystemExit(f"{name} ended with exit code {done.returncode}")
     return pd.read_parquet(path)
 
 

@@ -86,9 +86,7 @@ def completed(arguments: list[str]) -> list[str]:
     given = {argument.partition("=")[0] for argument in arguments}
     found = ["model=own"] if "model.path" in given and "model" not in given else []
     found += ["data=own"] if "data.path" in given and not {"data", "data.name"} & given else []
-    if (
-        "experiment" not in given and "stage=data" in arguments
-    ):  # what a set holds, and not whether it is enough for some run
+    if "stage=data" in arguments and "experiment" not in given:  # whether it is enough for some run is not asked
         found += [f"{size}=null" for size in ("data.n_train", "data.n_test") if size not in given]
     of_the_user = "model.path" in given or any(_chooses_own(argument) for argument in arguments)
     if of_the_user and {"model.width", "model.args.width"} <= given:

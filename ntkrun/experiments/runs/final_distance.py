@@ -202,10 +202,9 @@ def _steps_expected(settings: ImageDistanceSettings) -> int | None:
     if data is None:
         return None
     y, rng = np.asarray(data.y_train), np.random.default_rng(0)
-    with (
-        warnings.catch_warnings()
-    ):  # of 1e-8 of a dual, for bright images and a large sigma_w^2: nothing to a number of steps
-        warnings.simplefilter("ignore", UserWarning)
+    # bright images and a large sigma_w^2 cost 1e-8 of a dual, which moves no number of steps
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "activation .* Hermite terms", UserWarning)
         kernels = recursion_kernels(settings.model, settings.theory, data.x_train)
     n, k = y.shape
     root = np.linalg.cholesky(np.asarray(kernels.nngp) + 1e-9 * np.trace(kernels.nngp) / n * np.eye(n))
